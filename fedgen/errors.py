@@ -1,0 +1,21 @@
+"""The error family of the whole project, re-exported for the workshop and the floors above."""
+
+from fedgen_privacy.errors import (
+    DataError,
+    ExitCode,
+    FederationError,
+    FedgenError,
+    GateError,
+    PrivacyRefusedError,
+    StudyError,
+)
+
+__all__ = [
+    "DataError",
+    "ExitCode",
+    "FederationError",
+    "FedgenError",
+    "GateError",
+    "PrivacyRefusedError",
+    "StudyError",
+]
