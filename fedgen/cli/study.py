@@ -1,0 +1,50 @@
+"""`fedgen study check` and `fedgen study show`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fedgen.study.load import load_study
+from fedgen.study.show import dump_study, study_hash
+from fedgen.study.study import Study
+
+app = typer.Typer(help="Validate and print study files.", no_args_is_help=True)
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="Study file, or the name of a preset.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key, such as training.rounds=3; may be repeated."
+    ),
+]
+
+
+@app.command()
+def check(file: File, overrides: Overrides = None) -> None:
+    """Validate a study and say in one line what it asks for."""
+    typer.echo(f"ok: {essentials(load_study(file, overrides or ()))}")
+
+
+@app.command()
+def show(file: File, overrides: Overrides = None) -> None:
+    """Print the resolved study, all defaults written out, as YAML."""
+    study = load_study(file, overrides or ())
+    typer.echo(f"# sha256 {study_hash(study)}\n{dump_study(study)}", nl=False)
+
+
+def essentials(study: Study) -> str:
+    """What a study asks for, in one line."""
+    privacy = study.privacy
+    protection = (
+        "NO differential privacy"
+        if privacy.mode == "none"
+        else f"epsilon {privacy.epsilon:g} and delta {privacy.delta:g} a {privacy.unit} ({privacy.mode})"
+    )
+    return (
+        f"{study.study.name}: {study.model.family}, {study.training.rounds} rounds x "
+        f"{study.training.local_steps} local steps, {protection}, secure aggregation "
+        f"{'on' if study.aggregation.secure else 'OFF'}, at least {study.aggregation.minimum_sites} sites "
+        "(which ones is known when the data is given)"
+    )

@@ -1,0 +1,112 @@
+"""Section `data`: which images, of what size and intensity, with which labels, split how."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedgen.study.section import Section
+
+
+class Columns(Section):
+    """Names of the columns of the table that lists images (CSV or TSV)."""
+
+    image: str = Field("image", description="path of the image, relative to the table")
+    patient: str = Field("patient", description="patient identity; the privacy unit")
+    site: str = Field("site", description="hospital the image belongs to")
+    label: str = Field("label", description="class name; an empty cell means unlabelled")
+    mask: str | None = Field(None, description="path of the segmentation mask, if there are masks")
+
+
+class Intensity(Section):
+    """The window of stored values that becomes [-1, 1]; values outside are clamped."""
+
+    lower: float = Field(0.0, description="stored value that becomes -1")
+    upper: float = Field(255.0, description="stored value that becomes +1")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.lower < self.upper:
+            raise ValueError(f"lower ({self.lower:g}) must be below upper ({self.upper:g})")
+        return self
+
+
+class Slices(Section):
+    """Which 2D slices of a 3D volume enter a 2D study."""
+
+    axis: int = Field(
+        2, ge=0, le=2, description="array axis the slices are cut along, after reorientation to RAS"
+    )
+    lower: float = Field(0.4, ge=0, le=1, description="first slice, as a fraction of the volume's depth")
+    upper: float = Field(0.6, ge=0, le=1, description="last slice, as a fraction of the volume's depth")
+    every: int = Field(2, ge=1, description="take every n-th slice between them")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.lower > self.upper:
+            raise ValueError(f"lower ({self.lower:g}) must not be above upper ({self.upper:g})")
+        return self
+
+
+class Split(Section):
+    """Shares of patients kept from training, fixed before round 0."""
+
+    audit: float = Field(
+        0.15, gt=0, lt=0.5, description="share of patients held out as the audit's non-members"
+    )
+    test: float = Field(0.2, gt=0, lt=0.5, description="share of patients held out to test downstream models")
+
+
+class Phantom(Section):
+    """Procedural multi-site DICOM data, for demonstration and tests; free of any licence."""
+
+    sites: int = Field(4, ge=1, le=16, description="number of virtual hospitals")
+    patients: int = Field(40, ge=4, description="patients per hospital")
+
+
+class DataSection(Section):
+    """What the images are and how they become tensors."""
+
+    modality: str | None = Field(
+        None,
+        description="keep only images of this modality (DICOM Modality or SeriesDescription, BIDS suffix)",
+    )
+    dimensions: Literal[2] = Field(2, description="2 (3D families are not part of this version)")
+    image_size: tuple[int, int] = Field(
+        (64, 64),
+        description="height and width in pixels after resampling; multiples of 8, at least 16",
+        strict=False,
+    )
+    channels: Literal[1, 3] = Field(
+        1, description="1 for gray, 3 for RGB; images of the other kind are refused"
+    )
+    intensity: Intensity = Field(default_factory=lambda: Intensity())
+    labels: tuple[str, ...] = Field(
+        ("none", "lesion"),
+        min_length=1,
+        description="class names, all different, in the order of their index",
+        strict=False,
+    )
+    other_labels: Literal["refuse", "exclude"] = Field(
+        "refuse", description="what happens to images whose label is missing or not listed; always counted"
+    )
+    one_class_sites: Literal["refuse", "allow"] = Field(
+        "refuse", description="whether a site may hold a single class; its downstream AUROC is then undefined"
+    )
+    images_per_patient: int = Field(
+        4, ge=1, description="m: at most this many images of a sampled patient enter one gradient"
+    )
+    columns: Columns = Field(default_factory=lambda: Columns())
+    slices: Slices = Field(default_factory=lambda: Slices())
+    split: Split = Field(default_factory=lambda: Split())
+    phantom: Phantom | None = Field(None, description="generate this data where no --data folder is given")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must be different from each other")
+        for side in self.image_size:
+            if side < 16 or side % 8:
+                raise ValueError(f"image_size {side} must be at least 16 and a multiple of 8")
+        return self

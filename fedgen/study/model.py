@@ -1,0 +1,89 @@
+"""Section `model`: which family, and each family's options.
+
+All families' options stand side by side, so that `--set model.family=vae` turns a whole study to
+another family without touching anything else.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedgen.study.section import Section
+
+FamilyName = Literal["vae", "gan", "diffusion"]
+
+
+class VAEOptions(Section):
+    """Conditional variational autoencoder (Kingma and Welling 2014; Sohn et al. 2015)."""
+
+    channels: tuple[int, ...] = Field(
+        (16, 32, 64), min_length=2, description="channels of each encoder level", strict=False
+    )
+    latent_size: int = Field(32, ge=2, description="dimensions of the latent vector")
+    beta: float = Field(1.0, gt=0, description="weight of the KL term (Higgins et al. 2017)")
+    reconstruction_std: float = Field(
+        0.2, gt=0, description="standard deviation of the Gaussian likelihood, in the units of [-1, 1] images"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+
+
+class GANOptions(Section):
+    """Conditional GAN; only the discriminator sees data (private GANs revisited, Bie et al. 2023)."""
+
+    generator_channels: tuple[int, ...] = Field(
+        (64, 32, 16), min_length=1, strict=False, description="channels of each generator level"
+    )
+    discriminator_channels: tuple[int, ...] = Field(
+        (16, 32, 64), min_length=1, strict=False, description="channels of each discriminator level"
+    )
+    latent_size: int = Field(64, ge=2, description="dimensions of the latent vector")
+    discriminator_steps: int = Field(2, ge=1, description="discriminator steps for each generator step")
+    learning_rate: float = Field(2e-4, gt=0, description="of Adam, for both networks")
+
+
+class DiffusionOptions(Section):
+    """EDM diffusion (Karras et al. 2022) on MONAI's DiffusionModelUNet."""
+
+    channels: tuple[int, ...] = Field(
+        (16, 32, 32), min_length=2, description="channels of each UNet level; multiples of 8", strict=False
+    )
+    attention: tuple[bool, ...] = Field(
+        (False, False, True),
+        description="self-attention at each UNet level; as many as channels",
+        strict=False,
+    )
+    residual_blocks: int = Field(1, ge=1, description="residual blocks a level")
+    sigma_data: float = Field(
+        0.5, gt=0, description="standard deviation of the data in [-1, 1]; a public constant"
+    )
+    P_mean: float = Field(-1.2, description="mean of ln sigma in training")
+    P_std: float = Field(1.2, gt=0, description="standard deviation of ln sigma in training")
+    sigma_min: float = Field(0.002, gt=0, description="lowest noise level of the sampler")
+    sigma_max: float = Field(80.0, gt=0, description="highest noise level of the sampler")
+    rho: float = Field(7.0, gt=0, description="how the sampler's noise levels crowd towards sigma_min")
+    sampler_steps: int = Field(18, ge=2, description="steps of the Heun sampler")
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+
+    @model_validator(mode="after")
+    def _levels(self) -> Self:
+        if len(self.attention) != len(self.channels):
+            raise ValueError(
+                f"attention has {len(self.attention)} entries but channels has {len(self.channels)}, "
+                "and each level needs one of both"
+            )
+        if any(c % 8 for c in self.channels):
+            raise ValueError("channels must be multiples of 8 (GroupNorm with 8 groups)")
+        if not self.sigma_min < self.sigma_max:
+            raise ValueError(f"sigma_min ({self.sigma_min:g}) must be below sigma_max ({self.sigma_max:g})")
+        return self
+
+
+class ModelSection(Section):
+    """The generative model."""
+
+    family: FamilyName = Field("diffusion", description="which family is trained; `fedgen models` lists them")
+    vae: VAEOptions = Field(default_factory=lambda: VAEOptions())
+    gan: GANOptions = Field(default_factory=lambda: GANOptions())
+    diffusion: DiffusionOptions = Field(default_factory=lambda: DiffusionOptions())

@@ -1,0 +1,121 @@
+"""Sections from `training` to `release`: how sites learn, at what cost, and what is made of it."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedgen.study.section import Section
+
+
+class TrainingSection(Section):
+    """Rounds and local steps."""
+
+    rounds: int = Field(20, ge=1, description="aggregation rounds")
+    local_steps: int = Field(10, ge=1, description="steps each site takes in a round")
+    batch_patients: int = Field(
+        16,
+        ge=1,
+        description="B: expected patients in a Poisson batch, and the public divisor of the gradient",
+    )
+    learning_rate: float | None = Field(None, gt=0, description="overrides the family's own learning rate")
+    ema: float = Field(
+        0.9, ge=0, lt=1, description="decay a round of the server's moving average of the model"
+    )
+    microbatch: int = Field(
+        16, ge=1, description="records whose gradients are computed at once; changes memory only"
+    )
+    device: str = Field("cpu", description="torch device of the sites: cpu, cuda, cuda:0")
+
+
+class PrivacySection(Section):
+    """What is protected, how strongly, against whom."""
+
+    unit: Literal["patient"] = Field(
+        "patient", description="whose presence is hidden: all images of one patient"
+    )
+    mode: Literal["local", "distributed", "none"] = Field(
+        "local",
+        description="local: each site runs DP-SGD; distributed: not in this version; none: no protection",
+    )
+    epsilon: float = Field(
+        10.0, gt=0, description="target epsilon of each site over the whole study (PRV accountant)"
+    )
+    delta: float = Field(1e-5, gt=0, lt=1, description="must be below 1 / training patients of every site")
+    allow_large_delta: bool = Field(
+        False, description="accept a delta of 1 / patients or more, which permits publishing a whole patient"
+    )
+    clipping_norm: float = Field(1.0, gt=0, description="C: L2 bound of one patient's gradient")
+    multiplicity: int = Field(
+        1, ge=1, description="K: noise or latent draws a record, averaged before the one clip"
+    )
+
+
+class AggregationSection(Section):
+    """How updates of the sites become one model."""
+
+    secure: bool = Field(
+        True, description="hide each site's update from the coordinator; true is refused in this version"
+    )
+    minimum_sites: int = Field(2, ge=1, description="a round with fewer answers fails")
+    weighting: Literal["patients", "uniform"] = Field(
+        "patients", description="weight of a site's update: its number of training patients, or one"
+    )
+    deadline: float = Field(600.0, gt=0, description="seconds a round may take")
+
+
+class SynthesisSection(Section):
+    """The synthetic data set."""
+
+    images: int = Field(200, ge=1, description="number of synthetic images")
+    balance: dict[str, float] | None = Field(
+        None, description="share of each class, by name, summing to 1; equal shares where not given"
+    )
+    formats: tuple[Literal["png", "nifti"], ...] = Field(
+        ("png",), min_length=1, strict=False, description="file formats written"
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.balance is not None:
+            if any(share < 0 for share in self.balance.values()):
+                raise ValueError("shares in balance must not be negative")
+            if abs(sum(self.balance.values()) - 1) > 1e-6:
+                raise ValueError(f"shares in balance sum to {sum(self.balance.values()):g}, not 1")
+        return self
+
+
+class AuditSection(Section):
+    """Memorization audits."""
+
+    alpha: float = Field(
+        0.05, gt=0, lt=0.5, description="significance level of every test and interval (1 - confidence)"
+    )
+    minimum_patients: int = Field(
+        10, ge=2, description="fewer held-out or training patients than this give the verdict INSUFFICIENT"
+    )
+    tolerance: float = Field(
+        5.0, ge=1, description="without DP, TPR at 1 % FPR may reach this multiple of 1 % before it is a FAIL"
+    )
+    bootstrap: int = Field(1000, ge=100, description="bootstrap replicates of patients")
+
+
+class EvaluationSection(Section):
+    """Fidelity, diversity and downstream use."""
+
+    extractors: tuple[Literal["radiomics", "random_conv"], ...] = Field(
+        ("radiomics", "random_conv"),
+        min_length=1,
+        strict=False,
+        description="feature extractors of fidelity and diversity",
+    )
+    seeds: int = Field(3, ge=1, description="classifier seeds of each downstream arm")
+    steps: int = Field(200, ge=1, description="training steps of each classifier, equal for every arm")
+    bootstrap: int = Field(1000, ge=100, description="bootstrap replicates of patients")
+
+
+class ReleaseSection(Section):
+    """The bundle for release; building and signing it is not part of this version."""
+
+    accept_review: str | None = Field(None, description="why a REVIEW verdict is accepted")

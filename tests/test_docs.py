@@ -1,0 +1,151 @@
+"""The documentation agrees with the code: links, keys, codes, files and the generated reference."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedgen.audit.result import AuditResult, Verdict
+from fedgen.errors import ExitCode
+from fedgen.evaluation.arms import TITLES
+from fedgen.evaluation.fidelity import FidelityRow
+from fedgen.run.directory import RunDirectory
+from fedgen.study.keys import dotted, is_known, keys
+from fedgen.study.load import load_study
+from fedgen.study.reference import reference
+
+REPO = Path(__file__).parent.parent
+PAGES = sorted([*(REPO / "docs").rglob("*.md"), *REPO.glob("README.md")])
+PRESETS = sorted((REPO / "configs").glob("*.yaml"))
+SECTIONS = "|".join(sorted({key.path[0] for key in keys()}))
+
+
+def page(name: str) -> str:
+    return (REPO / "docs" / name).read_text(encoding="utf-8")
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(REPO)) for path in paths]
+
+
+def test_the_reference_of_the_study_file_is_up_to_date() -> None:
+    assert page("reference/study-file.md") == reference(), "run `make docs`"
+
+
+def test_the_reference_has_every_key() -> None:
+    text = reference()
+    for key in keys():
+        assert f"`{key.path[-1]}`" in text or f"## `{dotted(key.path)}`" in text
+        assert key.field.description or key.field.default_factory or len(key.path) == 1, dotted(key.path)
+
+
+def slug(heading: str) -> str:
+    """GitHub's anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=names(PAGES))
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        linked = (path.parent / file).resolve() if file else path
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [slug(heading) for heading in headings], target
+
+
+def mentioned_keys(text: str) -> Iterator[str]:
+    """Study keys in backticks or after --set."""
+    yield from re.findall(rf"`((?:{SECTIONS})\.(?!json|yaml)[a-z_.]+[a-z_])(?:=|: |`)", text)
+    yield from re.findall(r"--set ([a-zA-Z_.]+)=", text)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *PRESETS], ids=names([*PAGES, *PRESETS]))
+def test_every_study_key_that_is_mentioned_exists(path: Path) -> None:
+    modules = {f"{name}.{stem}" for name, stem in ROOM_MODULES}
+    for key in mentioned_keys(path.read_text(encoding="utf-8")):
+        assert key in modules or is_known(key.split(".")), key
+
+
+#: `study.load` in the architecture page is a module, not a key.
+ROOM_MODULES = [(file.parent.name, file.stem) for file in (REPO / "fedgen").glob("*/*.py")]
+
+
+@pytest.mark.parametrize("path", [*PAGES, *PRESETS], ids=names([*PAGES, *PRESETS]))
+def test_files_and_presets_that_are_mentioned_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for file in re.findall(r"`((?:fedgen|tests|docs|configs|fedgen_privacy)/[\w./-]+)`", text):
+        roots = [REPO, REPO / "privacy"]
+        assert any((root / file).exists() for root in roots), file
+    for preset in re.findall(r"fedgen simulate (\w+)(?![\w./])", text):
+        assert (REPO / "configs" / f"{preset}.yaml").exists(), preset
+
+
+def test_every_exit_code_has_its_paragraphs() -> None:
+    text = page("reference/exit-codes.md")
+    for code in ExitCode:
+        assert f"| {code.value} | `{code.name}` |" in text
+        section = text.partition(f"## {code.value} `{code.name}`\n")[2].partition("\n## ")[0]
+        assert section, code
+        if code is not ExitCode.DONE:
+            for part in ("**What happened.**", "**Why.**", "**What to do.**"):
+                assert part in section, (code, part)
+    listed = re.findall(r"^## (\d+) ", text, re.MULTILINE)
+    assert [int(number) for number in listed] == sorted(code.value for code in ExitCode)
+
+
+def test_the_run_directory_page_names_every_place_of_a_run() -> None:
+    text = page("reference/run-directory.md")
+    run = RunDirectory(Path("run"))
+    places = [run.study, run.events, run.checkpoints, run.samples, run.figures, run.data, run.sites]
+    for place in places:
+        assert f"`{place.relative_to('run')}" in text, place
+
+
+def test_the_run_directory_page_names_every_key_of_the_audit() -> None:
+    text = page("reference/run-directory.md").partition("## `audit.json`")[2].partition("\n## ")[0]
+    result = AuditResult(Verdict.PASS, (), 0.05, {}, None, 1e-5, (), ())
+    for name in [*result.to_json(), *Verdict]:
+        assert f"`{name}`" in text, name
+
+
+def test_the_run_directory_page_names_every_arm_and_key_of_fidelity() -> None:
+    text = page("reference/run-directory.md").partition("## `evaluation.json`")[2].partition("\n## ")[0]
+    for name in [*TITLES, *(field.name for field in dataclasses.fields(FidelityRow))]:
+        assert f"`{name}`" in text, name
+
+
+def test_every_preset_explains_itself_and_is_honest_about_secure_aggregation() -> None:
+    assert [path.stem for path in PRESETS] == ["chest_xray", "demo", "mnist", "mnist_gpu"]
+    for path in PRESETS:
+        text = path.read_text(encoding="utf-8")
+        study = load_study(str(path))
+        assert text.startswith("#")
+        assert study.study.description
+        before = text.partition("secure: false")[0].splitlines()
+        assert before[-2].lstrip().startswith("#"), path
+        assert study.study.name == path.stem.replace("_", "-")
+
+
+def test_yaml_in_the_docs_is_a_valid_piece_of_a_study() -> None:
+    found = 0
+    for path in PAGES:
+        for block in re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
+            for section, values in yaml.safe_load(block).items():
+                found += 1
+                for name in values:
+                    assert is_known([section, name]), (path, section, name)
+    assert found
+
+
+@pytest.mark.parametrize("path", [*PAGES, *PRESETS], ids=names([*PAGES, *PRESETS]))
+def test_no_path_of_one_machine(path: Path) -> None:
+    assert not re.search(r"(?<![\w.])/(?:work|home|root|tmp|Users)/", path.read_text(encoding="utf-8"))
