@@ -1,0 +1,88 @@
+"""Evaluation of real chest X-rays: a disjoint half of the patients plays the synthetic set."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from fedgen.data.site_data import LabelledImages, Part, SiteData
+from fedgen.evaluation import run_evaluation
+from fedgen.evaluation.cohort import pool
+from fedgen.evaluation.extractors import build_extractor
+from fedgen.evaluation.fidelity import measure_fidelity
+from fedgen.evaluation.reference import choose_reference
+from fedgen.study.training import EvaluationSection
+
+CCX = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ccx"
+CLASSES = ("COVID-19", "Other pneumonia")
+pytestmark = pytest.mark.skipif(not CCX.is_dir(), reason=f"{CCX} is absent")
+
+
+@pytest.fixture(scope="module")
+def halves() -> tuple[list[SiteData], LabelledImages]:
+    """Sites of one random half of the patients, and the images of the other half."""
+    with (CCX / "metadata.csv").open(newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["label"] in CLASSES]
+    patients = sorted({row["patient_id"] for row in rows})
+    order = np.random.default_rng(0).permutation(len(patients))
+    generated = {patients[i] for i in order[: len(patients) // 2]}
+    part_of = {patients[i]: part for i, part in zip(order, [0, 2, 1, 2] * len(patients), strict=False)}
+
+    def images(chosen: list[dict[str, str]]) -> torch.Tensor:
+        pixels = [np.asarray(Image.open(CCX / r["image"]).convert("L").resize((64, 64))) for r in chosen]
+        return torch.from_numpy(np.stack(pixels)[:, None].astype(np.float32) / 127.5 - 1)
+
+    def labels(chosen: list[dict[str, str]]) -> torch.Tensor:
+        return torch.tensor([CLASSES.index(row["label"]) for row in chosen])
+
+    sites = []
+    for site in sorted({row["site"] for row in rows}):
+        own = [row for row in rows if row["site"] == site and row["patient_id"] not in generated]
+        numbers = {patient: i for i, patient in enumerate(sorted({row["patient_id"] for row in own}))}
+        parts = torch.tensor([part_of[row["patient_id"]] for row in own])
+        number = torch.tensor([numbers[row["patient_id"]] for row in own])
+        sites.append(SiteData(site, CLASSES, images(own).half(), labels(own), number, parts))
+    other = [row for row in rows if row["patient_id"] in generated]
+    return sites, LabelledImages(images(other), labels(other))
+
+
+@pytest.mark.parametrize("name", ["radiomics", "random_conv"])
+def test_real_images_are_nearer_the_floor_than_blurred_ones(
+    name: str, halves: tuple[list[SiteData], LabelledImages]
+) -> None:
+    sites, other = halves
+    blurred = LabelledImages(
+        torch.from_numpy(gaussian_filter(other.images.numpy(), (0, 0, 1.5, 1.5))), other.labels
+    )
+    extractor = build_extractor(name, 1)
+    good, bad = (
+        measure_fidelity(extractor, choose_reference(sites, s, CLASSES, seed=0), seed=0)
+        for s in (other, blurred)
+    )
+    for real, damaged in zip(good, bad, strict=True):
+        assert None not in (real.value, real.floor, real.floor_std, damaged.value)
+        assert abs(real.value - real.floor) < 3 * (real.floor_std + real.std)
+        assert damaged.value > real.value and damaged.value > real.floor
+
+
+def test_the_whole_evaluation_runs(halves: tuple[list[SiteData], LabelledImages]) -> None:
+    sites, other = halves
+    section = EvaluationSection(seeds=2, steps=60, bootstrap=200)
+    result: dict[str, Any] = run_evaluation(section, sites, other, seed=0).to_json()
+    json.dumps(result, allow_nan=False)
+    hannover = next(i for i, site in enumerate(sites) if site.site == "hannover")
+    for arm in result["downstream"]["arms"]:
+        cell = arm["per_site"][hannover]
+        assert cell["auroc"] is None and "one class" in cell["note"]
+        assert arm["pooled"]["auroc"] is not None
+    for entry in result["diversity"]["classes"]:
+        assert entry["synthetic"] == pytest.approx(entry["real"], abs=0.15)
+    assert result["n"]["test_images"] == pool(sites, (Part.TEST,)).n_images
