@@ -1,0 +1,115 @@
+"""Everything a report is made of, read from the run directory; what is missing is named, never invented."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedgen.errors import DataError
+from fedgen.run.directory import Json, RunDirectory
+
+#: Which command writes each piece.
+_STAGES = {
+    "run.json": "train",
+    "study.yaml": "train",
+    "privacy.json": "train",
+    "events.jsonl": "train",
+    "samples": "synthesize",
+    "audit.json": "audit",
+    "evaluation.json": "evaluate",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the stages of a run left.
+
+    Attributes:
+        name: of the run folder.
+        run, privacy, audit, evaluation: the JSON files; empty where the stage has not run.
+        events: lines of `events.jsonl`.
+        study: the resolved study, and `study_text` as it was written.
+        missing: pieces that are not there.
+    """
+
+    name: str
+    run: Json
+    privacy: Json
+    audit: Json
+    evaluation: Json
+    events: tuple[Json, ...]
+    study: Mapping[str, Any]
+    study_text: str
+    missing: frozenset[str]
+
+    @property
+    def missing_stages(self) -> list[str]:
+        """Commands of the stages that have not run, in the order they would."""
+        return list(dict.fromkeys(stage for piece, stage in _STAGES.items() if piece in self.missing))
+
+
+def read_evidence(run: RunDirectory) -> Evidence:
+    """Read a run directory.
+
+    Raises:
+        DataError: it is no run directory, or a file in it is damaged.
+    """
+    missing = frozenset(piece for piece in _STAGES if not (run.path / piece).exists())
+    if {"run.json", "study.yaml"} <= missing:
+        raise DataError(
+            f"{run.path} is not a run directory (no run.json, no study.yaml): give the folder of a run."
+        )
+
+    def read(name: str) -> Json:
+        return {} if name in missing else run.read_json(name)
+
+    study_text = "" if "study.yaml" in missing else _text(run.study)
+    return Evidence(
+        name=run.path.resolve().name,
+        run=read("run.json"),
+        privacy=read("privacy.json"),
+        audit=read("audit.json"),
+        evaluation=read("evaluation.json"),
+        events=() if "events.jsonl" in missing else _events(run.events),
+        study=_study(run.study, study_text),
+        study_text=study_text,
+        missing=missing,
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"Cannot read {path} ({error}): mend it or start a new run.") from None
+
+
+def _study(path: Path, text: str) -> Mapping[str, Any]:
+    try:
+        study = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise DataError(f"{path} is not valid YAML any more: restore it or start a new run.") from None
+    return study if isinstance(study, dict) else {}
+
+
+def _events(path: Path) -> tuple[Json, ...]:
+    events: list[Json] = []
+    lines = _text(path).split("\n")
+    for index, line in enumerate(lines):
+        if not line.strip():
+            continue
+        try:
+            events.append(json.loads(line))
+        except ValueError as error:
+            # A run killed while it wrote leaves half a line at the very end, and nothing else.
+            if index == len(lines) - 1:
+                break
+            raise DataError(
+                f"{path} line {index + 1} is damaged ({error}): train again with --resume."
+            ) from None
+    return tuple(events)

@@ -1,0 +1,183 @@
+"""Pictures of a simulation's images: real beside synthetic, and nearest neighbours.
+
+Each is written twice into `figures/`: one PNG to look at, and single tiles with a JSON list of their rows,
+so that the page can lay them out for any width. Both show real patients: they are drawn in a simulation only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedgen.data.site_data import LabelledImages, Part, SiteData
+from fedgen.errors import DataError
+from fedgen.run.directory import write_atomic
+from fedgen.synthesis.formats import png_bytes
+from fedgen.synthesis.grid import pick, rows_png
+
+REAL_VS_SYNTHETIC = "real_vs_synthetic"
+NEIGHBOURS = "neighbours"
+
+
+@dataclass(frozen=True)
+class Triple:
+    """A synthetic image with the nearest real one on either side of the split.
+
+    Attributes:
+        synthetic: (C, H, W) in [-1, 1].
+        train: the nearest training image.
+        held_out: the nearest image of patients the model never saw.
+        distance_train: to `train`, in the audit's distance.
+        distance_held_out: to `held_out`.
+        site: whose data the neighbours are.
+    """
+
+    synthetic: Tensor
+    train: Tensor
+    held_out: Tensor
+    distance_train: float
+    distance_held_out: float
+    site: str
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """A row of tiles as the page shows it; `tiles` are PNG data URIs."""
+
+    group: str
+    kind: str
+    label: str
+    captions: tuple[str, ...]
+    tiles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    group: str
+    kind: str
+    label: str
+    images: Sequence[Tensor]
+    captions: Sequence[str] = ()
+
+
+def draw_real_vs_synthetic(
+    figures: Path,
+    sites: Sequence[SiteData],
+    synthetic: LabelledImages,
+    classes: tuple[str, ...],
+    *,
+    per_class: int = 8,
+) -> Path:
+    """A block of rows for each site's training images and one for the synthetic images, a row a class.
+
+    A real row shows at most one image of a patient.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
+    rows: list[_Drawn] = []
+    for site in sites:
+        images, labels = _one_image_a_patient(site.part(Part.TRAIN))
+        rows += [
+            _Drawn(site.site, "real", name, pick(images, labels, label, per_class))
+            for label, name in enumerate(classes)
+        ]
+    rows += [
+        _Drawn("Synthetic", "synthetic", name, pick(synthetic.images, synthetic.labels, label, per_class))
+        for label, name in enumerate(classes)
+    ]
+    return _draw(figures, REAL_VS_SYNTHETIC, rows)
+
+
+def _one_image_a_patient(data: SiteData) -> tuple[Tensor, Tensor]:
+    """First image of every (patient, class)."""
+    pairs = torch.stack([data.patients, data.labels], dim=1).numpy()
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    keep = torch.from_numpy(np.sort(first))
+    return data.images[keep], data.labels[keep]
+
+
+def draw_neighbours(figures: Path, triples: Sequence[Triple]) -> Path | None:
+    """A row of synthetic, nearest training and nearest held-out image for each triple; None without triples.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
+    if not triples:
+        return None
+    rows = [
+        _Drawn(
+            triple.site,
+            "neighbours",
+            "",
+            (triple.synthetic, triple.train, triple.held_out),
+            (
+                "synthetic",
+                f"nearest training, {triple.distance_train:.3g}",
+                f"nearest held-out, {triple.distance_held_out:.3g}",
+            ),
+        )
+        for triple in triples
+    ]
+    return _draw(figures, NEIGHBOURS, rows)
+
+
+def _draw(figures: Path, name: str, rows: Sequence[_Drawn]) -> Path:
+    listed = []
+    for r, row in enumerate(rows):
+        files = [f"{name}/{r + 1:03d}_{t + 1:02d}.png" for t in range(len(row.images))]
+        for file, image in zip(files, row.images, strict=True):
+            write_atomic(figures / file, png_bytes(image))
+        listed.append(
+            {
+                "group": row.group,
+                "kind": row.kind,
+                "label": row.label,
+                "captions": list(row.captions),
+                "files": files,
+            }
+        )
+    labelled = [(" \u00b7 ".join(filter(None, (row.group, row.label))), row.images) for row in rows]
+    titles = [row.captions for row in rows] if any(row.captions for row in rows) else None
+    path = figures / f"{name}.png"
+    write_atomic(path, rows_png(labelled, titles=titles))
+    write_atomic(figures / f"{name}.json", (json.dumps({"rows": listed}, indent=1) + "\n").encode())
+    return path
+
+
+def read_rows(figures: Path, name: str) -> list[PictureRow]:
+    """The rows of a picture, tiles embedded; an empty list where it was not drawn.
+
+    Raises:
+        DataError: a tile or the list is damaged or missing.
+    """
+    index = figures / f"{name}.json"
+    if not index.is_file():
+        return []
+    try:
+        rows = json.loads(index.read_text(encoding="utf-8"))["rows"]
+        return [_row(figures / name, row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{index} or one of its tiles is damaged ({error}): run the stage that draws it again."
+        ) from None
+
+
+def _row(folder: Path, row: dict[str, Any]) -> PictureRow:
+    # Only the file's own name counts, so a list from elsewhere cannot pull other files into the page.
+    tiles = (base64.b64encode((folder / Path(file).name).read_bytes()).decode() for file in row["files"])
+    return PictureRow(
+        group=str(row["group"]),
+        kind=str(row["kind"]),
+        label=str(row["label"]),
+        captions=tuple(map(str, row["captions"])),
+        tiles=tuple(f"data:image/png;base64,{tile}" for tile in tiles),
+    )

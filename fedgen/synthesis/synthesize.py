@@ -1,0 +1,76 @@
+"""Draws the synthetic set from a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.data.site_data import LabelledImages
+from fedgen.errors import DataError
+from fedgen.models.family import Family
+from fedgen.study.training import SynthesisSection
+from fedgen.synthesis.counts import class_counts
+
+
+def synthesize(
+    family: Family,
+    networks: Mapping[str, nn.Module],
+    synthesis: SynthesisSection,
+    classes: tuple[str, ...],
+    *,
+    seed: int,
+    batch: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> LabelledImages:
+    """Sample the set a study asks for, class by class.
+
+    The same seed, batch and weights give the same set. Sampling reads no data, so it costs no privacy
+    (post-processing, Dwork and Roth 2014, Proposition 2.1).
+
+    Args:
+        family: gives the sampler.
+        networks: the family's trained networks, in eval mode.
+        synthesis: number of images and their balance.
+        classes: class names in the order of their index.
+        seed: of every random number drawn.
+        batch: images sampled at once; at least 1.
+        progress: called with (images done, images in all) after every batch.
+
+    Returns:
+        (n, C, H, W) float32 in [-1, 1] on the CPU, already rounded to float16 so that what is stored is
+        what the later stages of this very process see; labels in class order.
+
+    Raises:
+        DataError: the model gives NaN or infinity.
+        StudyError: the balance does not fit the classes.
+    """
+    counts = class_counts(synthesis.images, classes, synthesis.balance)
+    labels = torch.repeat_interleave(torch.arange(len(classes)), torch.tensor(counts))
+    device = next(
+        (p.device for network in networks.values() for p in network.parameters()), torch.device("cpu")
+    )
+    rng = torch.Generator(device=device).manual_seed(seed)
+    parts: list[Tensor] = []
+    done = 0
+    with torch.no_grad():
+        for chunk in labels.split(batch):
+            images = family.sample(networks, chunk.to(device), rng).to("cpu", torch.float32)
+            _require_finite(images, chunk, classes)
+            parts.append(images.half().float())
+            done += len(chunk)
+            if progress is not None:
+                progress(done, len(labels))
+    return LabelledImages(images=torch.cat(parts), labels=labels)
+
+
+def _require_finite(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> None:
+    broken = ~torch.isfinite(images).flatten(1).all(dim=1)
+    if broken.any():
+        names = ", ".join(sorted({classes[int(label)] for label in labels[broken]}))
+        raise DataError(
+            f"The model gives pixels that are not numbers (NaN or infinity) in {int(broken.sum())} of "
+            f"{len(images)} images of {names}, so its training diverged: train again with a smaller "
+            "--set training.learning_rate."
+        )
