@@ -16,7 +16,10 @@ class Columns(Section):
     patient: str = Field("patient", description="patient identity; the privacy unit")
     site: str = Field("site", description="hospital the image belongs to")
     label: str = Field("label", description="class name; an empty cell means unlabelled")
-    mask: str | None = Field(None, description="path of the segmentation mask, if there are masks")
+    mask: str | None = Field(
+        None,
+        description="path of the mask, if there are masks; in BIDS the ending of the label image, such as dseg",
+    )
 
 
 class Intensity(Section):
@@ -57,6 +60,14 @@ class Split(Section):
     )
     test: float = Field(0.2, gt=0, lt=0.5, description="share of patients held out to test downstream models")
 
+    @model_validator(mode="after")
+    def _some_are_left(self) -> Self:
+        if self.audit + self.test > 0.6:
+            raise ValueError(
+                f"audit ({self.audit:g}) and test ({self.test:g}) together must leave 0.4 of the patients to train on"
+            )
+        return self
+
 
 class Phantom(Section):
     """Procedural multi-site DICOM data, for demonstration and tests; free of any licence."""
@@ -70,7 +81,7 @@ class DataSection(Section):
 
     modality: str | None = Field(
         None,
-        description="keep only images of this modality (DICOM Modality or SeriesDescription, BIDS suffix)",
+        description="keep only images of this modality (DICOM Modality or SeriesDescription, BIDS suffix such as T1w)",
     )
     dimensions: Literal[2] = Field(2, description="2 (3D families are not part of this version)")
     image_size: tuple[int, int] = Field(

@@ -96,9 +96,11 @@ class AuditSection(Section):
         10, ge=2, description="fewer held-out or training patients than this give the verdict INSUFFICIENT"
     )
     tolerance: float = Field(
-        5.0, ge=1, description="without DP, TPR at 1 % FPR may reach this multiple of 1 % before it is a FAIL"
+        5.0,
+        ge=1,
+        description="without DP: FAIL where the TPR's lower limit is above this multiple of the FPR's upper limit",
     )
-    bootstrap: int = Field(1000, ge=100, description="bootstrap replicates of patients")
+    bootstrap: int = Field(1000, ge=100, description="bootstrap replicates and permutations of patients")
 
 
 class EvaluationSection(Section):

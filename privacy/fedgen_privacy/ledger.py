@@ -114,9 +114,9 @@ class Ledger:
                         "a study's privacy cannot change while it runs, so start a new run."
                     )
                 return False
-        row = asdict(charge)
-        digest = _digest(self._last, row)
-        line = json.dumps({"row": row, "sha256": digest}, allow_nan=False).encode() + b"\n"
+        entry = asdict(charge)
+        digest = _digest(self._last, entry)
+        line = json.dumps({"row": entry, "sha256": digest}, allow_nan=False).encode() + b"\n"
         self._path.parent.mkdir(parents=True, exist_ok=True)
         created = not self._path.exists()
         length = 0 if created else self._path.stat().st_size

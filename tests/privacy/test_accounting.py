@@ -3,6 +3,7 @@
 import pytest
 from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import PLDAccountant
+
 from fedgen_privacy.accounting import EpsilonCurve, Spend, calibrate_noise, epsilon_prv, epsilon_rdp
 from fedgen_privacy.errors import PrivacyRefusedError
 

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.errors import PrivacyRefusedError
 from fedgen_privacy.ledger import Charge, Ledger
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 spends = st.builds(Spend, st.floats(0.1, 50), st.floats(0.001, 1), st.integers(0, 1000))
 charges = st.lists(

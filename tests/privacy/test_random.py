@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from fedgen_privacy.random import SecretRandom
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+
+from fedgen_privacy.random import SecretRandom
 
 KEY = bytes(range(32))
 # Every statistical test below runs on a fixed key, so it passes or fails for good; the level says how

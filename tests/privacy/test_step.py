@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
-from fedgen_privacy.random import SecretRandom
-from fedgen_privacy.step import LOSS_SHARE, GaussianStep, clip_factors, clipped_sum, per_record_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
+
+from fedgen_privacy.random import SecretRandom
+from fedgen_privacy.step import LOSS_SHARE, GaussianStep, clip_factors, clipped_sum, per_record_gradients
 
 KEY = bytes(32)
 Params = dict[str, Tensor]
