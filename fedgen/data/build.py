@@ -1,0 +1,165 @@
+"""From a folder to a patient index: find the layout, read it, judge labels and sites."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fedgen.data.findings import Finding, listing, plural
+from fedgen.data.index import Exclusion, IndexEntry, PatientIndex, site_names
+from fedgen.data.layouts.layout import Problem, Request, Scan
+from fedgen.data.layouts.registry import layout_for
+from fedgen.data.table import find_table, read_table
+from fedgen.errors import DataError
+from fedgen.study.data import DataSection
+
+
+def build_index(folder: Path, data: DataSection, *, table: Path | None = None) -> PatientIndex:
+    """Index the images of `folder` that the study can use.
+
+    Args:
+        folder: images with a CSV or TSV table, DICOM files, or BIDS-like NIfTI; the layout is detected.
+        data: columns, modality, labels and slices.
+        table: the table, where it is neither `metadata.csv` nor the only table at the folder's top.
+
+    Returns:
+        Entries whose label is one of `data.labels`, in an order that does not depend on the file system.
+
+    Raises:
+        DataError: no image remains, a listed file is missing or unreadable, a label is not listed and
+            `data.other_labels` is refuse, or a site has one class and `data.one_class_sites` is refuse.
+    """
+    result = scan_folder(folder, data, table=table)
+    _refuse_problems(result.problems)
+    entries, unlisted = _labelled(result.entries, data)
+    excluded = Counter(result.excluded)
+    for value, count in unlisted.items():
+        excluded[f"label {value!r} not in data.labels" if value else "no label"] += count
+    if not entries:
+        raise _nothing_left(folder, data, excluded)
+    findings = [
+        *result.findings,
+        *_exclusion_findings(excluded),
+        *_shared(entries),
+        *_one_class(entries, data),
+    ]
+    return PatientIndex(
+        layout=result.layout,
+        entries=tuple(entries),
+        excluded=tuple(Exclusion(reason, excluded[reason]) for reason in sorted(excluded)),
+        findings=tuple(findings),
+    )
+
+
+def scan_folder(folder: Path, data: DataSection, *, table: Path | None = None) -> Scan:
+    """Find every image of the study's modality, whatever its label, and every file that cannot be used.
+
+    Raises:
+        DataError: the folder, its layout or its table cannot be used.
+    """
+    files = _files(folder)
+    found = find_table(folder, table)
+    request = Request(folder, files, data, None if found is None else read_table(found))
+    result = layout_for(request).scan(request)
+    names = site_names(entry.site for entry in result.entries)
+    result.entries = sorted(
+        (replace(entry, site=names[entry.site]) for entry in result.entries),
+        key=lambda entry: (entry.site, entry.patient, entry.path),
+    )
+    return result
+
+
+def _files(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: give the folder that holds the images.")
+    found: list[str] = []
+    seen: set[Path] = set()
+    for parent, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
+        # Links are followed, because data folders often are links; a link to its own parent ends here.
+        real = Path(parent).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inside = Path(parent).relative_to(folder)
+        found += [(inside / name).as_posix() for name in names if not name.startswith(".")]
+    return tuple(sorted(found))
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"Cannot read the folder {error.filename} ({error.strerror}): grant access or remove it.")
+
+
+def _refuse_problems(problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    rest = f", and so it is with {plural(len(problems) - 1, 'other file')}" if len(problems) > 1 else ""
+    raise DataError(
+        f"{problems[0].sentence}{rest}: correct or remove them; `fedgen data inspect` lists every such file."
+    )
+
+
+def _labelled(entries: Sequence[IndexEntry], data: DataSection) -> tuple[list[IndexEntry], Counter[str]]:
+    unlisted = Counter(entry.label or "" for entry in entries if entry.label not in data.labels)
+    if unlisted and data.other_labels == "refuse":
+        values = listing(f"{value or '(empty)'} x {count}" for value, count in unlisted.most_common())
+        raise DataError(
+            f"{plural(unlisted.total(), 'image has', 'images have')} a label that data.labels "
+            f"({', '.join(data.labels)}) does not list: {values}; "
+            "list it, or set data.other_labels to exclude."
+        )
+    return [entry for entry in entries if entry.label in data.labels], unlisted
+
+
+def _nothing_left(folder: Path, data: DataSection, excluded: Counter[str]) -> DataError:
+    why = listing(f"{count} x {reason}" for reason, count in excluded.most_common())
+    wanted = f" of modality {data.modality}" if data.modality else ""
+    return DataError(
+        f"{folder} holds no usable image{wanted} with a label of data.labels ({', '.join(data.labels)})"
+        + (f"; left out: {why}" if why else "")
+        + ": correct data.modality or data.labels."
+    )
+
+
+def _exclusion_findings(excluded: Counter[str]) -> list[Finding]:
+    return [
+        Finding("excluded", f"{plural(count, 'file')} left out: {reason}.", count)
+        for reason, count in sorted(excluded.items())
+    ]
+
+
+def _shared(entries: Sequence[IndexEntry]) -> list[Finding]:
+    sites: dict[str, set[str]] = {}
+    for entry in entries:
+        sites.setdefault(entry.patient, set()).add(entry.site)
+    count = sum(len(seen) > 1 for seen in sites.values())
+    if not count:
+        return []
+    what = plural(count, "patient was", "patients were")
+    sentence = f"{what} seen at more than one site: their epsilon is the sum over the sites."
+    return [Finding("patient_at_several_sites", sentence, count)]
+
+
+def _one_class(entries: Sequence[IndexEntry], data: DataSection) -> list[Finding]:
+    # A study of a single class has no other to miss.
+    if len(data.labels) == 1:
+        return []
+    classes: dict[str, set[str | None]] = {}
+    for entry in entries:
+        classes.setdefault(entry.site, set()).add(entry.label)
+    single = {site: next(iter(seen)) for site, seen in sorted(classes.items()) if len(seen) == 1}
+    if not single:
+        return []
+    which = listing(f"{site} ({label})" for site, label in single.items())
+    what = plural(len(single), "site holds", "sites hold")
+    if data.one_class_sites == "refuse":
+        raise DataError(
+            f"{what} a single class: {which}; set data.one_class_sites to allow to train with it, "
+            "knowing that its downstream AUROC is undefined."
+        )
+    sentence = f"{what} a single class, so its downstream AUROC is undefined: {which}."
+    return [Finding("one_class_site", sentence, len(single))]

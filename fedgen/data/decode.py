@@ -1,0 +1,94 @@
+"""Decode a site once: every image windowed, resized and fingerprinted into tensors of a fixed size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedgen.data.decoders.decoder import UnreadableError
+from fedgen.data.fingerprint import Fingerprints
+from fedgen.data.index import IndexEntry
+from fedgen.data.pixels import centre, check_window, fitted_size, resize, resize_mask, window
+from fedgen.data.read import data_error, parallel, read_images, read_masks
+from fedgen.study.data import DataSection
+
+#: Part of the cache key: raise it with every change of what decoding yields.
+DECODER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class DecodedSite:
+    """N images of one site in the order of its entries, slices of a volume in ascending order.
+
+    Attributes:
+        images: (N, C, H, W) float16 in [-1, 1], centred; the padding has the value -1.
+        masks: (N, 1, H, W) uint8 in {0, 1}, or None unless every image has one.
+        entries: (N,) int64 index of the entry each image comes from.
+        above: (N,) float32 share of stored pixels above the window.
+        span: (N,) float32 share of the window that the image's values span, in [0, 1].
+        fingerprints: of the stored values.
+    """
+
+    images: NDArray[np.float16]
+    masks: NDArray[np.uint8] | None
+    entries: NDArray[np.int64]
+    above: NDArray[np.float32]
+    span: NDArray[np.float32]
+    fingerprints: Fingerprints
+
+
+def decode_site(folder: Path, entries: Sequence[IndexEntry], data: DataSection) -> DecodedSite:
+    """Decode every entry once.
+
+    Images keep their aspect ratio: they are resampled (antialiased) into the study's image size and padded
+    around with the lower bound of the window. Masks go the same way with nearest neighbours.
+
+    Raises:
+        DataError: the first file that cannot be used, and why.
+    """
+    height, width = data.image_size
+    counts = [entry.n_images for entry in entries]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(int)
+    n = int(offsets[-1])
+    with_masks = data.columns.mask is not None and all(entry.mask is not None for entry in entries)
+    site = DecodedSite(
+        images=np.empty((n, data.channels, height, width), np.float16),
+        masks=np.zeros((n, 1, height, width), np.uint8) if with_masks else None,
+        entries=np.repeat(np.arange(len(entries)), counts),
+        above=np.zeros(n, np.float32),
+        span=np.zeros(n, np.float32),
+        fingerprints=Fingerprints.empty(n),
+    )
+
+    def decode(number: int) -> None:
+        _decode_entry(folder, entries[number], data, site, int(offsets[number]))
+
+    for _ in parallel(decode, range(len(entries))):
+        pass
+    return site
+
+
+def _decode_entry(folder: Path, entry: IndexEntry, data: DataSection, site: DecodedSite, offset: int) -> None:
+    box = data.image_size
+    size = fitted_size(entry.size, entry.spacing, box)
+    try:
+        for i, stored in enumerate(read_images(folder, entry, data), start=offset):
+            check_window(stored, data.intensity)
+            site.fingerprints.put(i, stored)
+            scaled = window(stored, data.intensity)
+            site.span[i] = (scaled.max() - scaled.min()) / 2
+            site.above[i] = np.mean(stored > data.intensity.upper) if scaled.max() == 1 else 0
+            site.images[i] = np.moveaxis(centre(resize(scaled, size), box, -1), -1, 0)
+    except UnreadableError as error:
+        raise data_error(entry.path, error) from error
+    if site.masks is not None:
+        assert entry.mask is not None
+        try:
+            for i, mask in enumerate(read_masks(folder, entry), start=offset):
+                site.masks[i, 0] = centre(resize_mask(mask, size), box, 0)
+        except UnreadableError as error:
+            raise data_error(entry.mask, error) from error

@@ -1,0 +1,59 @@
+"""Image formats: one decoder a format, chosen by file ending."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedgen.data.index import SliceRange
+
+Pixels = NDArray[np.float32]
+
+
+class UnreadableError(Exception):
+    """A file cannot be decoded; the text says why, and the caller says which file."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself without being decoded.
+
+    Attributes:
+        size: (height, width) of each 2D image.
+        depth: number of slices or frames, or None for a 2D image.
+        axis: array axis the depth lies on.
+        spacing: (row, column) spacing in mm, or None where unknown.
+    """
+
+    size: tuple[int, int]
+    depth: int | None = None
+    axis: int = 0
+    spacing: tuple[float, float] | None = None
+
+
+class Decoder(ABC):
+    """Reads one file format."""
+
+    #: lower-case endings, with the dot
+    supported_file_endings: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def header(self, path: Path, axis: int) -> Header:
+        """Sizes of the file; volumes are to be cut along `axis`.
+
+        Raises:
+            UnreadableError: with the reason.
+        """
+
+    @abstractmethod
+    def pixels(self, path: Path, slices: SliceRange | None) -> Pixels:
+        """The stored values at full depth, shape (n, H, W, channels), n = 1 for a 2D image.
+
+        Raises:
+            UnreadableError: with the reason.
+        """

@@ -1,0 +1,215 @@
+"""The patient index: which image belongs to which patient of which site; it stays at the site."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fedgen.data.findings import Finding
+from fedgen.errors import DataError
+from fedgen.run.directory import write_atomic
+
+#: Raised when the meaning of an index file changes; an older file is then refused, not misread.
+INDEX_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SliceRange:
+    """The 2D slices taken from a volume: `range(start, stop, step)` along array axis `axis`."""
+
+    axis: int
+    start: int
+    stop: int
+    step: int
+
+    @property
+    def n(self) -> int:
+        """Number of slices."""
+        return len(range(self.start, self.stop, self.step))
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """One file: a 2D image, or a volume that gives several.
+
+    Attributes:
+        path: file, relative to the indexed folder, with forward slashes.
+        patient: identity of the patient, the privacy unit.
+        site: name of the site, safe as a folder name.
+        label: class name, or None where unlabelled.
+        mask: mask file, relative to the indexed folder, or None.
+        modality: DICOM Modality, BIDS suffix, or the table's `modality` column; empty where unknown.
+        series: DICOM SeriesDescription, BIDS entities and suffix, or the table's `series` column.
+        study: DICOM StudyInstanceUID or BIDS session; empty where unknown.
+        spacing: (row, column) pixel spacing in mm, or None where unknown.
+        slices: which slices of a volume, or None for a 2D image.
+        size: (height, width) of each image in stored pixels.
+    """
+
+    path: str
+    patient: str
+    site: str
+    label: str | None
+    mask: str | None
+    modality: str
+    series: str
+    study: str
+    spacing: tuple[float, float] | None
+    slices: SliceRange | None
+    size: tuple[int, int]
+
+    @property
+    def n_images(self) -> int:
+        """How many 2D images this file gives."""
+        return 1 if self.slices is None else self.slices.n
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Files left out of the index, and why."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class PatientIndex:
+    """All usable images of a folder.
+
+    Attributes:
+        layout: how the folder was read: `table`, `dicom` or `bids`.
+        entries: sorted by site, patient and path.
+        excluded: what was left out, with counts; nothing is dropped without a line here.
+        findings: what a person should know.
+    """
+
+    layout: str
+    entries: tuple[IndexEntry, ...]
+    excluded: tuple[Exclusion, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Site names in alphabetical order."""
+        return tuple(sorted({entry.site for entry in self.entries}))
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Patient identities in alphabetical order."""
+        return tuple(sorted({entry.patient for entry in self.entries}))
+
+    @property
+    def n_images(self) -> int:
+        """2D images, slices of volumes counted each."""
+        return sum(entry.n_images for entry in self.entries)
+
+    def at(self, site: str) -> tuple[IndexEntry, ...]:
+        """The entries of one site."""
+        return tuple(entry for entry in self.entries if entry.site == site)
+
+    def sites_of_patients(self) -> dict[str, tuple[str, ...]]:
+        """The sites each patient was seen at."""
+        seen: dict[str, set[str]] = {}
+        for entry in self.entries:
+            seen.setdefault(entry.patient, set()).add(entry.site)
+        return {patient: tuple(sorted(sites)) for patient, sites in sorted(seen.items())}
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back to an equal index."""
+        return {
+            "version": INDEX_VERSION,
+            "layout": self.layout,
+            "counts": {
+                "sites": len(self.sites),
+                "patients": len(self.patients),
+                "images": self.n_images,
+                "excluded": sum(exclusion.count for exclusion in self.excluded),
+            },
+            "excluded": [asdict(exclusion) for exclusion in self.excluded],
+            "findings": [finding.to_json() for finding in self.findings],
+            "entries": [asdict(entry) for entry in self.entries],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> PatientIndex:
+        """The index that `to_json` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: not such an object.
+        """
+        if value["version"] != INDEX_VERSION:
+            raise ValueError(f"version {value['version']} instead of {INDEX_VERSION}")
+        return cls(
+            layout=value["layout"],
+            entries=tuple(_entry(item) for item in value["entries"]),
+            excluded=tuple(Exclusion(**item) for item in value["excluded"]),
+            findings=tuple(Finding(**item) for item in value["findings"]),
+        )
+
+
+def _entry(item: dict[str, Any]) -> IndexEntry:
+    slices, spacing = item["slices"], item["spacing"]
+    return IndexEntry(
+        **{
+            **item,
+            "slices": None if slices is None else SliceRange(**slices),
+            "spacing": None if spacing is None else (float(spacing[0]), float(spacing[1])),
+            "size": (int(item["size"][0]), int(item["size"][1])),
+        }
+    )
+
+
+def write_index(path: Path, index: PatientIndex) -> None:
+    """Write `index` to `path`, whole or not at all.
+
+    Raises:
+        DataError: the folder is not writable or the disk is full.
+    """
+    write_atomic(path, (json.dumps(index.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_index(path: Path) -> PatientIndex:
+    """Read an index file.
+
+    Raises:
+        DataError: the file is absent or damaged.
+    """
+    try:
+        return PatientIndex.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist: write it with `fedgen data index`.") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is not an index ({error}): write it again with `fedgen data index`."
+        ) from None
+
+
+def site_name(name: str) -> str:
+    """A site's name as a folder name: letters, digits, `.`, `_` and `-` stay, all else becomes `_`.
+
+    Site names come from files (DICOM InstitutionName, a table) and later name folders, so a name such
+    as `../x` must not survive.
+    """
+    return re.sub(r"[^\w.-]+", "_", name.strip()).strip("._")
+
+
+def site_names(names: Iterable[str]) -> dict[str, str]:
+    """`site_name` of each name.
+
+    Raises:
+        DataError: two different names become one, or a name has no letter or digit.
+    """
+    safe: dict[str, str] = {}
+    for name in sorted(set(names)):
+        short = site_name(name)
+        if not short:
+            raise DataError(f"The site name {name!r} has no letter or digit: give the site another name.")
+        other = next((known for known, value in safe.items() if value == short), None)
+        if other is not None:
+            raise DataError(f"The site names {other!r} and {name!r} are too alike: rename one of them.")
+        safe[name] = short
+    return safe

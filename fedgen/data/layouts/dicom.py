@@ -1,0 +1,173 @@
+"""Layout `dicom`: a folder of DICOM files, as a PACS exports them, with an optional table of labels.
+
+Patient, study, series and spacing come from the tags. Labels (and masks) come from a CSV beside the files,
+because images carry none: its key is the column SOPInstanceUID, SeriesInstanceUID, StudyInstanceUID or
+PatientID, the most specific one present.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+from pydicom.misc import is_dicom
+from pydicom.uid import MediaStorageDirectoryStorage
+
+from fedgen.data.decoders.decoder import UnreadableError
+from fedgen.data.decoders.dicom import DicomDecoder, dicom_header, read_tags
+from fedgen.data.findings import Finding, plural
+from fedgen.data.index import IndexEntry
+from fedgen.data.layouts.layout import Layout, Problem, Request, Scan, label_of, slice_range
+from fedgen.data.layouts.table import relative_path, required_cell
+from fedgen.data.table import Row, Table
+from fedgen.errors import DataError
+
+#: Columns a label table may be keyed by, the most specific first.
+KEYS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID")
+
+
+class DicomLayout(Layout):
+    """One entry a file; site is InstitutionName, else the first folder level, else the folder's own name."""
+
+    name: ClassVar[str] = "dicom"
+    supported_file_endings: ClassVar[tuple[str, ...]] = DicomDecoder.supported_file_endings
+
+    def matches(self, request: Request) -> bool:
+        """At least one DICOM file, by ending or, where there is none, by its first bytes."""
+        return next(_dicom_files(request), None) is not None
+
+    def scan(self, request: Request) -> Scan:
+        """Read every file's tags.
+
+        Raises:
+            DataError: an empty PatientID, or a label table without a usable key.
+        """
+        result = Scan(self.name)
+        labels = _Labels(request)
+        without_institution = 0
+        for path in _dicom_files(request):
+            try:
+                tags = read_tags(request.folder / path, stop_before_pixels=True)
+            except UnreadableError as error:
+                result.problems.append(Problem(path, str(error)))
+                continue
+            if tags.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+                result.excluded["DICOMDIR"] += 1
+                continue
+            row = labels.row(tags)
+            modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
+            if not request.wants(modality, series):
+                result.excluded[f"other modality ({series or modality or 'none given'})"] += 1
+                continue
+            try:
+                header = dicom_header(tags)
+            except UnreadableError as error:
+                result.problems.append(Problem(path, str(error)))
+                continue
+            patient = _text(tags, "PatientID")
+            if not patient:
+                raise DataError(
+                    f"{path} has an empty PatientID, so its privacy unit is unknown: "
+                    "give every file a pseudonym in PatientID."
+                )
+            institution = _text(tags, "InstitutionName")
+            without_institution += not institution
+            result.entries.append(
+                IndexEntry(
+                    path=path,
+                    patient=patient,
+                    site=institution or _folder_site(request.folder, path),
+                    label=label_of(None if row is None else dict(row.cells), request.data, labels.table),
+                    mask=labels.mask(row),
+                    modality=modality,
+                    series=series,
+                    study=_text(tags, "StudyInstanceUID"),
+                    spacing=header.spacing,
+                    slices=slice_range(header, request.data.slices),
+                    size=header.size,
+                )
+            )
+        if without_institution:
+            what = plural(without_institution, "file has", "files have")
+            sentence = f"{what} no InstitutionName, so the name of the folder is taken as the site."
+            result.findings.append(Finding("site_from_folder", sentence, without_institution))
+        result.findings.extend(labels.findings())
+        return result
+
+
+class _Labels:
+    """Rows of the label table by the key they name."""
+
+    def __init__(self, request: Request) -> None:
+        self.table: Table | None = request.table
+        self._request = request
+        self._rows: dict[str, Row] = {}
+        self._used: set[str] = set()
+        self._key = KEYS[0]
+        if self.table is None:
+            return
+        key = next((key for key in KEYS if key in self.table.columns), None)
+        if key is None:
+            raise DataError(
+                f"{self.table.path.name} has none of the columns {', '.join(KEYS)}: "
+                "add the one that says which DICOM files a row is about."
+            )
+        self._key = key
+        if request.data.columns.mask is not None:
+            self.table.require(request.data.columns.mask, "data.columns.mask")
+        for row in self.table.rows:
+            value = required_cell(self.table, row, key)
+            if value in self._rows:
+                raise DataError(
+                    f"{self.table.path.name} has two rows for {key} {value} "
+                    f"(rows {self._rows[value].number} and {row.number}): remove one of them."
+                )
+            self._rows[value] = row
+
+    def row(self, tags: Any) -> Row | None:
+        """The row about a file, or None."""
+        value = _text(tags, self._key)
+        self._used.add(value)
+        return self._rows.get(value)
+
+    def mask(self, row: Row | None) -> str | None:
+        """The mask a row names, or None."""
+        column = self._request.data.columns.mask
+        if row is None or self.table is None or column is None or not row.cells[column]:
+            return None
+        path = relative_path(self._request.folder, self.table, row, column)
+        if not (self._request.folder / path).is_file():
+            raise DataError(
+                f"{path} (row {row.number} of {self.table.path.name}) does not exist: correct the path."
+            )
+        return path
+
+    def findings(self) -> Iterator[Finding]:
+        """Rows about files that are not there."""
+        unused = len(set(self._rows) - self._used)
+        if unused and self.table is not None:
+            what = plural(unused, "row", "rows")
+            sentence = f"{what} of {self.table.path.name} name no DICOM file of the folder."
+            yield Finding("unused_table_rows", sentence, unused)
+
+
+def _dicom_files(request: Request) -> Iterator[str]:
+    for path in request.files:
+        name = PurePosixPath(path)
+        ending = name.suffix.lower()
+        # Exports often name files by number or UID; only then are the first bytes worth a look.
+        nameless = not ending or ending[1:].isdigit()
+        known = ending in DicomDecoder.supported_file_endings
+        if known or (nameless and is_dicom(request.folder / path)):
+            yield path
+
+
+def _folder_site(folder: Path, path: str) -> str:
+    parts = PurePosixPath(path).parts
+    return parts[0] if len(parts) > 1 else folder.resolve().name
+
+
+def _text(tags: Any, keyword: str) -> str:
+    value = tags.get(keyword)
+    return "" if value is None else str(value).strip()

@@ -1,0 +1,121 @@
+"""How a folder is organised: one reader a layout, which finds the images and what is known of each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from fedgen.data.decoders.decoder import Header
+from fedgen.data.findings import Finding
+from fedgen.data.index import IndexEntry, SliceRange
+from fedgen.data.table import Table
+from fedgen.errors import DataError
+from fedgen.study.data import DataSection, Slices
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a layout is asked to read.
+
+    Attributes:
+        folder: the folder.
+        files: every file below it, relative with forward slashes, sorted; hidden files are left out.
+        data: the study's data section.
+        table: the table that describes the folder, if there is one.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    data: DataSection
+    table: Table | None
+
+    def wants(self, modality: str, series: str) -> bool:
+        """Whether the study asks for images of this modality or series."""
+        return self.data.modality is None or self.data.modality in (modality, series)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that is listed but cannot be used.
+
+    Attributes:
+        path: the file, relative to the folder.
+        reason: completes the sentence "PATH ...".
+        where: the table row that names it, or empty.
+    """
+
+    path: str
+    reason: str
+    where: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """`PATH reason (row 3 of metadata.csv)`, without a full stop."""
+        return f"{self.path} {self.reason}" + (f" ({self.where})" if self.where else "")
+
+
+@dataclass
+class Scan:
+    """What a layout found: every image before labels are judged, and every file that cannot be used."""
+
+    layout: str
+    entries: list[IndexEntry] = field(default_factory=list)
+    excluded: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+class Layout(ABC):
+    """Reads folders of one kind."""
+
+    name: ClassVar[str]
+    #: endings of the image files this layout looks at
+    supported_file_endings: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def matches(self, request: Request) -> bool:
+        """Whether the folder is of this kind."""
+
+    @abstractmethod
+    def scan(self, request: Request) -> Scan:
+        """Find the images; no pixel is decoded.
+
+        Raises:
+            DataError: the folder's own description (table, tags) cannot be used.
+        """
+
+
+def slice_range(header: Header, slices: Slices) -> SliceRange | None:
+    """The slices of a volume between the study's two fractions of its depth; None for a 2D image.
+
+    Slice i of D lies at the fraction i / (D - 1); at least one slice is taken.
+    """
+    if header.depth is None:
+        return None
+    last = header.depth - 1
+    start = round(slices.lower * last)
+    stop = round(slices.upper * last) + 1
+    return SliceRange(header.axis, start, stop, slices.every)
+
+
+def label_of(cells: dict[str, str] | None, data: DataSection, table: Table | None) -> str | None:
+    """The label in a table row; where the study has a single class and there is no such column, that class.
+
+    Raises:
+        DataError: several classes but no label column.
+    """
+    if table is None or data.columns.label not in table.columns:
+        if len(data.labels) == 1:
+            return data.labels[0]
+        if table is None:
+            raise DataError(
+                f"No table tells the {len(data.labels)} classes apart: put a labels.csv beside the images, "
+                "or ask for a single class with data.labels."
+            )
+        table.require(data.columns.label, "data.columns.label")
+    if cells is None:
+        return None
+    return cells[data.columns.label] or None

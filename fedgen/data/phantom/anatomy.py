@@ -1,0 +1,226 @@
+"""A procedural axial slice through a head: soft tissue fractions, no atlas, no licence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+Field = NDArray[np.float64]
+
+#: Tissues in the order of the first axis of `Slice.tissues`.
+TISSUES = ("air", "scalp", "skull", "csf", "gray", "white", "deep", "lesion")
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """An irregular blob; lengths are fractions of half the image's side."""
+
+    x: float
+    y: float
+    radius: float
+    roughness: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Head:
+    """What makes one patient's head; lengths are fractions of half the image's side."""
+
+    width: float
+    length: float
+    tilt: float
+    outline: tuple[float, ...]
+    skull: float
+    atrophy: float
+    ventricles: float
+    folds: float
+    seed: int
+    lesion: Lesion | None
+
+    @staticmethod
+    def draw(rng: np.random.Generator, *, lesion: bool) -> Head:
+        """A random head; older ones (higher `atrophy`) have wider ventricles and sulci."""
+        atrophy = float(rng.beta(2, 3))
+        width = float(rng.uniform(0.68, 0.76))
+        length = float(rng.uniform(0.82, 0.90))
+        return Head(
+            width=width,
+            length=length,
+            tilt=float(rng.normal(0, 0.06)),
+            outline=tuple(rng.normal(0, [0.012, 0.012, 0.008, 0.008, 0.005, 0.005]).tolist()),
+            skull=float(rng.uniform(0.05, 0.07)),
+            atrophy=atrophy,
+            ventricles=0.75 + 0.75 * atrophy + float(rng.normal(0, 0.08)),
+            folds=float(rng.uniform(0.8, 1.2)),
+            seed=int(rng.integers(2**31)),
+            lesion=_draw_lesion(rng, width, length) if lesion else None,
+        )
+
+
+def _draw_lesion(rng: np.random.Generator, width: float, length: float) -> Lesion:
+    # Off the midline and inside the brain, on either side.
+    angle = rng.uniform(0.2, np.pi - 0.2) * rng.choice([-1, 1])
+    distance = rng.uniform(0.32, 0.56)
+    return Lesion(
+        x=float(distance * width * np.sin(angle)),
+        y=float(distance * length * np.cos(angle)),
+        radius=float(rng.uniform(0.09, 0.2)),
+        roughness=float(rng.uniform(0.25, 0.55)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Tissue fractions of one slice.
+
+    Attributes:
+        tissues: (len(TISSUES), H, W) in [0, 1], summing to 1 at every pixel.
+        lesion: (H, W) bool, the lesion's mask.
+    """
+
+    tissues: Field
+    lesion: NDArray[np.bool_]
+
+
+def cut(head: Head, level: float, size: tuple[int, int]) -> Slice:
+    """The slice of a head at a height.
+
+    Args:
+        head: the patient.
+        level: height in [-1, 1]; 0 goes through the bodies of the lateral ventricles.
+        size: (height, width) in pixels.
+    """
+    grid = _Grid(head, level, size)
+    noise = _noise(head.seed, size, (0.030, 0.070))
+    edge = 1.3 / (min(size) / 2)
+    # Depth below the scalp's surface; each shell is a smooth step of it.
+    depth = grid.depth
+    head_inside = _step(depth, edge)
+    inner_scalp = _step(depth - 0.035 - 0.012 * noise[1], edge)
+    inner_skull = _step(depth - 0.035 - head.skull, edge)
+    gap = 0.018 + 0.02 * head.atrophy
+    brain = _step(depth - 0.035 - head.skull - gap, edge)
+    below_pia = depth - 0.035 - head.skull - gap
+
+    sulci, folded = _folds(grid, below_pia, noise, head, edge)
+    fissure = _step(0.007 + 0.012 * head.atrophy - np.abs(grid.x), edge) * _step(np.abs(grid.y) - 0.30, 0.08)
+    ventricles = _ventricles(grid, head, level, edge)
+    csf = np.maximum.reduce([sulci, fissure, ventricles])
+    ribbon = _step(0.05 + 0.008 * noise[0] - below_pia, 1.5 * edge)
+    beside_fissure = _step(0.045 - np.abs(grid.x), 1.5 * edge) * _step(np.abs(grid.y) - 0.36, 0.08)
+    cortex = np.maximum.reduce([ribbon, folded, beside_fissure])
+    deep = _deep_gray(grid, level, edge) * (1 - ventricles)
+    lesion = np.zeros(size) if head.lesion is None else _lesion(head.lesion, grid, level, edge)
+    lesion = lesion * brain * (1 - ventricles)
+
+    # Paint from the outside in: each layer covers its fraction of what lies under it.
+    layers = [("scalp", head_inside), ("skull", inner_scalp), ("csf", inner_skull), ("white", brain)]
+    layers += [("gray", cortex * brain), ("deep", deep * brain), ("csf", csf * brain), ("lesion", lesion)]
+    tissues = np.zeros((len(TISSUES), *size))
+    tissues[0] = 1
+    for name, fraction in layers:
+        tissues *= 1 - fraction
+        tissues[TISSUES.index(name)] += fraction
+    return Slice(tissues, lesion > 0.5)
+
+
+class _Grid:
+    """Coordinates in the head's own frame (x to the right, y forward) and depth below its surface."""
+
+    def __init__(self, head: Head, level: float, size: tuple[int, int]) -> None:
+        half = min(size) / 2
+        rows, columns = np.mgrid[: size[0], : size[1]]
+        right, up = (columns - (size[1] - 1) / 2) / half, ((size[0] - 1) / 2 - rows) / half
+        cos, sin = np.cos(head.tilt), np.sin(head.tilt)
+        shrink = 1 - 0.10 * level**2
+        self.x = (cos * right - sin * up) / shrink
+        self.y = (sin * right + cos * up) / shrink
+        angle = np.arctan2(self.x / head.width, self.y / head.length)
+        wave = sum(
+            amplitude * (np.cos if i % 2 else np.sin)((i // 2 + 2) * angle)
+            for i, amplitude in enumerate(head.outline)
+        )
+        # Heads are a little narrower in front.
+        narrow = 1 - 0.05 * np.cos(angle)
+        radius = np.hypot(self.x / (head.width * narrow), self.y / head.length)
+        self.depth: Field = (1 + wave - radius) * (head.width + head.length) / 2
+
+
+def _step(value: Field, edge: float) -> Field:
+    """0 below, 1 above zero, smooth over `edge`: partial volume."""
+    return np.clip(value / edge + 0.5, 0, 1)
+
+
+def _noise(seed: int, size: tuple[int, int], scales: tuple[float, ...]) -> list[Field]:
+    """Smooth random fields with unit variance; scales are fractions of the image's side."""
+    rng = np.random.default_rng(seed)
+    fields = [gaussian_filter(rng.standard_normal(size), scale * min(size), mode="wrap") for scale in scales]
+    return [field / field.std() for field in fields]
+
+
+def _folds(grid: _Grid, below_pia: Field, noise: list[Field], head: Head, edge: float) -> tuple[Field, Field]:
+    """Sulci that dive inwards from the surface, and the gray matter that lines them."""
+    rng = np.random.default_rng(head.seed)
+    count = round(19 * head.folds)
+    # One sulcus a turn of the phase; the noise bends it on its way in.
+    angle = np.arctan2(grid.x / head.width, grid.y / head.length)
+    turns = count * angle / (2 * np.pi) + 0.33 * noise[1] + 0.1 * noise[0]
+    nearest = np.round(turns)
+    beside = np.abs(turns - nearest) * 2 * np.pi / count * np.hypot(grid.x, grid.y)
+    reach = rng.uniform(0.06, 0.24, count)[nearest.astype(int) % count]
+    width = (0.007 + 0.020 * head.atrophy) * np.clip(1.2 - below_pia / reach, 0, 1)
+    sulci = _step(width - beside, edge) * _step(reach - below_pia, 2 * edge)
+    lining = _step(width + 0.042 - beside, 1.5 * edge) * _step(reach + 0.042 - below_pia, 2 * edge)
+    return sulci, lining
+
+
+def _ellipse(
+    x: Field, y: Field, centre: tuple[float, float], axes: tuple[float, float], turn: float
+) -> Field:
+    """Distance-like value, positive inside, in units of the shorter axis."""
+    cos, sin = np.cos(turn), np.sin(turn)
+    u, v = x - centre[0], y - centre[1]
+    return (1 - np.hypot((cos * u + sin * v) / axes[0], (cos * v - sin * u) / axes[1])) * min(axes)
+
+
+def _ventricles(grid: _Grid, head: Head, level: float, edge: float) -> Field:
+    x, y, scale = np.abs(grid.x), grid.y, head.ventricles
+    thin = 0.042 * scale
+    frontal = _ellipse(x, y, (0.085 * scale, 0.19), (thin, 0.15 - 0.03 * level), -0.42)
+    body = _ellipse(x, y, (0.055 * scale, 0.0), (0.8 * thin, 0.16), 0.1)
+    occipital = _ellipse(x, y, (0.13 * scale + 0.02, -0.25), (thin, 0.15 + 0.04 * level), 0.45)
+    third = _ellipse(x, y, (0.0, -0.02), (0.016 * scale, 0.10), 0.0)
+    low = np.clip(0.5 - level, 0, 1)
+    shapes = [
+        _step(frontal, edge),
+        _step(body, edge) * (1 - low),
+        _step(occipital, edge),
+        _step(third, edge) * low,
+    ]
+    return np.maximum.reduce(shapes)
+
+
+def _deep_gray(grid: _Grid, level: float, edge: float) -> Field:
+    x, y = np.abs(grid.x), grid.y
+    caudate = _ellipse(x, y, (0.145, 0.17), (0.045, 0.10), -0.35)
+    putamen = _ellipse(x, y, (0.265, 0.04), (0.055, 0.15), 0.22)
+    thalamus = _ellipse(x, y, (0.105, -0.09), (0.075, 0.115), 0.35)
+    present = np.clip(1.1 - 0.9 * max(level, 0), 0, 1)
+    return present * np.maximum.reduce([_step(part, 2 * edge) for part in (caudate, putamen, thalamus)])
+
+
+def _lesion(lesion: Lesion, grid: _Grid, level: float, edge: float) -> Field:
+    u, v = grid.x - lesion.x, grid.y - lesion.y
+    angle = np.arctan2(v, u)
+    rng = np.random.default_rng(lesion.seed)
+    amplitudes = rng.normal(0, lesion.roughness / np.arange(1, 6))
+    phases = rng.uniform(0, 2 * np.pi, 5)
+    wave = sum(
+        a * np.cos(k * angle + p) for k, (a, p) in enumerate(zip(amplitudes, phases, strict=True), start=1)
+    )
+    radius = lesion.radius * np.sqrt(1 - 0.35 * level**2) * np.clip(1 + 0.6 * wave, 0.45, 1.7)
+    return _step(radius - np.hypot(u, v), 2 * edge)

@@ -1,0 +1,109 @@
+"""From stored values to network input: colour, window, size. Pure functions of arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fedgen.data.decoders.decoder import Pixels, UnreadableError
+from fedgen.study.data import Intensity
+
+#: Spacings that differ by less than this leave the pixel grid as it is.
+_ISOTROPIC = 0.01
+#: A window is wrong when more than this share of an image lies above it by more than its own width.
+_CLEARLY_ABOVE = 0.25
+
+
+def to_channels(pixels: Pixels, channels: int) -> Pixels:
+    """Check or reduce the colour of (n, H, W, c) to `channels`.
+
+    An RGB file whose three channels are equal counts as gray.
+
+    Raises:
+        UnreadableError: coloured where gray is asked, gray where RGB is asked, or a pixel is not finite.
+    """
+    refuse_non_finite(pixels)
+    if pixels.shape[-1] == channels:
+        return pixels
+    if channels == 1:
+        if (pixels == pixels[..., :1]).all():
+            return pixels[..., :1]
+        raise UnreadableError(
+            "is in colour but data.channels is 1: convert it to gray or set data.channels to 3"
+        )
+    raise UnreadableError("is gray but data.channels is 3: set data.channels to 1")
+
+
+def refuse_non_finite(pixels: Pixels) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        UnreadableError: with their number.
+    """
+    # NaN and infinity both survive a sum of float64: one pass where all is well.
+    if not np.isfinite(pixels.sum(dtype=np.float64)):
+        count = int((~np.isfinite(pixels)).sum())
+        raise UnreadableError(f"has {count} pixels that are NaN or infinite: repair or exclude it")
+
+
+def check_window(pixels: Pixels, intensity: Intensity) -> None:
+    """Refuse an image whose values plainly do not fit the window (16-bit data in an 8-bit window).
+
+    Clipping bone in a soft-tissue window is normal; a quarter of the image beyond twice the window is not.
+
+    Raises:
+        UnreadableError: naming the largest value and the key to set.
+    """
+    limit = 2 * intensity.upper - intensity.lower
+    if pixels.max() > limit and np.mean(pixels > limit) > _CLEARLY_ABOVE:
+        raise UnreadableError(
+            f"has values up to {pixels.max():g}, far above data.intensity.upper ({intensity.upper:g}): "
+            "set data.intensity.upper to the top of the window you want"
+        )
+
+
+def window(pixels: Pixels, intensity: Intensity) -> Pixels:
+    """Map [lower, upper] linearly to [-1, 1]; values outside are clamped."""
+    scaled = (pixels - intensity.lower) * (2 / (intensity.upper - intensity.lower)) - 1
+    return np.clip(scaled, -1, 1, dtype=np.float32)
+
+
+def fitted_size(
+    size: tuple[int, int], spacing: tuple[float, float] | None, box: tuple[int, int]
+) -> tuple[int, int]:
+    """The largest (height, width) inside `box` with the anatomy's own aspect ratio.
+
+    Where the pixel spacing is known and not square, the aspect is that of the millimetres.
+    """
+    height, width = float(size[0]), float(size[1])
+    if spacing is not None and min(spacing) > 0 and abs(spacing[0] / spacing[1] - 1) > _ISOTROPIC:
+        height, width = height * spacing[0], width * spacing[1]
+    scale = min(box[0] / height, box[1] / width)
+    return max(1, min(box[0], round(height * scale))), max(1, min(box[1], round(width * scale)))
+
+
+def resize(image: Pixels, size: tuple[int, int]) -> Pixels:
+    """Antialiased bilinear resampling of (H, W, c) to (h, w, c); the identity where the size agrees."""
+    if image.shape[:2] == size:
+        return image
+    planes = [
+        np.asarray(Image.fromarray(image[..., c]).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+        for c in range(image.shape[-1])
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def resize_mask(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Nearest-neighbour resampling of a binary (H, W) mask to (h, w)."""
+    if mask.shape == size:
+        return mask
+    return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
+
+
+def centre(image: NDArray[np.generic], box: tuple[int, int], fill: float) -> NDArray[np.generic]:
+    """Pad the first two axes of `image` to `box` with `fill`, the image in the centre."""
+    top, left = (box[0] - image.shape[0]) // 2, (box[1] - image.shape[1]) // 2
+    padded = np.full((*box, *image.shape[2:]), fill, dtype=image.dtype)
+    padded[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return padded

@@ -1,0 +1,156 @@
+"""All of a study's data in one call: index, split, check and decode, the same on every call."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedgen.data.build import build_index
+from fedgen.data.cache import decode_sites
+from fedgen.data.check import check_split, part_findings
+from fedgen.data.decode import DecodedSite
+from fedgen.data.duplicates import patient_groups
+from fedgen.data.findings import Finding, plural
+from fedgen.data.fingerprint import Fingerprints
+from fedgen.data.index import PatientIndex, write_index
+from fedgen.data.load import decoding_findings, site_data
+from fedgen.data.phantom.write import write_phantom
+from fedgen.data.site_data import Part, SiteData
+from fedgen.data.split import split_patients
+from fedgen.errors import DataError, StudyError
+from fedgen.run.directory import unwritable, write_atomic
+from fedgen.study.study import Study
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the later stages need.
+
+    Attributes:
+        sites: tensors of each site, in alphabetical order.
+        findings: what a person should know about the data.
+        shared_patients: patients seen at more than one site, whose epsilon is the sum over the sites.
+    """
+
+    sites: list[SiteData]
+    findings: list[Finding]
+    shared_patients: int
+
+
+def prepare_sites(study: Study, source: Path | None, run_data: Path, cache: Path) -> Prepared:
+    """Index, split, check and decode the study's data; write `index.json`, `split.json`, `findings.json`.
+
+    A second call with the same arguments gives the identical result and decodes nothing again.
+
+    Args:
+        study: its `data` section and seed.
+        source: folder of the images; where None, the study's phantom is generated under `run_data`.
+        run_data: the run's data folder; `index.json` in it names patients and belongs to the sites.
+        cache: folder for decoded images.
+
+    Raises:
+        StudyError: neither a source nor a phantom.
+        DataError: the data cannot be used, a folder cannot be written, or the split differs from the one
+            fixed by an earlier call because the data have changed since.
+    """
+    folder = _phantom(study, run_data) if source is None else source
+    index = build_index(folder, study.data)
+    decoded = decode_sites(folder, index, study.data, cache)
+    patients, fingerprints = _all_images(index, decoded)
+    together = patient_groups(patients, fingerprints)
+    parts = split_patients(index, study.data.split, study.study.seed, together=together)
+    sites = [site_data(site, index.at(site), decoded[site], parts, study.data) for site in index.sites]
+    of_images = np.array([int(parts[patient]) for patient in patients], np.int64)
+    findings = [
+        *index.findings,
+        *decoding_findings(index, decoded, study.data),
+        *_joined(together),
+        *check_split(patients, of_images, fingerprints),
+        *part_findings(sites),
+    ]
+    # Only a split that passed its checks is fixed, so that corrected data may still be split anew.
+    _fix_split(run_data, parts)
+    write_index(run_data / "index.json", index)
+    _write_json(run_data / "findings.json", {"findings": [finding.to_json() for finding in findings]})
+    shared = sum(len(seen) > 1 for seen in index.sites_of_patients().values())
+    return Prepared(sites, findings, shared)
+
+
+def _phantom(study: Study, run_data: Path) -> Path:
+    if study.data.phantom is None:
+        raise StudyError(
+            "No data: give the folder of the images with --data, "
+            "or set data.phantom in the study to generate some."
+        )
+    folder = run_data / "phantom"
+    write_phantom(folder, study.data.phantom, study.study.seed)
+    return folder
+
+
+def _all_images(index: PatientIndex, decoded: Mapping[str, DecodedSite]) -> tuple[list[str], Fingerprints]:
+    patients: list[str] = []
+    for site in index.sites:
+        entries = index.at(site)
+        patients += [entries[number].patient for number in decoded[site].entries]
+    return patients, Fingerprints.concatenate([decoded[site].fingerprints for site in index.sites])
+
+
+def _joined(together: tuple[tuple[str, ...], ...]) -> list[Finding]:
+    if not together:
+        return []
+    count = sum(len(group) for group in together)
+    sentence = (
+        f"{plural(count, 'patient')} share equal images with another and were kept in one part "
+        f"(in {plural(len(together), 'group')}): each group may be one person under several identities; "
+        "`fedgen data inspect` lists them."
+    )
+    return [Finding("joined_patients", sentence, count)]
+
+
+def _fix_split(run_data: Path, parts: Mapping[str, Part]) -> None:
+    # Identities are hashed with a salt in a file of its own, so that split.json alone can be shown to others.
+    salt = _salt(run_data / "split-salt")
+    hashed = {
+        hmac.new(salt, patient.encode(), hashlib.sha256).hexdigest(): part.name.lower()
+        for patient, part in parts.items()
+    }
+    ordered = dict(sorted(hashed.items()))
+    digest = hashlib.sha256(json.dumps(ordered).encode()).hexdigest()
+    value = {"version": 1, "sha256": digest, "patients": ordered}
+    path = run_data / "split.json"
+    if path.exists():
+        try:
+            fixed = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is damaged ({error}): start a new run.") from None
+        if fixed != digest:
+            raise DataError(
+                f"The data, data.split or the seed changed since {path} was written, and a patient held out "
+                "then could train now: restore them or start a new run."
+            )
+        return
+    _write_json(path, value)
+
+
+def _salt(path: Path) -> bytes:
+    try:
+        if not path.exists():
+            write_atomic(path, secrets.token_hex(32).encode() + b"\n")
+            path.chmod(0o600)
+        return bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}): start a new run.") from None
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    write_atomic(path, (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())

@@ -1,0 +1,89 @@
+"""Decode an index entry: the one place where files become arrays, used by training and inspection alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedgen.data.decoders.decoder import Pixels, UnreadableError
+from fedgen.data.decoders.registry import decoder_for
+from fedgen.data.index import IndexEntry
+from fedgen.data.pixels import to_channels
+from fedgen.errors import DataError
+from fedgen.study.data import DataSection
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+#: Files a thread takes at once.
+_CHUNK = 16
+
+
+def read_stored(folder: Path, entry: IndexEntry) -> Pixels:
+    """The entry's stored values, (n, H, W, c) at full depth.
+
+    Raises:
+        UnreadableError: with the reason.
+    """
+    pixels = decoder_for(PurePosixPath(entry.path)).pixels(folder / entry.path, entry.slices)
+    if pixels.shape[:3] != (entry.n_images, *entry.size):
+        raise UnreadableError(
+            f"holds {_shape(pixels)} where the index says {entry.n_images} x {entry.size[0]} x "
+            f"{entry.size[1]}: index the folder again"
+        )
+    return pixels
+
+
+def read_images(folder: Path, entry: IndexEntry, data: DataSection) -> Pixels:
+    """The entry's stored values in the study's number of channels, (n, H, W, channels).
+
+    Raises:
+        UnreadableError: the file is damaged, has NaN, or is of the other kind of colour.
+    """
+    return to_channels(read_stored(folder, entry), data.channels)
+
+
+def read_masks(folder: Path, entry: IndexEntry) -> NDArray[np.uint8]:
+    """The entry's masks, (n, H, W) in {0, 1}; every non-zero value counts as inside.
+
+    Raises:
+        UnreadableError: damaged, or not of the image's size.
+    """
+    assert entry.mask is not None
+    pixels = decoder_for(PurePosixPath(entry.mask)).pixels(folder / entry.mask, entry.slices)
+    if pixels.shape[:3] != (entry.n_images, *entry.size):
+        raise UnreadableError(
+            f"is {_shape(pixels)}, but its image {entry.path} is {entry.size[0]} x {entry.size[1]}"
+        )
+    return (pixels != 0).any(axis=-1).astype(np.uint8)
+
+
+def data_error(path: str, error: UnreadableError) -> DataError:
+    """The sentence about a file that cannot be decoded."""
+    text = str(error)
+    hint = "" if ":" in text else ": repair it, or remove it from the folder and the table"
+    return DataError(f"{path} {text}{hint}.")
+
+
+def parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
+    """`map` over threads, results in order.
+
+    Decoders and numpy release the interpreter's lock on large images; small ones are handed out in chunks,
+    so that threads at least cost nothing there.
+    """
+
+    def chunk(start: int) -> list[_Result]:
+        return [function(item) for item in items[start : start + _CHUNK]]
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for results in pool.map(chunk, range(0, len(items), _CHUNK)):
+            yield from results
+
+
+def _shape(pixels: Pixels) -> str:
+    return " x ".join(str(side) for side in pixels.shape[:3])

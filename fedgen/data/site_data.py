@@ -1,0 +1,77 @@
+"""A site's decoded images: what every later stage reads, and the only thing it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+
+class Part(IntEnum):
+    """Where a patient belongs; no patient is ever in two parts."""
+
+    TRAIN = 0
+    AUDIT = 1
+    TEST = 2
+
+
+@dataclass(frozen=True)
+class SiteData:
+    """Tensors of one site; N images of P patients.
+
+    Attributes:
+        site: the site's name.
+        classes: class names; a label is an index into them.
+        images: (N, C, H, W) float16 in [-1, 1].
+        labels: (N,) int64 class index.
+        patients: (N,) int64 patient number; 0..P-1 within the site, identities stay in the index.
+        parts: (N,) int64 of `Part`, equal for all images of a patient.
+        masks: (N, 1, H, W) uint8 in {0, 1}, or None where not every image of the site has one.
+    """
+
+    site: str
+    classes: tuple[str, ...]
+    images: Tensor
+    labels: Tensor
+    patients: Tensor
+    parts: Tensor
+    masks: Tensor | None = None
+
+    def part(self, part: Part) -> SiteData:
+        """The images of one part; patients are numbered anew from 0."""
+        keep = self.parts == int(part)
+        _, patients = torch.unique(self.patients[keep], return_inverse=True)
+        return SiteData(
+            site=self.site,
+            classes=self.classes,
+            images=self.images[keep],
+            labels=self.labels[keep],
+            patients=patients,
+            parts=self.parts[keep],
+            masks=None if self.masks is None else self.masks[keep],
+        )
+
+    @property
+    def n_images(self) -> int:
+        """N."""
+        return int(self.images.shape[0])
+
+    @property
+    def n_patients(self) -> int:
+        """P."""
+        return int(torch.unique(self.patients).numel())
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images without patients: a synthetic set, or the reals of a test.
+
+    Attributes:
+        images: (n, C, H, W) float32 in [-1, 1].
+        labels: (n,) int64 class index.
+    """
+
+    images: Tensor
+    labels: Tensor

@@ -1,0 +1,48 @@
+"""A site's tensors as one safetensors file, so that another process can read them without decoding anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from fedgen.data.site_data import SiteData
+from fedgen.errors import DataError
+from fedgen.run.directory import write_atomic
+
+TENSORS = ("images", "labels", "patients", "parts")
+
+
+def write_site(path: Path, data: SiteData) -> None:
+    """Write a site's tensors.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    tensors = {name: getattr(data, name).contiguous() for name in TENSORS}
+    if data.masks is not None:
+        tensors["masks"] = data.masks.contiguous()
+    metadata = {"site": data.site, "classes": json.dumps(data.classes)}
+    write_atomic(path, save(tensors, metadata=metadata))
+
+
+def read_site(path: Path) -> SiteData:
+    """Read them back.
+
+    Raises:
+        DataError: the file is absent or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata()
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        return SiteData(
+            site=metadata["site"],
+            classes=tuple(json.loads(metadata["classes"])),
+            masks=tensors.pop("masks", None),
+            **tensors,
+        )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"The site file {path} cannot be read ({error}): prepare the data again.") from None

@@ -1,0 +1,169 @@
+"""The run directory: one folder a run, every stage reads and writes it (docs/reference/run-directory.md)."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fedgen.errors import DataError
+
+Json = dict[str, Any]
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` so that a crash leaves either the old file or the new one, never a part.
+
+    Raises:
+        DataError: the disk is full or the folder is not writable.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
+            temporary = Path(handle.name)
+            try:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it a power failure may undo the renaming, and so a result that has already left.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def unwritable(path: Path, error: OSError) -> DataError:
+    """The one sentence for a file that could not be written."""
+    if error.errno == errno.ENOSPC:
+        return DataError(
+            f"The disk is full while writing {path}: free some space and continue with --resume."
+        )
+    return DataError(f"Cannot write {path} ({error.strerror}): choose a folder you may write to with --out.")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths and files of one run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, parent: Path, name: str, *, now: datetime | None = None) -> RunDirectory:
+        """Make `parent/<name>-<UTC time>/`, never reusing an existing folder."""
+        stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+        for attempt in range(100):
+            path = parent / (f"{name}-{stamp}" if attempt == 0 else f"{name}-{stamp}-{attempt}")
+            try:
+                path.mkdir(parents=True)
+                return cls(path)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise unwritable(path, error) from error
+        raise DataError(f"Cannot make a new run folder under {parent}: a hundred of that name exist.")
+
+    @property
+    def study(self) -> Path:
+        """`study.yaml`: the resolved study."""
+        return self.path / "study.yaml"
+
+    @property
+    def events(self) -> Path:
+        """`events.jsonl`."""
+        return self.path / "events.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`checkpoints/`."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """`samples/`."""
+        return self.path / "samples"
+
+    @property
+    def figures(self) -> Path:
+        """`figures/`."""
+        return self.path / "figures"
+
+    @property
+    def sites(self) -> Path:
+        """`sites/`: what belongs to each site and would stay there in a real federation."""
+        return self.path / "sites"
+
+    @property
+    def data(self) -> Path:
+        """`data/`: the patient index (and generated phantom data) of a simulation."""
+        return self.path / "data"
+
+    def site(self, name: str) -> Path:
+        """The folder of one site; a name that is no safe file name gets a readable, unique one."""
+        safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:60]
+        # A name that looks like one made here gets a hash of its own, or two sites could share a folder.
+        if safe != name or not name or re.search(r"-[0-9a-f]{8}$", name):
+            safe = f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return self.sites / safe
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write `name` atomically; NaN and infinity are refused, not written."""
+        text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+        write_atomic(self.path / name, (text + "\n").encode())
+
+    def read_json(self, name: str) -> Json:
+        """Read a JSON file of this run.
+
+        Raises:
+            DataError: the stage that writes it has not run, or the file is damaged.
+        """
+        path = self.path / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist: run the stage that writes it first.") from None
+        except ValueError as error:
+            raise DataError(f"{path} is damaged ({error}): run the stage that writes it again.") from None
+        if not isinstance(value, dict):
+            raise DataError(f"{path} is damaged (not an object): run the stage that writes it again.")
+        return value
+
+    def update_summary(self, **entries: object) -> None:
+        """Merge `entries` into `run.json`."""
+        summary = self.read_json("run.json") if (self.path / "run.json").exists() else {}
+        self.write_json("run.json", {**summary, **entries})
+
+    def count_events(self, event: str) -> int:
+        """How many lines of `events.jsonl` are of one kind, over all starts of the run."""
+        if not self.events.exists():
+            return 0
+        return sum(f'"event": "{event}"' in line for line in self.events.read_text("utf-8").splitlines())
+
+    def event(
+        self, event: str, *, site: str | None = None, round: int | None = None, **fields: object
+    ) -> None:
+        """Append one line to `events.jsonl`."""
+        line = {"time": datetime.now(UTC).isoformat(), "event": event, "site": site, "round": round, **fields}
+        try:
+            with self.events.open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(line, allow_nan=False) + "\n")
+        except OSError as error:
+            raise unwritable(self.events, error) from error

@@ -1,0 +1,60 @@
+"""`fedgen data`: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fedgen.cli.data import app
+from fedgen.data.index import read_index
+from fedgen.errors import DataError, StudyError
+
+RUN = CliRunner()
+
+
+def run(*arguments: object) -> str:
+    result = RUN.invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_index(png_folder: Path, tmp_path: Path) -> None:
+    output = run("index", png_folder, "--labels", "none, lesion")
+    assert "north" in output
+    assert read_index(png_folder / "index.json").n_images == 32
+    value = json.loads(run("index", png_folder, "--out", tmp_path / "i.json", "--json"))
+    assert value["counts"] == {"sites": 2, "patients": 16, "images": 32, "excluded": 0}
+    assert "entries" not in value
+
+
+def test_index_maps_columns(png_folder: Path) -> None:
+    with pytest.raises(DataError, match=r"data.columns.patient"):
+        run("index", png_folder, "--patient-column", "person")
+    run(
+        "index", png_folder, "--label-column", "site", "--labels", "north,south", "--one-class-sites", "allow"
+    )
+
+
+def test_inspect(png_folder: Path) -> None:
+    assert "20x28 (32)" in run("inspect", png_folder)
+    report = json.loads(run("inspect", png_folder, "--json"))
+    assert report["patients"] == 16
+    assert report["sites"][0]["labels"] == {"none": 8, "lesion": 8}
+
+
+def test_phantom_then_index(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    assert "2 sites" in run("phantom", folder, "--sites", 2, "--patients", 4, "--size", 32)
+    value = json.loads(run("index", folder, "--modality", "T2w", "--mask-column", "mask", "--json"))
+    assert value["layout"] == "dicom"
+    assert value["counts"]["patients"] == 8
+
+
+def test_wrong_options_are_study_errors(png_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"data.other_labels is not valid"):
+        run("index", png_folder, "--other-labels", "maybe")
+    with pytest.raises(StudyError, match="--patients is not valid"):
+        run("phantom", tmp_path / "p", "--patients", 1)

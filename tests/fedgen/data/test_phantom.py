@@ -1,0 +1,106 @@
+"""The phantom: reproducible, valid DICOM, both classes everywhere, lesions where the masks say."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from fedgen.data.phantom.anatomy import TISSUES, Head, cut
+from fedgen.data.phantom.scanner import Scanner, scan
+from fedgen.data.phantom.write import write_phantom
+from fedgen.errors import DataError
+from fedgen.study.data import Phantom
+
+SMALL = Phantom(sites=2, patients=4)
+
+
+def digest(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_seed_fixes_every_byte(tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        write_phantom(tmp_path / name, SMALL, seed, (32, 32))
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    uids = [{str(pydicom.dcmread(f).SOPInstanceUID) for f in (tmp_path / n).rglob("*.dcm")} for n in "ac"]
+    assert uids[0]
+    assert not uids[0] & uids[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_an_existing_phantom_stays_and_anything_else_is_refused(tmp_path: Path) -> None:
+    write_phantom(tmp_path / "a", SMALL, 3, (32, 32))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*")}
+    write_phantom(tmp_path / "a", SMALL, 3, (32, 32))
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*")} == before
+    with pytest.raises(DataError, match="holds something else than this phantom"):
+        write_phantom(tmp_path / "a", SMALL, 4, (32, 32))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(DataError, match="is not empty"):
+        write_phantom(tmp_path / "mine", SMALL, 3)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="Cannot write"):
+        write_phantom(tmp_path / "file" / "phantom", SMALL, 0)
+
+
+def test_files_are_what_a_hospital_would_export(tmp_path: Path) -> None:
+    write_phantom(tmp_path / "p", SMALL, 0, (48, 40))
+    with (tmp_path / "p" / "labels.csv").open() as handle:
+        rows = {row["SOPInstanceUID"]: row for row in csv.DictReader(handle)}
+    files = sorted((tmp_path / "p").rglob("*.dcm"))
+    assert len(files) == len(rows)
+    seen: dict[str, set[str]] = {}
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        row = rows[dataset.SOPInstanceUID]
+        assert dataset.PatientID
+        assert dataset.PatientName
+        assert len(dataset.PatientBirthDate) == 8
+        assert dataset.SeriesDescription in ("T1w", "T2w")
+        assert dataset.pixel_array.shape == (48, 40)
+        seen.setdefault(dataset.InstitutionName, set()).add(row["label"])
+        mask = np.asarray(Image.open(tmp_path / "p" / row["mask"]))
+        assert mask.shape == (48, 40)
+        assert mask.any() == (row["label"] == "lesion")
+    assert seen == {"Ashford": {"none", "lesion"}, "Brookside": {"none", "lesion"}}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tissues_fill_every_pixel_and_lesions_are_bright(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    head = Head.draw(rng, lesion=True)
+    for level in (-0.7, 0.0, 0.7):
+        anatomy = cut(head, level, (96, 96))
+        np.testing.assert_allclose(anatomy.tissues.sum(axis=0), 1)
+        assert anatomy.tissues.min() >= 0
+        assert 20 < anatomy.lesion.sum() < 1200
+        # Corners are air, and no lesion grows out of the brain.
+        assert anatomy.tissues[0][[0, 0, -1, -1], [0, -1, 0, -1]].min() == 1
+        outside = sum(anatomy.tissues[TISSUES.index(name)] for name in ("air", "scalp", "skull"))
+        assert outside[anatomy.lesion].max() < 0.5
+        image = scan(anatomy, "T1w", Scanner.of_site(seed, rng), rng)
+        white = anatomy.tissues[TISSUES.index("white")] > 0.95
+        assert image[anatomy.lesion].mean() > image[white].mean() + 0.08
+        assert image.min() >= 0
+        assert image.max() <= 1
+
+
+def test_patients_and_sites_look_different() -> None:
+    rng = np.random.default_rng(0)
+    shapes = [cut(Head.draw(rng, lesion=False), 0, (64, 64)).tissues[0] for _ in range(6)]
+    assert min(np.abs(a - b).mean() for i, a in enumerate(shapes) for b in shapes[:i]) > 0.003
+    anatomy = cut(Head.draw(rng, lesion=False), 0, (64, 64))
+    looks = [scan(anatomy, "T1w", Scanner.of_site(n, rng), rng) for n in range(4)]
+    assert min(np.abs(a - b).mean() for i, a in enumerate(looks) for b in looks[:i]) > 0.02
