@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
+# Test workers share the cores; threads inside each would only wait for one another.
+test test-all: export OMP_NUM_THREADS := 1
 
 .PHONY: install demo test test-all lint format docs wheel clean
 

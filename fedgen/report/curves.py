@@ -48,7 +48,12 @@ def curves(events: Sequence[Event], *, target: float | None = None) -> list[Curv
             points, description="epsilon by round", x_label="round", start_at_zero=True, reference=reference
         )
         drawn.append(
-            Curve("epsilon", "Privacy spent", "Largest \u03b5 of any site after each round (PRV).", svg)
+            Curve(
+                "epsilon",
+                "Privacy spent",
+                "Upper bound of any site\u2019s \u03b5 after each round: RDP, or PRV of the whole study where that is lower.",
+                svg,
+            )
         )
     sites = sorted({str(site) for event in rounds.values() for site in event.get("sites") or ()})
     present = [(site, [site in (rounds[n].get("sites") or ()) for n in order]) for site in sites]

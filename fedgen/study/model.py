@@ -19,28 +19,28 @@ class VAEOptions(Section):
     """Conditional variational autoencoder (Kingma and Welling 2014; Sohn et al. 2015)."""
 
     channels: tuple[int, ...] = Field(
-        (16, 32, 64), min_length=2, description="channels of each encoder level", strict=False
+        (8, 16, 32, 32), min_length=2, description="channels of each encoder level", strict=False
     )
-    latent_size: int = Field(32, ge=2, description="dimensions of the latent vector")
+    latent_size: int = Field(16, ge=2, description="dimensions of the latent vector")
     beta: float = Field(1.0, gt=0, description="weight of the KL term (Higgins et al. 2017)")
     reconstruction_std: float = Field(
-        0.2, gt=0, description="standard deviation of the Gaussian likelihood, in the units of [-1, 1] images"
+        0.3, gt=0, description="standard deviation of the Gaussian likelihood, in the units of [-1, 1] images"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+    learning_rate: float = Field(2e-3, gt=0, description="of Adam")
 
 
 class GANOptions(Section):
     """Conditional GAN; only the discriminator sees data (private GANs revisited, Bie et al. 2023)."""
 
     generator_channels: tuple[int, ...] = Field(
-        (64, 32, 16), min_length=1, strict=False, description="channels of each generator level"
+        (64, 64, 32, 16), min_length=1, strict=False, description="channels of each generator level"
     )
     discriminator_channels: tuple[int, ...] = Field(
-        (16, 32, 64), min_length=1, strict=False, description="channels of each discriminator level"
+        (16, 32, 64, 64), min_length=1, strict=False, description="channels of each discriminator level"
     )
     latent_size: int = Field(64, ge=2, description="dimensions of the latent vector")
-    discriminator_steps: int = Field(2, ge=1, description="discriminator steps for each generator step")
-    learning_rate: float = Field(2e-4, gt=0, description="of Adam, for both networks")
+    discriminator_steps: int = Field(1, ge=1, description="discriminator steps for each generator step")
+    learning_rate: float = Field(5e-4, gt=0, description="of Adam, for both networks")
 
 
 class DiffusionOptions(Section):
@@ -58,13 +58,13 @@ class DiffusionOptions(Section):
     sigma_data: float = Field(
         0.5, gt=0, description="standard deviation of the data in [-1, 1]; a public constant"
     )
-    P_mean: float = Field(-1.2, description="mean of ln sigma in training")
+    P_mean: float = Field(-0.4, description="mean of ln sigma in training")
     P_std: float = Field(1.2, gt=0, description="standard deviation of ln sigma in training")
     sigma_min: float = Field(0.002, gt=0, description="lowest noise level of the sampler")
     sigma_max: float = Field(80.0, gt=0, description="highest noise level of the sampler")
     rho: float = Field(7.0, gt=0, description="how the sampler's noise levels crowd towards sigma_min")
     sampler_steps: int = Field(18, ge=2, description="steps of the Heun sampler")
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+    learning_rate: float = Field(2e-3, gt=0, description="of Adam")
 
     @model_validator(mode="after")
     def _levels(self) -> Self:

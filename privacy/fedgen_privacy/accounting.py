@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from opacus.accountants import PRVAccountant, RDPAccountant
 from opacus.accountants.analysis.rdp import compute_rdp, get_privacy_spent
@@ -101,6 +102,7 @@ def epsilon_prv(spends: Sequence[Spend], delta: float) -> float:
     return epsilon
 
 
+@cache
 def calibrate_noise(
     *, epsilon: float, delta: float, sampling_rate: float, steps: int, tolerance: float = 0.01
 ) -> float:

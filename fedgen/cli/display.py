@@ -1,0 +1,96 @@
+"""What a person sees while a run goes on: stages, and a bar of rounds with loss, epsilon and sites."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from fedgen.federation.coordinator import RoundReport
+from fedgen.pipeline.privacy import rounded_up
+from fedgen.pipeline.simulate import Watcher
+
+TITLES = {
+    "prepare": "Preparing data",
+    "train": "Training",
+    "synthesize": "Sampling",
+    "audit": "Auditing",
+    "evaluate": "Evaluating",
+    "report": "Writing the report",
+}
+
+
+class Display:
+    """A live bar on a terminal; a line a round where the output goes to a file."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._stage = ""
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    @property
+    def watcher(self) -> Watcher:
+        """The callbacks for the pipeline."""
+        return Watcher(stage=self._on_stage, round=self._on_round, sample=self._on_sample)
+
+    def _on_stage(self, stage: str) -> None:
+        self._finish()
+        self._stage = stage
+        title = TITLES.get(stage, stage)
+        if self._console.is_terminal:
+            self._task = self._progress.add_task(title, total=None, note="")
+        else:
+            self._console.print(title, highlight=False)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            task = self._progress.tasks[self._task]
+            total = task.total or 1
+            self._progress.update(self._task, total=total, completed=total)
+
+    def _on_round(self, report: RoundReport) -> None:
+        note = describe(report)
+        if self._task is not None and self._console.is_terminal:
+            self._progress.update(self._task, total=report.rounds, completed=report.round, note=note)
+        else:
+            self._console.print(
+                f"  round {report.round}/{report.rounds}  {note}", highlight=False, soft_wrap=True
+            )
+        for site, reason in report.missing.items():
+            self._console.print(
+                f"  round {report.round} went on without {site}: {reason}", style="yellow", markup=False
+            )
+
+    def _on_sample(self, done: int, total: int) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, total=total, completed=done)
+
+
+def describe(report: RoundReport) -> str:
+    """`discriminator 1.31 ± 0.04, epsilon <= 3.10, 4 sites`."""
+    parts = [
+        f"{name} loss {value:.3f}" + (f" ± {std:.3f}" if std else "")
+        for name, (value, std) in report.losses.items()
+    ]
+    parts.append("no privacy" if report.epsilon is None else f"epsilon <= {rounded_up(report.epsilon):.2f}")
+    parts.append(f"{len(report.sites)} site" + ("s" if len(report.sites) != 1 else ""))
+    return ", ".join(parts)

@@ -1,0 +1,204 @@
+"""The coordinator's rounds: describe the sites, then train round by round from the last checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedgen.errors import ExitCode, FederationError, FedgenError
+from fedgen.federation.aggregation import Aggregate, Aggregator
+from fedgen.federation.exchange import Exchange
+from fedgen.models.registry import build_family
+from fedgen.protocol.messages import Answer, Describe, Refusal, SiteDescription, Task, TrainRound
+from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from fedgen.run.directory import RunDirectory
+from fedgen.study.show import study_hash
+from fedgen.study.study import Study
+from fedgen.training.vector import Layout, vector_sha256
+from fedgen_privacy.accounting import EpsilonCurve, Spend
+
+DESCRIBE_DEADLINE = 300.0
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What a person watching sees of a round."""
+
+    round: int
+    rounds: int
+    losses: dict[str, tuple[float, float]]
+    epsilon: float | None
+    sites: tuple[str, ...]
+    missing: dict[str, str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of a whole training."""
+
+    checkpoint: Checkpoint
+    sites: tuple[SiteDescription, ...]
+    dropouts: int
+
+
+class _RefusedError(FederationError):
+    """Every site refused for one and the same kind of reason: its exit code is the run's."""
+
+    def __init__(self, sentence: str, code: ExitCode) -> None:
+        super().__init__(sentence)
+        self.exit_code = code
+
+
+def train(
+    study: Study,
+    exchange: Exchange,
+    aggregator: Aggregator,
+    run: RunDirectory,
+    on_round: Callable[[RoundReport], None] | None = None,
+) -> Trained:
+    """Train until the study's last round; continues from the newest checkpoint of `run`.
+
+    Raises:
+        FederationError: too few sites answered, a deadline passed, or the model is not finite.
+        DataError: a checkpoint could not be written or read.
+    """
+    sha256 = study_hash(study)
+    sites, left_out = describe(study, exchange)
+    for site, reason in left_out.items():
+        run.event("left_out", site=site, reason=reason)
+    exchange = _Described(exchange, frozenset(site.site for site in sites))
+    curves = {
+        site.site: EpsilonCurve(
+            Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round), study.privacy.delta
+        )
+        for site in sites
+        if site.epsilon is not None
+    }
+    state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(study)
+    if state.round == 0:
+        save_checkpoint(run.checkpoints, state)
+    for round_number in range(state.round + 1, study.training.rounds + 1):
+        started = time.monotonic()
+        task = TrainRound(sha256, round_number, vector_sha256(state.model), state.model)
+        try:
+            aggregate = aggregator.collect(
+                exchange, task, study.aggregation.minimum_sites, study.aggregation.deadline
+            )
+        except FedgenError as error:
+            run.event("abort", round=round_number, reason=str(error), code=int(error.exit_code))
+            raise
+        state = next_checkpoint(study, state, aggregate)
+        save_checkpoint(run.checkpoints, state)
+        report = RoundReport(
+            round=round_number,
+            rounds=study.training.rounds,
+            losses=aggregate.losses,
+            epsilon=_epsilon_bound(sites, curves, round_number),
+            sites=aggregate.sites,
+            missing=aggregate.missing,
+            seconds=time.monotonic() - started,
+        )
+        _write(run, report)
+        if on_round is not None:
+            on_round(report)
+    return Trained(state, sites, run.count_events("dropout"))
+
+
+class _Described:
+    """The exchange without the sites that did not describe themselves: nobody may spend an unknown epsilon."""
+
+    def __init__(self, exchange: Exchange, described: frozenset[str]) -> None:
+        self._exchange = exchange
+        self._described = described
+
+    def sites(self) -> Sequence[str]:
+        """Those that can be reached now."""
+        return [site for site in self._exchange.sites() if site in self._described]
+
+    def send(self, tasks: Mapping[str, Task], deadline: float) -> Mapping[str, Answer]:
+        """As the exchange."""
+        return self._exchange.send(tasks, deadline)
+
+
+def describe(study: Study, exchange: Exchange) -> tuple[tuple[SiteDescription, ...], dict[str, str]]:
+    """What each site brings, and why the others are left out: refusals are borne while enough sites remain.
+
+    Raises:
+        FederationError: fewer sites than aggregation.minimum_sites.
+    """
+    task = Describe(study_hash(study))
+    names = exchange.sites()
+    asked = len(names)
+    answers = exchange.send(dict.fromkeys(names, task), DESCRIBE_DEADLINE)
+    described = sorted((a for a in answers.values() if isinstance(a, SiteDescription)), key=lambda a: a.site)
+    if len(described) < study.aggregation.minimum_sites:
+        refusals = [a for a in answers.values() if isinstance(a, Refusal)]
+        reasons = [f"{a.site} refused ({a.reason})" for a in refusals]
+        if asked > len(answers):
+            reasons.append(f"{asked - len(answers)} did not answer")
+        sentence = (
+            f"{len(described)} of {asked} sites can take part but aggregation.minimum_sites is "
+            f"{study.aggregation.minimum_sites}: {'; '.join(reasons) or 'invite more sites'}."
+        )
+        codes = {a.code for a in refusals}
+        raise _RefusedError(sentence, codes.pop()) if len(codes) == 1 else FederationError(sentence)
+    # Names anew: a transport may learn who is who from the first answers.
+    left_out = dict.fromkeys(set(exchange.sites()) - set(answers), "did not describe what it brings")
+    for name, answer in answers.items():
+        if not isinstance(answer, SiteDescription):
+            reason = (
+                answer.reason if isinstance(answer, Refusal) else "answered something else than a description"
+            )
+            left_out[name] = reason
+    return tuple(described), dict(sorted(left_out.items()))
+
+
+def initial_checkpoint(study: Study) -> Checkpoint:
+    """Round 0: weights drawn from the study's seed, the same for every site."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(study.study.seed)
+        networks = build_family(study).networks()
+    model = Layout.of(networks).flatten(networks)
+    return Checkpoint(0, model, model.clone(), study_hash(study))
+
+
+def next_checkpoint(study: Study, state: Checkpoint, aggregate: Aggregate) -> Checkpoint:
+    """Add the mean update and move the average.
+
+    The decay warms up as min(ema, (1 + r) / (10 + r)), so that the untrained weights are forgotten.
+    """
+    model = state.model + aggregate.update
+    if not bool(torch.isfinite(model).all()):
+        raise FederationError(
+            f"The model is not finite after round {state.round + 1}: lower training.learning_rate."
+        )
+    r = state.round + 1
+    decay = min(study.training.ema, (1 + r) / (10 + r))
+    ema: Tensor = decay * state.ema + (1 - decay) * model
+    return Checkpoint(r, model, ema, state.study_sha256)
+
+
+def _epsilon_bound(
+    sites: tuple[SiteDescription, ...], curves: Mapping[str, EpsilonCurve], rounds: int
+) -> float | None:
+    # Neither bound is below the truth: RDP after this round, and PRV of the whole study.
+    bounds = [min(curves[s.site].after(rounds), s.epsilon) for s in sites if s.epsilon is not None]
+    return max(bounds, default=None)
+
+
+def _write(run: RunDirectory, report: RoundReport) -> None:
+    for site, reason in report.missing.items():
+        run.event("dropout", site=site, round=report.round, reason=reason)
+    run.event(
+        "round",
+        round=report.round,
+        losses={name: {"value": value, "std": std} for name, (value, std) in report.losses.items()},
+        epsilon=report.epsilon,
+        sites=list(report.sites),
+        seconds=round(report.seconds, 3),
+    )

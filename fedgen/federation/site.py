@@ -1,0 +1,166 @@
+"""A site at work: answers tasks from its own data, under its own ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fedgen.data.site_data import SiteData
+from fedgen.errors import FederationError, FedgenError, PrivacyRefusedError
+from fedgen.models.registry import build_family
+from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, Task, TrainRound
+from fedgen.run.directory import unwritable
+from fedgen.study.show import study_hash
+from fedgen.study.study import Study
+from fedgen.training.cohort import Cohort
+from fedgen.training.local import LocalTrainer
+from fedgen.training.optimizer_state import load_state, state_tensors
+from fedgen.training.outbox import Outbox, RoundResult
+from fedgen.training.plan import plan_site
+from fedgen.training.vector import Layout, vector_sha256
+from fedgen_privacy.accounting import Spend
+from fedgen_privacy.ledger import Charge, Ledger
+from fedgen_privacy.random import SecretRandom
+
+
+class Site:
+    """One site of one study.
+
+    Args:
+        study: as the site approved it.
+        data: the site's decoded images.
+        folder: the site's own folder: ledger, outbox and log.
+    """
+
+    def __init__(self, study: Study, data: SiteData, folder: Path) -> None:
+        self.name = data.site
+        self._study = study
+        self._study_sha256 = study_hash(study)
+        self._folder = folder
+        self._cohort = Cohort(data, study.data.images_per_patient)
+        self._family = build_family(study)
+        self._objectives = self._family.objectives()
+        self._outbox = Outbox(folder / "outbox")
+        self._plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)
+
+    def answer(self, task: Task) -> SiteDescription | RoundUpdate | Refusal:
+        """Do a task. Errors become a `Refusal`; their text stays in the site's log.
+
+        Raises:
+            Exception: a defect; its text is in the site's log and must not leave the site.
+        """
+        try:
+            if task.study_sha256 != self._study_sha256:
+                raise PrivacyRefusedError(f"Site {self.name} was asked for a study it does not have.")
+            answer = self._describe() if isinstance(task, Describe) else self._train(task)
+        except FedgenError as error:
+            self._log("refused", reason=str(error), code=int(error.exit_code))
+            return Refusal(
+                self.name, error.exit_code, f"{type(error).__name__}; the site's log has the reason"
+            )
+        except Exception as error:
+            self._log("failed", reason=f"{type(error).__name__}: {error}")
+            raise
+        return answer
+
+    def _describe(self) -> SiteDescription:
+        plan = self._plan
+        return SiteDescription(
+            site=self.name,
+            patients=plan.patients,
+            sampling_rate=plan.local.sampling_rate,
+            noise_multiplier=plan.spend.noise_multiplier if plan.spend else 0.0,
+            steps_per_round=plan.spend.steps if plan.spend else 0,
+            epsilon=plan.epsilon,
+            epsilon_rdp=plan.epsilon_rdp,
+        )
+
+    def _train(self, task: TrainRound) -> RoundUpdate:
+        if not 1 <= task.round <= self._study.training.rounds:
+            raise FederationError(
+                f"Round {task.round} is not one of the study's {self._study.training.rounds}."
+            )
+        if vector_sha256(task.model) != task.model_sha256:
+            raise FederationError("The model that came does not have the hash that came with it.")
+        key = {"study": self._study_sha256, "model": task.model_sha256}
+        result = self._outbox.get(task.round, key)
+        if result is None:
+            networks = self._family.networks()
+            # Before the charge: a model that cannot be trained must not cost the patients a round.
+            Layout.of(networks).load(networks, task.model)
+            if self._plan.spend is not None:
+                self._charge(task, self._plan.spend)
+            result = self._work(task, networks)
+            self._outbox.put(task.round, key, result)
+        self._log("update", round=task.round, model=task.model_sha256, update=vector_sha256(result.update))
+        return RoundUpdate(
+            site=self.name,
+            round=task.round,
+            model_sha256=task.model_sha256,
+            update=result.update,
+            weight=self._plan.weight,
+            losses=result.losses,
+        )
+
+    def _charge(self, task: TrainRound, spend: Spend) -> None:
+        path = self._folder / "ledger.jsonl"
+        ledger = Ledger(path)
+        charge = Charge(self._study_sha256, task.round, task.model_sha256, spend)
+        rows = [row for row in ledger if row.study == charge.study]
+        for row in rows:
+            # Another model for a round already charged would be a second release of that round, outside
+            # the plan that the noise was calibrated for.
+            if row.round == charge.round and row.key != charge.key:
+                raise PrivacyRefusedError(
+                    f"Round {task.round} was already charged for another model: a round is trained once."
+                )
+        # A charged round without a result may be worked on only where none can have left: a result was never
+        # written, and no later round shows that it was written, sent and removed since.
+        later = any(row.round > charge.round for row in rows)
+        if any(row.key == charge.key for row in rows) and (later or self._outbox.holds(task.round)):
+            raise PrivacyRefusedError(
+                f"Round {task.round} was already trained and its result is no longer kept: a round is trained once."
+            )
+        try:
+            ledger.charge(charge)
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def _work(self, task: TrainRound, networks: dict[str, nn.Module]) -> RoundResult:
+        for network in networks.values():
+            network.to(self._plan.local.device)
+        trainer = LocalTrainer(self._objectives, networks, self._study.training.learning_rate)
+        load_state(trainer.optimizers, self._outbox.optimizer_before(task.round, self._study_sha256))
+        losses = trainer.run(self._cohort, self._plan.local, self._random(task.round))
+        update = Layout.of(networks).flatten(networks) - task.model
+        if not bool(torch.isfinite(update).all()):
+            raise FederationError(
+                f"Training at {self.name} gave values that are not finite: lower training.learning_rate."
+            )
+        return RoundResult(
+            update=update,
+            losses={name: (loss.value, loss.std) for name, loss in losses.items()},
+            optimizer=state_tensors(trainer.optimizers),
+        )
+
+    def _random(self, round: int) -> SecretRandom:
+        if self._plan.spend is not None:
+            return SecretRandom()
+        # Without privacy nothing needs to be secret, and the same seed gives the same run.
+        text = f"{self._study.study.seed}/{self.name}/{round}"
+        return SecretRandom(hashlib.sha256(text.encode()).digest())
+
+    def _log(self, event: str, **fields: object) -> None:
+        line = json.dumps({"time": datetime.now(UTC).isoformat(), "event": event, **fields})
+        path = self._folder / "log.jsonl"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as handle:
+                handle.write(line + "\n")
+        except OSError as error:
+            raise unwritable(path, error) from error

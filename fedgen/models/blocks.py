@@ -1,0 +1,115 @@
+"""Building blocks the convolutional families share, put together from MONAI's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+from typing import Any
+
+from monai.networks.blocks import Convolution, UpSample
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+#: Slope of Radford et al. 2016; also MONAI's form of naming an activation.
+LEAKY_RELU: tuple[str, dict[str, float]] = ("leakyrelu", {"negative_slope": 0.2})
+
+
+def level_strides(image_size: tuple[int, int], levels: int) -> tuple[int, ...]:
+    """Stride of each level: 2 while both sides stay even and the result is at least 4 x 4, then 1."""
+    height, width = image_size
+    strides: list[int] = []
+    for _ in range(levels):
+        halves = height % 2 == 0 and width % 2 == 0 and min(height, width) >= 8
+        strides.append(2 if halves else 1)
+        if halves:
+            height, width = height // 2, width // 2
+    return tuple(strides)
+
+
+def group_norm(channels: Sequence[int]) -> tuple[str, dict[str, int]]:
+    """MONAI's name of a GroupNorm that fits every level.
+
+    Never batch norm: its statistics mix records, so that no clip could bound one patient's influence. Few
+    groups, because a norm of each channel alone (instance norm) would take an image's brightness away.
+    """
+    return ("group", {"num_groups": gcd(4, *channels)})
+
+
+def he_initialise(network: nn.Module) -> None:
+    """Weights of He et al. 2015 for LeakyReLU, biases 0, in place.
+
+    Where no norm rescales activations, torch's default weights shrink them by about sqrt(3) a layer, and a
+    short training spends itself on growing them back.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, a=LEAKY_RELU[1]["negative_slope"])
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def upsampling_convolution(
+    in_channels: int, out_channels: int, stride: int, norm: tuple[str, dict[str, int]] | None, *, last: bool
+) -> nn.Sequential:
+    """Bilinear upsampling, then a 3 x 3 convolution (with norm and activation unless last).
+
+    In place of a transposed convolution, whose uneven overlap draws checkerboards (Odena et al. 2016).
+    """
+    block = nn.Sequential()
+    if stride > 1:
+        upsample: Any = UpSample(
+            spatial_dims=2,
+            in_channels=in_channels,
+            scale_factor=stride,
+            mode="nontrainable",
+            interp_mode="bilinear",
+            align_corners=False,
+        )
+        block.add_module("upsample", upsample)
+    convolution: Any = Convolution(
+        spatial_dims=2,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel_size=3,
+        act=LEAKY_RELU,
+        norm=norm,
+        conv_only=last,
+    )
+    block.add_module("convolution", convolution)
+    return block
+
+
+class LinearImage(nn.Module):
+    """A mean image and principal components: a linear map of the latent to a coarse image, upsampled.
+
+    A convolutional decoder alone needs thousands of steps to place anatomy, because it starts with the same
+    response everywhere. A linear VAE is probabilistic PCA (Lucas et al. 2019), found in a few hundred.
+    """
+
+    def __init__(
+        self, in_features: int, image_shape: tuple[int, int, int], *, reduction: int, gain: float
+    ) -> None:
+        """Start at zero.
+
+        Args:
+            in_features: size of the latent and what is concatenated to it.
+            image_shape: (C, H, W) of the output.
+            reduction: factor by which the linear map's image is smaller.
+            gain: factor on the output; Adam moves a weight by about the learning rate a step, so the image moves
+                by gain times as much.
+        """
+        super().__init__()
+        C, H, W = image_shape
+        self.shape = (C, H // reduction, W // reduction)
+        self.reduction = reduction
+        self.gain = gain
+        self.linear = nn.Linear(in_features, C * (H // reduction) * (W // reduction))
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(n, in_features) to (n, C, H, W)."""
+        image = self.linear(z).reshape(-1, *self.shape)
+        return self.gain * interpolate(
+            image, scale_factor=self.reduction, mode="bilinear", align_corners=False
+        )

@@ -1,0 +1,20 @@
+"""A class label as numbers a network can read; safe inside torch.func transforms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def one_hot(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """(n,) class indices as (n, classes) zeros and ones.
+
+    A comparison, because `torch.nn.functional.one_hot` checks the values of its input, which vmap forbids.
+    """
+    return (labels[:, None] == torch.arange(classes, device=labels.device)).to(dtype)
+
+
+def with_label_maps(images: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Append one constant channel a class: (n, C, H, W) becomes (n, C + classes, H, W)."""
+    maps = one_hot(labels, classes, images.dtype)[:, :, None, None]
+    return torch.cat([images, maps.expand(-1, -1, *images.shape[2:])], dim=1)

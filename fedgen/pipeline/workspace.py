@@ -1,0 +1,101 @@
+"""What a stage works with: the run directory, its study, and what earlier stages left there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.data.prepare import Prepared, prepare_sites
+from fedgen.errors import DataError
+from fedgen.models.family import Family
+from fedgen.models.registry import build_family
+from fedgen.run.checkpoint import Checkpoint, latest_checkpoint
+from fedgen.run.directory import RunDirectory, write_atomic
+from fedgen.study.load import load_study
+from fedgen.study.show import dump_study, study_hash
+from fedgen.study.study import Study
+from fedgen.training.vector import Layout
+
+SOURCE = "data/source.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One run, its study and its data."""
+
+    run: RunDirectory
+    study: Study
+
+    @classmethod
+    def create(cls, study: Study, source: Path | None, out: Path) -> Workspace:
+        """A new run folder under `out`, with the resolved study in it.
+
+        Raises:
+            DataError: the folder cannot be made or written.
+        """
+        run = RunDirectory.create(out, study.study.name)
+        write_atomic(run.study, dump_study(study).encode())
+        run.write_json(SOURCE, {"source": None if source is None else str(source.absolute())})
+        run.update_summary(status="running", study=study.study.name, seed=study.study.seed)
+        return cls(run, study)
+
+    @classmethod
+    def open(cls, path: Path) -> Workspace:
+        """The run in folder `path`.
+
+        Raises:
+            DataError: there is no run in that folder.
+            StudyError: its study does not fit this version.
+        """
+        run = RunDirectory(path)
+        if not run.study.is_file():
+            raise DataError(f"{path} is not a run folder (it has no study.yaml): name one under runs/.")
+        return cls(run, load_study(str(run.study)))
+
+    @property
+    def source(self) -> str:
+        """`phantom` where the study generates its data, `folder` where they were given."""
+        return "phantom" if self.run.read_json(SOURCE)["source"] is None else "folder"
+
+    @cached_property
+    def data(self) -> Prepared:
+        """The study's data: indexed, split, checked and decoded, or read back from the cache."""
+        source = self.run.read_json(SOURCE)["source"]
+        return prepare_sites(
+            self.study, None if source is None else Path(source), self.run.data, self.run.path / "cache"
+        )
+
+    @cached_property
+    def family(self) -> Family:
+        """The model family."""
+        return build_family(self.study)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint, or None before training."""
+        return latest_checkpoint(self.run.checkpoints, study_hash(self.study))
+
+    def trained(self) -> Checkpoint:
+        """The checkpoint after the last round.
+
+        Raises:
+            DataError: training has not finished.
+        """
+        checkpoint = self.checkpoint()
+        if checkpoint is None or checkpoint.round < self.study.training.rounds:
+            done = 0 if checkpoint is None else checkpoint.round
+            raise DataError(
+                f"{self.run.path} has finished {done} of {self.study.training.rounds} rounds: "
+                f"run `fedgen train {self.run.path}` first."
+            )
+        return checkpoint
+
+    def networks(self, weights: Tensor) -> dict[str, nn.Module]:
+        """The family's networks with `weights`, in eval mode on the study's device."""
+        with torch.random.fork_rng(devices=[]):
+            networks = self.family.networks()
+        Layout.of(networks).load(networks, weights)
+        return {name: network.eval().to(self.study.training.device) for name, network in networks.items()}

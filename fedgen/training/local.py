@@ -1,0 +1,197 @@
+"""A site's local steps: the one trainer of every family.
+
+Each objective that touches data takes a private step (or, in a study without privacy, a plain one); the
+others see only networks that are already private and train plainly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.models.family import Draws, Objective, Records
+from fedgen.training.cohort import Cohort
+from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen_privacy.random import SecretRandom
+from fedgen_privacy.step import GaussianStep
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """The Gaussian mechanism of a private run: C and sigma."""
+
+    clipping_norm: float
+    noise_multiplier: float
+
+
+@dataclass(frozen=True)
+class LocalPlan:
+    """Everything a round of local steps depends on besides model and data.
+
+    Attributes:
+        steps: local steps.
+        batch: B, expected patients of a batch and divisor of the gradient.
+        sampling_rate: q, each patient's probability to be in a batch.
+        images: m, images of a patient in a record.
+        multiplicity: K, draws an image.
+        chunk: records differentiated at once.
+        device: torch device.
+        mechanism: None for a run without privacy.
+    """
+
+    steps: int
+    batch: int
+    sampling_rate: float
+    images: int
+    multiplicity: int
+    chunk: int
+    device: str
+    mechanism: Mechanism | None
+
+
+@dataclass(frozen=True)
+class LossReport:
+    """Mean loss over steps; `std` is the standard deviation of the privacy noise in it, 0 without privacy."""
+
+    value: float
+    std: float
+
+
+@dataclass
+class _Running:
+    total: float = 0.0
+    variance: float = 0.0
+    count: int = 0
+
+    def add(self, value: float, std: float) -> None:
+        self.total += value
+        self.variance += std * std
+        self.count += 1
+
+    def report(self) -> LossReport:
+        return LossReport(self.total / self.count, self.variance**0.5 / self.count)
+
+
+@dataclass
+class LocalTrainer:
+    """Optimizers of a family's objectives, over one set of networks.
+
+    Args:
+        objectives: of the family, in the order of a step.
+        networks: updated in place.
+        learning_rate: overrides each objective's own where given.
+    """
+
+    objectives: tuple[Objective, ...]
+    networks: Mapping[str, nn.Module]
+    learning_rate: float | None = None
+    optimizers: dict[str, torch.optim.Adam] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.optimizers = {
+            objective.name: torch.optim.Adam(
+                list(trainable(objective, self.networks).values()),
+                lr=self.learning_rate or objective.optimizer.learning_rate,
+                betas=objective.optimizer.betas,
+            )
+            for objective in self.objectives
+        }
+
+    def run(
+        self,
+        cohort: Cohort,
+        plan: LocalPlan,
+        random: SecretRandom,
+        on_step: Callable[[int], None] | None = None,
+    ) -> dict[str, LossReport]:
+        """Take `plan.steps` steps and return each objective's mean loss."""
+        running = {objective.name: _Running() for objective in self.objectives}
+        draws_rng = random.generator()
+        for step in range(1, plan.steps + 1):
+            for objective in self.objectives:
+                if step % objective.every == 0:
+                    loss = self._step(objective, cohort, plan, random, draws_rng)
+                    if loss is not None:
+                        running[objective.name].add(loss.value, loss.std)
+            if on_step is not None:
+                on_step(step)
+        return {name: losses.report() for name, losses in running.items() if losses.count}
+
+    def _step(
+        self,
+        objective: Objective,
+        cohort: Cohort,
+        plan: LocalPlan,
+        random: SecretRandom,
+        draws_rng: torch.Generator,
+    ) -> LossReport | None:
+        params = trainable(objective, self.networks)
+        if not objective.touches_data:
+            draws = _to(objective.draw(plan.batch, 1, 1, draws_rng), plan.device)
+            gradients, value = self._plain(objective, params, None, draws)
+            report = LossReport(value, 0.0)
+        else:
+            sampled = random.poisson_sample(cohort.n_patients, plan.sampling_rate)
+            records: Records | None = None
+            draws = {}
+            if len(sampled):
+                records = _records_to(cohort.records(sampled, random), plan.device)
+                draws = _to(
+                    objective.draw(len(sampled), plan.images, plan.multiplicity, draws_rng), plan.device
+                )
+            if plan.mechanism is None:
+                if records is None:
+                    return None
+                gradients, value = self._plain(objective, params, records, draws)
+                report = LossReport(value, 0.0)
+            else:
+                gradients, report = self._private(objective, params, records, draws, plan, random)
+        for name, parameter in params.items():
+            parameter.grad = gradients[name]
+        self.optimizers[objective.name].step()
+        return report
+
+    def _plain(
+        self, objective: Objective, params: dict[str, Tensor], records: Records | None, draws: Draws
+    ) -> tuple[dict[str, Tensor], float]:
+        loss = objective.loss(self.networks, records, draws).mean()
+        gradients = torch.autograd.grad(loss, list(params.values()))
+        return dict(zip(params, gradients, strict=True)), float(loss.detach())
+
+    def _private(
+        self,
+        objective: Objective,
+        params: dict[str, Tensor],
+        records: Records | None,
+        draws: Draws,
+        plan: LocalPlan,
+        random: SecretRandom,
+    ) -> tuple[dict[str, Tensor], LossReport]:
+        assert plan.mechanism is not None
+        step = GaussianStep(
+            clipping_norm=plan.mechanism.clipping_norm,
+            noise_multiplier=plan.mechanism.noise_multiplier,
+            expected_batch=float(plan.batch),
+            loss_bound=objective.loss_bound,
+            chunk=plan.chunk,
+        )
+        values = {name: parameter.detach() for name, parameter in params.items()}
+        batch = None if records is None else batch_tensors(records, draws)
+        private = step(record_loss(objective, self.networks), values, batch, random)
+        return private.gradients, LossReport(private.loss, private.loss_std)
+
+
+def mechanism_steps(objectives: tuple[Objective, ...], local_steps: int) -> int:
+    """How often the data are touched in `local_steps`: what one round costs in the accountant."""
+    return sum(local_steps // objective.every for objective in objectives if objective.touches_data)
+
+
+def _to(draws: Draws, device: str) -> Draws:
+    return {name: tensor.to(device) for name, tensor in draws.items()}
+
+
+def _records_to(records: Records, device: str) -> Records:
+    return Records(records.images.to(device), records.labels.to(device), records.weights.to(device))

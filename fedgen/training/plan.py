@@ -1,0 +1,90 @@
+"""What a study means for one site: sampling rate, noise, steps and epsilon, before anything is spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedgen.errors import DataError, PrivacyRefusedError
+from fedgen.models.family import Objective
+from fedgen.study.study import Study
+from fedgen.training.local import LocalPlan, Mechanism, mechanism_steps
+from fedgen_privacy.accounting import Spend, calibrate_noise, epsilon_prv, epsilon_rdp
+
+
+@dataclass(frozen=True)
+class SitePlan:
+    """A site's part in a study.
+
+    Attributes:
+        patients: N, training patients.
+        local: what each round runs.
+        spend: what each round costs, None without privacy.
+        epsilon: PRV epsilon of the whole study, None without privacy.
+        epsilon_rdp: the same by RDP.
+        weight: weight of the site's update in the average.
+    """
+
+    patients: int
+    local: LocalPlan
+    spend: Spend | None
+    epsilon: float | None
+    epsilon_rdp: float | None
+    weight: float
+
+
+def check_cohort(study: Study, site: str, patients: int) -> None:
+    """Refuse a cohort too small for the study's batch or its delta.
+
+    Raises:
+        DataError: fewer training patients than the expected batch.
+        PrivacyRefusedError: delta is not below 1 / patients, and not allowed by name.
+    """
+    B = study.training.batch_patients
+    if patients < B:
+        raise DataError(
+            f"Site {site} has {patients} training patients but training.batch_patients asks for batches of {B}: "
+            f"set training.batch_patients to {max(patients, 1)} or less, or leave the site out."
+        )
+    privacy = study.privacy
+    if privacy.mode != "none" and privacy.delta * patients >= 1 and not privacy.allow_large_delta:
+        raise PrivacyRefusedError(
+            f"privacy.delta is {privacy.delta:g} but site {site} has {patients} training patients, and a delta of "
+            f"1/{patients} or more permits publishing a whole patient: set privacy.delta below {1 / patients:.2g}, "
+            "or privacy.allow_large_delta to true if that is truly meant."
+        )
+
+
+def plan_site(study: Study, site: str, patients: int, objectives: tuple[Objective, ...]) -> SitePlan:
+    """The site's plan; noise is calibrated so that the whole study stays within privacy.epsilon.
+
+    Raises:
+        DataError, PrivacyRefusedError: see `check_cohort`; also if no noise reaches the target.
+    """
+    check_cohort(study, site, patients)
+    training, privacy = study.training, study.privacy
+    q = training.batch_patients / patients
+    steps = mechanism_steps(objectives, training.local_steps)
+    mechanism = spend = epsilon = rdp = None
+    if privacy.mode != "none":
+        if steps == 0:
+            raise DataError(
+                f"training.local_steps {training.local_steps} is too small for any step on data: raise it."
+            )
+        total = steps * training.rounds
+        sigma = calibrate_noise(epsilon=privacy.epsilon, delta=privacy.delta, sampling_rate=q, steps=total)
+        mechanism = Mechanism(privacy.clipping_norm, sigma)
+        spend = Spend(sigma, q, steps)
+        whole = [Spend(sigma, q, total)]
+        epsilon, rdp = epsilon_prv(whole, privacy.delta), epsilon_rdp(whole, privacy.delta)
+    local = LocalPlan(
+        steps=training.local_steps,
+        batch=training.batch_patients,
+        sampling_rate=q,
+        images=study.data.images_per_patient,
+        multiplicity=privacy.multiplicity,
+        chunk=training.microbatch,
+        device=training.device,
+        mechanism=mechanism,
+    )
+    weight = float(patients) if study.aggregation.weighting == "patients" else 1.0
+    return SitePlan(patients, local, spend, epsilon, rdp, weight)

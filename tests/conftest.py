@@ -1,0 +1,106 @@
+"""The smallest study and sites with which a federation can be run in this process, for every package's tests."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+import torch
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedgen.data.site_data import Part, SiteData
+from fedgen.study.study import Study
+from fedgen.training import plan
+
+TINY: dict[str, dict[str, Any]] = {
+    "study": {"name": "tiny", "seed": 5},
+    "data": {"image_size": (16, 16), "labels": ("none", "lesion"), "images_per_patient": 2},
+    "training": {"rounds": 3, "local_steps": 2, "batch_patients": 3, "microbatch": 4},
+    "privacy": {"epsilon": 20.0, "delta": 1e-3, "multiplicity": 1},
+    "aggregation": {"secure": False, "minimum_sites": 2},
+    "synthesis": {"images": 8},
+    "audit": {"bootstrap": 100},
+    "evaluation": {"seeds": 1, "steps": 2, "bootstrap": 100},
+}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "vae": {"channels": (4, 8), "latent_size": 4},
+    "gan": {"generator_channels": (8, 4), "discriminator_channels": (4, 8), "latent_size": 4},
+    "diffusion": {"channels": (8, 16), "attention": (False, True), "residual_blocks": 1, "sampler_steps": 3},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_study() -> Callable[..., Study]:
+    """`tiny_study(family="vae", privacy={"mode": "none"}, ...)`: TINY with keys of its sections replaced."""
+
+    def build(family: str = "vae", **sections: dict[str, Any]) -> Study:
+        values = {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in {**TINY, **sections}}
+        values.setdefault("model", {"family": family, family: NETWORKS[family]})
+        return Study.model_validate(values)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_site() -> Callable[..., SiteData]:
+    """`tiny_site("north", patients=9)`: training patients with 1, 2, 3, 1, ... images, and a few held out."""
+
+    def build(name: str, patients: int = 9, held_out: int = 2, seed: int = 0) -> SiteData:
+        rng = torch.Generator().manual_seed(seed + sum(name.encode()))
+        parts = [Part.TRAIN] * patients + [Part.AUDIT] * held_out + [Part.TEST] * held_out
+        numbers = [p for p in range(len(parts)) for _ in range(1 + p % 3)]
+        owner = torch.tensor(numbers)[torch.randperm(len(numbers), generator=rng)]
+        return SiteData(
+            site=name,
+            classes=("none", "lesion"),
+            images=(torch.rand(len(owner), 1, 16, 16, generator=rng) * 2 - 1).half(),
+            labels=owner % 2,
+            patients=owner,
+            parts=torch.tensor([int(part) for part in parts])[owner],
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def quick_plans() -> Iterator[None]:
+    """Noise is calibrated once for each kind of site: seconds a site, and the same every time.
+
+    For tests of what happens around a plan; the plan itself is tested without it.
+    """
+    real_prv, real_rdp = plan.epsilon_prv, plan.epsilon_rdp
+    prv = functools.cache(lambda spends, delta: real_prv(list(spends), delta))
+    rdp = functools.cache(lambda spends, delta: real_rdp(list(spends), delta))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "calibrate_noise", functools.cache(plan.calibrate_noise))
+        patch.setattr(plan, "epsilon_prv", lambda spends, delta: prv(tuple(spends), delta))
+        patch.setattr(plan, "epsilon_rdp", lambda spends, delta: rdp(tuple(spends), delta))
+        yield
+
+
+@pytest.fixture
+def flower_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is a task of Flower's run 1: Flower lets nothing else make messages."""
+    for name in ("_run_id", "_task_id", "_node_id"):
+        monkeypatch.setattr(TaskIdentity, name, 1)
+
+
+@pytest.fixture
+def disk_full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """`with disk_full():` no file can be flushed to disk any more."""
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        def refuse(handle: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr("fedgen.run.directory.os.fsync", refuse)
+            yield
+
+    return full

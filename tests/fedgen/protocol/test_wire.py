@@ -1,0 +1,197 @@
+"""Every message survives the wire unchanged; whatever else comes is one FederationError."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fedgen.errors import ExitCode, FederationError
+from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
+from fedgen.protocol.wire import decode_answer, decode_task, encode_answer, encode_task
+
+sha256 = st.text("0123456789abcdef", min_size=64, max_size=64)
+# Lone surrogates are no text: a site cannot have such a name.
+letters = st.characters(exclude_categories=["Cs"])
+name = st.text(letters, min_size=1, max_size=128)
+number = st.floats(allow_nan=False, allow_infinity=False)
+positive = st.floats(0, allow_nan=False, allow_infinity=False)
+vector = hnp.arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32)).map(torch.from_numpy)
+tasks = st.one_of(
+    st.builds(Describe, sha256), st.builds(TrainRound, sha256, st.integers(1, 10**6), sha256, vector)
+)
+private = st.builds(
+    SiteDescription,
+    site=name,
+    patients=st.integers(1, 10**9),
+    sampling_rate=st.floats(0, 1, exclude_min=True),
+    noise_multiplier=st.floats(0, 1e5, exclude_min=True),
+    steps_per_round=st.integers(0, 10**6),
+    epsilon=positive,
+    epsilon_rdp=positive,
+)
+plain = st.builds(
+    SiteDescription,
+    site=name,
+    patients=st.integers(1, 10**9),
+    sampling_rate=st.floats(0, 1, exclude_min=True),
+    noise_multiplier=st.just(0.0),
+    steps_per_round=st.integers(0, 10**6),
+    epsilon=st.none(),
+    epsilon_rdp=st.none(),
+)
+updates = st.builds(
+    RoundUpdate,
+    site=name,
+    round=st.integers(1, 10**6),
+    model_sha256=sha256,
+    update=vector,
+    weight=st.floats(0, allow_nan=False, allow_infinity=False, exclude_min=True),
+    losses=st.dictionaries(name, st.tuples(number, positive), max_size=4),
+)
+refusals = st.builds(Refusal, name, st.sampled_from(ExitCode), st.text(letters, max_size=500))
+
+
+def same(one, other) -> bool:
+    if type(one) is not type(other):
+        return False
+    for field, value in vars(one).items():
+        found = getattr(other, field)
+        if isinstance(value, torch.Tensor):
+            if value.numpy().tobytes() != found.numpy().tobytes() or found.dtype != torch.float32:
+                return False
+        elif found != value or type(found) is not type(value):
+            return False
+    return True
+
+
+@given(tasks)
+def test_tasks_round_trip(task) -> None:
+    text, sent = encode_task(task)
+    assert (sent is None) == isinstance(task, Describe)
+    assert same(task, decode_task(text, sent))
+
+
+@given(st.one_of(private, plain, updates, refusals))
+def test_answers_round_trip(answer) -> None:
+    text, sent = encode_answer(answer)
+    assert (sent is None) == (not isinstance(answer, RoundUpdate))
+    assert same(answer, decode_answer(text, sent))
+
+
+def test_what_arrives_is_a_copy() -> None:
+    task = TrainRound("a" * 64, 1, "b" * 64, torch.zeros(3))
+    text, sent = encode_task(task)
+    received = decode_task(text, sent)
+    received.model.add_(1)
+    assert not task.model.any()
+
+
+HASH = "a" * 64
+UPDATE = {
+    "kind": "update",
+    "site": "n",
+    "round": 1,
+    "model_sha256": HASH,
+    "weight": 1.0,
+    "losses": {"x": [1, 0]},
+}
+DESCRIPTION = {
+    "kind": "description", "site": "n", "patients": 5, "sampling_rate": 0.5, "noise_multiplier": 1.0,
+    "steps_per_round": 2, "epsilon": 1.0, "epsilon_rdp": 1.1,
+}  # fmt: skip
+REFUSAL = {"kind": "refusal", "site": "n", "code": 3, "reason": "no"}
+VECTOR = np.zeros(3, np.float32)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+#: messages that are valid but for a few fields
+nearly = st.sampled_from([UPDATE, DESCRIPTION, REFUSAL, {"kind": "train", "study_sha256": HASH}]).flatmap(
+    lambda message: st.dictionaries(st.sampled_from([*message, "extra"]), json_values, max_size=3).map(
+        lambda changes: {**message, **changes}
+    )
+)
+vectors = st.none() | hnp.arrays(
+    st.sampled_from([np.float32, np.float64, np.int32]), hnp.array_shapes(min_dims=0, max_dims=2, max_side=3)
+)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@given(text=st.one_of(st.text(), json_values.map(json.dumps), nearly.map(json.dumps)), sent=vectors)
+@example(text="1" * 5000, sent=None)
+@example(text=json.dumps({**UPDATE, "weight": 10**400}), sent=VECTOR)
+@example(text=json.dumps({**UPDATE, "round": 10**30}), sent=VECTOR)
+@example(text=json.dumps({**REFUSAL, "code": 10**30}), sent=None)
+@example(text='{"kind": "refusal", "site": "\\ud800", "code": 3, "reason": "no"}', sent=None)
+@example(text='{"kind": "update", "losses": {"\\ud800": [1, 0]}}', sent=VECTOR)
+@example(text='{"kind": "\\ud800"}', sent=None)
+def test_anything_else_is_one_federation_error(text, sent) -> None:
+    for decode in (decode_task, decode_answer):
+        try:
+            decode(text, sent)
+        except FederationError as error:
+            assert "\n" not in str(error)
+            str(error).encode()
+
+
+@pytest.mark.parametrize("decode", [decode_task, decode_answer])
+@pytest.mark.parametrize("opening", ["[", '{"losses":'])
+def test_nesting_without_end_is_refused(decode, opening) -> None:
+    with pytest.raises(FederationError):
+        decode(opening * 100_000, None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weight": 0.0}, {"weight": -1.0}, {"weight": float("nan")}, {"weight": float("inf")}, {"weight": "1"},
+        {"weight": True}, {"round": 0}, {"round": 1.0}, {"round": "1"}, {"site": ""}, {"site": "n" * 129},
+        {"model_sha256": "A" * 64}, {"model_sha256": HASH[:-1]}, {"model_sha256": HASH + "\n"},
+        {"losses": {"x": [1]}}, {"losses": {"x": [1, 0, 0]}}, {"losses": {"x": [1, -1]}}, {"losses": [1, 0]},
+        {"losses": {"x": [float("nan"), 0]}}, {"losses": {"x": ["1", 0]}}, {"extra": 1}, {"kind": "updates"},
+    ],
+)  # fmt: skip
+def test_a_wrong_field_of_an_update_is_refused(changes) -> None:
+    decode_answer(json.dumps(UPDATE), VECTOR)
+    with pytest.raises(FederationError):
+        decode_answer(json.dumps({**UPDATE, **changes}), VECTOR)
+
+
+@pytest.mark.parametrize("missing", [name for name in UPDATE if name != "losses"] + ["losses"])
+def test_a_missing_field_of_an_update_is_refused(missing) -> None:
+    with pytest.raises(FederationError):
+        decode_answer(json.dumps({name: value for name, value in UPDATE.items() if name != missing}), VECTOR)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"patients": 0}, {"sampling_rate": 0.0}, {"sampling_rate": 1.5}, {"noise_multiplier": -1.0},
+        {"noise_multiplier": 0.0}, {"epsilon": None}, {"epsilon": -1.0}, {"epsilon": float("inf")},
+        {"steps_per_round": -1}, {"epsilon_rdp": None},
+    ],
+)  # fmt: skip
+def test_a_description_that_cannot_be_true_is_refused(changes) -> None:
+    """An epsilon without noise would end the coordinator's run instead of the site's part in it."""
+    decode_answer(json.dumps(DESCRIPTION), None)
+    with pytest.raises(FederationError):
+        decode_answer(json.dumps({**DESCRIPTION, **changes}), None)
+
+
+@pytest.mark.parametrize("sent", [None, np.zeros(3), np.zeros((1, 3), np.float32), np.float32(1)])
+def test_a_model_must_be_one_float32_vector(sent) -> None:
+    with pytest.raises(FederationError, match="float32 vector"):
+        decode_answer(json.dumps(UPDATE), sent)
+
+
+def test_an_unknown_code_of_a_refusal_is_refused() -> None:
+    with pytest.raises(FederationError, match="unknown code 77"):
+        decode_answer(json.dumps({**REFUSAL, "code": 77}), None)

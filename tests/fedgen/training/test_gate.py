@@ -1,0 +1,154 @@
+"""The gate: what the trainer differentiates is each PATIENT's loss, and no patient's part exceeds C.
+
+Every family passes through it with perturbed weights and ragged patients; and it is shown to fail on the
+two mistakes it stands for.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.func import grad
+
+from fedgen.models.family import Records
+from fedgen.models.registry import build_family
+from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen_privacy.step import clipped_sum, per_record_gradients
+
+COUNTS = (3, 1, 2, 3)
+K = 2
+
+
+def case(study, seed=0):
+    """The objective on data, its networks, and the tensors of four patients."""
+    family = build_family(study)
+    (objective,) = (o for o in family.objectives() if o.touches_data)
+    torch.manual_seed(seed)
+    networks = family.networks()
+    for network in networks.values():
+        # MONAI's zero output convolutions would hide every other gradient.
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    present = torch.arange(3)[None, :] < torch.tensor(COUNTS)[:, None]
+    records = Records(
+        images=(torch.rand(4, 3, 1, 16, 16) * 2 - 1) * present[:, :, None, None, None],
+        labels=torch.randint(2, (4, 3)) * present,
+        weights=present / torch.tensor(COUNTS)[:, None],
+    )
+    draws = objective.draw(4, 3, K, torch.Generator().manual_seed(seed))
+    return objective, networks, batch_tensors(records, draws)
+
+
+def one_by_one(objective, networks, batch) -> torch.Tensor:
+    """(4, P): gradients by ordinary autograd, one patient at a time, absent images cut away."""
+    found = []
+    parameters = list(trainable(objective, networks).values())
+    for b, n in enumerate(COUNTS):
+        cut = {name: tensor[b : b + 1, :n] for name, tensor in batch.items()}
+        records = Records(cut["images"], cut["labels"], cut["weights"])
+        draws = {name.removeprefix("draws/"): t for name, t in cut.items() if name.startswith("draws/")}
+        loss = objective.loss(networks, records, draws)
+        gradients = torch.autograd.grad(loss.sum(), parameters)
+        found.append(torch.cat([g.flatten() for g in gradients]))
+    return torch.stack(found)
+
+
+def values(objective, networks):
+    return {name: p.detach() for name, p in trainable(objective, networks).items()}
+
+
+def rows(gradients) -> torch.Tensor:
+    return torch.cat([g.flatten(1) for g in gradients.values()], dim=1)
+
+
+def vector(gradients) -> torch.Tensor:
+    return torch.cat([g.flatten() for g in gradients.values()])
+
+
+def check_gradients(actual: torch.Tensor, expected: torch.Tensor) -> None:
+    assert (expected.norm(dim=1) > 1e-4).all(), "the gate would be vacuous"
+    assert (expected != 0).any(dim=0).float().mean() > 0.9
+    assert ((actual - expected).norm(dim=1) / expected.norm(dim=1)).max() < 2e-4
+
+
+def check_clipped(total: torch.Tensor, expected: torch.Tensor, C: float) -> None:
+    norms = expected.norm(dim=1, keepdim=True)
+    assert (norms > C).any(), "the gate would be vacuous"
+    assert (total - (expected * (C / norms).clamp(max=1)).sum(dim=0)).norm() < 1e-3 * C
+
+
+FAMILIES = pytest.mark.parametrize("family", ["vae", "gan", "diffusion"])
+
+
+@FAMILIES
+@pytest.mark.parametrize("chunk", [1, 3, 16])
+def test_gradients_are_each_patients_own(tiny_study, family, chunk) -> None:
+    objective, networks, batch = case(tiny_study(family))
+    pieces = per_record_gradients(
+        record_loss(objective, networks), values(objective, networks), batch, chunk=chunk
+    )
+    actual = torch.cat([rows(gradients) for gradients, _ in pieces])
+    check_gradients(actual, one_by_one(objective, networks, batch))
+
+
+@FAMILIES
+def test_each_patients_part_has_at_most_the_norm_asked_for(tiny_study, family) -> None:
+    objective, networks, batch = case(tiny_study(family))
+    expected = one_by_one(objective, networks, batch)
+    C = float(expected.norm(dim=1).median())
+    loss, params = record_loss(objective, networks), values(objective, networks)
+
+    def total(part):
+        return vector(clipped_sum(loss, params, part, bound=C, loss_bound=4.0, chunk=3).gradients)
+
+    check_clipped(total(batch), expected, C)
+    for b in range(4):
+        alone = total({name: tensor[b : b + 1] for name, tensor in batch.items()})
+        assert alone.norm() <= C * (1 + 1e-5)
+        check_clipped_alone = expected[b] * min(1.0, C / float(expected[b].norm()))
+        assert (alone - check_clipped_alone).norm() < 1e-3 * C
+
+
+@FAMILIES
+def test_the_gate_catches_gradients_of_the_batch_mean(tiny_study, family) -> None:
+    objective, networks, batch = case(tiny_study(family))
+    loss, params = record_loss(objective, networks), values(objective, networks)
+
+    def batch_mean(params):
+        patients = [{name: tensor[b] for name, tensor in batch.items()} for b in range(4)]
+        return torch.stack([loss(params, patient) for patient in patients]).mean()
+
+    broken = vector(grad(batch_mean)(params)).expand(4, -1)
+    expected = one_by_one(objective, networks, batch)
+    with pytest.raises(AssertionError):
+        check_gradients(broken, expected)
+    with pytest.raises(AssertionError):
+        check_clipped(broken.sum(dim=0), expected, float(expected.norm(dim=1).median()))
+
+
+@FAMILIES
+def test_the_gate_catches_a_clip_for_each_image(tiny_study, family) -> None:
+    """Clipping images instead of patients lets a patient with three images move the sum by up to 3 C."""
+    objective, networks, batch = case(tiny_study(family))
+    loss, params = record_loss(objective, networks), values(objective, networks)
+    expected = one_by_one(objective, networks, batch)
+    C = float(expected.norm(dim=1).median()) / 10
+    broken = torch.zeros_like(expected[0])
+    for b, n in enumerate(COUNTS):
+        for i in range(n):
+            image = {name: tensor[b : b + 1, i : i + 1] for name, tensor in batch.items()}
+            image["weights"] = torch.ones(1, 1)
+            broken += vector(clipped_sum(loss, params, image, bound=C, loss_bound=4.0, chunk=1).gradients)
+    with pytest.raises(AssertionError):
+        check_clipped(broken, expected, C)
+
+
+@FAMILIES
+def test_networks_the_objective_does_not_update_get_no_gradient(tiny_study, family) -> None:
+    objective, networks, batch = case(tiny_study(family))
+    names = {name.split("/")[0] for name in trainable(objective, networks)}
+    assert names == set(objective.updates)
+    params = values(objective, networks)
+    next(iter(per_record_gradients(record_loss(objective, networks), params, batch, chunk=4)))
+    assert all(p.grad is None for network in networks.values() for p in network.parameters())
