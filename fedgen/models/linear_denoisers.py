@@ -6,6 +6,8 @@ smooth, and aligned to an anatomy) is better built in than learned.
 
 from __future__ import annotations
 
+from math import log
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
@@ -51,9 +53,9 @@ class WienerFilter(nn.Module):
         sd_squared = self.sigma_data**2
         output = torch.zeros_like(x)
         for octave, band in enumerate(bands(x, self.octaves)):
-            prior = sd_squared * 8.0 ** (octave - 3)
-            r = prior * torch.exp(self.GAIN * self.log_power[octave])[:, None, None]
-            g = r / (r + sigma_squared)
+            log_r = log(sd_squared * 8.0 ** (octave - 3)) + self.GAIN * self.log_power[octave][:, None, None]
+            # r / (r + sigma^2), in the form that no value of the parameter can overflow.
+            g = torch.sigmoid(log_r - sigma_squared.log())
             output = output + (g * (sigma_squared + sd_squared) - sd_squared) * band
         return output / (sigma_squared.sqrt() * self.sigma_data)
 

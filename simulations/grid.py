@@ -1,0 +1,89 @@
+"""Run a study over a grid of overrides and put the results into its README.
+
+Used by simulations/*/run.py. Every cell is one `fedgen simulate` in its own process; a cell that is done is
+not run again, one that was stopped is resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a folder name and its overrides."""
+
+    name: str
+    overrides: tuple[str, ...]
+
+
+def run_cell(study: str, data: Path, out: Path, cell: Cell) -> Mapping[str, Any]:
+    """The cell's run.json, after running or resuming it if need be."""
+    folder = out / cell.name
+    found = finished(folder)
+    if found is None:
+        command = [
+            sys.executable,
+            "-m",
+            "fedgen.cli",
+            "simulate",
+            study,
+            "--data",
+            str(data),
+            "--out",
+            str(folder),
+        ]
+        command += [word for override in cell.overrides for word in ("--set", override)]
+        if any(folder.glob("*/run.json")):
+            command.append("--resume")
+        print(f"{cell.name}: {' '.join(cell.overrides)}", flush=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        found = finished(folder)
+    if found is None:
+        raise SystemExit(f"{folder} has no finished run.")
+    return found
+
+
+def finished(folder: Path) -> Mapping[str, Any] | None:
+    """run.json, audit.json and evaluation.json of the newest finished run in a cell's folder."""
+    for path in sorted(folder.glob("*/run.json"), reverse=True):
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if summary["status"] == "done":
+            return {
+                **summary,
+                "audit_full": json.loads((path.parent / "audit.json").read_text(encoding="utf-8")),
+                "evaluation_full": json.loads((path.parent / "evaluation.json").read_text(encoding="utf-8")),
+            }
+    return None
+
+
+def over_seeds(runs: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], float | None]) -> str:
+    """`mean ± half range` over seeds, or a dash where a value is undefined in every run."""
+    values = [v for run in runs if (v := value(run)) is not None]
+    if not values:
+        return "—"
+    spread = f" ± {(max(values) - min(values)) / 2:.2g}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3g}{spread}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_readme(readme: Path, content: str) -> None:
+    """Replace what stands between the markers."""
+    text = readme.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    readme.write_text(f"{before}{BEGIN}\n{content}\n{END}{after}", encoding="utf-8")
