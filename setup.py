@@ -4,9 +4,7 @@ from setuptools import find_packages, setup
 
 ROOTS = {"fedgen": ".", "fedgen_privacy": "privacy", "fedgen_client": "client", "fedgen_server": "server"}
 
-packages = [
-    name for top, where in ROOTS.items() for name in find_packages(where, include=[top, f"{top}.*"])
-]
+packages = [name for top, where in ROOTS.items() for name in find_packages(where, include=[top, f"{top}.*"])]
 
 setup(
     packages=[*packages, "fedgen.presets"],

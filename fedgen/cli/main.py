@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import warnings
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -62,9 +63,7 @@ def run() -> None:
         # typer turns an interrupt into this exit without a word
         if left.code != INTERRUPTED:
             raise
-        _fail(
-            "Stopped. Nothing is lost: the same command with --resume goes on from here.", INTERRUPTED, debug
-        )
+        _stopped(debug)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             _defect(error, debug)
@@ -73,11 +72,24 @@ def run() -> None:
         _defect(error, debug)
 
 
+def _stopped(debug: bool) -> NoReturn:
+    try:
+        _fail(
+            "Stopped. Nothing is lost: the same command with --resume goes on from here.", INTERRUPTED, debug
+        )
+    finally:
+        # Everything is on disk, and an orderly exit would wait for Flower's and Ray's threads, which an interrupt
+        # can leave waiting for each other. Ray's processes die with this one.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _defect(error: Exception, debug: bool) -> None:
+def _defect(error: Exception, debug: bool) -> NoReturn:
     _fail(
         f"This is a defect in fedgen ({type(error).__name__}: {error}): run again with `fedgen --debug` and report it.",
         DEFECT,
@@ -85,7 +97,7 @@ def _defect(error: Exception, debug: bool) -> None:
     )
 
 
-def _fail(sentence: str, code: int, debug: bool) -> None:
+def _fail(sentence: str, code: int, debug: bool) -> NoReturn:
     console = Console(stderr=True)
     if debug:
         console.print_exception()

@@ -21,6 +21,8 @@ import numpy as np
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Nobody but `ray_engine` may start Ray, least of all a thread that outlives it.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
 import ray
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
@@ -50,7 +52,7 @@ ACTION = "fedgen"
 
 @contextlib.contextmanager
 def ray_engine(cores: int) -> Iterator[None]:
-    """Ray for `run_simulation`, stopped when the block is left.
+    """Ray for `run_simulation`, stopped after it.
 
     Flower would start it but never stop it, and Ray keeps SIGTERM for itself: then a run that the system stops would
     end with Ray's crash report instead of its own status.
@@ -61,8 +63,10 @@ def ray_engine(cores: int) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
     try:
         yield
-    finally:
+        # Only here: where the block is left by an interrupt, threads of Flower still hold on to Ray and would wait for
+        # ever without it; it then ends with the process.
         ray.shutdown()
+    finally:
         if in_main_thread():
             signal.signal(signal.SIGTERM, before)
 

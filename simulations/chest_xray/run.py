@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fedgen.pipeline.privacy import rounded_up
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from grid import Cell, over_seeds, run_cell, table, write_readme  # noqa: E402
+from grid import Cell, finished, over_seeds, run_cell, table, write_readme  # noqa: E402
 
 FAMILIES = ("vae", "gan", "diffusion")
 PRIVACY = {
@@ -56,10 +58,9 @@ def row(family: str, level: str, runs: list[Mapping[str, Any]]) -> list[str]:
     """One line of the table."""
     spent = [r["privacy"]["epsilon"]["max"] for r in runs]
     sigmas = [s for r in runs for s in r["privacy"]["noise_multiplier"].values() if s is not None]
-    minutes = [sum(r["timings"].values()) / 60 for r in runs]
     return [
         family,
-        "no DP" if level == "none" else f"{max(spent):.2f}",
+        "no DP" if level == "none" else f"{rounded_up(max(spent)):.2f}",
         f"{min(sigmas):.1f} to {max(sigmas):.1f}" if sigmas else "—",
         over_seeds(runs, fidelity("FID random_conv")),
         over_seeds(runs, fidelity("KID radiomics")),
@@ -67,48 +68,28 @@ def row(family: str, level: str, runs: list[Mapping[str, Any]]) -> list[str]:
         over_seeds(runs, auroc("TSTR")),
         over_seeds(runs, auroc("TRTR+S")),
         " / ".join(r["audit"]["verdict"] for r in runs),
-        f"{sum(minutes) / len(minutes):.1f}",
+        str(len(runs)),
     ]
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/chest_xray"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--families", nargs="+", default=FAMILIES, choices=FAMILIES)
-    arguments = parser.parse_args()
-    rows, every = [], []
-    # Seeds outermost, so that a grid stopped half-way holds every cell once.
-    runs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for seed in arguments.seeds:
-        for family in arguments.families:
-            for level, overrides in PRIVACY.items():
-                cell = Cell(
-                    f"{family}-{level}-seed{seed}",
-                    (f"model.family={family}", f"study.seed={seed}", *overrides),
-                )
-                run = run_cell("chest_xray", arguments.data, arguments.out, cell)
-                runs.setdefault((family, level), []).append(run)
-                every.append(run)
-    for family in arguments.families:
-        for level in PRIVACY:
-            rows.append(row(family, level, runs[family, level]))
-    header = [
-        "family",
-        "epsilon (PRV, max over sites)",
-        "noise multiplier",
-        "FID random_conv",
-        "KID radiomics",
-        "MS-SSIM",
-        "AUROC TSTR",
-        "AUROC real + synthetic",
-        "audit, seed by seed",
-        "minutes",
-    ]
+HEADER = [
+    "family",
+    "epsilon (PRV, max over sites)",
+    "noise multiplier",
+    "FID random_conv",
+    "KID radiomics",
+    "MS-SSIM",
+    "AUROC TSTR",
+    "AUROC real + synthetic",
+    "audit, seed by seed",
+    "seeds",
+]
+
+
+def tabulate(runs: Mapping[tuple[str, str], list[Mapping[str, Any]]]) -> str:
+    """The table of all cells that are done, and what real images score."""
+    every = [run for found in runs.values() for run in found]
+    rows = [row(family, level, found) for (family, level), found in runs.items() if found]
     floors = [
         f"FID random_conv {over_seeds(every, lambda r: r['evaluation']['fidelity']['FID random_conv']['floor'])}",
         f"KID radiomics {over_seeds(every, lambda r: r['evaluation']['fidelity']['KID radiomics']['floor'])}",
@@ -117,12 +98,42 @@ def main() -> None:
         f"AUROC of label-shuffled synthetic {over_seeds(every, auroc('TSTR-shuffled'))}",
         f"AUROC of duplicated real {over_seeds(every, auroc('TRTR+R'))}",
     ]
-    content = (
-        table(header, rows)
+    return (
+        table(HEADER, rows)
         + "\n\nReal against real, the floor or ceiling of each column: "
         + "; ".join(floors)
-        + f".\n\nMean and half range over seeds {', '.join(map(str, arguments.seeds))}."
+        + ".\n\nMean ± half range over seeds."
     )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder of the images; not needed with --table")
+    parser.add_argument("--out", type=Path, default=Path("runs/chest_xray"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--families", nargs="+", default=FAMILIES, choices=FAMILIES)
+    parser.add_argument("--table", action="store_true", help="run nothing: tabulate the cells that are done")
+    arguments = parser.parse_args()
+    if arguments.data is None and not arguments.table:
+        parser.error("--data is needed to run cells")
+    runs: dict[tuple[str, str], list[Mapping[str, Any]]] = {
+        (family, level): [] for family in arguments.families for level in PRIVACY
+    }
+    # Seeds outermost, so that a grid stopped half-way holds every cell once.
+    for seed in arguments.seeds:
+        for family, level in runs:
+            name = f"{family}-{level}-seed{seed}"
+            overrides = (f"model.family={family}", f"study.seed={seed}", *PRIVACY[level])
+            if arguments.table:
+                found = finished(arguments.out / name)
+            else:
+                found = run_cell("chest_xray", arguments.data, arguments.out, Cell(name, overrides))
+            if found is not None:
+                runs[family, level].append(found)
+    content = tabulate(runs)
     write_readme(HERE / "README.md", content)
     print(content)
 

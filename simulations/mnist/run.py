@@ -1,7 +1,7 @@
 """The MNIST study on a CPU: epsilon 10 and no privacy; results go into README.md beside this file.
 
-    python simulations/mnist/prepare.py FOLDER_OF_IDX_FILES DATA
-    python simulations/mnist/run.py --data DATA [--out runs/mnist] [--seeds 1]
+python simulations/mnist/prepare.py FOLDER_OF_IDX_FILES DATA
+python simulations/mnist/run.py --data DATA [--out runs/mnist] [--seeds 1]
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from fedgen.pipeline.privacy import rounded_up
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -34,7 +36,9 @@ def pooled(arm: str, metric: str) -> Callable[[Mapping[str, Any]], float | None]
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/mnist"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
@@ -58,7 +62,7 @@ def main() -> None:
         rows.append(
             [
                 arguments.family,
-                "no DP" if level == "none" else f"{max(epsilons):.2f}",
+                "no DP" if level == "none" else f"{rounded_up(max(epsilons)):.2f}",
                 over_seeds(runs, lambda r: r["evaluation"]["fidelity"]["FID random_conv"]["value"]),
                 over_seeds(runs, lambda r: r["evaluation"]["fidelity"]["FID random_conv"]["floor"]),
                 over_seeds(runs, pooled("TSTR", "balanced_accuracy")),

@@ -1,0 +1,66 @@
+"""What a stage finds in a run folder, and what it says where something is missing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fedgen.errors import DataError, StudyError
+from fedgen.federation.coordinator import initial_checkpoint
+from fedgen.pipeline import stages
+from fedgen.pipeline.workspace import Workspace
+from fedgen.run.checkpoint import save_checkpoint
+
+
+def test_a_new_run_holds_its_study_and_source(tmp_path, tiny_study) -> None:
+    work = Workspace.create(tiny_study(), tmp_path / "images", tmp_path / "runs")
+    assert Workspace.open(work.run.path).study == tiny_study()
+    assert work.run.read_json("data/source.json") == {"source": str(tmp_path / "images")}
+    summary = work.run.read_json("run.json")
+    assert (summary["status"], summary["study"], summary["seed"]) == ("running", "tiny", 5)
+
+
+def test_a_folder_that_is_no_run(tmp_path) -> None:
+    with pytest.raises(DataError, match="is not a run folder"):
+        Workspace.open(tmp_path)
+
+
+def test_a_run_of_an_incompatible_version(tmp_path) -> None:
+    (tmp_path / "study.yaml").write_text("study: {name: old}\nmagic: 1\naggregation: {secure: false}\n")
+    with pytest.raises(StudyError, match="magic"):
+        Workspace.open(tmp_path)
+
+
+@pytest.mark.parametrize("stage", [stages.synthesize, stages.audit])
+def test_a_stage_before_training_has_finished_names_the_command(workspace, stage) -> None:
+    work = workspace()
+    with pytest.raises(DataError, match=r"has finished 0 of 2 rounds: run `fedgen train .*` first"):
+        stage(work)
+    save_checkpoint(work.run.checkpoints, initial_checkpoint(work.study))
+    with pytest.raises(DataError, match="finished 0 of 2 rounds"):
+        stage(work)
+
+
+def test_an_evaluation_before_there_are_samples(workspace) -> None:
+    with pytest.raises(DataError):
+        stages.evaluate(workspace())
+
+
+def test_too_small_a_cohort_is_refused_before_anything_starts(workspace, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "fedgen.pipeline.stages.simulate_training", lambda *_: pytest.fail("training started")
+    )
+    with pytest.raises(
+        DataError, match=r"9 training patients but training\.batch_patients asks for batches of 10"
+    ):
+        stages.train(workspace(training={"batch_patients": 10, "rounds": 2}))
+
+
+def test_networks_hold_the_weights_given(workspace) -> None:
+    work = workspace()
+    weights = initial_checkpoint(work.study).model + 1
+    state = torch.random.get_rng_state()
+    networks = work.networks(weights)
+    assert torch.equal(torch.cat([p.flatten() for p in networks["vae"].parameters()]), weights)
+    assert not any(module.training for module in networks["vae"].modules())
+    assert torch.equal(torch.random.get_rng_state(), state)
