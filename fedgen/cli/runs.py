@@ -46,6 +46,11 @@ def simulate(
     console = Console()
     if resume:
         work = unfinished(study, out)
+        if data is not None and data.absolute() != work.folder:
+            raise StudyError(
+                f"--resume goes on with the data {work.run.path} was started with, not with --data {data}: "
+                "leave --data away."
+            )
     else:
         if data is not None and not data.is_dir():
             raise StudyError(f"--data {data} is not a folder: give the folder that holds the images.")

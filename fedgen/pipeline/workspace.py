@@ -57,17 +57,20 @@ class Workspace:
         return cls(run, load_study(str(run.study)))
 
     @property
+    def folder(self) -> Path | None:
+        """The folder of images the run was started with, None where the study generates them."""
+        source = self.run.read_json(SOURCE)["source"]
+        return None if source is None else Path(source)
+
+    @property
     def source(self) -> str:
         """`phantom` where the study generates its data, `folder` where they were given."""
-        return "phantom" if self.run.read_json(SOURCE)["source"] is None else "folder"
+        return "phantom" if self.folder is None else "folder"
 
     @cached_property
     def data(self) -> Prepared:
         """The study's data: indexed, split, checked and decoded, or read back from the cache."""
-        source = self.run.read_json(SOURCE)["source"]
-        return prepare_sites(
-            self.study, None if source is None else Path(source), self.run.data, self.run.path / "cache"
-        )
+        return prepare_sites(self.study, self.folder, self.run.data, self.run.path / "cache")
 
     @cached_property
     def family(self) -> Family:

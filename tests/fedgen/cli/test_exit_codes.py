@@ -11,6 +11,8 @@ from fedgen import __version__
 from fedgen.cli.main import app
 from fedgen.errors import DataError, FedgenError, PrivacyRefusedError, StudyError
 from fedgen.models.registry import capabilities
+from fedgen.pipeline.workspace import Workspace
+from fedgen.study.load import load_study
 
 runner = CliRunner()
 
@@ -78,6 +80,16 @@ def test_data_that_is_no_folder(tiny_file, tmp_path) -> None:
     assert isinstance(error, StudyError)
     assert "--data" in str(error)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_not_resumed_with_other_data(tiny_file, tmp_path) -> None:
+    Workspace.create(load_study(str(tiny_file)), None, tmp_path / "runs")
+    other = tmp_path / "other"
+    other.mkdir()
+    out = str(tmp_path / "runs")
+    error = failed("simulate", str(tiny_file), "--resume", "--out", out, "--data", str(other))
+    assert error.exit_code == 2
+    assert "leave --data away" in str(error)
 
 
 def test_nothing_to_resume(tiny_file, tmp_path) -> None:
