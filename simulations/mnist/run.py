@@ -17,7 +17,7 @@ from fedgen.pipeline.privacy import rounded_up
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from grid import Cell, over_seeds, run_cell, table, write_readme  # noqa: E402
+from grid import Cell, finished, over_seeds, run_cell, table, write_readme  # noqa: E402
 
 PRIVACY = {"none": ("privacy.mode=none",), "10": ("privacy.epsilon=10",)}
 
@@ -39,25 +39,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder of the images; not needed with --table")
     parser.add_argument("--out", type=Path, default=Path("runs/mnist"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--family", default="vae", choices=("vae", "gan", "diffusion"))
+    parser.add_argument("--table", action="store_true", help="run nothing: tabulate the cells that are done")
     arguments = parser.parse_args()
+    if arguments.data is None and not arguments.table:
+        parser.error("--data is needed to run cells")
     rows = []
     for level, overrides in PRIVACY.items():
-        runs = [
-            run_cell(
-                "mnist",
-                arguments.data,
-                arguments.out,
-                Cell(
-                    f"{arguments.family}-{level}-seed{seed}",
-                    (f"model.family={arguments.family}", f"study.seed={seed}", *overrides),
-                ),
-            )
-            for seed in arguments.seeds
-        ]
+        runs = []
+        for seed in arguments.seeds:
+            name = f"{arguments.family}-{level}-seed{seed}"
+            cell = Cell(name, (f"model.family={arguments.family}", f"study.seed={seed}", *overrides))
+            if arguments.table:
+                found = finished(arguments.out / name)
+            else:
+                found = run_cell("mnist", arguments.data, arguments.out, cell)
+            if found is not None:
+                runs.append(found)
+        if not runs:
+            continue
         epsilons = [run["privacy"]["epsilon"]["max"] for run in runs]
         rows.append(
             [
