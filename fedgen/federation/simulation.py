@@ -35,7 +35,7 @@ from fedgen.study.study import Study
 CONNECT_DEADLINE = 120.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-#: glibc otherwise maps and faults the per-record gradients anew in every step (see benchmarks/dp_step.py).
+#: glibc otherwise maps and faults the per-record gradients anew in every step.
 ALLOCATOR = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
