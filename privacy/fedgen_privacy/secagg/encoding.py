@@ -1,0 +1,207 @@
+"""Fixed-point numbers in a ring: an update, its weight and its metrics as integers whose sum is exact.
+
+A coordinate u in [-B, B] of a site with weight w <= W becomes w / W * u / B * Q, rounded at random to one of
+the two nearest integers so that the rounding has mean zero. Q leaves room for the sum of all sites and
+two bits more: a sum beyond what honest sites can reach is recognised as garbage.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedgen_privacy.errors import FederationError
+from fedgen_privacy.secagg.masks import Keystream, Masks, chunks
+from fedgen_privacy.secagg.parameters import SPARE_BITS, Parameters
+from fedgen_privacy.secagg.payload import FIXED_TAIL, Lanes, Layout, Words
+
+#: Metrics are multiples of 2^-32.
+METRIC_BITS = 32
+#: Elements rounded at once: the buffers fit the second cache.
+BLOCK = 16 * 1024
+
+
+class GarbageError(FederationError):
+    """A sum is beyond what honest sites can reach (exit 5)."""
+
+
+@dataclass(frozen=True)
+class Total:
+    """What a sum says.
+
+    Attributes:
+        mean: (P,) float32, mean of the updates weighted by the sites' weights.
+        weight: sum of the weights.
+        metrics: sum of each metric.
+    """
+
+    mean: np.ndarray[tuple[int], np.dtype[np.float32]]
+    weight: int
+    metrics: tuple[float, ...]
+
+
+def metric_bound(sites: int) -> float:
+    """Largest magnitude a metric may have."""
+    return float(2 ** (63 - SPARE_BITS - METRIC_BITS) // sites)
+
+
+def check_contribution(parameters: Parameters, sites: int, weight: int, metrics: Sequence[float]) -> None:
+    """Refuse a weight or metrics that cannot be encoded.
+
+    Raises:
+        FederationError: with what is out of range; a weight above the cap is never clipped silently.
+    """
+    if not (isinstance(weight, int) and 1 <= weight <= parameters.weight_cap):
+        raise FederationError(
+            f"The weight {weight} is not between 1 and the cap of {parameters.weight_cap} that all sites approved: "
+            "raise aggregation.weight_cap in the study."
+        )
+    if len(metrics) != parameters.metrics:
+        raise FederationError(f"{len(metrics)} metrics were given where the study sums {parameters.metrics}.")
+    bound = metric_bound(sites)
+    for value in metrics:
+        if not (math.isfinite(value) and abs(value) <= bound):
+            raise FederationError(
+                f"A metric is {value:g} but must be finite and at most {bound:g} to be summed: "
+                "lower training.learning_rate."
+            )
+
+
+def encode_masked(
+    parameters: Parameters,
+    sites: int,
+    vector: np.ndarray[tuple[int], np.dtype[np.float32]],
+    weight: int,
+    metrics: Sequence[float],
+    masks: Masks,
+) -> tuple[Words, int]:
+    """The masked vector of a contribution, and how many coordinates were clipped.
+
+    Args:
+        sites: n, of the roster.
+        vector: (P,) float32.
+        weight: 1 to the weight cap.
+        metrics: as many as the parameters say.
+        masks: applied to each chunk as it is encoded, so that no unmasked copy of the whole exists.
+
+    Raises:
+        FederationError: a value that is not finite, a wrong shape or type, a weight above the cap.
+    """
+    check_contribution(parameters, sites, weight, metrics)
+    if vector.dtype != np.float32 or vector.shape != (parameters.length,):
+        raise FederationError(
+            f"An update of {parameters.length} float32 values was expected, but {vector.shape} {vector.dtype} came."
+        )
+    layout = Layout.of(parameters)
+    words = np.empty(layout.words, dtype=np.uint32)
+    ring = layout.ring(words)
+    rounding = _Rounding(parameters, sites, weight)
+    clipped = 0
+    for piece in chunks(ring):
+        lanes = ring[piece]
+        clipped += rounding.encode(vector[piece.start : min(piece.stop, parameters.length)], lanes)
+        masks.apply(lanes)
+    tail = layout.tail_of(words)
+    tail[0], tail[1] = 1, weight
+    tail.view(np.int64)[FIXED_TAIL:] = [round(value * 2**METRIC_BITS) for value in metrics]
+    for piece in chunks(tail):
+        masks.apply(tail[piece])
+    return words, clipped
+
+
+class _Rounding:
+    """Stochastic rounding of one contribution, block by block in reused buffers."""
+
+    def __init__(self, parameters: Parameters, sites: int, weight: int) -> None:
+        Q = parameters.levels(sites)
+        share = weight / parameters.weight_cap
+        self._scale = np.float32(share * Q / parameters.bound)
+        # The largest float32 not above the exact limit: no rounding of ours may leave the approved range.
+        limit = np.float32(share * Q)
+        self._limit = limit if float(limit) <= share * Q else np.nextafter(limit, np.float32(0))
+        self._dither = Keystream(secrets.token_bytes(32))
+        self._zeros = bytes(2 * BLOCK)
+        self._scaled, self._floor, self._uniform = (np.empty(BLOCK, dtype=np.float32) for _ in range(3))
+        self._bits = np.empty(BLOCK, dtype=np.uint16)
+        self._up = np.empty(BLOCK, dtype=np.bool_)
+        self._integer = np.empty(BLOCK, dtype=np.int32)
+
+    def encode(self, vector: np.ndarray[tuple[int], np.dtype[np.float32]], lanes: Lanes) -> int:
+        """Write `vector` into the first lanes and zero into the rest; the number of clipped coordinates."""
+        clipped = 0
+        for start in range(0, len(vector), BLOCK):
+            block = vector[start : start + BLOCK]
+            clipped += self._block(block, lanes[start : start + len(block)])
+        lanes[len(vector) :] = 0
+        return clipped
+
+    def _block(self, block: np.ndarray[tuple[int], np.dtype[np.float32]], lanes: Lanes) -> int:
+        n = len(block)
+        scaled, floor, uniform = self._scaled[:n], self._floor[:n], self._uniform[:n]
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.multiply(block, self._scale, out=scaled)
+        low, high = scaled.min(), scaled.max()
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise FederationError(
+                "An update has values that are not finite, and nothing of it was sent: lower training.learning_rate."
+            )
+        clipped = 0
+        if low < -self._limit or high > self._limit:
+            clipped = int(np.count_nonzero(np.abs(scaled) > self._limit))
+            np.clip(scaled, -self._limit, self._limit, out=scaled)
+        np.floor(scaled, out=floor)
+        np.subtract(scaled, floor, out=scaled)
+        # Comparing the fraction, rather than adding a uniform before the floor: exact for float32 of any size.
+        self._dither.fill(self._bits[:n], self._zeros)
+        np.multiply(self._bits[:n], np.float32(2**-16), out=uniform)
+        up, integer = self._up[:n], self._integer[:n]
+        np.less(uniform, scaled, out=up)
+        np.copyto(integer, floor, casting="unsafe")
+        np.add(integer, up.view(np.int8), out=integer)
+        np.copyto(lanes, integer.view(np.uint32), casting="unsafe")
+        return clipped
+
+
+def decode_total(parameters: Parameters, sites: int, words: Words, contributions: int) -> Total:
+    """The weighted mean and the other sums of an unmasked vector.
+
+    Args:
+        sites: n, of the roster.
+        contributions: how many vectors were added.
+
+    Raises:
+        GarbageError: the count of contributions is wrong, or a value is beyond what they can sum to.
+    """
+    layout = Layout.of(parameters)
+    tail = layout.tail_of(words).view(np.int64)
+    count, weight = int(tail[0]), int(tail[1])
+    if count != contributions or not contributions <= weight <= contributions * parameters.weight_cap:
+        raise GarbageError(
+            f"the sum of {contributions} vectors says that it has {count}, with a weight of {weight}: somebody sent "
+            "another vector than the protocol's"
+        )
+    bound = contributions * metric_bound(sites)
+    metrics = tuple(int(value) / 2**METRIC_BITS for value in tail[FIXED_TAIL:])
+    if any(abs(value) > bound for value in metrics):
+        raise GarbageError(
+            f"a summed metric is beyond {bound:g}: somebody sent another vector than the protocol's"
+        )
+    ring = layout.ring(words)
+    signed = ring.view(np.int32 if parameters.ring_bits == 32 else np.int16)
+    limit = contributions * parameters.levels(sites)
+    factor = parameters.bound * parameters.weight_cap / (parameters.levels(sites) * weight)
+    mean = np.empty(parameters.length, dtype=np.float32)
+    for piece in chunks(ring):
+        lanes = signed[piece]
+        if int(lanes.max()) > limit or int(lanes.min()) < -limit:
+            raise GarbageError(
+                f"a summed coordinate is beyond the {limit} levels that {contributions} sites can reach: somebody sent "
+                "another vector than the protocol's"
+            )
+        out = mean[piece.start : min(piece.stop, parameters.length)]
+        np.multiply(lanes[: len(out)], factor, out=out, casting="unsafe")
+    return Total(mean, weight, metrics)

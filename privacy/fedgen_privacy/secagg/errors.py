@@ -1,0 +1,39 @@
+"""Why a secure aggregation ended without a sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from fedgen_privacy.errors import FederationError
+
+
+class Phase(StrEnum):
+    """The five exchanges of a session, in their order."""
+
+    ADVERTISE = "advertise"
+    SHARE = "share"
+    MASK = "mask"
+    CONFIRM = "confirm"
+    UNMASK = "unmask"
+
+
+class SecAggAborted(FederationError):  # noqa: N818 - an abort is the protocol's own word for this outcome
+    """The session is over, nothing was summed and no single update was opened (exit 5).
+
+    Attributes:
+        phase: where it ended.
+        reason: what was wrong, in words.
+        sites: whom the protocol can name as the cause; empty where it cannot tell.
+    """
+
+    def __init__(self, phase: Phase, reason: str, sites: Iterable[str] = ()) -> None:
+        self.phase = phase
+        self.reason = reason
+        self.sites = tuple(sorted(sites))
+        named = f" (caused by {', '.join(self.sites)})" if self.sites else ""
+        super().__init__(f"Secure aggregation aborted in phase {phase.value}: {reason}{named}.")
+
+
+class MessageError(FederationError):
+    """Bytes that are not a message of this protocol version (exit 5)."""

@@ -1,0 +1,119 @@
+"""What a session may do: approved by each site as part of the study, never chosen by the coordinator."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from dataclasses import dataclass
+
+from fedgen_privacy.errors import StudyError
+from fedgen_privacy.secagg.roster import Roster
+
+#: With two sites each learns the other's update from the sum.
+FEWEST_SITES = 3
+#: Bits between the largest honest sum and the ring's edge: what shows that a sum is garbage.
+SPARE_BITS = 2
+#: Fewer levels than this would drown an update in rounding.
+FEWEST_LEVELS = 128
+MAX_LENGTH = 2**31
+MAX_METRICS = 1024
+MAX_WEIGHT = 2**30
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of a session.
+
+    Attributes:
+        minimum_sites: n_min >= 3, the fewest honest contributions a sum may have.
+        threshold: t, how many sites must agree to open a sum, and how many shares restore a secret.
+        colluders: c, how many sites may share what they know with the coordinator.
+        bound: B > 0; coordinates of an update are clipped to [-B, B].
+        weight_cap: W >= 1, the largest weight a site may have.
+        ring_bits: 32, or 16 for half the bytes and coarser rounding.
+        length: P, coordinates of an update.
+        metrics: scalars that travel in the same masked vector.
+    """
+
+    minimum_sites: int
+    threshold: int
+    colluders: int
+    bound: float
+    weight_cap: int
+    ring_bits: int
+    length: int
+    metrics: int
+
+    def check(self, sites: int) -> None:
+        """Refuse parameters that do not protect a roster of `sites` sites.
+
+        Raises:
+            StudyError: with the rule that is broken.
+        """
+        n, t, c = sites, self.threshold, self.colluders
+        if self.minimum_sites < FEWEST_SITES:
+            raise StudyError(
+                f"Secure aggregation over fewer than {FEWEST_SITES} sites shows each the other's update: "
+                f"set aggregation.minimum_sites to {FEWEST_SITES} or more, not {self.minimum_sites}."
+            )
+        if c < 0 or self.needed > n:
+            raise StudyError(
+                f"{n} sites of which {c} may collude cannot give a sum of {self.minimum_sites} honest updates with "
+                f"threshold {t}: invite more sites, or lower aggregation.minimum_sites or aggregation.colluders."
+            )
+        if not (t >= 1 and 2 * t > n + c):
+            raise StudyError(
+                f"Threshold {t} of {n} sites with {c} colluding would let the coordinator open one site's update by "
+                f"telling sites different stories: it must be at least {(n + c) // 2 + 1}; tolerate fewer dropouts."
+            )
+        if not (self.bound > 0 and math.isfinite(self.bound)):
+            raise StudyError(
+                f"The bound of an update's coordinates must be positive and finite, not {self.bound}."
+            )
+        if not 1 <= self.weight_cap <= MAX_WEIGHT:
+            raise StudyError(f"The weight cap must be between 1 and {MAX_WEIGHT}, not {self.weight_cap}.")
+        if self.ring_bits not in (16, 32):
+            raise StudyError(f"The ring must have 16 or 32 bits, not {self.ring_bits}.")
+        if not 1 <= self.length <= MAX_LENGTH or not 0 <= self.metrics <= MAX_METRICS:
+            raise StudyError(
+                f"{self.length} coordinates and {self.metrics} metrics are more than one session can sum."
+            )
+        if self.levels(n) < FEWEST_LEVELS:
+            raise StudyError(
+                f"A ring of {self.ring_bits} bits leaves {self.levels(n)} levels for each of {n} sites, and fewer than "
+                f"{FEWEST_LEVELS} drown an update in rounding: set aggregation.ring_bits to 32."
+            )
+
+    @property
+    def needed(self) -> int:
+        """Sites without which a phase cannot go on: enough shares, and enough honest contributions."""
+        return max(self.threshold, self.minimum_sites + self.colluders)
+
+    def levels(self, sites: int) -> int:
+        """Q: an update's coordinate becomes an integer in [-Q, Q], with head-room for the sum of all sites."""
+        return int(2 ** (self.ring_bits - 1 - SPARE_BITS)) // sites
+
+    def encode(self) -> bytes:
+        """Canonical bytes."""
+        return struct.pack(
+            ">IIIdIIQI",
+            self.minimum_sites,
+            self.threshold,
+            self.colluders,
+            self.bound,
+            self.weight_cap,
+            self.ring_bits,
+            self.length,
+            self.metrics,
+        )
+
+
+def default_threshold(sites: int, colluders: int = 0) -> int:
+    """t = floor(2n/3) + 1, or more where colluders ask for it; never above n."""
+    return min(sites, max(2 * sites // 3 + 1, (sites + colluders) // 2 + 1))
+
+
+def session_digest(study: bytes, roster: Roster, parameters: Parameters) -> bytes:
+    """Hash of all a site approved: whoever signs it speaks of the same study, roster and parameters."""
+    return hashlib.sha256(b"fedgen-sa/1 manifest" + study + roster.sha256() + parameters.encode()).digest()
