@@ -123,15 +123,15 @@ def test_the_run_directory_page_names_every_arm_and_key_of_fidelity() -> None:
         assert f"`{name}`" in text, name
 
 
-def test_every_preset_explains_itself_and_is_honest_about_secure_aggregation() -> None:
+def test_every_preset_explains_itself_and_is_private_by_every_means() -> None:
     assert [path.stem for path in PRESETS] == ["chest_xray", "demo", "mnist", "mnist_gpu"]
     for path in PRESETS:
         text = path.read_text(encoding="utf-8")
         study = load_study(str(path))
         assert text.startswith("#")
         assert study.study.description
-        before = text.partition("secure: false")[0].splitlines()
-        assert before[-2].lstrip().startswith("#"), path
+        assert study.aggregation.secure and "secure: true" in text
+        assert study.privacy.mode == "local"
         assert study.study.name == path.stem.replace("_", "-")
 
 

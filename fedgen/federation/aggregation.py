@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fedgen.errors import FederationError
-from fedgen.federation.exchange import Exchange
-from fedgen.protocol.messages import Answer, Refusal, RoundUpdate, TrainRound
+from fedgen.federation.exchange import Exchange, ask
+from fedgen.protocol.messages import Answer, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.training.vector import check_vector
 
 
@@ -29,12 +30,14 @@ class Aggregate:
         losses: objective to (weighted mean, standard deviation of the privacy noise in it).
         sites: who is in it, sorted.
         missing: sites that were asked and are not in it, with the reason.
+        record: what else the round's event says about how it was aggregated.
     """
 
     update: Tensor
     losses: dict[str, tuple[float, float]]
     sites: tuple[str, ...]
     missing: dict[str, str]
+    record: dict[str, Any] = field(default_factory=dict)
 
 
 class Aggregator(ABC):
@@ -46,6 +49,9 @@ class Aggregator(ABC):
     hides_updates: bool
     #: one true sentence about who saw what, printed in every result
     statement: str
+
+    def begin(self, sites: Sequence[SiteDescription], round: int) -> None:  # noqa: B027 - most need nothing
+        """Take what the sites' descriptions bring for the first round that follows."""
 
     @abstractmethod
     def collect(self, exchange: Exchange, task: TrainRound, minimum_sites: int, deadline: float) -> Aggregate:
@@ -68,7 +74,7 @@ class PlainAggregator(Aggregator):
     def collect(self, exchange: Exchange, task: TrainRound, minimum_sites: int, deadline: float) -> Aggregate:
         """Ask every site once."""
         asked = sorted(exchange.sites())
-        answers = exchange.send(dict.fromkeys(asked, task), deadline)
+        answers = ask(exchange, dict.fromkeys(asked, task), deadline)
         updates: dict[str, RoundUpdate] = {}
         missing: dict[str, str] = {}
         for site in asked:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fedgen.errors import ExitCode, FederationError, FedgenError
 from fedgen.federation.aggregation import Aggregate, Aggregator
-from fedgen.federation.exchange import Exchange
+from fedgen.federation.exchange import Exchange, ask
 from fedgen.models.registry import build_family
 from fedgen.protocol.messages import Answer, Describe, Refusal, SiteDescription, Task, TrainRound
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
@@ -68,7 +69,9 @@ def train(
         DataError: a checkpoint could not be written or read.
     """
     sha256 = study_hash(study)
-    sites, left_out = describe(study, exchange)
+    state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(study)
+    first = state.round + 1
+    sites, left_out = describe(study, exchange, min(first, study.training.rounds))
     for site, reason in left_out.items():
         run.event("left_out", site=site, reason=reason)
     exchange = _Described(exchange, frozenset(site.site for site in sites))
@@ -79,10 +82,10 @@ def train(
         for site in sites
         if site.epsilon is not None
     }
-    state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(study)
+    aggregator.begin(sites, first)
     if state.round == 0:
         save_checkpoint(run.checkpoints, state)
-    for round_number in range(state.round + 1, study.training.rounds + 1):
+    for round_number in range(first, study.training.rounds + 1):
         started = time.monotonic()
         task = TrainRound(sha256, round_number, vector_sha256(state.model), state.model)
         try:
@@ -103,10 +106,10 @@ def train(
             missing=aggregate.missing,
             seconds=time.monotonic() - started,
         )
-        _write(run, report)
+        _write(run, report, aggregate.record)
         if on_round is not None:
             on_round(report)
-    return Trained(state, sites, run.count_events("dropout"))
+    return Trained(state, sites, len(run.read_events("dropout")))
 
 
 class _Described:
@@ -120,21 +123,26 @@ class _Described:
         """Those that can be reached now."""
         return [site for site in self._exchange.sites() if site in self._described]
 
-    def send(self, tasks: Mapping[str, Task], deadline: float) -> Mapping[str, Answer]:
+    def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
         """As the exchange."""
-        return self._exchange.send(tasks, deadline)
+        return self._exchange.stream(tasks, deadline)
 
 
-def describe(study: Study, exchange: Exchange) -> tuple[tuple[SiteDescription, ...], dict[str, str]]:
+def describe(
+    study: Study, exchange: Exchange, round: int
+) -> tuple[tuple[SiteDescription, ...], dict[str, str]]:
     """What each site brings, and why the others are left out: refusals are borne while enough sites remain.
+
+    Args:
+        round: the round that training goes on with.
 
     Raises:
         FederationError: fewer sites than aggregation.minimum_sites.
     """
-    task = Describe(study_hash(study))
+    task = Describe(study_hash(study), round)
     names = exchange.sites()
     asked = len(names)
-    answers = exchange.send(dict.fromkeys(names, task), DESCRIBE_DEADLINE)
+    answers = ask(exchange, dict.fromkeys(names, task), DESCRIBE_DEADLINE)
     described = sorted((a for a in answers.values() if isinstance(a, SiteDescription)), key=lambda a: a.site)
     if len(described) < study.aggregation.minimum_sites:
         refusals = [a for a in answers.values() if isinstance(a, Refusal)]
@@ -191,7 +199,7 @@ def _epsilon_bound(
     return max(bounds, default=None)
 
 
-def _write(run: RunDirectory, report: RoundReport) -> None:
+def _write(run: RunDirectory, report: RoundReport, record: Mapping[str, Any]) -> None:
     for site, reason in report.missing.items():
         run.event("dropout", site=site, round=report.round, reason=reason)
     run.event(
@@ -201,4 +209,5 @@ def _write(run: RunDirectory, report: RoundReport) -> None:
         epsilon=report.epsilon,
         sites=list(report.sites),
         seconds=round(report.seconds, 3),
+        **record,
     )

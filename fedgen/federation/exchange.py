@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from fedgen.federation.site import Site
@@ -15,8 +15,13 @@ class Exchange(Protocol):
     def sites(self) -> Sequence[str]:
         """Names of the sites that can be reached now."""
 
-    def send(self, tasks: Mapping[str, Task], deadline: float) -> Mapping[str, Answer]:
-        """Send each site its task and wait at most `deadline` seconds; a silent site is absent."""
+    def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
+        """Send each site its task and yield answers as they come, for at most `deadline` seconds."""
+
+
+def ask(exchange: Exchange, tasks: Mapping[str, Task], deadline: float) -> dict[str, Answer]:
+    """All answers that came within `deadline` seconds; a silent site is absent."""
+    return dict(exchange.stream(tasks, deadline))
 
 
 class DirectExchange:
@@ -29,6 +34,7 @@ class DirectExchange:
         """All of them."""
         return sorted(self._sites)
 
-    def send(self, tasks: Mapping[str, Task], deadline: float) -> Mapping[str, Answer]:
+    def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
         """Call each site in turn."""
-        return {name: self._sites[name].answer(task) for name, task in tasks.items()}
+        for name, task in tasks.items():
+            yield name, self._sites[name].answer(task)

@@ -148,8 +148,8 @@ class FlowerExchange:
         """Names of sites; before their first answer, their node ids."""
         return sorted(self._nodes)
 
-    def send(self, tasks: Mapping[str, Task], deadline: float) -> Mapping[str, Answer]:
-        """Push all tasks, pull until all answered or `deadline` seconds passed."""
+    def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
+        """Push all tasks, then pull and yield answers until all came or `deadline` seconds passed."""
         messages = [self._message(self._nodes[site], task, deadline) for site, task in tasks.items()]
         ids = list(self._grid.push_messages(messages))
         if len(ids) != len(messages):
@@ -159,7 +159,6 @@ class FlowerExchange:
                 "with --resume."
             )
         waiting = dict(zip(ids, tasks, strict=True))
-        answers: dict[str, Answer] = {}
         end = time.monotonic() + deadline
         while waiting and time.monotonic() < end:
             if self._stop.is_set():
@@ -167,11 +166,10 @@ class FlowerExchange:
             for message in self._grid.pull_messages(list(waiting)):
                 asked = waiting.pop(message.metadata.reply_to_message_id)
                 answer = self._answer(message)
-                answers[self._name(asked, answer)] = answer
+                yield self._name(asked, answer), answer
             if waiting:
                 time.sleep(POLL_SECONDS)
         self._named = True
-        return answers
 
     def _message(self, node: int, task: Task, deadline: float) -> Message:
         content = _pack(*encode_task(task))

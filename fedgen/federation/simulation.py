@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,7 +17,7 @@ import torch
 from fedgen.data.site_data import Part, SiteData
 from fedgen.data.site_file import read_site, write_site
 from fedgen.errors import FederationError
-from fedgen.federation.aggregation import Aggregator
+from fedgen.federation.aggregation import Aggregator, PlainAggregator
 from fedgen.federation.coordinator import RoundReport, Trained, train
 from fedgen.federation.flower import (
     Context,
@@ -28,8 +28,12 @@ from fedgen.federation.flower import (
     run_simulation,
     server_app,
 )
+from fedgen.federation.keyholders import RemoteKeyholder, start_keyholders
+from fedgen.federation.provision import identity, roster, session_parameters
+from fedgen.federation.secure import SecureAggregator
 from fedgen.federation.site import Site
 from fedgen.run.directory import RunDirectory
+from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 
 CONNECT_DEADLINE = 120.0
@@ -59,8 +63,30 @@ class VirtualSites:
         folder = self.folders[int(context.node_config["partition-id"])]
         if folder not in _loaded:
             torch.set_num_threads(self.threads)
-            _loaded[folder] = Site(self.study, read_site(folder / "site.safetensors"), folder)
+            data = read_site(folder / "site.safetensors")
+            _loaded[folder] = Site(self.study, data, folder, RemoteKeyholder(data.site))
         return _loaded[folder]
+
+
+def virtual_aggregator(study: Study, sites: Sequence[str], run: RunDirectory) -> Aggregator:
+    """The aggregator that the study asks for, over identities kept in the virtual sites' folders."""
+    if not study.aggregation.secure:
+        return PlainAggregator()
+    return SecureAggregator(study, roster({site: run.site(site) for site in sites}))
+
+
+def _hold_keys(study: Study, folders: Mapping[str, Path]) -> object:
+    """The virtual sites' keyholders, where the study needs them; they live as long as what is returned."""
+    if not study.aggregation.secure:
+        return None
+    identities = {site: identity(folder, site) for site, folder in folders.items()}
+    return start_keyholders(
+        {site: found.private_bytes() for site, found in identities.items()},
+        {site: found.public_key for site, found in identities.items()},
+        session_parameters(study, len(folders)),
+        bytes.fromhex(study_hash(study)),
+        folders,
+    )
 
 
 def simulate_training(
@@ -97,7 +123,9 @@ def simulate_training(
 
     for name, value in ALLOCATOR.items():
         os.environ.setdefault(name, value)
+    folders = {site.site: run.site(site.site).absolute() for site in sites}
     with _quiet_flower(stop), ray_engine(cores), stopping(stop):
+        keyholders = _hold_keys(study, folders)
         run_simulation(
             server_app=server_app(main, len(sites), CONNECT_DEADLINE, stop),
             client_app=client_app(virtual),
@@ -106,6 +134,7 @@ def simulate_training(
                 "client_resources": {"num_cpus": virtual.threads, "num_gpus": 1 / parallel if gpu else 0.0},
             },
         )
+        del keyholders
     if not outcome:
         raise FederationError("Flower's simulation ended before training began: run again with --debug.")
     result = outcome[0]

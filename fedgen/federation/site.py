@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
 from fedgen.data.site_data import SiteData
 from fedgen.errors import FederationError, FedgenError, PrivacyRefusedError
+from fedgen.federation.losses import summable
 from fedgen.models.registry import build_family
-from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, Task, TrainRound
+from fedgen.protocol.messages import (
+    Answer,
+    Describe,
+    MaskedUpdate,
+    Refusal,
+    RoundUpdate,
+    SecureReply,
+    SecureStep,
+    SiteDescription,
+    Task,
+    TrainMasked,
+    TrainRound,
+)
 from fedgen.run.directory import unwritable
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
@@ -26,6 +42,36 @@ from fedgen.training.vector import Layout, vector_sha256
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Charge, Ledger
 from fedgen_privacy.random import SecretRandom
+from fedgen_privacy.secagg import Advertisement, MaskedVector, Phase, SecAggAborted
+
+
+class Holder(Protocol):
+    """The site's sessions of secure aggregation: `fedgen_privacy.secagg.Keyholder`, here or in another process."""
+
+    def advertise(self, round: int, attempt: int) -> Advertisement:
+        """Keys of a new session."""
+
+    def share(self, round: int, attempt: int, request: bytes) -> bytes:
+        """Answer SHARE."""
+
+    def open(self, round: int, attempt: int, request: bytes, model: bytes) -> None:
+        """Check MASK's request."""
+
+    def mask(
+        self,
+        round: int,
+        attempt: int,
+        vector: np.ndarray[tuple[int], np.dtype[np.float32]],
+        weight: int,
+        metrics: Sequence[float],
+    ) -> MaskedVector:
+        """Answer MASK."""
+
+    def confirm(self, round: int, attempt: int, request: bytes) -> bytes:
+        """Answer CONFIRM."""
+
+    def unmask(self, round: int, attempt: int, request: bytes) -> bytes:
+        """Answer UNMASK."""
 
 
 class Site:
@@ -35,10 +81,12 @@ class Site:
         study: as the site approved it.
         data: the site's decoded images.
         folder: the site's own folder: ledger, outbox and log.
+        holder: its sessions; None for a study without secure aggregation.
     """
 
-    def __init__(self, study: Study, data: SiteData, folder: Path) -> None:
+    def __init__(self, study: Study, data: SiteData, folder: Path, holder: Holder | None = None) -> None:
         self.name = data.site
+        self._holder = holder if study.aggregation.secure else None
         self._study = study
         self._study_sha256 = study_hash(study)
         self._folder = folder
@@ -48,27 +96,44 @@ class Site:
         self._outbox = Outbox(folder / "outbox")
         self._plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)
 
-    def answer(self, task: Task) -> SiteDescription | RoundUpdate | Refusal:
+    def answer(self, task: Task) -> Answer:
         """Do a task. Errors become a `Refusal`; their text stays in the site's log.
 
         Raises:
             Exception: a defect; its text is in the site's log and must not leave the site.
         """
         try:
-            if task.study_sha256 != self._study_sha256:
+            asked = task.train.study_sha256 if isinstance(task, TrainMasked) else task.study_sha256
+            if asked != self._study_sha256:
                 raise PrivacyRefusedError(f"Site {self.name} was asked for a study it does not have.")
-            answer = self._describe() if isinstance(task, Describe) else self._train(task)
+            answer = self._dispatch(task)
         except FedgenError as error:
             self._log("refused", reason=str(error), code=int(error.exit_code))
-            return Refusal(
-                self.name, error.exit_code, f"{type(error).__name__}; the site's log has the reason"
-            )
+            return Refusal(self.name, error.exit_code, f"{_outline(error)}; the site's log has the reason")
         except Exception as error:
             self._log("failed", reason=f"{type(error).__name__}: {error}")
             raise
         return answer
 
-    def _describe(self) -> SiteDescription:
+    def _dispatch(self, task: Task) -> Answer:
+        match task:
+            case Describe():
+                return self._describe(task.round)
+            case TrainRound():
+                return self._train(task)
+            case TrainMasked():
+                return self._train_masked(task)
+            case SecureStep():
+                return self._secure_step(task)
+
+    def _sessions(self) -> Holder:
+        if self._holder is None:
+            raise PrivacyRefusedError(
+                f"Site {self.name} was asked for secure aggregation, which the study it approved does not have."
+            )
+        return self._holder
+
+    def _describe(self, round: int) -> SiteDescription:
         plan = self._plan
         return SiteDescription(
             site=self.name,
@@ -78,13 +143,70 @@ class Site:
             steps_per_round=plan.spend.steps if plan.spend else 0,
             epsilon=plan.epsilon,
             epsilon_rdp=plan.epsilon_rdp,
+            keys=self._sessions().advertise(round, 1) if self._study.aggregation.secure else None,
         )
 
     def _train(self, task: TrainRound) -> RoundUpdate:
-        if not 1 <= task.round <= self._study.training.rounds:
-            raise FederationError(
-                f"Round {task.round} is not one of the study's {self._study.training.rounds}."
+        if self._study.aggregation.secure:
+            raise PrivacyRefusedError(
+                f"Site {self.name} was asked for an update in the clear, but the study it approved has secure "
+                "aggregation."
             )
+        result = self._result(task)
+        return RoundUpdate(
+            site=self.name,
+            round=task.round,
+            model_sha256=task.model_sha256,
+            update=result.update,
+            weight=self._plan.weight,
+            losses=result.losses,
+        )
+
+    def _train_masked(self, task: TrainMasked) -> MaskedUpdate:
+        train, attempt = task.train, task.attempt
+        # Before any work: a session that is not sound must cost neither time nor privacy.
+        self._sessions().open(train.round, attempt, task.request, bytes.fromhex(train.model_sha256))
+        result = self._result(train)
+        weight, cap = int(self._plan.weight), self._study.aggregation.weight_cap
+        names = [objective.name for objective in self._objectives]
+        masked = self._sessions().mask(
+            train.round,
+            attempt,
+            result.update.numpy(),
+            weight,
+            summable(names, result.losses, weight / cap),
+        )
+        if masked.clipped:
+            self._log("clipped", round=train.round, coordinates=masked.clipped)
+        return MaskedUpdate(self.name, train.round, attempt, masked.receipt, masked.words)
+
+    def _secure_step(self, task: SecureStep) -> SecureReply:
+        sessions, session = self._sessions(), (task.round, task.attempt)
+        self._check_round(task.round)
+        keys = None
+        match task.phase:
+            case Phase.ADVERTISE:
+                reply, keys = b"", sessions.advertise(*session)
+            case Phase.SHARE:
+                reply = sessions.share(*session, task.request)
+            case Phase.CONFIRM:
+                reply = sessions.confirm(*session, task.request)
+            case Phase.UNMASK:
+                reply = sessions.unmask(*session, task.request)
+                self._log("unmasked", round=task.round, attempt=task.attempt)
+                if task.round < self._study.training.rounds:
+                    keys = sessions.advertise(task.round + 1, 1)
+            case Phase.MASK:
+                raise PrivacyRefusedError(f"Site {self.name} was asked to mask an update without a model.")
+        return SecureReply(self.name, task.round, task.attempt, task.phase, reply, keys)
+
+    def _check_round(self, round: int) -> None:
+        if not 1 <= round <= self._study.training.rounds:
+            raise FederationError(f"Round {round} is not one of the study's {self._study.training.rounds}.")
+
+    def _result(self, task: TrainRound) -> RoundResult:
+        """The round's update, trained and charged once, however often it is asked for."""
+        self._check_round(task.round)
         if vector_sha256(task.model) != task.model_sha256:
             raise FederationError("The model that came does not have the hash that came with it.")
         key = {"study": self._study_sha256, "model": task.model_sha256}
@@ -98,14 +220,7 @@ class Site:
             result = self._work(task, networks)
             self._outbox.put(task.round, key, result)
         self._log("update", round=task.round, model=task.model_sha256, update=vector_sha256(result.update))
-        return RoundUpdate(
-            site=self.name,
-            round=task.round,
-            model_sha256=task.model_sha256,
-            update=result.update,
-            weight=self._plan.weight,
-            losses=result.losses,
-        )
+        return result
 
     def _charge(self, task: TrainRound, spend: Spend) -> None:
         path = self._folder / "ledger.jsonl"
@@ -164,3 +279,11 @@ class Site:
                 handle.write(line + "\n")
         except OSError as error:
             raise unwritable(path, error) from error
+
+
+def _outline(error: FedgenError) -> str:
+    # An abort's phase and culprits are the protocol's own, not the data's; its text may quote a weight or a loss.
+    if isinstance(error, SecAggAborted):
+        named = f" (caused by {', '.join(error.sites)})" if error.sites else ""
+        return f"secure aggregation aborted in phase {error.phase.value}{named}"
+    return type(error).__name__

@@ -13,14 +13,14 @@ from fedgen.audit.run import run_audit
 from fedgen.data.index import read_index
 from fedgen.data.site_data import Part, SiteData
 from fedgen.evaluation import run_evaluation
-from fedgen.federation.aggregation import PlainAggregator
+from fedgen.federation.aggregation import Aggregator
 from fedgen.federation.coordinator import RoundReport
-from fedgen.federation.simulation import simulate_training
+from fedgen.federation.simulation import simulate_training, virtual_aggregator
 from fedgen.pipeline import privacy
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
 from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthetic
-from fedgen.run.directory import write_atomic
+from fedgen.run.directory import RunDirectory, write_atomic
 from fedgen.study.show import study_hash
 from fedgen.synthesis.grid import sample_grid
 from fedgen.synthesis.samples import read_samples, write_samples
@@ -44,7 +44,7 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
     )
     for site in sites:
         check_cohort(study, site.site, site.part(Part.TRAIN).n_patients)
-    aggregator = PlainAggregator()
+    aggregator = virtual_aggregator(study, [site.site for site in sites], run)
     trained = simulate_training(study, sites, run, aggregator, on_round)
     ledgers = {
         site.site: Ledger(run.site(site.site) / "ledger.jsonl").spends(study_hash(study))
@@ -60,13 +60,30 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
             "sha256": vector_sha256(trained.checkpoint.ema),
         },
         privacy=privacy.summary(report),
-        secure_aggregation={
-            "enabled": aggregator.hides_updates,
-            "protocol": aggregator.protocol,
-            "dropouts": trained.dropouts,
-            "statement": aggregator.statement,
-        },
+        secure_aggregation=describe_aggregation(run, aggregator, trained.dropouts),
     )
+
+
+def describe_aggregation(run: RunDirectory, aggregator: Aggregator, dropouts: int) -> dict[str, object]:
+    """The `secure_aggregation` entry of run.json, from the events of all starts of the run."""
+    rounds = run.read_events("round")
+    secure = [event["secure"] for event in rounds if "secure" in event]
+    simulated = (
+        " All sites of this simulation ran on one machine: the protocol ran in full, but nothing was hidden from "
+        "whoever owns the machine."
+    )
+    return {
+        "enabled": aggregator.hides_updates,
+        "protocol": aggregator.protocol,
+        "dropouts": dropouts,
+        "survivors": {str(event["round"]): event["sites"] for event in rounds},
+        "aborts": [
+            {"round": e["round"], **abort} for e in rounds for abort in e.get("secure", {}).get("aborts", [])
+        ],
+        "exchanges": [record["exchanges"] for record in secure],
+        "bytes": {way: sum(record["bytes"][way] for record in secure) for way in ("to_sites", "from_sites")},
+        "statement": aggregator.statement + (simulated if aggregator.hides_updates else ""),
+    }
 
 
 def describe_site(site: SiteData) -> dict[str, object]:

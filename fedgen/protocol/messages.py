@@ -8,17 +8,28 @@ error texts can quote paths, and paths can quote patients.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from fedgen.errors import ExitCode
+from fedgen_privacy.secagg import Advertisement, Phase
+
+Words = np.ndarray[Any, np.dtype[np.uint32]]
 
 
 @dataclass(frozen=True)
 class Describe:
-    """Ask a site what it would bring and spend."""
+    """Ask a site what it would bring and spend.
+
+    Attributes:
+        study_sha256: of the resolved study.
+        round: the round that training will go on with; a site adds its keys for it.
+    """
 
     study_sha256: str
+    round: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class SiteDescription:
         steps_per_round: how often a round touches the data.
         epsilon: PRV epsilon of the whole study at this site, or None without privacy.
         epsilon_rdp: the same by RDP.
+        keys: for the secure aggregation of the round asked for; None where the study has none.
     """
 
     site: str
@@ -42,6 +54,7 @@ class SiteDescription:
     steps_per_round: int
     epsilon: float | None
     epsilon_rdp: float | None
+    keys: Advertisement | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,77 @@ class RoundUpdate:
 
 
 @dataclass(frozen=True)
+class SecureStep:
+    """One exchange of a secure aggregation that carries no vector.
+
+    Attributes:
+        study_sha256: of the resolved study.
+        round: of the study.
+        attempt: session of the round, from 1.
+        phase: which exchange.
+        request: the protocol's own message (fedgen_privacy.secagg.messages); empty for ADVERTISE.
+    """
+
+    study_sha256: str
+    round: int
+    attempt: int
+    phase: Phase
+    request: bytes
+
+
+@dataclass(frozen=True)
+class SecureReply:
+    """A site's answer to `SecureStep`.
+
+    Attributes:
+        site: name.
+        round, attempt, phase: what it answers.
+        reply: the protocol's own message; empty for ADVERTISE.
+        keys: for ADVERTISE those of this session, with UNMASK those for the next round.
+    """
+
+    site: str
+    round: int
+    attempt: int
+    phase: Phase
+    reply: bytes
+    keys: Advertisement | None
+
+
+@dataclass(frozen=True)
+class TrainMasked:
+    """Ask a site to train a round and send its update masked: the MASK exchange.
+
+    Attributes:
+        train: the round, as without secure aggregation.
+        attempt: session of the round.
+        request: the protocol's own message.
+    """
+
+    train: TrainRound
+    attempt: int
+    request: bytes
+
+
+@dataclass(frozen=True)
+class MaskedUpdate:
+    """A site's answer to `TrainMasked`: nothing in it says anything without the other sites' masks.
+
+    Attributes:
+        site: name.
+        round, attempt: what it answers.
+        receipt: the protocol's own message.
+        words: masked update, weight and losses.
+    """
+
+    site: str
+    round: int
+    attempt: int
+    receipt: bytes
+    words: Words
+
+
+@dataclass(frozen=True)
 class Refusal:
     """A site could not or would not do a task: the exit code that fits, and a sanitised sentence."""
 
@@ -91,5 +175,5 @@ class Refusal:
     reason: str
 
 
-Task = Describe | TrainRound
-Answer = SiteDescription | RoundUpdate | Refusal
+Task = Describe | TrainRound | SecureStep | TrainMasked
+Answer = SiteDescription | RoundUpdate | SecureReply | MaskedUpdate | Refusal

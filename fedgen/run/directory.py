@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -151,11 +152,17 @@ class RunDirectory:
         summary = self.read_json("run.json") if (self.path / "run.json").exists() else {}
         self.write_json("run.json", {**summary, **entries})
 
-    def count_events(self, event: str) -> int:
-        """How many lines of `events.jsonl` are of one kind, over all starts of the run."""
+    def read_events(self, event: str) -> list[Json]:
+        """Lines of `events.jsonl` of one kind, over all starts of the run; a line cut off by a crash is no event."""
         if not self.events.exists():
-            return 0
-        return sum(f'"event": "{event}"' in line for line in self.events.read_text("utf-8").splitlines())
+            return []
+        found = []
+        for line in self.events.read_text("utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                value = json.loads(line)
+                if isinstance(value, dict) and value.get("event") == event:
+                    found.append(value)
+        return found
 
     def event(
         self, event: str, *, site: str | None = None, round: int | None = None, **fields: object

@@ -44,15 +44,14 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.aggregation.secure:
+        if self.aggregation.secure and self.aggregation.minimum_sites < 3:
             raise ValueError(
-                "aggregation.secure is on (the default) but secure aggregation is not part of this version: "
-                "set aggregation.secure to false to accept that the coordinator sees each site's update"
+                "aggregation.minimum_sites must be 3 or more where aggregation.secure is on, because from the sum of "
+                "two updates each of the two sites knows the other's"
             )
         if self.privacy.mode == "distributed":
             raise ValueError(
-                "privacy.mode distributed needs secure aggregation, which is not part of this version: "
-                "use local"
+                "privacy.mode distributed is not part of this version: use local, which holds against everybody"
             )
         unknown = set(self.synthesis.balance or ()) - set(self.data.labels)
         if unknown:

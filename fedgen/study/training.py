@@ -56,9 +56,31 @@ class AggregationSection(Section):
     """How updates of the sites become one model."""
 
     secure: bool = Field(
-        True, description="hide each site's update from the coordinator; true is refused in this version"
+        True, description="hide each site's update from the coordinator, which learns their sum alone"
     )
-    minimum_sites: int = Field(2, ge=1, description="a round with fewer answers fails")
+    minimum_sites: int = Field(
+        3, ge=1, description="a round with fewer honest updates fails; at least 3 where secure is on"
+    )
+    tolerated_dropouts: int | None = Field(
+        None,
+        ge=0,
+        description="sites that may fail in a secure round; by default a third, rounded down to be safe",
+    )
+    colluders: int = Field(
+        0, ge=0, description="sites that may tell the coordinator all they know without exposing another"
+    )
+    update_bound: float = Field(
+        1.0, gt=0, description="coordinates of a site's update are clipped to this before they are masked"
+    )
+    weight_cap: int = Field(
+        10_000,
+        ge=1,
+        le=2**24,
+        description="the largest weight, that is number of training patients, of a site",
+    )
+    ring_bits: Literal[16, 32] = Field(
+        32, description="bits of a masked number: 16 halves the bytes and rounds more coarsely"
+    )
     weighting: Literal["patients", "uniform"] = Field(
         "patients", description="weight of a site's update: its number of training patients, or one"
     )

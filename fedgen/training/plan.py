@@ -36,7 +36,7 @@ def check_cohort(study: Study, site: str, patients: int) -> None:
     """Refuse a cohort too small for the study's batch or its delta.
 
     Raises:
-        DataError: fewer training patients than the expected batch.
+        DataError: fewer training patients than the expected batch, or more than the weight cap.
         PrivacyRefusedError: delta is not below 1 / patients, and not allowed by name.
     """
     B = study.training.batch_patients
@@ -44,6 +44,12 @@ def check_cohort(study: Study, site: str, patients: int) -> None:
         raise DataError(
             f"Site {site} has {patients} training patients but training.batch_patients asks for batches of {B}: "
             f"set training.batch_patients to {max(patients, 1)} or less, or leave the site out."
+        )
+    aggregation = study.aggregation
+    if aggregation.secure and aggregation.weighting == "patients" and patients > aggregation.weight_cap:
+        raise DataError(
+            f"Site {site} has {patients} training patients but aggregation.weight_cap is {aggregation.weight_cap}: "
+            f"set aggregation.weight_cap to {patients} or more, or aggregation.weighting to uniform."
         )
     privacy = study.privacy
     if privacy.mode != "none" and privacy.delta * patients >= 1 and not privacy.allow_large_delta:

@@ -52,7 +52,7 @@ def ask(study) -> TrainRound:
 
 
 def test_it_describes_itself_as_the_site_does(tiny_study, site) -> None:
-    task = Describe(study_hash(tiny_study()))
+    task = Describe(study_hash(tiny_study()), 1)
     assert send(app_of(site), pack(*encode_task(task))) == encode_answer(site.answer(task))
 
 
@@ -67,7 +67,7 @@ def test_it_trains_as_the_site_does(tiny_study, site) -> None:
 
 
 def test_a_refusal_of_the_site_passes(site) -> None:
-    answer = decode_answer(*send(app_of(site), pack(*encode_task(Describe("0" * 64)))))
+    answer = decode_answer(*send(app_of(site), pack(*encode_task(Describe("0" * 64, 1)))))
     assert isinstance(answer, Refusal)
     assert (answer.site, answer.code) == ("north", ExitCode.REFUSED)
 
@@ -75,7 +75,7 @@ def test_a_refusal_of_the_site_passes(site) -> None:
 def test_the_node_id_decides_nothing(tiny_study, site) -> None:
     """The site is bound to the process, so nobody else's partition is answered for."""
     message = Message(
-        pack(*encode_task(Describe(study_hash(tiny_study())))), dst_node_id=99, message_type="query.fedgen"
+        pack(*encode_task(Describe(study_hash(tiny_study()), 1))), dst_node_id=99, message_type="query.fedgen"
     )
     reply = app_of(site)(message, Context(5, 99, {"partition-id": 3}, RecordDict(), {}))
     text = reply.content.config_records["message"]["json"]

@@ -14,7 +14,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, RecordDic
 from fedgen.errors import ExitCode, FederationError
 from fedgen.federation.aggregation import PlainAggregator
 from fedgen.federation.coordinator import train
-from fedgen.federation.exchange import DirectExchange
+from fedgen.federation.exchange import DirectExchange, ask
 from fedgen.federation.flower import FlowerExchange, wait_for_nodes
 from fedgen.federation.site import Site
 from fedgen.protocol.messages import Describe, Refusal
@@ -119,7 +119,9 @@ def test_nonsense_from_a_node_is_a_refusal(tiny_study, memory, content) -> None:
     from flwr.app import Message
 
     made.grid.apps[made.nodes["north"]] = lambda message, context: Message(content, reply_to=message)
-    answers = exchange_of(made.grid).send(dict.fromkeys(("50", "60", "70"), Describe(study_hash(study))), 1.0)
+    answers = ask(
+        exchange_of(made.grid), dict.fromkeys(("50", "60", "70"), Describe(study_hash(study), 1)), 1.0
+    )
     assert sum(isinstance(answer, Refusal) for answer in answers.values()) == 1
     assert {"east", "south"} < set(answers)
 
@@ -128,11 +130,11 @@ def test_a_node_cannot_take_another_name_later(tiny_study, memory, run) -> None:
     study = tiny_study(privacy=PLAIN)
     made = memory(study)
     exchange = exchange_of(made.grid)
-    task = Describe(study_hash(study))
-    exchange.send(dict.fromkeys(exchange.sites(), task), 1.0)
+    task = Describe(study_hash(study), 1)
+    ask(exchange, dict.fromkeys(exchange.sites(), task), 1.0)
     assert list(exchange.sites()) == ["east", "north", "south"]
     made.sites["north"].name = "south"
-    answers = exchange.send(dict.fromkeys(exchange.sites(), task), 1.0)
+    answers = ask(exchange, dict.fromkeys(exchange.sites(), task), 1.0)
     assert set(answers) == {"east", "north", "south"}
 
 
@@ -141,7 +143,7 @@ def test_two_nodes_of_one_name_are_refused(tiny_study, memory) -> None:
     made = memory(study)
     made.sites["north"].name = "south"
     with pytest.raises(FederationError, match="Two nodes call themselves south"):
-        exchange_of(made.grid).send(dict.fromkeys(("50", "60", "70"), Describe(study_hash(study))), 1.0)
+        ask(exchange_of(made.grid), dict.fromkeys(("50", "60", "70"), Describe(study_hash(study), 1)), 1.0)
 
 
 def test_a_node_that_does_not_describe_itself_is_left_out_by_its_id(
@@ -151,7 +153,7 @@ def test_a_node_that_does_not_describe_itself_is_left_out_by_its_id(
     study = tiny_study(privacy=PLAIN)
     made = memory(study)
     made.grid.fault = lambda node, m: (
-        m if node != 60 or "round" in m.content.config_records["message"]["json"] else None
+        m if node != 60 or '"kind":"describe"' not in m.content.config_records["message"]["json"] else None
     )
     trained = drive(study, run, made.grid)
     assert len(trained.sites) == 2
@@ -166,15 +168,15 @@ def test_messages_flower_did_not_take_end_the_round(tiny_study, memory) -> None:
     made = memory(study)
     made.grid.push_messages = lambda messages: []
     with pytest.raises(FederationError, match="0 of 3 messages"):
-        exchange_of(made.grid).send(dict.fromkeys(("50", "60", "70"), Describe(study_hash(study))), 1.0)
+        ask(exchange_of(made.grid), dict.fromkeys(("50", "60", "70"), Describe(study_hash(study), 1)), 1.0)
 
 
 def test_a_deadline_is_kept(tiny_study, memory) -> None:
     study = tiny_study(privacy=PLAIN)
     made = memory(study, lambda node, message: None)
     started = time.monotonic()
-    task = Describe(study_hash(study))
-    assert exchange_of(made.grid).send({"50": task}, 0.3) == {}
+    task = Describe(study_hash(study), 1)
+    assert ask(exchange_of(made.grid), {"50": task}, 0.3) == {}
     assert 0.3 <= time.monotonic() - started < 5
 
 
@@ -184,7 +186,7 @@ def test_a_stopped_run_waits_no_longer(tiny_study, memory) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(FederationError, match="--resume"):
-        FlowerExchange(made.grid, [50], stop).send({"50": Describe(study_hash(study))}, 60.0)
+        ask(FlowerExchange(made.grid, [50], stop), {"50": Describe(study_hash(study), 1)}, 60.0)
 
 
 def test_too_few_nodes_end_with_a_sentence(tiny_study, memory, run) -> None:

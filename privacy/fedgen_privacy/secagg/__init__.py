@@ -2,20 +2,25 @@
 
 The protocol of Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning" (CCS 2017),
 in its variant against an active coordinator. Read in the order of a session: `roster` and `parameters` (what a
-site approved), `messages`, `client` (a site) and `server` (the coordinator); below them `keys`, `shamir`,
-`masks` and `encoding`. docs/explanation/secure-aggregation.md says what it hides from whom.
+site approved), `messages`, `client` (a site) and `server` (the coordinator); `keyholder` holds a site's sessions over
+the rounds of a study; below them `keys`, `shamir`, `masks` and `encoding`. docs/explanation/secure-aggregation.md says
+what it hides from whom.
 """
 
 from fedgen_privacy.secagg.client import Client
 from fedgen_privacy.secagg.encoding import Total
 from fedgen_privacy.secagg.errors import MessageError, Phase, SecAggAborted
+from fedgen_privacy.secagg.keyholder import Advertisement, Keyholder, MaskedVector
 from fedgen_privacy.secagg.parameters import Parameters, default_threshold
 from fedgen_privacy.secagg.roster import Identity, Roster
 from fedgen_privacy.secagg.server import Server
 
 __all__ = [
+    "Advertisement",
     "Client",
     "Identity",
+    "Keyholder",
+    "MaskedVector",
     "MessageError",
     "Parameters",
     "Phase",

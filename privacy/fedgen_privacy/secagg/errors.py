@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Self
 
 from fedgen_privacy.errors import FederationError
 
@@ -33,6 +34,10 @@ class SecAggAborted(FederationError):  # noqa: N818 - an abort is the protocol's
         self.sites = tuple(sorted(sites))
         named = f" (caused by {', '.join(self.sites)})" if self.sites else ""
         super().__init__(f"Secure aggregation aborted in phase {phase.value}: {reason}{named}.")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Phase, str, tuple[str, ...]]]:
+        # A simulation's engine copies errors between its processes, and would copy the sentence alone.
+        return type(self), (self.phase, self.reason, self.sites)
 
 
 class MessageError(FederationError):

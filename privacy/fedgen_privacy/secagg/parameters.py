@@ -59,8 +59,9 @@ class Parameters:
             )
         if c < 0 or self.needed > n:
             raise StudyError(
-                f"{n} sites of which {c} may collude cannot give a sum of {self.minimum_sites} honest updates with "
-                f"threshold {t}: invite more sites, or lower aggregation.minimum_sites or aggregation.colluders."
+                f"Secure aggregation with threshold {t} and {self.minimum_sites} honest updates beside {c} colluding "
+                f"sites needs {self.needed} sites, but the study has {n}: invite more sites, or set aggregation.secure "
+                "to false to accept that the coordinator sees each site's update."
             )
         if not (t >= 1 and 2 * t > n + c):
             raise StudyError(

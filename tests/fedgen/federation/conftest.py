@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,15 +33,13 @@ class Spoiled:
     def sites(self) -> Sequence[str]:
         return self._exchange.sites()
 
-    def send(self, tasks: Mapping[str, Task], deadline: float) -> Mapping[str, Answer]:
+    def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
         self.asked += tasks.items()
-        answers = {}
-        for site, answer in self._exchange.send(tasks, deadline).items():
+        for site, answer in self._exchange.stream(tasks, deadline):
             if site in self._spoil and isinstance(tasks[site], TrainRound):
                 answer = self._spoil[site](answer, tasks[site])
             if answer is not None:
-                answers[site] = answer
-        return answers
+                yield site, answer
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -309,11 +309,12 @@ def test_different_reasons_are_a_failed_federation(tiny_study, federation) -> No
         def sites(self):
             return ["a", "b", "c"]
 
-        def send(self, tasks, deadline):
-            return {"a": Refusal("a", ExitCode.REFUSED, "no"), "b": Refusal("b", ExitCode.DATA, "bad")}
+        def stream(self, tasks, deadline):
+            yield "a", Refusal("a", ExitCode.REFUSED, "no")
+            yield "b", Refusal("b", ExitCode.DATA, "bad")
 
     with pytest.raises(FederationError, match="1 did not answer") as failed:
-        describe(made.study, Answers())
+        describe(made.study, Answers(), 1)
     assert failed.value.exit_code == ExitCode.FEDERATION
 
 

@@ -54,7 +54,7 @@ def refused(answer, code) -> bool:
 
 def test_what_it_says_it_spends_is_what_it_charges(tiny_study, site, tmp_path) -> None:
     study = tiny_study()
-    description = site().answer(Describe(study_hash(study)))
+    description = site().answer(Describe(study_hash(study), 1))
     assert isinstance(description, SiteDescription)
     assert not (tmp_path / "north" / "ledger.jsonl").exists()
     site().answer(ask(study))
@@ -162,7 +162,7 @@ def test_a_task_that_does_not_fit_is_refused_and_costs_nothing(
 
 
 def test_a_description_of_another_study_is_refused(site) -> None:
-    assert refused(site().answer(Describe("0" * 64)), ExitCode.REFUSED)
+    assert refused(site().answer(Describe("0" * 64, 1)), ExitCode.REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_moments_stay_at_the_site_and_carry_on(tiny_study, site, tmp_path) -> No
 
 def test_only_training_patients_count(site) -> None:
     here = site()
-    assert here.answer(Describe(here._study_sha256)).patients == 9
+    assert here.answer(Describe(here._study_sha256, 1)).patients == 9
 
 
 def test_too_small_a_site_does_not_start(tiny_study, tiny_site, tmp_path) -> None:

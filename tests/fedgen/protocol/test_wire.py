@@ -12,8 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fedgen.errors import ExitCode, FederationError
-from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
+from fedgen.protocol.messages import (
+    Describe,
+    MaskedUpdate,
+    Refusal,
+    RoundUpdate,
+    SecureReply,
+    SecureStep,
+    SiteDescription,
+    TrainMasked,
+    TrainRound,
+)
 from fedgen.protocol.wire import decode_answer, decode_task, encode_answer, encode_task
+from fedgen_privacy.secagg import Advertisement, Phase
 
 sha256 = st.text("0123456789abcdef", min_size=64, max_size=64)
 # Lone surrogates are no text: a site cannot have such a name.
@@ -22,9 +33,15 @@ name = st.text(letters, min_size=1, max_size=128)
 number = st.floats(allow_nan=False, allow_infinity=False)
 positive = st.floats(0, allow_nan=False, allow_infinity=False)
 vector = hnp.arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32)).map(torch.from_numpy)
+rounds, attempts, content = st.integers(1, 10**6), st.integers(1, 2**16 - 1), st.binary(max_size=60)
+train_rounds = st.builds(TrainRound, sha256, rounds, sha256, vector)
 tasks = st.one_of(
-    st.builds(Describe, sha256), st.builds(TrainRound, sha256, st.integers(1, 10**6), sha256, vector)
+    st.builds(Describe, sha256, rounds),
+    train_rounds,
+    st.builds(SecureStep, sha256, rounds, attempts, st.sampled_from(Phase), content),
+    st.builds(TrainMasked, train_rounds, attempts, content),
 )
+keys = st.none() | st.builds(Advertisement, content, st.lists(name, max_size=3).map(tuple))
 private = st.builds(
     SiteDescription,
     site=name,
@@ -34,6 +51,7 @@ private = st.builds(
     steps_per_round=st.integers(0, 10**6),
     epsilon=positive,
     epsilon_rdp=positive,
+    keys=keys,
 )
 plain = st.builds(
     SiteDescription,
@@ -44,6 +62,7 @@ plain = st.builds(
     steps_per_round=st.integers(0, 10**6),
     epsilon=st.none(),
     epsilon_rdp=st.none(),
+    keys=keys,
 )
 updates = st.builds(
     RoundUpdate,
@@ -54,6 +73,23 @@ updates = st.builds(
     weight=st.floats(0, allow_nan=False, allow_infinity=False, exclude_min=True),
     losses=st.dictionaries(name, st.tuples(number, positive), max_size=4),
 )
+replies = st.builds(
+    SecureReply,
+    site=name,
+    round=rounds,
+    attempt=attempts,
+    phase=st.sampled_from(Phase),
+    reply=content,
+    keys=keys,
+)
+masked = st.builds(
+    MaskedUpdate,
+    site=name,
+    round=rounds,
+    attempt=attempts,
+    receipt=content,
+    words=hnp.arrays(np.uint32, st.integers(0, 20)),
+)
 refusals = st.builds(Refusal, name, st.sampled_from(ExitCode), st.text(letters, max_size=500))
 
 
@@ -62,7 +98,13 @@ def same(one, other) -> bool:
         return False
     for field, value in vars(one).items():
         found = getattr(other, field)
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, TrainRound):
+            if not same(value, found):
+                return False
+        elif isinstance(value, np.ndarray):
+            if not (np.array_equal(value, found) and found.dtype == value.dtype):
+                return False
+        elif isinstance(value, torch.Tensor):
             if value.numpy().tobytes() != found.numpy().tobytes() or found.dtype != torch.float32:
                 return False
         elif found != value or type(found) is not type(value):
@@ -73,14 +115,14 @@ def same(one, other) -> bool:
 @given(tasks)
 def test_tasks_round_trip(task) -> None:
     text, sent = encode_task(task)
-    assert (sent is None) == isinstance(task, Describe)
+    assert (sent is None) == isinstance(task, Describe | SecureStep)
     assert same(task, decode_task(text, sent))
 
 
-@given(st.one_of(private, plain, updates, refusals))
+@given(st.one_of(private, plain, updates, refusals, replies, masked))
 def test_answers_round_trip(answer) -> None:
     text, sent = encode_answer(answer)
-    assert (sent is None) == (not isinstance(answer, RoundUpdate))
+    assert (sent is None) == (not isinstance(answer, RoundUpdate | MaskedUpdate))
     assert same(answer, decode_answer(text, sent))
 
 
@@ -103,9 +145,25 @@ UPDATE = {
 }
 DESCRIPTION = {
     "kind": "description", "site": "n", "patients": 5, "sampling_rate": 0.5, "noise_multiplier": 1.0,
-    "steps_per_round": 2, "epsilon": 1.0, "epsilon_rdp": 1.1,
+    "steps_per_round": 2, "epsilon": 1.0, "epsilon_rdp": 1.1, "keys": None,
 }  # fmt: skip
 REFUSAL = {"kind": "refusal", "site": "n", "code": 3, "reason": "no"}
+KEYS = {"advert": "AAAA", "bound_to": ["n"]}
+REPLY = {
+    "kind": "secure_reply", "site": "n", "round": 1, "attempt": 1, "phase": "share", "reply": "", "keys": KEYS,
+}  # fmt: skip
+MASKED = {"kind": "masked_update", "site": "n", "round": 1, "attempt": 1, "receipt": "AAAA"}
+STEP = {
+    "kind": "secure_step",
+    "study_sha256": HASH,
+    "round": 1,
+    "attempt": 1,
+    "phase": "share",
+    "request": "",
+}
+TRAIN_MASKED = {
+    "kind": "train_masked", "study_sha256": HASH, "round": 1, "model_sha256": HASH, "attempt": 1, "request": "AAAA",
+}  # fmt: skip
 VECTOR = np.zeros(3, np.float32)
 
 json_values = st.recursive(
@@ -114,19 +172,29 @@ json_values = st.recursive(
     max_leaves=12,
 )
 #: messages that are valid but for a few fields
-nearly = st.sampled_from([UPDATE, DESCRIPTION, REFUSAL, {"kind": "train", "study_sha256": HASH}]).flatmap(
+nearly = st.sampled_from(
+    [UPDATE, DESCRIPTION, REFUSAL, {"kind": "train", "study_sha256": HASH}, REPLY, MASKED, STEP, TRAIN_MASKED]
+).flatmap(
     lambda message: st.dictionaries(st.sampled_from([*message, "extra"]), json_values, max_size=3).map(
         lambda changes: {**message, **changes}
     )
 )
 vectors = st.none() | hnp.arrays(
-    st.sampled_from([np.float32, np.float64, np.int32]), hnp.array_shapes(min_dims=0, max_dims=2, max_side=3)
+    st.sampled_from([np.float32, np.float64, np.int32, np.uint32]),
+    hnp.array_shapes(min_dims=0, max_dims=2, max_side=3),
 )
 
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(text=st.one_of(st.text(), json_values.map(json.dumps), nearly.map(json.dumps)), sent=vectors)
 @example(text="1" * 5000, sent=None)
+@example(text=json.dumps({**REPLY, "reply": "A"}), sent=None)
+@example(text=json.dumps({**REPLY, "reply": "AB=="}), sent=None)
+@example(text=json.dumps({**STEP, "attempt": 2**16}), sent=None)
+@example(text=json.dumps({**REPLY, "keys": {**KEYS, "bound_to": "n"}}), sent=None)
+@example(text=json.dumps(MASKED), sent=VECTOR)
+@example(text=json.dumps(MASKED), sent=None)
+@example(text=json.dumps(TRAIN_MASKED), sent=VECTOR.astype(np.uint32))
 @example(text=json.dumps({**UPDATE, "weight": 10**400}), sent=VECTOR)
 @example(text=json.dumps({**UPDATE, "round": 10**30}), sent=VECTOR)
 @example(text=json.dumps({**REFUSAL, "code": 10**30}), sent=None)

@@ -190,13 +190,15 @@ def test_events_are_lines_of_json(tmp_path_factory, fields, round) -> None:
     assert json.loads(second)["round"] is None
 
 
-def test_events_are_counted_over_every_start(tmp_path) -> None:
-    assert RunDirectory(tmp_path).count_events("dropout") == 0
+def test_events_are_read_over_every_start(tmp_path) -> None:
+    assert RunDirectory(tmp_path).read_events("dropout") == []
     RunDirectory(tmp_path).event("dropout", site="north", round=1, reason="it said: event round")
     RunDirectory(tmp_path).event("round", round=1)
     RunDirectory(tmp_path).event("dropout", site="north", round=2, reason='"event": "dropout"')
-    assert RunDirectory(tmp_path).count_events("dropout") == 2
-    assert RunDirectory(tmp_path).count_events("round") == 1
+    with RunDirectory(tmp_path).events.open("a") as handle:
+        handle.write('{"event": "round", "rou')
+    assert [event["round"] for event in RunDirectory(tmp_path).read_events("dropout")] == [1, 2]
+    assert [event["round"] for event in RunDirectory(tmp_path).read_events("round")] == [1]
 
 
 def test_an_event_that_cannot_be_written_is_an_error(tmp_path) -> None:

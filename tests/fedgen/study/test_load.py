@@ -96,7 +96,10 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
             "synthesis: {balance: {none: x}}",
             "s.yaml, line 3: synthesis.balance.none must be a number, but is 'x'",
         ),
-        ("privacy: {mode: distributed}", "s.yaml, line 3: privacy.mode distributed needs secure aggregation"),
+        (
+            "privacy: {mode: distributed}",
+            "s.yaml, line 3: privacy.mode distributed is not part of this version",
+        ),
         (
             "training: {round: 3}",
             "s.yaml, line 3: unknown key training.round, did you mean training.rounds (allowed",
@@ -126,14 +129,15 @@ def test_a_wrong_value_is_one_sentence(refusal: Refusal, text: str, sentence: st
     assert lines[0].endswith(".")
 
 
-def test_secure_aggregation_is_refused_at_its_line_and_by_default(refusal: Refusal) -> None:
-    sentence = (
-        "aggregation.secure is on (the default) but secure aggregation is not part of this version: set"
+def test_secure_aggregation_is_the_default_and_needs_three_sites(refusal: Refusal) -> None:
+    assert Study.model_validate({"study": {"name": "a"}}).aggregation.secure
+    [line] = refusal(head="study: {name: a}\naggregation:\n  minimum_sites: 2\n")
+    assert line.startswith(
+        "s.yaml, line 3: aggregation.minimum_sites must be 3 or more where aggregation.secure is on"
     )
-    [written] = refusal(head="study: {name: a}\naggregation:\n  secure: true\n")
-    [default] = refusal(head="study: {name: a}\n")
-    assert written.startswith(f"s.yaml, line 3: {sentence}")
-    assert default.startswith(f"s.yaml: {sentence}")
+    assert Study.model_validate(
+        {"study": {"name": "a"}, "aggregation": {"secure": False, "minimum_sites": 2}}
+    )
 
 
 def test_every_problem_is_listed_one_a_line(refusal: Refusal) -> None:

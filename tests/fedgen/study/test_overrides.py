@@ -65,10 +65,6 @@ def test_an_override_opens_a_section_that_is_absent_or_empty(smallest: str) -> N
         ("data.labels=[a", "the value '[a' is not valid YAML."),
         ("data.labels={a: 1, a: 2}", "the value '{a: 1, a: 2}' is not a valid value."),
         ("data.labels=*x", "the value '*x' is not valid YAML."),
-        (
-            "aggregation.secure=true",
-            "aggregation.secure is on (the default) but secure aggregation is not part",
-        ),
         ("synthesis.balance={none: 0.5}", "synthesis: shares in balance sum to 0.5, not 1."),
         ("data.intensity.lower=300", "data.intensity: lower (300) must be below upper (255)."),
     ],

@@ -104,7 +104,7 @@ def test_check_prints_the_essentials() -> None:
     )
     assert result.exit_code == 0
     [line] = result.stdout.splitlines()
-    for part in ("ok: demo: vae", "7 rounds x", "epsilon 3 ", "a patient (local)", "secure aggregation OFF"):
+    for part in ("ok: demo: vae", "7 rounds x", "epsilon 3 ", "a patient (local)", "secure aggregation on"):
         assert part in line
 
 

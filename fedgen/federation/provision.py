@@ -1,0 +1,99 @@
+"""What sites and coordinator agree on before a secure aggregation: identities, roster and parameters.
+
+Both ends derive the parameters from the study, so the coordinator has nothing to choose: a site that computes
+others refuses, because the digest that everybody signs differs.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from fedgen.errors import DataError, PrivacyRefusedError
+from fedgen.federation.losses import PER_OBJECTIVE
+from fedgen.models.registry import build_family
+from fedgen.run.directory import unwritable
+from fedgen.study.show import study_hash
+from fedgen.study.study import Study
+from fedgen.training.vector import Layout
+from fedgen_privacy.secagg import Identity, Keyholder, Parameters, Roster, default_threshold
+
+IDENTITY_FILE = "identity.key"
+
+
+def session_parameters(study: Study, sites: int) -> Parameters:
+    """Parameters of every session of a study with so many sites.
+
+    Raises:
+        StudyError: they would not protect the sites.
+    """
+    asked = study.aggregation
+    family = build_family(study)
+    with torch.random.fork_rng(devices=[]):
+        length = Layout.of(family.networks()).size
+    parameters = Parameters(
+        minimum_sites=asked.minimum_sites,
+        threshold=(
+            default_threshold(sites, asked.colluders)
+            if asked.tolerated_dropouts is None
+            else sites - asked.tolerated_dropouts
+        ),
+        colluders=asked.colluders,
+        bound=asked.update_bound,
+        weight_cap=asked.weight_cap,
+        ring_bits=asked.ring_bits,
+        length=length,
+        metrics=PER_OBJECTIVE * len(objective_names(study)),
+    )
+    parameters.check(sites)
+    return parameters
+
+
+def objective_names(study: Study) -> tuple[str, ...]:
+    """Names of the family's objectives, in the order in which their losses are summed."""
+    return tuple(objective.name for objective in build_family(study).objectives())
+
+
+def identity(folder: Path, site: str) -> Identity:
+    """The site's identity: read from its folder, made there the first time, readable by its owner alone.
+
+    Raises:
+        PrivacyRefusedError: others can read the key.
+        DataError: the file is damaged or cannot be written.
+    """
+    path = folder / IDENTITY_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            made = Identity.generate(site)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(made.private_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+            return made
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise PrivacyRefusedError(
+                f"The site key {path} can be read by others: run chmod 600 on it, and make a new identity if "
+                "anybody may have read it."
+            )
+        return Identity.from_private_bytes(site, path.read_bytes())
+    except OSError as error:
+        raise unwritable(path, error) from error
+    except ValueError:
+        raise DataError(f"The site key {path} is damaged: restore it from its backup.") from None
+
+
+def roster(folders: Mapping[str, Path]) -> Roster:
+    """The roster of sites whose folders are at hand, as in a simulation."""
+    return Roster({site: identity(folder, site).public_key for site, folder in folders.items()})
+
+
+def keyholder(study: Study, roster: Roster, site: str, folder: Path) -> Keyholder:
+    """The keyholder of one site."""
+    parameters = session_parameters(study, len(roster))
+    return Keyholder(identity(folder, site), roster, parameters, bytes.fromhex(study_hash(study)), folder)
