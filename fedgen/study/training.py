@@ -73,10 +73,10 @@ class AggregationSection(Section):
         1.0, gt=0, description="coordinates of a site's update are clipped to this before they are masked"
     )
     weight_cap: int = Field(
-        10_000,
+        1000,
         ge=1,
         le=2**24,
-        description="the largest weight, that is number of training patients, of a site",
+        description="largest weight (training patients) of a site in a secure round; rounding grows with it",
     )
     ring_bits: Literal[16, 32] = Field(
         32, description="bits of a masked number: 16 halves the bytes and rounds more coarsely"

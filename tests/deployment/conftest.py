@@ -23,13 +23,13 @@ data:
   modality: T1w
   image_size: [16, 16]
   images_per_patient: 2
-  phantom: {sites: 2, patients: 12}
+  phantom: {sites: 3, patients: 12}
 model:
   family: vae
   vae: {channels: [4, 8], latent_size: 4}
 training: {rounds: 2, local_steps: 2, batch_patients: 3}
 privacy: {epsilon: 20, delta: 1.0e-3}
-aggregation: {secure: false, minimum_sites: 2}
+aggregation: {minimum_sites: 3, weight_cap: 16}
 synthesis: {images: 12}
 audit: {bootstrap: 100}
 evaluation: {extractors: [radiomics], seeds: 1, steps: 5, bootstrap: 100}

@@ -14,6 +14,7 @@ FILES = (
     "samples/samples.csv", "samples/synthetic.safetensors", "figures/samples.png", "data/index.json",
     "data/split.json", "data/findings.json", "checkpoints/round-00002.safetensors", "checkpoints/round-00002.json",
 )  # fmt: skip
+SITES = ["Ashford", "Brookside", "Cedarhill"]
 #: Ray's own processes end by themselves, but take a moment.
 ORPHANS = 60.0
 
@@ -34,11 +35,13 @@ def test_a_whole_study(start, run_of, until) -> None:
     summary = run.json("run.json")
     assert summary["status"] == "done"
     assert summary["rounds"] == 2
-    assert [site["site"] for site in summary["sites"]] == ["Ashford", "Brookside"]
-    assert not summary["secure_aggregation"]["enabled"]
+    assert [site["site"] for site in summary["sites"]] == SITES
+    secure = summary["secure_aggregation"]
+    assert secure["enabled"] and secure["survivors"] == {"1": SITES, "2": SITES}
+    assert secure["exchanges"] == [4, 4] and not secure["aborts"] and secure["bytes"]["from_sites"] > 0
     assert {line["round"]: line["sites"] for line in run.events("round")} == {
-        1: ["Ashford", "Brookside"],
-        2: ["Ashford", "Brookside"],
+        1: SITES,
+        2: SITES,
     }
     assert len(run.events("done")) == 1
     assert not run.events("dropout")
@@ -48,7 +51,6 @@ def test_a_whole_study(start, run_of, until) -> None:
         assert epsilons(run)[site] == epsilon_prv(spends, 1e-3) <= 20
     output = command.out.read_text()
     for words in (
-        "WARNING: aggregation.secure is off",
         "round 2/2",
         "epsilon <=",
         "report.html",
