@@ -1,23 +1,27 @@
-"""`fedgen data`: index, inspect and invent images; nothing here trains or leaves the machine."""
+"""`fedgen data`: index, inspect and invent images; nothing here trains or leaves the machine.
+
+What reads and writes images is imported inside the commands: it loads pydicom, MONAI and torch, which take seconds,
+and `fedgen --help` should not wait for them.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from fedgen.data.build import build_index
 from fedgen.data.findings import Finding, listing
 from fedgen.data.index import PatientIndex, write_index
-from fedgen.data.inspect import Image2D, Inspection, inspect_data
-from fedgen.data.phantom.write import write_phantom
 from fedgen.errors import StudyError
-from fedgen.study.data import DataSection, Phantom
+from fedgen.study.data import Columns, DataSection, Phantom
+
+if TYPE_CHECKING:
+    from fedgen.data.inspect import Image2D, Inspection
 
 app = typer.Typer(
     name="data", help="Index and inspect images, or generate phantom data.", no_args_is_help=True
@@ -33,6 +37,8 @@ SiteColumn = Annotated[str, typer.Option(help="Column of site names.")]
 LabelColumn = Annotated[str, typer.Option(help="Column of class names.")]
 MaskColumn = Annotated[str | None, typer.Option(help="Column of mask paths (BIDS: such as dseg).")]
 Modality = Annotated[str | None, typer.Option(help="Keep one modality or series, such as T1w.")]
+#: The study file's own defaults: the two commands that read a folder look for the columns a study would.
+COLUMNS = Columns()
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
@@ -50,11 +56,11 @@ def _section(columns: dict[str, str | None], **options: object) -> DataSection:
 def index_command(
     folder: Folder,
     table: TableFile = None,
-    image_column: ImageColumn = "image",
-    patient_column: PatientColumn = "patient",
-    site_column: SiteColumn = "site",
-    label_column: LabelColumn = "label",
-    mask_column: MaskColumn = None,
+    image_column: ImageColumn = COLUMNS.image,
+    patient_column: PatientColumn = COLUMNS.patient,
+    site_column: SiteColumn = COLUMNS.site,
+    label_column: LabelColumn = COLUMNS.label,
+    mask_column: MaskColumn = COLUMNS.mask,
     modality: Modality = None,
     labels: Annotated[
         str | None, typer.Option(help="Class names in order, separated by commas; default none,lesion.")
@@ -74,6 +80,8 @@ def index_command(
         other_labels=other_labels,
         one_class_sites=one_class_sites,
     )
+    from fedgen.data.build import build_index
+
     index = build_index(folder, data, table=table)
     path = out or folder / "index.json"
     write_index(path, index)
@@ -91,16 +99,18 @@ def index_command(
 def inspect_command(
     folder: Folder,
     table: TableFile = None,
-    image_column: ImageColumn = "image",
-    patient_column: PatientColumn = "patient",
-    site_column: SiteColumn = "site",
-    label_column: LabelColumn = "label",
-    mask_column: MaskColumn = None,
+    image_column: ImageColumn = COLUMNS.image,
+    patient_column: PatientColumn = COLUMNS.patient,
+    site_column: SiteColumn = COLUMNS.site,
+    label_column: LabelColumn = COLUMNS.label,
+    mask_column: MaskColumn = COLUMNS.mask,
     modality: Modality = None,
     as_json: AsJson = False,
 ) -> None:
     """Read every image and report counts, intensities, duplicates and files that cannot be used."""
     columns = _columns(image_column, patient_column, site_column, label_column, mask_column)
+    from fedgen.data.inspect import inspect_data
+
     report = inspect_data(folder, _section(columns, modality=modality), table=table)
     if as_json:
         _print_json(report.to_json())
@@ -134,6 +144,8 @@ def phantom_command(
         raise StudyError(
             f"--{first['loc'][0]} is not valid ({first['msg']}): choose another number."
         ) from None
+    from fedgen.data.phantom.write import write_phantom
+
     write_phantom(folder, phantom, seed, (size, size))
     if as_json:
         _print_json({"folder": str(folder), "sites": sites, "patients": sites * patients, "seed": seed})

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from json import dumps
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedgen.models.family import Capability
-from fedgen.models.registry import capabilities
+if TYPE_CHECKING:
+    from fedgen.models.family import Capability
 
 
 def models(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the generative families: dimensions, conditioning, and whether they can be trained privately."""
+    # Here, since it loads torch and MONAI, which takes seconds, and no other command of this kind needs them.
+    from fedgen.models.registry import capabilities
+
     families = capabilities()
     if json:
         typer.echo(dumps([asdict(family) for family in families], indent=2))

@@ -1,21 +1,25 @@
-"""`fedgen simulate` and the single stages `train`, `synthesize`, `audit`, `evaluate`, `report`."""
+"""`fedgen simulate` and the single stages `train`, `synthesize`, `audit`, `evaluate`, `report`.
+
+The pipeline is imported inside the commands: with it come torch, MONAI, Opacus and Flower, which take seconds to
+load, and neither `fedgen --help` nor a study file with a mistake in it should wait for them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from fedgen.cli.display import Display
 from fedgen.errors import StudyError
-from fedgen.pipeline import stages
-from fedgen.pipeline.simulate import guarded, run_stages, timed, unfinished
-from fedgen.pipeline.workspace import Workspace
 from fedgen.study.load import load_study
 from fedgen.study.study import Study
+
+if TYPE_CHECKING:
+    from fedgen.cli.display import Display
+    from fedgen.pipeline.workspace import Workspace
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo-20260101T120000Z.")]
 
@@ -43,6 +47,13 @@ def simulate(
 ) -> None:
     """Run a whole study on this machine: virtual sites train, then synthesis, audit, evaluation, report."""
     study = load_study(file, overrides or ())
+    if data is not None and not resume and not data.is_dir():
+        raise StudyError(f"--data {data} is not a folder: give the folder that holds the images.")
+
+    from fedgen.cli.display import Display
+    from fedgen.pipeline.simulate import run_stages, unfinished
+    from fedgen.pipeline.workspace import Workspace
+
     console = Console()
     if resume:
         work = unfinished(study, out)
@@ -52,8 +63,6 @@ def simulate(
                 "leave --data away."
             )
     else:
-        if data is not None and not data.is_dir():
-            raise StudyError(f"--data {data} is not a folder: give the folder that holds the images.")
         work = Workspace.create(study, data, out)
     console.print(f"{study.study.name}  ->  {work.run.path}", highlight=False, soft_wrap=True)
     for sentence in loud(study):
@@ -96,6 +105,10 @@ def _print_result(console: Console, work: Workspace) -> None:
 
 
 def _stage(path: Path, name: str, action: Callable[[Workspace, Display], None]) -> None:
+    from fedgen.cli.display import Display
+    from fedgen.pipeline.simulate import guarded, timed
+    from fedgen.pipeline.workspace import Workspace
+
     work = Workspace.open(path)
     with Display(Console()) as display, guarded(work):
         display.watcher.stage(name)
@@ -107,24 +120,34 @@ def _stage(path: Path, name: str, action: Callable[[Workspace, Display], None]) 
 
 def train(run: Run) -> None:
     """Train, from the newest checkpoint of a run."""
+    from fedgen.pipeline import stages
+
     _stage(run, "train", lambda work, display: stages.train(work, display.watcher.round))
 
 
 def synthesize(run: Run) -> None:
     """Draw the synthetic set of a trained run anew."""
+    from fedgen.pipeline import stages
+
     _stage(run, "synthesize", lambda work, display: stages.synthesize(work, display.watcher.sample))
 
 
 def audit(run: Run) -> None:
     """Audit a run's model and synthetic set anew."""
+    from fedgen.pipeline import stages
+
     _stage(run, "audit", lambda work, display: stages.audit(work))
 
 
 def evaluate(run: Run) -> None:
     """Evaluate a run's synthetic set anew."""
+    from fedgen.pipeline import stages
+
     _stage(run, "evaluate", lambda work, display: stages.evaluate(work))
 
 
 def report(run: Run) -> None:
     """Write a run's report anew."""
+    from fedgen.pipeline import stages
+
     _stage(run, "report", lambda work, display: stages.report(work))
