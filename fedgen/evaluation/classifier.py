@@ -57,13 +57,13 @@ def train_classifier(images: Tensor, labels: Tensor, classes: int, *, steps: int
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=max(2, steps))
     margin = max(1, round(SHIFT * min(images.shape[-2:])))
     padded = nn.functional.pad(images, (margin,) * 4, mode="reflect")
-    by_class = [(labels == c).nonzero().flatten() for c in range(classes)]
+    by_class = labels.argsort(stable=True)
+    count = labels.bincount(minlength=classes)
+    first = count.cumsum(0) - count
     for _ in range(steps):
         y = torch.randint(classes, (BATCH,), generator=rng)
         u = torch.rand(BATCH, generator=rng)
-        chosen = torch.stack(
-            [by_class[c][int(v * len(by_class[c]))] for c, v in zip(y.tolist(), u.tolist(), strict=True)]
-        )
+        chosen = by_class[first[y] + (u.double() * count[y]).long()]
         x = augment(padded, chosen, margin, rng)
         loss = nn.functional.cross_entropy(net(x), y)
         optimizer.zero_grad()

@@ -45,10 +45,12 @@ def _binary(positive: NDArray[np.bool_], scores: FloatArray, weights: FloatArray
     """Weighted Mann-Whitney statistic: share of positive-negative pairs in order, ties counting half."""
     order = np.argsort(scores, kind="stable")
     ties = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
-    pos = np.add.reduceat((weights * positive)[:, order], ties, axis=1)
-    neg = np.add.reduceat((weights * ~positive)[:, order], ties, axis=1)
-    below = np.cumsum(neg, axis=1) - neg / 2
-    return (pos * below).sum(axis=1) / (pos.sum(axis=1) * neg.sum(axis=1))
+    # One row an image, so that sorting moves whole rows and sums run over rows.
+    drawn = weights.T[order]
+    pos = np.add.reduceat(drawn * positive[order, None], ties, axis=0)
+    neg = np.add.reduceat(drawn, ties, axis=0) - pos
+    below = np.cumsum(neg, axis=0) - neg / 2
+    return (pos * below).sum(axis=0) / (pos.sum(axis=0) * neg.sum(axis=0))
 
 
 def weighted_balanced_accuracy(
@@ -57,7 +59,7 @@ def weighted_balanced_accuracy(
     """`balanced_accuracy` under each row of (R, n) weights; shape (R,)."""
     correct = probabilities.argmax(axis=1) == labels
     recalls = [
-        (weights[:, own] @ correct[own]) / weights[:, own].sum(axis=1)
+        (weights @ (own & correct).astype(float)) / (weights @ own.astype(float))
         for own in (labels == c for c in np.unique(labels))
     ]
     return np.mean(recalls, axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,8 +123,12 @@ def cut(head: Head, level: float, size: tuple[int, int]) -> Slice:
     layers += [("gray", cortex * brain), ("deep", deep * brain), ("csf", csf * brain), ("lesion", lesion)]
     tissues = np.zeros((len(TISSUES), *size))
     tissues[0] = 1
+    painted = {0}
     for name, fraction in layers:
-        tissues *= 1 - fraction
+        left = 1 - fraction
+        for tissue in painted:
+            tissues[tissue] *= left
+        painted.add(TISSUES.index(name))
         tissues[TISSUES.index(name)] += fraction
     return Slice(tissues, lesion > 0.5)
 
@@ -139,13 +144,13 @@ class _Grid:
         shrink = 1 - 0.10 * level**2
         self.x = (cos * right - sin * up) / shrink
         self.y = (sin * right + cos * up) / shrink
-        angle = np.arctan2(self.x / head.width, self.y / head.length)
+        self.angle: Field = np.arctan2(self.x / head.width, self.y / head.length)
         wave = sum(
-            amplitude * (np.cos if i % 2 else np.sin)((i // 2 + 2) * angle)
+            amplitude * (np.cos if i % 2 else np.sin)((i // 2 + 2) * self.angle)
             for i, amplitude in enumerate(head.outline)
         )
         # Heads are a little narrower in front.
-        narrow = 1 - 0.05 * np.cos(angle)
+        narrow = 1 - 0.05 * np.cos(self.angle)
         radius = np.hypot(self.x / (head.width * narrow), self.y / head.length)
         self.depth: Field = (1 + wave - radius) * (head.width + head.length) / 2
 
@@ -155,6 +160,7 @@ def _step(value: Field, edge: float) -> Field:
     return np.clip(value / edge + 0.5, 0, 1)
 
 
+@lru_cache(maxsize=1)  # the slices of one head come one after the other and share it
 def _noise(seed: int, size: tuple[int, int], scales: tuple[float, ...]) -> list[Field]:
     """Smooth random fields with unit variance; scales are fractions of the image's side."""
     rng = np.random.default_rng(seed)
@@ -167,8 +173,7 @@ def _folds(grid: _Grid, below_pia: Field, noise: list[Field], head: Head, edge: 
     rng = np.random.default_rng(head.seed)
     count = round(19 * head.folds)
     # One sulcus a turn of the phase; the noise bends it on its way in.
-    angle = np.arctan2(grid.x / head.width, grid.y / head.length)
-    turns = count * angle / (2 * np.pi) + 0.33 * noise[1] + 0.1 * noise[0]
+    turns = count * grid.angle / (2 * np.pi) + 0.33 * noise[1] + 0.1 * noise[0]
     nearest = np.round(turns)
     beside = np.abs(turns - nearest) * 2 * np.pi / count * np.hypot(grid.x, grid.y)
     reach = rng.uniform(0.06, 0.24, count)[nearest.astype(int) % count]

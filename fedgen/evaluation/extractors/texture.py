@@ -28,14 +28,21 @@ NAMES = (
 
 def texture(gray: FloatArray) -> FloatArray:
     """Texture features of (n, H, W) images in [0, 1]; shape (n, len(NAMES))."""
-    return np.stack([np.concatenate([_glcm(image), _lbp(image)]) for image in gray])
+    return np.concatenate([_glcm(gray), np.stack([_lbp(image) for image in gray])], axis=1)
 
 
-def _glcm(image: FloatArray) -> FloatArray:
-    """Co-occurrence properties, averaged over the four directions."""
-    levels = np.clip((image * LEVELS).astype(np.uint8), 0, LEVELS - 1)
-    matrix = graycomatrix(levels, DISTANCES, ANGLES, levels=LEVELS, symmetric=True, normed=True)
-    return np.concatenate([graycoprops(matrix, name).mean(axis=1) for name in PROPERTIES])
+def _glcm(gray: FloatArray) -> FloatArray:
+    """Co-occurrence properties, averaged over the four directions; shape (n, properties x distances)."""
+    levels = np.clip((gray * LEVELS).astype(np.uint8), 0, LEVELS - 1)
+    matrices = [
+        graycomatrix(image, DISTANCES, ANGLES, levels=LEVELS, symmetric=True, normed=True) for image in levels
+    ]
+    # Properties know neither images nor distances: one call takes the matrices of all images side by side.
+    together = np.concatenate(matrices, axis=2)
+    properties = [
+        graycoprops(together, name).mean(axis=1).reshape(len(gray), len(DISTANCES)) for name in PROPERTIES
+    ]
+    return np.concatenate(properties, axis=1)
 
 
 def _lbp(image: FloatArray) -> FloatArray:
