@@ -87,8 +87,9 @@ class SecureAggregator(Aggregator):
             SecAggAborted: the second was aborted too.
         """
         aborts: list[dict[str, Any]] = []
+        without: frozenset[str] = frozenset()
         for attempt in range(1, ATTEMPTS + 1):
-            session = _Session(exchange, task, attempt, deadline)
+            session = _Session(exchange, task, attempt, deadline, without)
             try:
                 aggregate = self._session(session)
             except SecAggAborted as error:
@@ -100,6 +101,8 @@ class SecureAggregator(Aggregator):
                         "sites": list(error.sites),
                     }
                 )
+                # One site's word is not enough, nor that of c who may lie together.
+                without = session.blamed(max(2, self._parameters.colluders + 1))
                 # Keys are for one session, whatever came of it.
                 self._keys = {}
                 if attempt == ATTEMPTS:
@@ -126,9 +129,10 @@ class SecureAggregator(Aggregator):
         keys = self._keys if self._keys_for == (task.round, attempt) else {}
         self._keys = {}
         asked = [site for site in session.exchange.sites() if site in self._roster.sites]
-        without = [site for site in asked if site not in keys]
-        if without:
-            replies = session.step(Phase.ADVERTISE, dict.fromkeys(without, b""))
+        asked = [site for site in asked if site not in session.without]
+        keyless = [site for site in asked if site not in keys]
+        if keyless:
+            replies = session.step(Phase.ADVERTISE, dict.fromkeys(keyless, b""))
             keys = {**keys, **{site: reply.keys for site, reply in replies.items() if reply.keys is not None}}
         asked = _unbound(asked, keys)
         server = Server(
@@ -151,7 +155,10 @@ class SecureAggregator(Aggregator):
         total = server.finish({site: reply.reply for site, reply in replies.items()})
         self._keys = {site: reply.keys for site, reply in replies.items() if reply.keys is not None}
         self._keys_for = (task.round + 1, 1)
-        reasons = {**server.dropped, **session.refusals}
+        left_out = dict.fromkeys(
+            session.without, "left out of this attempt, since other sites could not accept its part"
+        )
+        reasons = {**server.dropped, **session.refusals, **left_out}
         survivors = server.survivors
         missing = {
             site: reasons.get(site, "not in the sum that this round is bound to")
@@ -172,12 +179,19 @@ class SecureAggregator(Aggregator):
 class _Session:
     """The exchanges of one session: sends, waits, keeps what fits the question, counts bytes."""
 
-    def __init__(self, exchange: Exchange, task: TrainRound, attempt: int, deadline: float) -> None:
-        self.exchange, self.task, self.attempt = exchange, task, attempt
+    def __init__(
+        self, exchange: Exchange, task: TrainRound, attempt: int, deadline: float, without: frozenset[str]
+    ) -> None:
+        self.exchange, self.task, self.attempt, self.without = exchange, task, attempt, without
         self._deadline = deadline
+        self._about: dict[str, set[str]] = {}
         self.refusals: dict[str, str] = {}
         self.exchanges = 0
         self.bytes = Counter(to_sites=0, from_sites=0)
+
+    def blamed(self, by: int) -> frozenset[str]:
+        """Sites that at least `by` others could not accept."""
+        return frozenset(site for site, others in self._about.items() if len(others - {site}) >= by)
 
     def step(self, phase: Phase, requests: Mapping[str, bytes]) -> dict[str, SecureReply]:
         """Ask for one phase; answers by site."""
@@ -224,6 +238,8 @@ class _Session:
             silent.discard(site)
             if isinstance(answer, Refusal):
                 self.refusals[site] = f"refused with exit code {int(answer.code)} ({answer.reason})"
+                for other in answer.about:
+                    self._about.setdefault(other, set()).add(site)
             yield site, answer
         for site in silent:
             waited = time.monotonic() - started

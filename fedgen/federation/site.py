@@ -109,7 +109,11 @@ class Site:
             answer = self._dispatch(task)
         except FedgenError as error:
             self._log("refused", reason=str(error), code=int(error.exit_code))
-            return Refusal(self.name, error.exit_code, f"{_outline(error)}; the site's log has the reason")
+            about = (
+                tuple(s for s in error.sites if s != self.name) if isinstance(error, SecAggAborted) else ()
+            )
+            reason = f"{_outline(error)}; the site's log has the reason"
+            return Refusal(self.name, error.exit_code, reason, about)
         except Exception as error:
             self._log("failed", reason=f"{type(error).__name__}: {error}")
             raise
@@ -284,6 +288,6 @@ class Site:
 def _outline(error: FedgenError) -> str:
     # An abort's phase and culprits are the protocol's own, not the data's; its text may quote a weight or a loss.
     if isinstance(error, SecAggAborted):
-        named = f" (caused by {', '.join(error.sites)})" if error.sites else ""
+        named = f" (concerning {', '.join(error.sites)})" if error.sites else ""
         return f"secure aggregation aborted in phase {error.phase.value}{named}"
     return type(error).__name__

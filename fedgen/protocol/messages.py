@@ -168,11 +168,19 @@ class MaskedUpdate:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A site could not or would not do a task: the exit code that fits, and a sanitised sentence."""
+    """A site could not or would not do a task.
+
+    Attributes:
+        site: name.
+        code: the exit code that fits.
+        reason: a sanitised sentence.
+        about: other sites whose part in a secure aggregation it could not accept.
+    """
 
     site: str
     code: ExitCode
     reason: str
+    about: tuple[str, ...] = ()
 
 
 Task = Describe | TrainRound | SecureStep | TrainMasked

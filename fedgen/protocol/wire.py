@@ -138,6 +138,7 @@ class _Refusal(_Wire):
     site: Name
     code: int
     reason: Annotated[str, Field(max_length=500)]
+    about: Annotated[list[Name], Field(max_length=1024)]
 
 
 _TASK: TypeAdapter[_Describe | _Train | _Masked | _Step] = TypeAdapter(
@@ -218,7 +219,9 @@ def encode_answer(answer: Answer) -> tuple[str, Vector | None]:
             )
             return reply.model_dump_json(), None
         case Refusal():
-            refusal = _Refusal(site=answer.site, code=int(answer.code), reason=answer.reason)
+            refusal = _Refusal(
+                site=answer.site, code=int(answer.code), reason=answer.reason, about=list(answer.about)
+            )
             return refusal.model_dump_json(), None
         case SiteDescription():
             description = _Description(**{**vars(answer), "keys": _encode_keys(answer.keys)})
@@ -247,7 +250,7 @@ def decode_answer(text: str, vector: Vector | None) -> Answer:
             return SecureReply(**{**fields, **typed})
         case _Refusal():
             try:
-                return Refusal(body.site, ExitCode(body.code), body.reason)
+                return Refusal(body.site, ExitCode(body.code), body.reason, tuple(body.about))
             except ValueError:
                 raise FederationError(f"A site refused with the unknown code {body.code}.") from None
         case _Description():

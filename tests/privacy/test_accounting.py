@@ -1,6 +1,5 @@
 """Accounting against dp-accounting, order of the accountants, calibration."""
 
-
 import numpy as np
 import pytest
 from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent

@@ -23,6 +23,8 @@ from fedgen_privacy.secagg.encoding import encode_masked
 from fedgen_privacy.secagg.errors import MessageError, Phase, SecAggAborted
 from fedgen_privacy.secagg.masks import Masks
 from fedgen_privacy.secagg.messages import (
+    MAX_ATTEMPT,
+    MAX_ROUND,
     SHARE,
     Advert,
     Confirmation,
@@ -70,14 +72,18 @@ class Client:
         attempt: int,
     ) -> None:
         parameters.check(len(roster))
+        if dict(zip(roster.sites, roster.keys, strict=True)).get(identity.site) != identity.public_key:
+            raise SecAggAborted(
+                Phase.ADVERTISE, "the roster does not have this site with this key", [identity.site]
+            )
+        if not (1 <= round <= MAX_ROUND and 1 <= attempt <= MAX_ATTEMPT):
+            raise SecAggAborted(Phase.ADVERTISE, f"there is no round {round}, attempt {attempt}")
         self._identity = identity
         self._roster = roster
         self._parameters = parameters
         self._digest = session_digest(study, roster, parameters)
         self._round, self._attempt = round, attempt
         self._me = roster.number(identity.site)
-        if roster.keys[self._me] != identity.public_key:
-            raise SecAggAborted(Phase.ADVERTISE, "the roster has another key for this site", [identity.site])
         self._done: list[Phase] = []
         self._opened = False
         self._mask_key: X25519PrivateKey | None = X25519PrivateKey.generate()
@@ -153,7 +159,10 @@ class Client:
             metrics: scalars to be summed.
         """
         if not self._opened:
-            raise self._abort("a vector was to be masked before the shares had come, or a second time")
+            self.erase()
+            raise SecAggAborted(
+                Phase.MASK, "a vector was to be masked before the shares had come, or a second time"
+            )
         self._opened = False
         with self._guard(Phase.MASK):
             add, subtract = self._mask_keys()
@@ -246,6 +255,11 @@ class Client:
         if len(set(public)) != len(public):
             raise self._abort("two sites have the same key")
         self._enough(numbers)
+        assert self._mask_key is not None
+        for advert in adverts:
+            # Found out here, it has cost nothing yet; the channel's key is agreed on right after.
+            if advert.site != self._me and keys.agree(self._mask_key, advert.mask_key) is None:
+                raise self._abort("a site's mask key is not usable", [advert.site])
         self._adverts = {advert.site: advert for advert in adverts}
 
     def _seal_shares(self) -> Iterator[Envelope]:
@@ -276,10 +290,10 @@ class Client:
 
     def _unseal_shares(self, envelope: Envelope) -> None:
         sender = envelope.sender
-        if (envelope.session, envelope.recipient) != (self._session, self._me):
-            raise self._abort("shares came from another session or for another site", [sender])
         if not self._roster.verifies(sender, envelope.signed(), envelope.signature):
             raise self._abort("shares came that their site did not sign", [sender])
+        if (envelope.session, envelope.recipient) != (self._session, self._me):
+            raise self._abort("shares came from another session or for another site", [sender])
         try:
             plain = keys.unseal(self._channel(sender), self._session, sender, self._me, envelope.ciphertext)
         except InvalidTag:

@@ -1,8 +1,8 @@
 """Fixed-point numbers in a ring: an update, its weight and its metrics as integers whose sum is exact.
 
 A coordinate u in [-B, B] of a site with weight w <= W becomes w / W * u / B * Q, rounded at random to one of
-the two nearest integers so that the rounding has mean zero. Q leaves room for the sum of all sites and
-two bits more: a sum beyond what honest sites can reach is recognised as garbage.
+the two nearest integers so that the rounding has mean zero, to some 2^-31 of the bound. Q leaves room for the sum of
+all sites and two bits more: a sum beyond what honest sites can reach is recognised as garbage.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedgen_privacy.errors import FederationError
-from fedgen_privacy.secagg.masks import Keystream, Masks, chunks
+from fedgen_privacy.secagg.masks import CHUNK_BYTES, Keystream, Masks, chunks
 from fedgen_privacy.secagg.parameters import SPARE_BITS, Parameters
 from fedgen_privacy.secagg.payload import FIXED_TAIL, Lanes, Layout, Words
 
 #: Metrics are multiples of 2^-32.
 METRIC_BITS = 32
 #: Elements rounded at once: the buffers fit the second cache.
-BLOCK = 16 * 1024
+BLOCK = 32 * 1024
+#: Random bits for rounding a coordinate; fewer where 32-bit integers leave no room for them.
+MOST_ROUNDING_BITS = 16
 
 
 class GarbageError(FederationError):
@@ -114,21 +116,26 @@ def encode_masked(
 
 
 class _Rounding:
-    """Stochastic rounding of one contribution, block by block in reused buffers."""
+    """Stochastic rounding of one contribution, block by block in reused buffers.
+
+    A coordinate becomes an integer with `bits` more binary places than the ring keeps; adding as many random bits
+    before they are cut off rounds up with the probability of the fraction.
+    """
 
     def __init__(self, parameters: Parameters, sites: int, weight: int) -> None:
         Q = parameters.levels(sites)
-        share = weight / parameters.weight_cap
-        self._scale = np.float32(share * Q / parameters.bound)
+        # (Q + 1) * 2^bits - 1 is the largest integer that occurs, and fits 31 bits.
+        self._bits = min(MOST_ROUNDING_BITS, 31 - Q.bit_length())
+        limit = weight / parameters.weight_cap * Q * 2**self._bits
+        self._scale = np.float32(limit / parameters.bound)
         # The largest float32 not above the exact limit: no rounding of ours may leave the approved range.
-        limit = np.float32(share * Q)
-        self._limit = limit if float(limit) <= share * Q else np.nextafter(limit, np.float32(0))
+        nearest = np.float32(limit)
+        self._limit = nearest if float(nearest) <= limit else np.nextafter(nearest, np.float32(0))
         self._dither = Keystream(secrets.token_bytes(32))
-        self._zeros = bytes(2 * BLOCK)
-        self._scaled, self._floor, self._uniform = (np.empty(BLOCK, dtype=np.float32) for _ in range(3))
-        self._bits = np.empty(BLOCK, dtype=np.uint16)
-        self._up = np.empty(BLOCK, dtype=np.bool_)
-        self._integer = np.empty(BLOCK, dtype=np.int32)
+        self._scaled = np.empty(BLOCK, dtype=np.float32)
+        self._integer, self._uniform = np.empty(BLOCK, dtype=np.int32), np.empty(BLOCK, dtype=np.int32)
+        self._random = np.empty(BLOCK, dtype=np.uint8 if self._bits <= 8 else np.uint16)
+        self._zeros = bytes(self._random.nbytes)
 
     def encode(self, vector: np.ndarray[tuple[int], np.dtype[np.float32]], lanes: Lanes) -> int:
         """Write `vector` into the first lanes and zero into the rest; the number of clipped coordinates."""
@@ -141,28 +148,37 @@ class _Rounding:
 
     def _block(self, block: np.ndarray[tuple[int], np.dtype[np.float32]], lanes: Lanes) -> int:
         n = len(block)
-        scaled, floor, uniform = self._scaled[:n], self._floor[:n], self._uniform[:n]
+        scaled = self._scaled[:n]
         with np.errstate(over="ignore", invalid="ignore"):
             np.multiply(block, self._scale, out=scaled)
+            clipped = self._clip(scaled)
+        np.rint(scaled, out=scaled)
+        integer = lanes.view(np.int32) if lanes.itemsize == 4 else self._integer[:n]
+        np.copyto(integer, scaled, casting="unsafe")
+        random, uniform = self._random[:n], self._uniform[:n]
+        self._dither.fill(random, self._zeros)
+        np.bitwise_and(random, 2**self._bits - 1, out=random)
+        np.copyto(uniform, random)
+        np.add(integer, uniform, out=integer)
+        np.right_shift(integer, self._bits, out=integer)
+        if lanes.itemsize != 4:
+            np.copyto(lanes, integer.view(np.uint32), casting="unsafe")
+        return clipped
+
+    def _clip(self, scaled: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
+        """Clip in place; the number of clipped coordinates."""
+        # One pass shows that nothing can be beyond the limit in nearly every block; NaN and infinity fail it too.
+        if float(np.dot(scaled, scaled)) <= 0.99 * float(self._limit) ** 2:
+            return 0
         low, high = scaled.min(), scaled.max()
         if not (np.isfinite(low) and np.isfinite(high)):
             raise FederationError(
                 "An update has values that are not finite, and nothing of it was sent: lower training.learning_rate."
             )
-        clipped = 0
-        if low < -self._limit or high > self._limit:
-            clipped = int(np.count_nonzero(np.abs(scaled) > self._limit))
-            np.clip(scaled, -self._limit, self._limit, out=scaled)
-        np.floor(scaled, out=floor)
-        np.subtract(scaled, floor, out=scaled)
-        # Comparing the fraction, rather than adding a uniform before the floor: exact for float32 of any size.
-        self._dither.fill(self._bits[:n], self._zeros)
-        np.multiply(self._bits[:n], np.float32(2**-16), out=uniform)
-        up, integer = self._up[:n], self._integer[:n]
-        np.less(uniform, scaled, out=up)
-        np.copyto(integer, floor, casting="unsafe")
-        np.add(integer, up.view(np.int8), out=integer)
-        np.copyto(lanes, integer.view(np.uint32), casting="unsafe")
+        if low >= -self._limit and high <= self._limit:
+            return 0
+        clipped = int(np.count_nonzero(np.abs(scaled) > self._limit))
+        np.clip(scaled, -self._limit, self._limit, out=scaled)
         return clipped
 
 
@@ -171,6 +187,7 @@ def decode_total(parameters: Parameters, sites: int, words: Words, contributions
 
     Args:
         sites: n, of the roster.
+        words: the sum; with a ring of 32 bits its memory becomes the mean's.
         contributions: how many vectors were added.
 
     Raises:
@@ -193,8 +210,10 @@ def decode_total(parameters: Parameters, sites: int, words: Words, contributions
     ring = layout.ring(words)
     signed = ring.view(np.int32 if parameters.ring_bits == 32 else np.int16)
     limit = contributions * parameters.levels(sites)
-    factor = parameters.bound * parameters.weight_cap / (parameters.levels(sites) * weight)
-    mean = np.empty(parameters.length, dtype=np.float32)
+    factor = np.float32(parameters.bound * parameters.weight_cap / (parameters.levels(sites) * weight))
+    in_place = parameters.ring_bits == 32
+    mean = (ring.view(np.float32) if in_place else np.empty(len(ring), np.float32))[: parameters.length]
+    buffer = np.empty(CHUNK_BYTES // signed.itemsize, dtype=np.float32)
     for piece in chunks(ring):
         lanes = signed[piece]
         if int(lanes.max()) > limit or int(lanes.min()) < -limit:
@@ -203,5 +222,7 @@ def decode_total(parameters: Parameters, sites: int, words: Words, contributions
                 "another vector than the protocol's"
             )
         out = mean[piece.start : min(piece.stop, parameters.length)]
-        np.multiply(lanes[: len(out)], factor, out=out, casting="unsafe")
+        numbers = buffer[: len(out)]
+        np.copyto(numbers, lanes[: len(out)], casting="unsafe")
+        np.multiply(numbers, factor, out=out)
     return Total(mean, weight, metrics)

@@ -25,14 +25,16 @@ class SecAggAborted(FederationError):  # noqa: N818 - an abort is the protocol's
     Attributes:
         phase: where it ended.
         reason: what was wrong, in words.
-        sites: whom the protocol can name as the cause; empty where it cannot tell.
+        sites: whom the reason concerns; empty where the protocol cannot tell. The coordinator names whom signatures and
+            commitments convict. A site names whose statement it could not accept, which a lying coordinator may
+            have changed on the way.
     """
 
     def __init__(self, phase: Phase, reason: str, sites: Iterable[str] = ()) -> None:
         self.phase = phase
         self.reason = reason
         self.sites = tuple(sorted(sites))
-        named = f" (caused by {', '.join(self.sites)})" if self.sites else ""
+        named = f" (concerning {', '.join(self.sites)})" if self.sites else ""
         super().__init__(f"Secure aggregation aborted in phase {phase.value}: {reason}{named}.")
 
     def __reduce__(self) -> tuple[type[Self], tuple[Phase, str, tuple[str, ...]]]:

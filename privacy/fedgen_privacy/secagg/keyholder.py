@@ -73,10 +73,11 @@ class Keyholder:
         self._models: dict[tuple[int, int], bytes] = {}
 
     def advertise(self, round: int, attempt: int) -> Advertisement:
-        """Begin a session; any earlier one of this or an earlier round is over."""
-        for key in [key for key in self._sessions if key[0] <= round]:
-            self._sessions.pop(key).erase()
-            self._models.pop(key, None)
+        """Begin a session; any other is over, so that one session's secrets exist at a time."""
+        for session in self._sessions.values():
+            session.erase()
+        self._sessions.clear()
+        self._models.clear()
         client = Client(self._identity, self._roster, self._parameters, self._study, round, attempt)
         self._sessions[round, attempt] = client
         opened = self._opened.of_round(self._study.hex(), round)

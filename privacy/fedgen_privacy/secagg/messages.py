@@ -19,6 +19,8 @@ HASH = 32
 KEY = 32
 NONCE = 32
 SIGNATURE = 64
+#: What the fields of an advert hold.
+MAX_ROUND, MAX_ATTEMPT = 2**32 - 1, 2**16 - 1
 T = TypeVar("T")
 
 #: A share is a number below 2^256 + 297.

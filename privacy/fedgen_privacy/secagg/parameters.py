@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import struct
 from dataclasses import dataclass
 
@@ -19,6 +18,8 @@ FEWEST_LEVELS = 128
 MAX_LENGTH = 2**31
 MAX_METRICS = 1024
 MAX_WEIGHT = 2**30
+#: Beyond it, or below its inverse, the scale from coordinates to levels is no normal float32.
+LARGEST_BOUND = 2.0**64
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Parameters:
         minimum_sites: n_min >= 3, the fewest honest contributions a sum may have.
         threshold: t, how many sites must agree to open a sum, and how many shares restore a secret.
         colluders: c, how many sites may share what they know with the coordinator.
-        bound: B > 0; coordinates of an update are clipped to [-B, B].
+        bound: B, 2^-64 to 2^64; coordinates of an update are clipped to [-B, B].
         weight_cap: W >= 1, the largest weight a site may have.
         ring_bits: 32, or 16 for half the bytes and coarser rounding.
         length: P, coordinates of an update.
@@ -57,7 +58,11 @@ class Parameters:
                 f"Secure aggregation over fewer than {FEWEST_SITES} sites shows each the other's update: "
                 f"set aggregation.minimum_sites to {FEWEST_SITES} or more, not {self.minimum_sites}."
             )
-        if c < 0 or self.needed > n:
+        if c < 0:
+            raise StudyError(
+                f"The number of colluding sites, aggregation.colluders, must be 0 or more, not {c}."
+            )
+        if self.needed > n:
             raise StudyError(
                 f"Secure aggregation with threshold {t} and {self.minimum_sites} honest updates beside {c} colluding "
                 f"sites needs {self.needed} sites, but the study has {n}: invite more sites, or set aggregation.secure "
@@ -68,9 +73,10 @@ class Parameters:
                 f"Threshold {t} of {n} sites with {c} colluding would let the coordinator open one site's update by "
                 f"telling sites different stories: it must be at least {(n + c) // 2 + 1}; tolerate fewer dropouts."
             )
-        if not (self.bound > 0 and math.isfinite(self.bound)):
+        if not 1 / LARGEST_BOUND <= self.bound <= LARGEST_BOUND:
             raise StudyError(
-                f"The bound of an update's coordinates must be positive and finite, not {self.bound}."
+                f"The bound of an update's coordinates must be between {1 / LARGEST_BOUND:.1g} and "
+                f"{LARGEST_BOUND:.1g}, not {self.bound}."
             )
         if not 1 <= self.weight_cap <= MAX_WEIGHT:
             raise StudyError(f"The weight cap must be between 1 and {MAX_WEIGHT}, not {self.weight_cap}.")
@@ -84,6 +90,11 @@ class Parameters:
             raise StudyError(
                 f"A ring of {self.ring_bits} bits leaves {self.levels(n)} levels for each of {n} sites, and fewer than "
                 f"{FEWEST_LEVELS} drown an update in rounding: set aggregation.ring_bits to 32."
+            )
+        if self.weight_cap > self.levels(n):
+            raise StudyError(
+                f"A weight cap of {self.weight_cap} over {self.levels(n)} levels leaves a site of weight 1 less than "
+                "one level: lower aggregation.weight_cap to the largest cohort, or set aggregation.ring_bits to 32."
             )
 
     @property
@@ -116,5 +127,11 @@ def default_threshold(sites: int, colluders: int = 0) -> int:
 
 
 def session_digest(study: bytes, roster: Roster, parameters: Parameters) -> bytes:
-    """Hash of all a site approved: whoever signs it speaks of the same study, roster and parameters."""
+    """Hash of all a site approved: whoever signs it speaks of the same study, roster and parameters.
+
+    Raises:
+        ValueError: `study` is not a hash of 32 bytes.
+    """
+    if len(study) != 32:
+        raise ValueError(f"a study's hash has 32 bytes, not {len(study)}")
     return hashlib.sha256(b"fedgen-sa/1 manifest" + study + roster.sha256() + parameters.encode()).digest()

@@ -70,7 +70,9 @@ class Roster:
         if not 1 <= len(names) <= MAX_SITES:
             raise StudyError(f"A roster needs 1 to {MAX_SITES} sites, not {len(names)}: mend the roster.")
         for name in names:
-            if not 1 <= len(name.encode()) <= MAX_NAME_BYTES or len(keys[name]) != PUBLIC_KEY_BYTES:
+            # A name with half a character (a lone surrogate) is no text, and has no bytes to be hashed.
+            size = len(name.encode(errors="replace")) if name.isprintable() else 0
+            if not 1 <= size <= MAX_NAME_BYTES or len(keys[name]) != PUBLIC_KEY_BYTES:
                 raise StudyError(
                     f"The roster's entry {name!r} has no usable name and {PUBLIC_KEY_BYTES} byte key: "
                     "ask the site for its public key again."

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fedgen_privacy.errors import FederationError
 from fedgen_privacy.secagg import keys
@@ -78,9 +79,12 @@ class Server:
         self._receipts: dict[int, Receipt] = {}
         self._confirmed: dict[int, Confirmation] = {}
         self._sum: Words | None = None
+        self._closed = False
 
     def share_requests(self, adverts: Mapping[str, bytes]) -> dict[str, bytes]:
         """Requests for SHARE, by site, from the adverts that came."""
+
+        probe = X25519PrivateKey.generate()
 
         def check(number: int, data: bytes) -> Advert:
             advert = Advert.decode(data)
@@ -88,6 +92,9 @@ class Server:
                 raise _InvalidError("sent keys that it did not sign")
             if (advert.digest, advert.round, advert.attempt) != (self._digest, self._round, self._attempt):
                 raise _InvalidError("advertised for another study, roster, parameters, round or attempt")
+            # Every other site would have to end the session because of it.
+            if any(keys.agree(probe, key) is None for key in (advert.mask_key, advert.channel_key)):
+                raise _InvalidError("sent a key that gives no secret")
             return advert
 
         self._adverts = self._valid(Phase.ADVERTISE, adverts, range(len(self._roster)), check)
@@ -124,7 +131,10 @@ class Server:
 
         def check(number: int, data: bytes) -> Receipt:
             found = self._statement(number, Receipt.decode(data), self._dealt)
-            if words.dtype != np.uint32 or words.shape != (self._layout.words,):
+            if self._closed:
+                raise _InvalidError("sent its vector after the sum was closed")
+            whole = words.dtype == np.uint32 and words.shape == (self._layout.words,)
+            if not (whole and words.flags.c_contiguous):
                 raise _InvalidError(
                     f"sent a vector of {words.shape} {words.dtype} instead of {self._layout.words} uint32"
                 )
@@ -134,6 +144,7 @@ class Server:
 
         number = next((n for n in self._dealt if self._name(n) == site), None)
         if number is None:
+            self.dropped.setdefault(site, "sent a vector without being part of the session")
             return
         valid = self._valid(Phase.MASK, {site: receipt}, [number], check)
         for part in (self._layout.ring, self._layout.tail_of):
@@ -148,6 +159,7 @@ class Server:
             if number not in self._receipts:
                 self.dropped.setdefault(self._name(number), "no masked vector came in time")
         self._enough(Phase.MASK, self._receipts)
+        self._closed = True
         request = ConfirmRequest(tuple(self._receipts[number] for number in sorted(self._receipts))).encode()
         return {self._name(number): request for number in self._receipts}
 
@@ -176,9 +188,13 @@ class Server:
                 raise _InvalidError("sent shares of another session or site")
             return reply
 
-        valid = self._valid(Phase.UNMASK, replies, self._confirmed, check)
         if self._sum is None:
             raise SecAggAborted(Phase.UNMASK, "there is no sum to open")
+        valid = self._valid(Phase.UNMASK, replies, self._confirmed, check)
+        if len(valid) < self._parameters.threshold:
+            raise self._abort(
+                Phase.UNMASK, f"{len(valid)} sites sent shares, fewer than {self._parameters.threshold}"
+            )
         dealings = [
             Dealing(number, self._adverts[number], self._dealt[number], number in self._receipts)
             for number in sorted(self._dealt)

@@ -348,6 +348,42 @@ def test_a_refusal_tells_the_phase_and_no_number(tiny_study, hospitals) -> None:
     sites["east"]._plan = dataclasses.replace(sites["east"]._plan, weight=123_456.0)
     train(study, exchange, aggregator, run)
     [dropout] = events(run, "dropout")
-    assert "secure aggregation aborted in phase mask (caused by east)" in dropout["reason"]
+    assert "secure aggregation aborted in phase mask (concerning east)" in dropout["reason"]
     assert "123456" not in run.events.read_text()
     assert "123456" in (run.site("east") / "log.jsonl").read_text()
+
+
+def test_who_spoils_the_shares_of_several_sites_is_left_out_of_the_second_attempt(
+    tiny_study, hospitals
+) -> None:
+    """East seals junk for the others under its own valid signature; alone it must not stop the federation."""
+    study = tiny_study(privacy=PLAIN, aggregation=SECURE, training={"rounds": 1})
+    exchange, aggregator, run, sites = hospitals(study)
+    session = sites["east"]._holder
+
+    def junk(round, attempt, request):
+        client = session._sessions[round, attempt]
+        client._channel = lambda peer: bytes(32)
+        return client.share(request)
+
+    session.share = junk
+    train(study, exchange, aggregator, run)
+    [event] = events(run, "round")
+    assert event["sites"] == ["north", "south", "west"]
+    assert [abort["phase"] for abort in event["secure"]["aborts"]] == ["mask"]
+    [dropout] = events(run, "dropout")
+    assert dropout["site"] == "east" and "other sites could not accept its part" in dropout["reason"]
+
+
+def test_one_sites_complaint_excludes_nobody(tiny_study, hospitals) -> None:
+    study = tiny_study(privacy=PLAIN, aggregation={**SECURE, "colluders": 1, "minimum_sites": 3})
+    exchange, aggregator, run, _ = hospitals(study)
+
+    def complain(answer):
+        return Refusal("east", ExitCode.FEDERATION, "no", about=("north",))
+
+    exchange.faults["east", Phase.MASK] = complain
+    with pytest.raises(SecAggAborted):
+        train(study, exchange, aggregator, run)
+    second = [site for site, phase, _ in exchange.seen if phase is Phase.ADVERTISE]
+    assert "north" in second

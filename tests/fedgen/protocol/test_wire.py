@@ -90,7 +90,13 @@ masked = st.builds(
     receipt=content,
     words=hnp.arrays(np.uint32, st.integers(0, 20)),
 )
-refusals = st.builds(Refusal, name, st.sampled_from(ExitCode), st.text(letters, max_size=500))
+refusals = st.builds(
+    Refusal,
+    name,
+    st.sampled_from(ExitCode),
+    st.text(letters, max_size=500),
+    st.lists(name, max_size=3).map(tuple),
+)
 
 
 def same(one, other) -> bool:
@@ -147,7 +153,7 @@ DESCRIPTION = {
     "kind": "description", "site": "n", "patients": 5, "sampling_rate": 0.5, "noise_multiplier": 1.0,
     "steps_per_round": 2, "epsilon": 1.0, "epsilon_rdp": 1.1, "keys": None,
 }  # fmt: skip
-REFUSAL = {"kind": "refusal", "site": "n", "code": 3, "reason": "no"}
+REFUSAL = {"kind": "refusal", "site": "n", "code": 3, "reason": "no", "about": ["m"]}
 KEYS = {"advert": "AAAA", "bound_to": ["n"]}
 REPLY = {
     "kind": "secure_reply", "site": "n", "round": 1, "attempt": 1, "phase": "share", "reply": "", "keys": KEYS,

@@ -1,0 +1,1 @@
+"""What `benchmarks/secure_aggregation.py` compares: our protocol, Flower's, and the floor under both."""
