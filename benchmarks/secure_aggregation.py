@@ -1,6 +1,6 @@
 """Secure aggregation: seconds, bytes and memory of ours, of Flower's SecAgg+, and of the floor under both.
 
-    python benchmarks/secure_aggregation.py [--quick] [--out FILE.json] [--plot FILE.png]
+    python benchmarks/secure_aggregation.py [--quick] [--largest 1e7] [--sites 4 8] [--out FILE.json] [--plot FILE.png]
 
 All three run in this process, in turn, with the same updates. "Client" is one site's masking, encoding included and
 training not; "server" is the addition of all uploads and the opening of their sum. Key work has columns of its own.
@@ -43,13 +43,14 @@ def quick_cases() -> list[Case]:
     ]
 
 
-def full_cases() -> list[Case]:
-    """Every size and number of sites; the packed ring where the targets are set."""
+def full_cases(largest: float, sites: list[int]) -> list[Case]:
+    """Every size up to `largest` at each number of sites; the packed ring where the targets are set."""
     repeats = {10**6: 5, 10**7: 5, 10**8: 2}
     return [
-        Case(sites, length, repeats=count, packed=3 if sites == TARGET_SITES else 0)
+        Case(n, length, repeats=count, packed=3 if n == TARGET_SITES else 0)
         for length, count in repeats.items()
-        for sites in (4, 8, 16, 32)
+        if length <= largest
+        for n in sites
     ]
 
 
@@ -63,6 +64,8 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, help="default: benchmarks/results/secure_aggregation[_quick].json"
     )
+    parser.add_argument("--largest", type=float, default=1e8, help="leave out larger updates (default 1e8)")
+    parser.add_argument("--sites", type=int, nargs="+", default=[4, 8, 16, 32], help="default: 4 8 16 32")
     parser.add_argument("--plot", type=Path, help="default: the same name with .png")
     arguments = parser.parse_args()
     name = "secure_aggregation_quick" if arguments.quick else "secure_aggregation"
@@ -72,7 +75,7 @@ def main() -> None:
     about = machine()
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     results: list[dict[str, Any]] = []
-    for case in quick_cases() if arguments.quick else full_cases():
+    for case in quick_cases() if arguments.quick else full_cases(arguments.largest, arguments.sites):
         begun = time.perf_counter()
         results.append(measure(case))
         seconds = time.perf_counter() - begun

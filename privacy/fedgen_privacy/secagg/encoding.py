@@ -103,10 +103,12 @@ def encode_masked(
     ring = layout.ring(words)
     rounding = _Rounding(parameters, sites, weight)
     clipped = 0
-    for piece in chunks(ring):
-        lanes = ring[piece]
-        clipped += rounding.encode(vector[piece.start : min(piece.stop, parameters.length)], lanes)
-        masks.apply(lanes)
+    # An overflow is found as a value that is not finite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for piece in chunks(ring):
+            lanes = ring[piece]
+            clipped += rounding.encode(vector[piece.start : min(piece.stop, parameters.length)], lanes)
+            masks.apply(lanes)
     tail = layout.tail_of(words)
     tail[0], tail[1] = 1, weight
     tail.view(np.int64)[FIXED_TAIL:] = [round(value * 2**METRIC_BITS) for value in metrics]
@@ -135,6 +137,7 @@ class _Rounding:
         self._scaled = np.empty(BLOCK, dtype=np.float32)
         self._integer, self._uniform = np.empty(BLOCK, dtype=np.int32), np.empty(BLOCK, dtype=np.int32)
         self._random = np.empty(BLOCK, dtype=np.uint8 if self._bits <= 8 else np.uint16)
+        self._mask = self._random.dtype.type(2**self._bits - 1)
         self._zeros = bytes(self._random.nbytes)
 
     def encode(self, vector: np.ndarray[tuple[int], np.dtype[np.float32]], lanes: Lanes) -> int:
@@ -148,35 +151,29 @@ class _Rounding:
 
     def _block(self, block: np.ndarray[tuple[int], np.dtype[np.float32]], lanes: Lanes) -> int:
         n = len(block)
-        scaled = self._scaled[:n]
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.multiply(block, self._scale, out=scaled)
-            clipped = self._clip(scaled)
-        np.rint(scaled, out=scaled)
+        scaled, random, uniform = self._scaled[:n], self._random[:n], self._uniform[:n]
+        np.multiply(block, self._scale, scaled)
+        # NaN fails both comparisons.
+        inside = np.minimum.reduce(scaled) >= -self._limit and np.maximum.reduce(scaled) <= self._limit
+        clipped = 0 if inside else self._clip(scaled)
+        np.rint(scaled, scaled)
         integer = lanes.view(np.int32) if lanes.itemsize == 4 else self._integer[:n]
         np.copyto(integer, scaled, casting="unsafe")
-        random, uniform = self._random[:n], self._uniform[:n]
         self._dither.fill(random, self._zeros)
-        np.bitwise_and(random, 2**self._bits - 1, out=random)
+        np.bitwise_and(random, self._mask, random)
         np.copyto(uniform, random)
-        np.add(integer, uniform, out=integer)
-        np.right_shift(integer, self._bits, out=integer)
+        np.add(integer, uniform, integer)
+        np.right_shift(integer, self._bits, integer)
         if lanes.itemsize != 4:
             np.copyto(lanes, integer.view(np.uint32), casting="unsafe")
         return clipped
 
     def _clip(self, scaled: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
         """Clip in place; the number of clipped coordinates."""
-        # One pass shows that nothing can be beyond the limit in nearly every block; NaN and infinity fail it too.
-        if float(np.dot(scaled, scaled)) <= 0.99 * float(self._limit) ** 2:
-            return 0
-        low, high = scaled.min(), scaled.max()
-        if not (np.isfinite(low) and np.isfinite(high)):
+        if not bool(np.isfinite(scaled).all()):
             raise FederationError(
                 "An update has values that are not finite, and nothing of it was sent: lower training.learning_rate."
             )
-        if low >= -self._limit and high <= self._limit:
-            return 0
         clipped = int(np.count_nonzero(np.abs(scaled) > self._limit))
         np.clip(scaled, -self._limit, self._limit, out=scaled)
         return clipped

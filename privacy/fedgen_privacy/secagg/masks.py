@@ -30,7 +30,11 @@ class Keystream:
 
     def fill(self, lanes: Lanes, zeros: bytes) -> None:
         """Overwrite `lanes` with the next bytes of the stream; `zeros` has at least as many bytes."""
-        self._context.update_into(memoryview(zeros)[: lanes.nbytes], lanes.view(np.uint8).data)
+        self.fill_bytes(lanes.view(np.uint8).data, memoryview(zeros)[: lanes.nbytes])
+
+    def fill_bytes(self, target: memoryview, zeros: memoryview) -> None:
+        """The same for memory that is at hand as bytes; both have the same length."""
+        self._context.update_into(zeros, target)
 
 
 class Masks:
@@ -50,9 +54,10 @@ class Masks:
     def apply(self, lanes: Lanes) -> None:
         """Mask the next lanes of the vector in place, modulo their own width; any number of bytes up to a chunk."""
         mask = self._buffer[: lanes.nbytes].view(lanes.dtype)
+        target, zeros = self._buffer[: lanes.nbytes].data, memoryview(self._zeros)[: lanes.nbytes]
         for operation, stream in self._streams:
-            stream.fill(mask, self._zeros)
-            operation(lanes, mask, out=lanes)
+            stream.fill_bytes(target, zeros)
+            operation(lanes, mask, lanes)
 
 
 def chunks(lanes: Lanes) -> list[slice]:
