@@ -3,8 +3,8 @@
 The protocol of Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning" (CCS 2017),
 in its variant against an active coordinator. Read in the order of a session: `roster` and `parameters` (what a
 site approved), `messages`, `client` (a site) and `server` (the coordinator); `keyholder` holds a site's sessions over
-the rounds of a study; below them `keys`, `shamir`, `masks` and `encoding`. docs/explanation/secure-aggregation.md says
-what it hides from whom.
+the rounds of a study; below them `keys`, `sharing`, `shamir`, `masks` and `encoding`. What it hides
+from whom: docs/explanation/secure-aggregation.md.
 """
 
 from fedgen_privacy.secagg.client import Client

@@ -14,18 +14,16 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fedgen_privacy.errors import FederationError
-from fedgen_privacy.secagg import keys, shamir
+from fedgen_privacy.secagg import keys, sharing
 from fedgen_privacy.secagg.encoding import encode_masked
 from fedgen_privacy.secagg.errors import MessageError, Phase, SecAggAborted
 from fedgen_privacy.secagg.masks import Masks
 from fedgen_privacy.secagg.messages import (
     MAX_ATTEMPT,
     MAX_ROUND,
-    SHARE,
     Advert,
     Confirmation,
     ConfirmRequest,
@@ -124,7 +122,7 @@ class Client:
             self._session = keys.session_id(
                 self._digest, self._round, self._attempt, asked.model, asked.nonce, asked.adverts
             )
-            return ShareReply(tuple(self._seal_shares())).encode()
+            return ShareReply(self._deal()).encode()
 
     def open(self, request: bytes, model: bytes) -> None:
         """Check what came for MASK, before the site trains: whoever's shares are here will be masked against.
@@ -143,7 +141,7 @@ class Client:
             participants = tuple(sorted({*senders, self._me}))
             self._enough(participants)
             for envelope in envelopes:
-                self._unseal_shares(envelope)
+                self._receive(envelope)
             self._channel_key = None
             self._participants = participants
         self._opened = True
@@ -262,50 +260,28 @@ class Client:
                 raise self._abort("a site's mask key is not usable", [advert.site])
         self._adverts = {advert.site: advert for advert in adverts}
 
-    def _seal_shares(self) -> Iterator[Envelope]:
+    def _deal(self) -> tuple[Envelope, ...]:
         assert self._mask_key is not None
-        t, n = self._parameters.threshold, len(self._roster)
-        seed_shares = shamir.split(bytes(self._seed), t, n)
-        key_shares = shamir.split(self._mask_key.private_bytes_raw(), t, n)
-        commitment = keys.seed_commitment(self._session, self._me, bytes(self._seed))
-        self._held[self._me] = (bytearray(seed_shares[self._me]), bytearray(key_shares[self._me]))
-        for peer in self._adverts:
-            if peer == self._me:
-                continue
-            seed_share, key_share = seed_shares[peer], key_shares[peer]
-            envelope = Envelope(
-                session=self._session,
-                sender=self._me,
-                recipient=peer,
-                seed_commitment=commitment,
-                seed_share_commitment=keys.share_commitment(
-                    self._session, b"seed", self._me, peer, seed_share
-                ),
-                key_share_commitment=keys.share_commitment(self._session, b"key", self._me, peer, key_share),
-                ciphertext=keys.seal(
-                    self._channel(peer), self._session, self._me, peer, seed_share + key_share
-                ),
-            )
-            yield _signed(envelope, self._identity)
+        envelopes, own = sharing.deal(
+            self._session,
+            self._me,
+            (bytes(self._seed), self._mask_key.private_bytes_raw()),
+            self._parameters.threshold,
+            len(self._roster),
+            [peer for peer in self._adverts if peer != self._me],
+            self._channel,
+        )
+        self._held[self._me] = (bytearray(own[0]), bytearray(own[1]))
+        return tuple(_signed(envelope, self._identity) for envelope in envelopes)
 
-    def _unseal_shares(self, envelope: Envelope) -> None:
+    def _receive(self, envelope: Envelope) -> None:
         sender = envelope.sender
         if not self._roster.verifies(sender, envelope.signed(), envelope.signature):
             raise self._abort("shares came that their site did not sign", [sender])
-        if (envelope.session, envelope.recipient) != (self._session, self._me):
-            raise self._abort("shares came from another session or for another site", [sender])
         try:
-            plain = keys.unseal(self._channel(sender), self._session, sender, self._me, envelope.ciphertext)
-        except InvalidTag:
-            raise self._abort("shares could not be opened", [sender]) from None
-        seed_share, key_share = plain[:SHARE], plain[SHARE:]
-        committed = (envelope.seed_share_commitment, envelope.key_share_commitment)
-        found = tuple(
-            keys.share_commitment(self._session, what, sender, self._me, share)
-            for what, share in ((b"seed", seed_share), (b"key", key_share))
-        )
-        if found != committed:
-            raise self._abort("shares are not those their site committed to", [sender])
+            seed_share, key_share = sharing.receive(self._session, self._me, envelope, self._channel(sender))
+        except sharing.SharesError as error:
+            raise self._abort(str(error), [sender]) from None
         self._held[sender] = (bytearray(seed_share), bytearray(key_share))
 
     def _mask_keys(self) -> tuple[list[bytes], list[bytes]]:

@@ -133,7 +133,7 @@ def test_a_dealer_of_inconsistent_shares_is_named(
     for name in session.names:
         with monkeypatch.context() as patch:
             if name == B:
-                patch.setattr("fedgen_privacy.secagg.client.shamir", FakeShamir(wrong_sharing(int(dropped))))
+                patch.setattr("fedgen_privacy.secagg.sharing.shamir", FakeShamir(wrong_sharing(int(dropped))))
             replies[name] = session.answer(name, Phase.SHARE, requests[name])
     session.answers[Phase.SHARE] = replies
     requests = session.serve(Phase.SHARE, replies)

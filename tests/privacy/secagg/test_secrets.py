@@ -106,7 +106,7 @@ def test_an_unforeseen_error_leaves_no_secret(
     session = drill()
     request = session.until(Phase.SHARE)[A]
     with monkeypatch.context() as patch:
-        patch.setattr("fedgen_privacy.secagg.client.shamir.split", lambda *_: 1 / 0)
+        patch.setattr("fedgen_privacy.secagg.sharing.shamir.split", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             session.clients[A].share(request)
     assert not secrets_in(session.clients[A])
