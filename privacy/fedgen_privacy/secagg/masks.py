@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from fedgen_privacy.secagg.payload import Lanes, Layout, Words
 
-CHUNK_BYTES = 128 * 1024
+CHUNK_BYTES = 256 * 1024
 
 if sys.byteorder != "little":
     raise ImportError("fedgen's masks are little-endian words, and this machine is not: run it on another.")
