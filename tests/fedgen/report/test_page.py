@@ -298,6 +298,12 @@ def test_secure_aggregation_that_was_on_is_no_warning(finished_run: RunDirectory
     text = _page(finished_run).text
     assert "Updates were not hidden" not in text
     assert "Only sums were seen." in text
+    assert " MB" not in text  # a run of an earlier version has no bytes to show
+    more = {"aborts": [{}, {}], "bytes": {"from_sites": 12_340_000, "to_sites": 56_780_000}}
+    _change(finished_run, "run.json", lambda value: value["secure_aggregation"].update(more))
+    text = _page(finished_run).text
+    for words in ("Bonawitz 2017", "Rounds tried twice", "12.3 MB", "56.8 MB"):
+        assert words in text
 
 
 def test_an_unfinished_run_says_so(finished_run: RunDirectory) -> None:
