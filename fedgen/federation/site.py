@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ from fedgen.training.plan import plan_site
 from fedgen.training.vector import Layout, vector_sha256
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Charge, Ledger
+from fedgen_privacy.lock import exclusive
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.secagg import Advertisement, MaskedVector, Phase, SecAggAborted
 
@@ -209,7 +211,17 @@ class Site:
             raise FederationError(f"Round {round} is not one of the study's {self._study.training.rounds}.")
 
     def _result(self, task: TrainRound) -> RoundResult:
-        """The round's update, trained and charged once, however often it is asked for."""
+        """The round's update, trained and charged once, however often it is asked for, by however many processes."""
+        # Two processes at once would find the round charged and not yet kept, and make two results for one charge.
+        path = self._folder / "site.lock"
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(path))
+            except OSError as error:
+                raise unwritable(path, error) from error
+            return self._train_once(task)
+
+    def _train_once(self, task: TrainRound) -> RoundResult:
         self._check_round(task.round)
         if vector_sha256(task.model) != task.model_sha256:
             raise FederationError("The model that came does not have the hash that came with it.")

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedgen_privacy.errors import PrivacyRefusedError
+from fedgen_privacy.lock import exclusive
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class OpenedSums:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sums: dict[tuple[str, int], OpenedSum] = {}
+        self._replay()
+
+    def _replay(self) -> None:
+        path = self._path
         if not path.exists():
             return
         # A last line without its end was being written when the process died: its answer never left.
@@ -73,9 +78,14 @@ class OpenedSums:
         """Write down a sum before the answer that helps to open it leaves.
 
         Raises:
-            PrivacyRefusedError: another sum of this round was opened before.
+            PrivacyRefusedError: another sum of this round was opened before, by this process or another.
             OSError: it could not be written; then the answer must not leave.
         """
+        with exclusive(self._path.with_suffix(".lock")):
+            self._replay()
+            self._append(opened)
+
+    def _append(self, opened: OpenedSum) -> None:
         before = self.of_round(opened.study, opened.round)
         if before == opened:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 
 import pytest
@@ -16,6 +17,7 @@ from fedgen.protocol.wire import encode_answer
 from fedgen.study.show import study_hash
 from fedgen.training.vector import vector_sha256
 from fedgen_privacy.ledger import Ledger
+from fedgen_privacy.lock import exclusive
 
 SECRET = "/data/Meier^Anna/1931-02-03.dcm"
 
@@ -250,3 +252,17 @@ def test_only_training_patients_count(site) -> None:
 def test_too_small_a_site_does_not_start(tiny_study, tiny_site, tmp_path) -> None:
     with pytest.raises(DataError, match="2 training patients"):
         Site(tiny_study(), tiny_site("small", 2), tmp_path)
+
+
+def test_two_processes_never_train_one_round_at_the_same_time(
+    site, tiny_study, tmp_path, monkeypatch
+) -> None:
+    """The second would find the round charged and no result kept, and release it twice."""
+    monkeypatch.setattr("fedgen.federation.site.exclusive", functools.partial(exclusive, wait=0.1))
+    task = ask(tiny_study())
+    with exclusive(tmp_path / "north" / "site.lock"):
+        assert refused(site().answer(task), ExitCode.REFUSED)
+        assert not ledger(tmp_path / "north")
+    first = site().answer(task)
+    assert same(first, site().answer(task))
+    assert len(ledger(tmp_path / "north")) == 1

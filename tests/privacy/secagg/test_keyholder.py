@@ -221,3 +221,12 @@ def test_another_sum_of_the_same_round_is_refused(tmp_path: Path) -> None:
             sums.record(other)
     assert len((tmp_path / "opened.jsonl").read_text().splitlines()) == 1
     sums.record(OpenedSum("another study", 1, "cd", ("a", "b")))
+
+
+def test_what_another_process_opened_meanwhile_counts(tmp_path: Path) -> None:
+    mine, other = OpenedSums(tmp_path / "opened.jsonl"), OpenedSums(tmp_path / "opened.jsonl")
+    other.record(ONE)
+    with pytest.raises(PrivacyRefusedError, match="already summed over a, b, c"):
+        mine.record(OpenedSum("ab", 1, "cd", ("a", "b")))
+    mine.record(ONE)
+    assert len((tmp_path / "opened.jsonl").read_text().splitlines()) == 1
