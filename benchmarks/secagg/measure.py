@@ -12,7 +12,7 @@ import numpy as np
 
 from secagg import floor, peer
 from secagg.meter import available_bytes, summary, tracing
-from secagg.ours import Round
+from secagg.ours import Round, site_memory
 from secagg.vectors import rms_error, update
 
 DROPS = (0, 1)
@@ -89,6 +89,7 @@ def _times(case: Case, vector: Any, flower: peer.Session | None) -> dict[str, An
     server: dict[int, dict[str, list[float]]] = {drops: defaultdict(list) for drops in DROPS}
     errors: dict[int, dict[str, float]] = {drops: {} for drops in DROPS}
     floor.server_seconds(sum_, upload, case.sites, 1)
+    memory = site_memory(case.length)
 
     def coordinator(drops: int, ours: float, round_: Round) -> None:
         server[drops]["ours"].append(ours)
@@ -101,7 +102,7 @@ def _times(case: Case, vector: Any, flower: peer.Session | None) -> dict[str, An
                 errors[drops]["peer"] = rms_error(flower.mean(), vector)
 
     while len(client["ours"]) < FEWEST_CLIENTS:
-        round_ = Round(case.sites, vector)
+        round_ = Round(case.sites, vector, memory=memory)
         for site in range(case.sites):
             client["ours"].append(round_.mask(site))
             client["floor"].append(floor.client_seconds(sum_, case.sites))
@@ -122,7 +123,7 @@ def _times(case: Case, vector: Any, flower: peer.Session | None) -> dict[str, An
     }
     for drops in DROPS:
         while len(server[drops]["ours"]) < case.repeats:
-            round_ = Round(case.sites, vector, drops)
+            round_ = Round(case.sites, vector, drops, memory=memory)
             coordinator(drops, round_.run()[1], round_)
     return {
         "client": {name: summary(samples) for name, samples in client.items()},

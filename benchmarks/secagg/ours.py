@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen_privacy.secagg import Client, Identity, Parameters, Roster, Server, default_threshold
+from fedgen_privacy.secagg.payload import FIXED_TAIL, Layout
 from secagg.meter import Clock, Memory
 from secagg.vectors import BOUND, rms_error
 
@@ -18,11 +19,16 @@ STUDY = hashlib.sha256(b"benchmark study").digest()
 MODEL = hashlib.sha256(b"benchmark model").digest()
 
 
+def site_memory(length: int) -> NDArray[np.uint32]:
+    """Memory for a masked vector, touched: a site's keyholder uses its own in every round."""
+    return np.full(Layout(32, length, FIXED_TAIL + len(METRICS)).words, 1, dtype=np.uint32)
+
+
 class Round:
     """A round of n sites that all hold the same update; the last `drops` sites share keys and are then lost.
 
     Keys are agreed on construction. Then call `mask` for every survivor in turn, each upload being added at once
-    and forgotten, and `finish` once.
+    and forgotten, and `finish` once. `memory` is where every site's masked vector is made; without it each makes new.
 
     Attributes:
         key_client: one clock per site over advertise, share, open, confirm and unmask.
@@ -32,8 +38,15 @@ class Round:
         memory_client: of the first site; memory_server: of the coordinator.
     """
 
-    def __init__(self, sites: int, vector: NDArray[np.float32], drops: int = 0, ring_bits: int = 32) -> None:
-        self.vector = vector
+    def __init__(
+        self,
+        sites: int,
+        vector: NDArray[np.float32],
+        drops: int = 0,
+        ring_bits: int = 32,
+        memory: NDArray[np.uint32] | None = None,
+    ) -> None:
+        self.vector, self._out = vector, memory
         self.names = [f"site-{number:03d}" for number in range(sites)]
         self.survivors = self.names[: sites - drops]
         self.key_client = {name: Clock() for name in self.names}
@@ -94,7 +107,7 @@ class Round:
         with self.key_client[name], self._memory(name)():
             client.open(self._requests[name], MODEL)
         with Clock() as clock, self._memory(name)():
-            receipt, words, _ = client.mask(self.vector, WEIGHT, METRICS)
+            receipt, words, _ = client.mask(self.vector, WEIGHT, METRICS, out=self._out)
         self._sent(name, receipt)
         self.vector_bytes = words.nbytes
         with self.server, self.memory_server():

@@ -147,7 +147,11 @@ class Client:
         self._opened = True
 
     def mask(
-        self, vector: np.ndarray[tuple[int], np.dtype[np.float32]], weight: int, metrics: Sequence[float]
+        self,
+        vector: np.ndarray[tuple[int], np.dtype[np.float32]],
+        weight: int,
+        metrics: Sequence[float],
+        out: Words | None = None,
     ) -> tuple[bytes, Words, int]:
         """MASK: the receipt, the masked vector, and how many coordinates were clipped to the bound.
 
@@ -155,6 +159,7 @@ class Client:
             vector: (P,) float32, the site's update.
             weight: of the update in the mean, 1 to the weight cap.
             metrics: scalars to be summed.
+            out: memory for the masked vector, so that a site can use the same in every round.
         """
         if not self._opened:
             self.erase()
@@ -165,7 +170,7 @@ class Client:
         with self._guard(Phase.MASK):
             add, subtract = self._mask_keys()
             words, clipped = encode_masked(
-                self._parameters, len(self._roster), vector, weight, metrics, Masks(add, subtract)
+                self._parameters, len(self._roster), vector, weight, metrics, Masks(add, subtract), out
             )
             receipt = Receipt(self._session, self._me, keys.set_hash(self._session, self._participants))
             # What others hold shares of is of no more use here.

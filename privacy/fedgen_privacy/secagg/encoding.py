@@ -80,6 +80,7 @@ def encode_masked(
     weight: int,
     metrics: Sequence[float],
     masks: Masks,
+    out: Words | None = None,
 ) -> tuple[Words, int]:
     """The masked vector of a contribution, and how many coordinates were clipped.
 
@@ -89,6 +90,7 @@ def encode_masked(
         weight: 1 to the weight cap.
         metrics: as many as the parameters say.
         masks: applied to each chunk as it is encoded, so that no unmasked copy of the whole exists.
+        out: memory for the result, (layout.words,) uint32; new memory where not given, which costs its first touch.
 
     Raises:
         FederationError: a value that is not finite, a wrong shape or type, a weight above the cap.
@@ -99,7 +101,11 @@ def encode_masked(
             f"An update of {parameters.length} float32 values was expected, but {vector.shape} {vector.dtype} came."
         )
     layout = Layout.of(parameters)
-    words = np.empty(layout.words, dtype=np.uint32)
+    words = np.empty(layout.words, dtype=np.uint32) if out is None else out
+    if words.shape != (layout.words,) or words.dtype != np.uint32 or not words.flags.c_contiguous:
+        raise ValueError(
+            f"memory for {layout.words} uint32 words was expected, not {words.shape} {words.dtype}"
+        )
     ring = layout.ring(words)
     rounding = _Rounding(parameters, sites, weight)
     clipped = 0

@@ -16,7 +16,7 @@ from fedgen_privacy.secagg.client import Client
 from fedgen_privacy.secagg.errors import Phase, SecAggAborted
 from fedgen_privacy.secagg.opened import OpenedSum, OpenedSums
 from fedgen_privacy.secagg.parameters import Parameters
-from fedgen_privacy.secagg.payload import Words
+from fedgen_privacy.secagg.payload import Layout, Words
 from fedgen_privacy.secagg.roster import Identity, Roster
 
 
@@ -71,6 +71,7 @@ class Keyholder:
         self._opened = OpenedSums(folder / "opened.jsonl")
         self._sessions: dict[tuple[int, int], Client] = {}
         self._models: dict[tuple[int, int], bytes] = {}
+        self._words: Words | None = None
 
     def advertise(self, round: int, attempt: int) -> Advertisement:
         """Begin a session; any other is over, so that one session's secrets exist at a time."""
@@ -105,8 +106,11 @@ class Keyholder:
         weight: int,
         metrics: Sequence[float],
     ) -> MaskedVector:
-        """See `Client.mask`."""
-        return MaskedVector(*self._session(Phase.MASK, round, attempt).mask(vector, weight, metrics))
+        """See `Client.mask`; the words are valid until the next call, which uses their memory again."""
+        if self._words is None:
+            self._words = Layout.of(self._parameters).zeros()
+        client = self._session(Phase.MASK, round, attempt)
+        return MaskedVector(*client.mask(vector, weight, metrics, out=self._words))
 
     def confirm(self, round: int, attempt: int, request: bytes) -> bytes:
         """See `Client.confirm`; refuses other survivors than those of a sum of this round that was opened."""
