@@ -267,3 +267,11 @@ def test_a_tail_that_honest_sites_cannot_sum_to_is_garbage(
     Layout.of(p).tail_of(words).view(np.int64)[:] = tail
     with pytest.raises(GarbageError, match=words_of):
         decode_total(p, 4, words, 3)
+
+
+@pytest.mark.parametrize(
+    "memory", [np.empty(3, np.uint32), np.empty(100, np.int64), np.empty((50, 2), np.uint32)[:, 0]]
+)
+def test_memory_that_does_not_fit_is_refused(parameters: Any, memory: Any) -> None:
+    with pytest.raises(ValueError, match="uint32 words was expected"):
+        encode_masked(parameters(), 4, np.zeros(5, np.float32), 1, (0.0, 0.0), Masks([], []), memory)

@@ -230,3 +230,13 @@ def test_what_another_process_opened_meanwhile_counts(tmp_path: Path) -> None:
         mine.record(OpenedSum("ab", 1, "cd", ("a", "b")))
     mine.record(ONE)
     assert len((tmp_path / "opened.jsonl").read_text().splitlines()) == 1
+
+
+def test_one_memory_serves_every_round(holders: Any) -> None:
+    """The masked vector of a round is gone once the next is made, so a site never holds two."""
+    made = []
+    for round in (1, 2):
+        request = holders.play(round, stop=Phase.MASK)[A]
+        holders[A].open(round, 1, request, holders.model)
+        made.append(holders[A].mask(round, 1, np.zeros(5, np.float32), 2, (1.0, 2.0)).words)
+    assert np.shares_memory(*made)
