@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from fedgen import __version__
-from fedgen.cli import data, models, runs, study
+from fedgen.cli import data, models, privacy, runs, study
 from fedgen.errors import ExitCode, FedgenError
 
 #: What shells report for a program stopped by Ctrl-C: 128 + SIGINT.
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
+app.add_typer(privacy.app, name="privacy")
 app.command("models")(models.models)
 runs.add_to(app)
 

@@ -1,0 +1,91 @@
+"""`fedgen privacy selftest`: the truth gate, on the machine and the installation that will train."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from json import dumps
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedgen.errors import StudyError
+
+if TYPE_CHECKING:
+    from fedgen.selftest.finding import Finding
+    from fedgen.selftest.run import Result
+
+
+def selftest(
+    family: Annotated[
+        list[str] | None, typer.Option("--family", help="Check this family; repeat for several; default all.")
+    ] = None,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Also plant known faults, and fail unless each is caught.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="Torch device to check, such as cpu or cuda.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Check that what is installed does what its epsilon claims; needs no patient data."""
+    # Here, since it loads torch and MONAI, which takes seconds, and `--help` should not wait for them.
+    import torch
+
+    from fedgen.selftest.run import selftest as run
+
+    try:
+        torch.zeros(1, device=device, dtype=torch.float64)
+    except (RuntimeError, AssertionError, TypeError):
+        raise StudyError(
+            f"This machine has no torch device {device} with float64: choose another --device."
+        ) from None
+    # The networks are so small that threads would only wait for each other.
+    torch.set_num_threads(1)
+    console = Console(stderr=True)
+    with console.status("Self-test") as status:
+        result = run(
+            family, faults=faults, device=device, on_progress=lambda what: status.update(f"Self-test: {what}")
+        )
+    if as_json:
+        typer.echo(dumps(document(result, device), indent=2))
+    else:
+        show(result, Console())
+    result.require()
+    if not as_json:
+        typer.echo(result.sentence)
+
+
+def document(result: Result, device: str) -> dict[str, Any]:
+    """The result for a program; a number that is not finite is null."""
+    return {
+        "passed": not (result.failed or result.missed),
+        "sentence": result.sentence,
+        "device": device,
+        "findings": [
+            {**asdict(f), "measured": f.measured if math.isfinite(f.measured) else None}
+            for f in result.findings
+        ],
+        "faults": [asdict(caught) for caught in result.faults],
+    }
+
+
+def show(result: Result, console: Console) -> None:
+    """Print the findings and the faults as tables."""
+    table = Table("check", "family", "result", "measured", "limit", "what was measured")
+    for finding in result.findings:
+        table.add_row(finding.check, finding.family, _verdict(finding), *_numbers(finding), finding.sentence)
+    console.print(table)
+    if result.faults:
+        planted = Table("planted fault", "family", "caught by")
+        for caught in result.faults:
+            planted.add_row(caught.fault, caught.family, ", ".join(caught.by) or "[red]nothing[/red]")
+        console.print(planted)
+
+
+def _verdict(finding: Finding) -> str:
+    return "pass" if finding.passed else "[red]FAIL[/red]"
+
+
+def _numbers(finding: Finding) -> tuple[str, str]:
+    return f"{finding.measured:.3g}", f"{finding.rule} {finding.limit:.3g}"

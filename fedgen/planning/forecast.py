@@ -1,0 +1,120 @@
+"""What a study will cost and can hope for at each size of site, before anything is spent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedgen.errors import StudyError
+from fedgen.models.family import Family
+from fedgen.models.registry import build_family
+from fedgen.planning.reference import Reference, reference
+from fedgen.planning.search import Budget, Cohort, batch_for, patients_for
+from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
+from fedgen.study.study import Study
+from fedgen.training.plan import SitePlan, plan_site
+from fedgen_privacy.accounting import EpsilonCurve
+
+
+@dataclass(frozen=True)
+class SiteForecast:
+    """All sites of one size.
+
+    Attributes:
+        sites: how many there are.
+        plan: what each will run; the very plan of the training.
+        epsilon_by_round: epsilon after rounds 1, 2, ..., never below the truth; the last is the plan's.
+        signals: upper bounds of signal to noise, one a private objective.
+        reached: whether the weakest of them has the reference's ratio over all steps and sites.
+        batch: the batch that would reach it with these patients; None where there is none.
+        cohort: the patients that would reach it at this sampling rate; None where there are none.
+    """
+
+    sites: int
+    plan: SitePlan
+    epsilon_by_round: tuple[float, ...]
+    signals: tuple[Signal, ...]
+    reached: bool
+    batch: int | None
+    cohort: Cohort | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A whole study before it runs."""
+
+    study: Study
+    sites: int
+    sizes: tuple[SiteForecast, ...]
+    reference: Reference
+
+
+def require_privacy(study: Study) -> None:
+    """Refuse a study without privacy.
+
+    Raises:
+        StudyError: privacy.mode is none.
+    """
+    if study.privacy.mode == "none":
+        raise StudyError(
+            "privacy.mode is none, so there is no noise and no epsilon to plan: set privacy.mode to local."
+        )
+
+
+def forecast(study: Study, patients: Sequence[int]) -> Forecast:
+    """Plan every size of site and compare it with the reference.
+
+    Args:
+        study: a study with privacy.
+        patients: training patients of each site, in any order; not empty.
+
+    Raises:
+        StudyError: see `require_privacy`.
+        DataError, PrivacyRefusedError: a site would refuse the study, see `fedgen.training.plan.plan_site`.
+    """
+    require_privacy(study)
+    family = build_family(study)
+    plans = {
+        size: plan_site(study, f"{patients.index(size) + 1}", size, family.objectives())
+        for size in dict.fromkeys(patients)
+    }
+    counts, compared = Counter(patients), reference()
+    sizes = tuple(
+        _at(study, family, plan, counts[size], len(patients), compared) for size, plan in plans.items()
+    )
+    return Forecast(study, len(patients), sizes, compared)
+
+
+def epsilon_by_round(study: Study, plan: SitePlan) -> tuple[float, ...]:
+    """Epsilon of a site after each round: RDP on the way, never above the PRV of the whole study, which ends it.
+
+    Neither bound is below the truth, so the smaller is not.
+    """
+    if plan.spend is None or plan.epsilon is None:
+        raise ValueError("a plan without privacy has no epsilon")
+    curve, rounds = EpsilonCurve(plan.spend, study.privacy.delta), study.training.rounds
+    return (*(min(curve.after(r), plan.epsilon) for r in range(1, rounds)), plan.epsilon)
+
+
+def _at(
+    study: Study, family: Family, plan: SitePlan, alike: int, sites: int, compared: Reference
+) -> SiteForecast:
+    assert plan.spend is not None
+    found = signals(study, family, plan, sites)
+    weakest = min(found, key=lambda one: one.all_sites)
+    reached = weakest.all_sites >= compared.signal.all_sites
+    batch: int | None = plan.local.batch
+    cohort: Cohort | None = Cohort(plan.patients, plan.local.batch, study.privacy.delta)
+    if not reached:
+        wanted = required_batch_over_sigma(compared.signal.all_sites, weakest, sites)
+        budget = Budget(
+            study.privacy.epsilon,
+            study.privacy.delta,
+            plan.spend.steps * study.training.rounds,
+            plan.patients,
+            study.privacy.allow_large_delta,
+        )
+        batch = batch_for(wanted, budget)
+        cohort = patients_for(wanted, plan.spend.sampling_rate, budget)
+    return SiteForecast(alike, plan, epsilon_by_round(study, plan), found, reached, batch, cohort)

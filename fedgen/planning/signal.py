@@ -1,0 +1,105 @@
+"""How loud the gradient can be beside the noise: an upper bound, known before a patient is touched.
+
+In a private step the sum of clipped gradients has a norm of at most C a sampled patient, so of B C in expectation,
+reached only where every patient's gradient is clipped and all of them point the same way. The noise has the standard
+deviation sigma C in each of P coordinates, so a root-mean-square norm of sigma C sqrt(P) (Abadi et al., CCS 2016,
+algorithm 1). Their ratio is B / (sigma sqrt(P)): C cancels. Noise of T steps, and of n sites, is independent, so a
+gradient averaged over them gains sqrt(T) and sqrt(n).
+
+It is no forecast of quality. Real gradients disagree and change from step to step, so the true ratio is lower, by an
+unknown factor; and noise in directions the loss does not see does no harm. No threshold of this ratio below which
+training fails is known to us, and none is pretended: `fedgen.planning.reference` gives a recipe with published results
+to compare with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from fedgen.models.family import Family
+from fedgen.study.study import Study
+from fedgen.training.functional import trainable
+from fedgen.training.local import mechanism_steps
+from fedgen.training.plan import SitePlan
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Upper bounds of signal to noise of one private objective; ratios of norms, > 0.
+
+    Attributes:
+        objective: its name in the family.
+        parameters: P, the coordinates that are noised.
+        steps: T, private steps of the objective in the whole study.
+        one_step: B / (sigma sqrt(P)).
+        all_steps: one_step sqrt(T).
+        all_sites: all_steps sqrt(n), were all n sites like this one.
+    """
+
+    objective: str
+    parameters: int
+    steps: int
+    one_step: float
+    all_steps: float
+    all_sites: float
+
+
+def private_parameters(family: Family) -> dict[str, int]:
+    """P of each objective that reads data, by its name; torch's generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        networks = family.networks()
+    return {
+        objective.name: sum(p.numel() for p in trainable(objective, networks).values())
+        for objective in family.objectives()
+        if objective.touches_data
+    }
+
+
+def signal(objective: str, *, batch: float, sigma: float, parameters: int, steps: int, sites: int) -> Signal:
+    """The three ratios of one objective.
+
+    Args:
+        objective: its name.
+        batch: B > 0, expected patients of a step.
+        sigma: noise multiplier, > 0.
+        parameters: P >= 1.
+        steps: T >= 1.
+        sites: n >= 1 sites with the same B and sigma.
+    """
+    one_step = batch / (sigma * math.sqrt(parameters))
+    all_steps = one_step * math.sqrt(steps)
+    return Signal(objective, parameters, steps, one_step, all_steps, all_steps * math.sqrt(sites))
+
+
+def signals(study: Study, family: Family, plan: SitePlan, sites: int) -> tuple[Signal, ...]:
+    """Signal to noise of each private objective at one site, in the order a step runs them.
+
+    Args:
+        study: a study with privacy.
+        family: the study's family.
+        plan: the site's plan under the study.
+        sites: n, sites of the federation.
+    """
+    if plan.spend is None:
+        raise ValueError("a plan without privacy has no noise to compare with")
+    parameters = private_parameters(family)
+    return tuple(
+        signal(
+            objective.name,
+            batch=plan.local.batch,
+            sigma=plan.spend.noise_multiplier,
+            parameters=parameters[objective.name],
+            steps=study.training.rounds * mechanism_steps((objective,), study.training.local_steps),
+            sites=sites,
+        )
+        for objective in family.objectives()
+        if mechanism_steps((objective,), study.training.local_steps)
+    )
+
+
+def required_batch_over_sigma(ratio: float, weakest: Signal, sites: int) -> float:
+    """B / sigma at which `weakest.all_sites` would be `ratio`, at its own P, T and n."""
+    return ratio * math.sqrt(weakest.parameters / (weakest.steps * sites))

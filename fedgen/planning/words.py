@@ -1,0 +1,127 @@
+"""A forecast in plain sentences, and as JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from fedgen.planning.forecast import Forecast, SiteForecast
+from fedgen.planning.reference import DESCRIPTION, IMAGES
+from fedgen.planning.signal import Signal
+
+MEANING = (
+    "Signal to noise is an upper bound and no forecast of quality: B / (sigma sqrt(P)) in one step, times sqrt(T) over "
+    "T steps and sqrt(n) over n such sites, as if every patient's gradient were clipped and all of them pointed the "
+    "same way; real gradients disagree, so the true ratio is lower, by an unknown factor."
+)
+
+
+def sentences(forecast: Forecast) -> list[str]:
+    """What the numbers mean, and what would help; one sentence or two each."""
+    compared = forecast.reference.plan
+    lines = [
+        MEANING,
+        f"No published threshold of this ratio is known to us; the reference is {DESCRIPTION} with {_grouped(IMAGES)} "
+        f"images at one place in batches of {_grouped(compared.local.batch)}, by the same formula.",
+    ]
+    for size in forecast.sizes:
+        lines.append(_advice(forecast, size))
+    fewest = forecast.study.aggregation.minimum_sites
+    if forecast.sites < fewest:
+        lines.append(
+            f"This plan has {forecast.sites} of the {fewest} sites that aggregation.minimum_sites asks for: as it is, "
+            "the study would not start."
+        )
+    return lines
+
+
+def about(number: int) -> str:
+    """Rounded up to two significant digits, all that the searches know.
+
+    >>> about(52), about(5746)
+    ('52', '5 800')
+    """
+    unit = 10 ** max(len(str(number)) - 2, 0)
+    return _grouped(math.ceil(number / unit) * unit)
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
+
+
+def to_json(forecast: Forecast) -> dict[str, Any]:
+    """Everything, as plain values."""
+    study, compared = forecast.study, forecast.reference
+    assert compared.plan.spend is not None
+    return {
+        "study": study.study.name,
+        "family": study.model.family,
+        "unit": study.privacy.unit,
+        "target_epsilon": study.privacy.epsilon,
+        "delta": study.privacy.delta,
+        "accountant": "PRV",
+        "rounds": study.training.rounds,
+        "sites": forecast.sites,
+        "minimum_sites": study.aggregation.minimum_sites,
+        "sizes": [_size(size) for size in forecast.sizes],
+        "reference": {
+            "recipe": DESCRIPTION,
+            "patients": IMAGES,
+            "batch_patients": compared.plan.local.batch,
+            "sampling_rate": compared.plan.spend.sampling_rate,
+            "noise_multiplier": compared.plan.spend.noise_multiplier,
+            "epsilon": compared.plan.epsilon,
+            "signal_to_noise": asdict(compared.signal),
+        },
+        "sentences": sentences(forecast),
+    }
+
+
+def _size(size: SiteForecast) -> dict[str, Any]:
+    plan, spend = size.plan, size.plan.spend
+    assert spend is not None
+    return {
+        "sites": size.sites,
+        "patients": plan.patients,
+        "batch_patients": plan.local.batch,
+        "sampling_rate": spend.sampling_rate,
+        "noise_multiplier": spend.noise_multiplier,
+        "steps_per_round": spend.steps,
+        "steps": spend.steps * len(size.epsilon_by_round),
+        "epsilon": plan.epsilon,
+        "epsilon_rdp": plan.epsilon_rdp,
+        "epsilon_by_round": list(size.epsilon_by_round),
+        "signal_to_noise": [asdict(one) for one in size.signals],
+        "reaches_reference": size.reached,
+        "needed_batch": size.batch,
+        "needed_cohort": None if size.cohort is None else asdict(size.cohort),
+    }
+
+
+def weakest(size: SiteForecast) -> Signal:
+    """The private objective with the least signal to noise."""
+    return min(size.signals, key=lambda one: one.all_sites)
+
+
+def _advice(forecast: Forecast, size: SiteForecast) -> str:
+    patients, least = size.plan.patients, weakest(size).all_sites
+    target = forecast.reference.signal.all_sites
+    n = f"{forecast.sites} such sites" if forecast.sites > 1 else "this one site"
+    start = f"With {patients} training patients, {n} reach at most {least:.2g} where the reference has {target:.2g}"
+    if forecast.sites == 1:
+        start = start.replace(" reach ", " reaches ")
+    if size.reached:
+        return f"{start}: noise alone need not stand in the way."
+    batch = (
+        f"a batch of about {about(size.batch)} would reach it"
+        if size.batch is not None
+        else "no batch reaches it, not even all patients in every step"
+    )
+    cohort = (
+        f"about {about(size.cohort.patients)} training patients a site in batches of {about(size.cohort.batch)} would "
+        f"(at delta {size.cohort.delta:.2g})"
+        if size.cohort is not None
+        else "no number of patients does at this sampling rate"
+    )
+    return f"{start}: at the same steps and epsilon, {batch}, and {cohort}."

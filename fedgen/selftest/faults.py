@@ -1,0 +1,212 @@
+"""Planted faults: the installed code with exactly one thing replaced by a mistake that has been made before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.models.family import Objective
+from fedgen.selftest.subject import Step, Subject, local_steps
+from fedgen.training.cohort import Cohort
+from fedgen.training.local import LocalPlan, Mechanism
+from fedgen_privacy.accounting import Spend, epsilon_prv
+from fedgen_privacy.random import SecretRandom
+from fedgen_privacy.step import Batch, GaussianStep, Params, PrivateGradient, RecordLoss
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A mistake, and how to make it.
+
+    Attributes:
+        name: what went wrong.
+        plant: the subject with the mistake in it.
+    """
+
+    name: str
+    plant: Callable[[Subject], Subject]
+
+
+class _WeakNoise(SecretRandom):
+    """30 % of the noise that is accounted."""
+
+    def gaussian(self, shape: torch.Size | tuple[int, ...], std: float) -> Tensor:
+        return super().gaussian(shape, 0.3 * std)
+
+
+class _SharedNoise(SecretRandom):
+    """One number for all coordinates: right in each, and gone in the difference of two."""
+
+    def gaussian(self, shape: torch.Size | tuple[int, ...], std: float) -> Tensor:
+        return super().gaussian((1,), std).expand(math.prod(shape)).reshape(shape)
+
+
+class _Shuffled(SecretRandom):
+    """Batches of a fixed size from a shuffled list of the patients, epoch after epoch."""
+
+    _order: Tensor | None = None
+
+    def poisson_sample(self, n: int, q: float) -> Tensor:
+        size = max(1, round(q * n))
+        if self._order is None or len(self._order) < size:
+            self._order = self.permutation(n)
+        batch, self._order = self._order[:size], self._order[size:]
+        return batch
+
+
+class _WrongRate(SecretRandom):
+    """Patients are taken more often than the accountant is told."""
+
+    def poisson_sample(self, n: int, q: float) -> Tensor:
+        return super().poisson_sample(n, min(1.0, 1.25 * q))
+
+
+class _TwoBatches(SecretRandom):
+    """Two batches in one sum, noised and accounted as one."""
+
+    def poisson_sample(self, n: int, q: float) -> Tensor:
+        return torch.cat([super().poisson_sample(n, q), super().poisson_sample(n, q)])
+
+
+def _known_key() -> SecretRandom:
+    return SecretRandom(bytes(32))
+
+
+@dataclass(frozen=True)
+class _Unclipped(GaussianStep):
+    """The noise of C without its clip."""
+
+    def __call__(
+        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+    ) -> PrivateGradient:
+        return _without_clip(self)(loss, params, batch, random)
+
+
+def _without_clip(step: GaussianStep) -> GaussianStep:
+    C, sigma = step.clipping_norm, step.noise_multiplier
+    return GaussianStep(1e6 * C, 1e-6 * sigma, step.expected_batch, step.loss_bound, step.chunk)
+
+
+def _train_unclipped(
+    objective: Objective,
+    networks: Mapping[str, nn.Module],
+    cohort: Cohort,
+    plan: LocalPlan,
+    random: SecretRandom,
+) -> list[Params]:
+    if plan.mechanism is not None:
+        C, sigma = plan.mechanism.clipping_norm, plan.mechanism.noise_multiplier
+        plan = replace(plan, mechanism=Mechanism(1e6 * C, 1e-6 * sigma))
+    return local_steps(objective, networks, cohort, plan, random)
+
+
+@dataclass(frozen=True)
+class _Mean(GaussianStep):
+    """Divides by the patients that happened to be in the batch."""
+
+    def __call__(
+        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+    ) -> PrivateGradient:
+        size = 1 if batch is None else len(batch["weights"])
+        mean = GaussianStep(
+            self.clipping_norm, self.noise_multiplier, float(size), self.loss_bound, self.chunk
+        )
+        return mean(loss, params, batch, random)
+
+
+@dataclass(frozen=True)
+class _ClipsImages(GaussianStep):
+    """Clips every image and calls it a patient."""
+
+    def __call__(
+        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+    ) -> PrivateGradient:
+        if batch is not None:
+            present = batch["weights"].flatten() > 0
+            batch = {name: tensor.flatten(0, 1)[present].unsqueeze(1) for name, tensor in batch.items()}
+            batch["weights"] = torch.ones_like(batch["weights"])
+        return super().__call__(loss, params, batch, random)
+
+
+class _Fronted(nn.Module):
+    """A network behind a layer through which its images pass."""
+
+    def __init__(self, front: nn.Module, network: nn.Module) -> None:
+        super().__init__()
+        self.front = front
+        self.network = network
+
+    def forward(self, x: Tensor, *rest: Any) -> Any:
+        return self.network(self.front(x), *rest)
+
+
+class _Codebook(nn.Module):
+    """The codebook of a VQ-VAE (van den Oord et al. 2017, appendix A.1): a moving average of raw data."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.mean.mul_(0.99).add_(0.01 * x.mean())
+        return x
+
+
+def _behind(front: Callable[[], nn.Module]) -> Callable[[Subject], Subject]:
+    def plant(subject: Subject) -> Subject:
+        trained = subject.objective.updates[0]
+
+        def networks() -> dict[str, nn.Module]:
+            built = subject.networks()
+            return {**built, trained: _Fronted(front(), built[trained]).train()}
+
+        return replace(subject, networks=networks)
+
+    return plant
+
+
+def _one_step(spends: Sequence[Spend], delta: float) -> float:
+    """Epsilon that forgets to compose."""
+    return epsilon_prv([replace(spend, steps=min(spend.steps, 1)) for spend in spends], delta)
+
+
+def _make(step: Callable[..., Step]) -> Callable[[Subject], Subject]:
+    return lambda subject: replace(subject, step=step)
+
+
+def _draw(random: Callable[[], SecretRandom]) -> Callable[[Subject], Subject]:
+    return lambda subject: replace(subject, random=random)
+
+
+_TRAINER_WITHOUT_CLIP = Fault(
+    "clipping off in the trainer", lambda subject: replace(subject, train=_train_unclipped)
+)
+
+#: Planted in every family, for the checks of a family to find.
+FAMILY_FAULTS = (
+    _TRAINER_WITHOUT_CLIP,
+    Fault("clipping off in the step", _make(_Unclipped)),
+    Fault("mean instead of sum", _make(_Mean)),
+    Fault("images clipped, patients reported", _make(_ClipsImages)),
+    Fault("BatchNorm", _behind(lambda: nn.BatchNorm2d(1))),
+    Fault("EMA codebook", _behind(_Codebook)),
+)
+#: Planted once, for the checks of what all families share to find.
+SHARED_FAULTS = (
+    _TRAINER_WITHOUT_CLIP,
+    Fault("noise x 0.3", _draw(_WeakNoise)),
+    Fault("noise shared by coordinates", _draw(_SharedNoise)),
+    Fault("noise under a known key", _draw(_known_key)),
+    Fault("shuffle instead of Poisson", _draw(_Shuffled)),
+    Fault("wrong sampling rate", _draw(_WrongRate)),
+    Fault("gradient of two batches", _draw(_TwoBatches)),
+    Fault("accountant forgets steps", lambda subject: replace(subject, epsilon=_one_step)),
+)

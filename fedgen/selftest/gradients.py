@@ -1,0 +1,212 @@
+"""Checks of each family: the gradient is each patient's own, and one clip bounds it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.data.site_data import Part, SiteData
+from fedgen.selftest.finding import Check, Finding, at_most
+from fedgen.selftest.patients import COUNTS, draws, one, records
+from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject, perturbed
+from fedgen.training.cohort import Cohort
+from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.local import LocalPlan, Mechanism
+from fedgen_privacy.step import LOSS_SHARE, Batch, Params, PrivateGradient, RecordLoss
+
+EQUALITY, NORMS, SUMS = "gradients equal a loop", "true clipped norm", "sum over a public divisor"
+TRAINER = "trainer clips patients"
+
+#: Relative difference of float64 gradients: rounding, and nothing else.
+EXACT = 1e-9
+#: Share of a patient's gradient that float32 may lose or add.
+SINGLE = 1e-4
+#: Share of the parameters that must have a gradient, or the comparison says nothing about them.
+ALIVE = 0.9
+#: Noise small enough to read the sum through it; not zero, since the trainer's plan asks for some.
+SILENT = 1e-10
+#: B of the steps below: more than the patients there are, so that a mean over those is not the same as the sum over B.
+EXPECTED_BATCH = 16.0
+
+
+def refusable(name: str) -> Callable[[Check], Check]:
+    """Turn torch's refusal to differentiate a forward pass that writes to a buffer into a failed finding."""
+
+    def decorate(check: Check) -> Check:
+        @functools.wraps(check)
+        def guarded(subject: Subject) -> Finding:
+            try:
+                return check(subject)
+            except RuntimeError as error:
+                # Other errors are defects, and must not count as a fault that was caught.
+                if not re.search(r"in-?place", str(error)):
+                    raise
+                sentence = "refused: a forward pass writes to a buffer, so no gradient is one patient's alone"
+                return Finding(name, subject.family, False, float("inf"), 0.0, "<=", sentence)
+
+        return guarded
+
+    return decorate
+
+
+def independence(subject: Subject) -> Finding:
+    """No patient's loss depends on another in the batch, and a forward pass stores nothing of the data."""
+    networks = perturbed(subject, torch.float64)
+    before = _buffers(networks)
+    patients, drawn = records(subject), draws(subject)
+    together = subject.objective.loss(networks, patients, drawn).detach()
+    stored = sum(not torch.equal(before[name], buffer) for name, buffer in _buffers(networks).items())
+    alone = torch.cat(
+        [subject.objective.loss(networks, *one(patients, drawn, b)).detach() for b in range(len(COUNTS))]
+    )
+    difference = float(((together - alone).abs() / alone.abs().clamp_min(1e-12)).max())
+    name = "patients are independent"
+    if stored:
+        sentence = (
+            f"a forward pass rewrote {stored} buffers from the patients' images, outside every clip and noise"
+        )
+        return Finding(name, subject.family, False, float(stored), 0.0, "<=", sentence)
+    sentence = "largest relative change of a patient's loss by the other patients in the batch, and no buffer written"
+    return at_most(name, subject.family, difference, EXACT, sentence)
+
+
+@refusable(EQUALITY)
+def equality(subject: Subject) -> Finding:
+    """Per-record gradients equal ordinary autograd, one patient at a time, in float64."""
+    loss, params, batch, expected = _case(subject)
+    alive = float((expected != 0).any(dim=0).double().mean())
+    if alive < ALIVE:
+        sentence = f"only {alive:.0%} of the parameters have a gradient, so a comparison would prove nothing"
+        return Finding(EQUALITY, subject.family, False, alive, ALIVE, ">=", sentence)
+    pieces = subject.gradients(loss, params, batch, chunk=3)
+    actual = torch.cat([_rows(gradients) for gradients, _ in pieces])
+    error_of = float(((actual - expected).norm(dim=1) / expected.norm(dim=1)).max())
+    return at_most(
+        EQUALITY, subject.family, error_of, EXACT, "largest relative error of a patient's gradient, float64"
+    )
+
+
+@refusable(NORMS)
+def clipped_norms(subject: Subject) -> Finding:
+    """One patient, images and draws together, moves gradient and reported loss by at most C."""
+    loss, params, batch, expected = _case(subject)
+    C = _clipping_norm(expected)
+    nobody = _released(subject, loss, params, None, C)
+    moved = []
+    for b in range(len(COUNTS)):
+        alone = {name: tensor[b : b + 1] for name, tensor in batch.items()}
+        with_b = _released(subject, loss, params, alone, C)
+        gradient = EXPECTED_BATCH * (_vector(with_b.gradients) - _vector(nobody.gradients)).norm()
+        # In the units of the noise, which is the same for the loss as for every coordinate of the gradient.
+        reported = (with_b.loss - nobody.loss) / with_b.loss_std * SILENT * C
+        moved.append(float(torch.hypot(gradient.cpu(), torch.tensor(reported, dtype=torch.float64))))
+    sentence = "largest change of gradient sum and reported loss by one patient, in clipping norms C"
+    return at_most(NORMS, subject.family, max(moved) / C, 1 + 1e-6, sentence)
+
+
+@refusable(SUMS)
+def clipped_sums(subject: Subject) -> Finding:
+    """The step is the SUM of clipped gradients over the public B, whatever the number of patients in the batch."""
+    loss, params, batch, expected = _case(subject)
+    C = _clipping_norm(expected)
+    share = C * (1 - LOSS_SHARE**2) ** 0.5
+    clipped = expected * (share / expected.norm(dim=1, keepdim=True)).clamp(max=1)
+    worst = 0.0
+    for size in (1, len(COUNTS)):
+        some = {name: tensor[:size] for name, tensor in batch.items()}
+        released = _vector(_released(subject, loss, params, some, C).gradients)
+        wrong = (EXPECTED_BATCH * released - clipped[:size].sum(dim=0)).norm() / C
+        worst = max(worst, float(wrong))
+    sentence = "largest distance of a step from the sum of clipped gradients over the expected batch, in clipping norms"
+    return at_most(SUMS, subject.family, worst, 1e-6, sentence)
+
+
+@refusable(TRAINER)
+def trained_norm(subject: Subject) -> Finding:
+    """What the trainer itself gives the optimizer for one patient with three images is within C / B."""
+    networks = perturbed(subject, torch.float32)
+    rng = torch.Generator().manual_seed(3)
+    M, C, B = 3, 1e-3, 2
+    data = SiteData(
+        site="selftest",
+        classes=CLASSES,
+        images=torch.rand(M, 1, *IMAGE_SIZE, generator=rng) * 2 - 1,
+        labels=torch.arange(M) % len(CLASSES),
+        patients=torch.zeros(M, dtype=torch.int64),
+        parts=torch.full((M,), int(Part.TRAIN)),
+    )
+    plan = LocalPlan(
+        steps=1,
+        batch=B,
+        sampling_rate=1.0,
+        images=M,
+        multiplicity=2,
+        chunk=2,
+        device=subject.device,
+        mechanism=Mechanism(C, SILENT),
+    )
+    released = subject.train(subject.objective, networks, Cohort(data, M), plan, subject.random())
+    norm = B * float(_vector(released[0]).norm())
+    sentence = "norm of one patient's part in the trainer's own step, in clipping norms (float32)"
+    return at_most(TRAINER, subject.family, norm / C, 1 + SINGLE, sentence)
+
+
+FAMILY_CHECKS = (independence, equality, clipped_norms, clipped_sums, trained_norm)
+
+
+def _case(subject: Subject) -> tuple[RecordLoss, Params, Batch, Tensor]:
+    """Loss and parameters as the step takes them, the batch, and the true gradients (B, P)."""
+    networks = perturbed(subject, torch.float64)
+    patients, drawn = records(subject), draws(subject)
+    parameters = trainable(subject.objective, networks)
+    expected = []
+    for b in range(len(COUNTS)):
+        loss = subject.objective.loss(networks, *one(patients, drawn, b)).sum()
+        expected.append(
+            torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(parameters.values()))])
+        )
+    values = {name: parameter.detach() for name, parameter in parameters.items()}
+    return (
+        record_loss(subject.objective, networks),
+        values,
+        batch_tensors(patients, drawn),
+        torch.stack(expected),
+    )
+
+
+def _clipping_norm(gradients: Tensor) -> float:
+    """A C that clips every patient."""
+    return float(gradients.norm(dim=1).min()) / 2
+
+
+def _released(
+    subject: Subject, loss: RecordLoss, params: Params, batch: Batch | None, C: float
+) -> PrivateGradient:
+    step = subject.step(
+        clipping_norm=C,
+        noise_multiplier=SILENT,
+        expected_batch=EXPECTED_BATCH,
+        loss_bound=subject.objective.loss_bound,
+        chunk=3,
+    )
+    return step(loss, params, batch, subject.random())
+
+
+def _buffers(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {
+        f"{network}/{name}": buffer.clone()
+        for network, module in networks.items()
+        for name, buffer in module.named_buffers()
+    }
+
+
+def _rows(gradients: Params) -> Tensor:
+    return torch.cat([g.flatten(1) for g in gradients.values()], dim=1)
+
+
+def _vector(gradients: Params) -> Tensor:
+    return torch.cat([g.flatten() for g in gradients.values()])

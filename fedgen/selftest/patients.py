@@ -1,0 +1,48 @@
+"""Patients for the checks of a family: random images, with 3, 1, 2 and 3 of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fedgen.models.family import Draws, Records
+from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject
+
+#: Images of each patient: ragged, since a clip per image instead of per patient shows only where there are several.
+COUNTS = (3, 1, 2, 3)
+K = 2
+
+
+def records(subject: Subject) -> Records:
+    """B = 4 patients with up to M = 3 images, float64 on the subject's device."""
+    rng = torch.Generator().manual_seed(1)
+    counts = torch.tensor(COUNTS)
+    B, M = len(COUNTS), max(COUNTS)
+    present = torch.arange(M)[None, :] < counts[:, None]
+    images = torch.rand(B, M, 1, *IMAGE_SIZE, generator=rng, dtype=torch.float64) * 2 - 1
+    labels = torch.randint(len(CLASSES), (B, M), generator=rng)
+    return Records(
+        images=(images * present[:, :, None, None, None]).to(subject.device),
+        labels=(labels * present).to(subject.device),
+        weights=(present.double() / counts[:, None]).to(subject.device),
+    )
+
+
+def draws(subject: Subject) -> Draws:
+    """The objective's random numbers for `records`, floating ones as float64."""
+    drawn = subject.objective.draw(len(COUNTS), max(COUNTS), K, torch.Generator().manual_seed(2))
+    return {
+        name: (tensor.double() if tensor.is_floating_point() else tensor).to(subject.device)
+        for name, tensor in drawn.items()
+    }
+
+
+def one(patients: Records, drawn: Draws, b: int) -> tuple[Records, Draws]:
+    """Patient `b` alone, with the absent images cut away."""
+    n = COUNTS[b]
+
+    def cut(tensor: Tensor) -> Tensor:
+        return tensor[b : b + 1, :n]
+
+    alone = Records(cut(patients.images), cut(patients.labels), cut(patients.weights))
+    return alone, {name: cut(tensor) for name, tensor in drawn.items()}

@@ -1,0 +1,119 @@
+"""All checks of all families, and all faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fedgen.errors import GateError, StudyError
+from fedgen.selftest.accountant import not_below_the_truth, order
+from fedgen.selftest.canaries import canaries
+from fedgen.selftest.faults import FAMILY_FAULTS, SHARED_FAULTS, Fault
+from fedgen.selftest.finding import SHARED, Check, Finding
+from fedgen.selftest.gradients import FAMILY_CHECKS
+from fedgen.selftest.noise import noise
+from fedgen.selftest.sampling import contribution, sampling
+from fedgen.selftest.subject import Subject, installed, private_families
+
+#: Checks of what every family shares: the trainer on a probe, and the accountant.
+SHARED_CHECKS: tuple[Check, ...] = (contribution, sampling, noise, order, not_below_the_truth, canaries)
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What became of a planted fault: the checks that failed on it, none if it went unnoticed."""
+
+    fault: str
+    family: str
+    by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Findings on what is installed, and what became of the faults where they were planted."""
+
+    findings: tuple[Finding, ...]
+    faults: tuple[Caught, ...]
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        """Findings that did not pass."""
+        return tuple(finding for finding in self.findings if not finding.passed)
+
+    @property
+    def missed(self) -> tuple[Caught, ...]:
+        """Faults that no check caught."""
+        return tuple(caught for caught in self.faults if not caught.by)
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in one sentence."""
+        if self.failed:
+            names = ", ".join(f"{finding.check} ({finding.family})" for finding in self.failed)
+            return f"The self-test failed in {names}: do not train on patients with this installation."
+        if self.missed:
+            names = ", ".join(f"{caught.fault} ({caught.family})" for caught in self.missed)
+            return f"The self-test did not notice the planted fault {names}: its passing proves nothing about that."
+        kinds = len({caught.fault for caught in self.faults})
+        planted = f", and each of {kinds} planted faults was caught wherever it was planted" if kinds else ""
+        return f"All {len(self.findings)} checks passed{planted}."
+
+    def require(self) -> None:
+        """Raise unless everything passed and every fault was caught.
+
+        Raises:
+            GateError: with the failed checks by name.
+        """
+        if self.failed or self.missed:
+            raise GateError(self.sentence)
+
+
+def plant(fault: Fault, subject: Subject, checks: Sequence[Check]) -> tuple[str, ...]:
+    """Plant a fault and name the checks that fail on it."""
+    planted = fault.plant(subject)
+    findings = [check(planted) for check in checks]
+    return tuple(finding.check for finding in findings if not finding.passed)
+
+
+def selftest(
+    families: Sequence[str] | None = None,
+    *,
+    faults: bool = False,
+    device: str = "cpu",
+    on_progress: Callable[[str], None] = lambda what: None,
+) -> Result:
+    """Check what is installed.
+
+    Args:
+        families: names of families; every private one where None.
+        faults: also plant each fault.
+        device: torch device of gradients and trainer.
+        on_progress: told what is being checked.
+
+    Raises:
+        StudyError: a family that cannot be trained privately, or none, was asked for.
+    """
+    known = private_families()
+    names = known if families is None else tuple(families)
+    unknown = sorted(set(names) - set(known))
+    if unknown or not names:
+        raise StudyError(
+            f"The self-test knows no private family {', '.join(unknown) or '(none was named)'}: "
+            f"choose from {', '.join(known)}."
+        )
+    subjects = [installed(name, device) for name in names]
+    findings: list[Finding] = []
+    for subject in subjects:
+        on_progress(subject.family)
+        findings += [check(subject) for check in FAMILY_CHECKS]
+    on_progress("sampling, noise, accountant and canaries")
+    findings += [check(subjects[0]) for check in SHARED_CHECKS]
+    caught: list[Caught] = []
+    for subject in subjects if faults else ():
+        for fault in FAMILY_FAULTS:
+            on_progress(f"planted fault: {fault.name} in {subject.family}")
+            caught.append(Caught(fault.name, subject.family, plant(fault, subject, FAMILY_CHECKS)))
+    for fault in SHARED_FAULTS if faults else ():
+        on_progress(f"planted fault: {fault.name}")
+        caught.append(Caught(fault.name, SHARED, plant(fault, subjects[0], SHARED_CHECKS)))
+    return Result(tuple(findings), tuple(caught))

@@ -1,0 +1,170 @@
+"""The thing under test: every part a privacy claim rests on, each replaceable by a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.models.family import Objective
+from fedgen.models.registry import build_family, capabilities
+from fedgen.study.study import Study
+from fedgen.training.cohort import Cohort
+from fedgen.training.local import LocalPlan, LocalTrainer
+from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
+from fedgen_privacy.random import SecretRandom
+from fedgen_privacy.step import Batch, GaussianStep, Params, PrivateGradient, RecordLoss, per_record_gradients
+
+#: Networks small enough for a check, of the same layers as the real ones.
+TINY: dict[str, dict[str, Any]] = {
+    "vae": {"channels": (4, 8), "latent_size": 4},
+    "gan": {"generator_channels": (8, 4), "discriminator_channels": (4, 8), "latent_size": 4},
+    "diffusion": {"channels": (8, 16), "attention": (False, True), "residual_blocks": 1, "sampler_steps": 3},
+}
+CLASSES = ("none", "lesion")
+IMAGE_SIZE = (16, 16)
+
+
+class PerRecordGradients(Protocol):
+    """`fedgen_privacy.step.per_record_gradients`."""
+
+    def __call__(
+        self, loss: RecordLoss, params: Params, batch: Batch, *, chunk: int
+    ) -> Iterator[tuple[Params, Tensor]]:
+        """Gradients and losses of each record, chunk by chunk."""
+
+
+#: a private step as `GaussianStep` takes it
+Step = Callable[[RecordLoss, Params, Batch | None, SecretRandom], PrivateGradient]
+
+
+class StepMaker(Protocol):
+    """`fedgen_privacy.step.GaussianStep`."""
+
+    def __call__(
+        self,
+        *,
+        clipping_norm: float,
+        noise_multiplier: float,
+        expected_batch: float,
+        loss_bound: float,
+        chunk: int,
+    ) -> Step:
+        """A step with this mechanism."""
+
+
+class Train(Protocol):
+    """Local steps of the trainer, seen through what each of them would release."""
+
+    def __call__(
+        self,
+        objective: Objective,
+        networks: Mapping[str, nn.Module],
+        cohort: Cohort,
+        plan: LocalPlan,
+        random: SecretRandom,
+    ) -> list[Params]:
+        """The noised gradient the optimizer was given, for each step."""
+
+
+#: epsilon of a history at delta
+Accountant = Callable[[Sequence[Spend], float], float]
+
+
+def local_steps(
+    objective: Objective,
+    networks: Mapping[str, nn.Module],
+    cohort: Cohort,
+    plan: LocalPlan,
+    random: SecretRandom,
+) -> list[Params]:
+    """The installed trainer: `LocalTrainer`, the one that every site runs."""
+    trainer = LocalTrainer((objective,), networks)
+    released: list[Params] = []
+
+    def collect(step: int) -> None:
+        released.append(
+            {
+                f"{network}/{name}": parameter.grad.detach().clone()
+                for network in objective.updates
+                for name, parameter in networks[network].named_parameters()
+                if parameter.grad is not None
+            }
+        )
+
+    trainer.run(cohort, plan, random, collect)
+    return released
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is under test; the defaults are what is installed.
+
+    Attributes:
+        family: the family's name.
+        networks: fresh networks by name, in the mode in which they are trained.
+        objective: the family's objective on data.
+        device: torch device of the gradient checks and of the trainer.
+        gradients: per-record gradients.
+        step: the private step.
+        random: sampling and noise, fresh at each call.
+        train: the trainer.
+        epsilon: the accountant whose number is printed.
+        epsilon_rdp: the accountant it is checked against.
+    """
+
+    family: str
+    networks: Callable[[], dict[str, nn.Module]]
+    objective: Objective
+    device: str = "cpu"
+    gradients: PerRecordGradients = per_record_gradients
+    step: StepMaker = GaussianStep
+    random: Callable[[], SecretRandom] = SecretRandom
+    train: Train = local_steps
+    epsilon: Accountant = epsilon_prv
+    epsilon_rdp: Accountant = epsilon_rdp
+
+
+def installed(family: str, device: str = "cpu") -> Subject:
+    """The installed code with a small network of `family`.
+
+    Raises:
+        ValueError: the family has not exactly one objective on data.
+    """
+    study = Study.model_validate(
+        {
+            "study": {"name": "selftest"},
+            "data": {"image_size": IMAGE_SIZE, "labels": CLASSES},
+            "model": {"family": family, family: TINY.get(family, {})},
+        }
+    )
+    built = build_family(study)
+    objectives = [objective for objective in built.objectives() if objective.touches_data]
+    if len(objectives) != 1:
+        raise ValueError(f"the family {family} has {len(objectives)} objectives on data, not one")
+    return Subject(family, built.networks, objectives[0], device)
+
+
+def private_families() -> tuple[str, ...]:
+    """Every registered family that may be trained privately, by name."""
+    return tuple(capability.name for capability in capabilities() if capability.private)
+
+
+def perturbed(subject: Subject, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The subject's networks away from their initial point, the same at every call.
+
+    Layers that start at zero give every layer before them a zero gradient: compared there, any two gradients agree.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        networks = subject.networks()
+        for network in networks.values():
+            network.to(dtype)
+            with torch.no_grad():
+                for parameter in network.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+            network.to(subject.device)
+    return networks

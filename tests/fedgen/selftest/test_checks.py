@@ -1,0 +1,116 @@
+"""Every check passes on what is installed, and every planted fault fails the check that is about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from fedgen.selftest import noise as noise_check
+from fedgen.selftest import sampling as sampling_check
+from fedgen.selftest.accountant import order
+from fedgen.selftest.faults import FAMILY_FAULTS, SHARED_FAULTS, Fault
+from fedgen.selftest.gradients import FAMILY_CHECKS, independence
+from fedgen.selftest.run import SHARED_CHECKS, plant
+from fedgen.selftest.subject import perturbed, private_families
+from fedgen_privacy.accounting import epsilon_rdp
+
+#: The checks that are about each fault; others may fail on it too.
+ABOUT_FAMILY = {
+    "clipping off in the trainer": {"trainer clips patients"},
+    "clipping off in the step": {"true clipped norm", "sum over a public divisor"},
+    "mean instead of sum": {"sum over a public divisor"},
+    "images clipped, patients reported": {"true clipped norm", "sum over a public divisor"},
+    "BatchNorm": {"patients are independent", "gradients equal a loop"},
+    "EMA codebook": {"patients are independent", "gradients equal a loop"},
+}
+ABOUT_SHARED = {
+    "clipping off in the trainer": {"one part a patient and step", "canary audit"},
+    "noise x 0.3": {"noise", "canary audit"},
+    "noise shared by coordinates": {"noise"},
+    "noise under a known key": {"noise"},
+    "shuffle instead of Poisson": {"Poisson sampling"},
+    "wrong sampling rate": {"Poisson sampling"},
+    "gradient of two batches": {"one part a patient and step"},
+    "accountant forgets steps": {"epsilon not below the truth"},
+}
+FAMILIES = ["diffusion", "gan", "vae"]
+
+
+def test_the_families_are_those_that_can_be_trained_privately() -> None:
+    assert private_families() == tuple(FAMILIES)
+
+
+@pytest.mark.parametrize("check", FAMILY_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_installed_families_pass(subject, family, check) -> None:
+    finding = check(subject(family))
+    assert finding.passed, finding
+    assert finding.family == family
+
+
+@pytest.mark.parametrize("check", SHARED_CHECKS, ids=lambda check: check.__name__)
+def test_the_installed_mechanism_passes(subject, check) -> None:
+    finding = check(subject("vae"))
+    assert finding.passed, finding
+
+
+@pytest.mark.parametrize("fault", FAMILY_FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("family", ["gan", "vae"])
+def test_faults_of_a_family_are_caught(subject, family, fault) -> None:
+    assert ABOUT_FAMILY[fault.name] <= set(plant(fault, subject(family), FAMILY_CHECKS))
+
+
+@pytest.mark.parametrize("fault", SHARED_FAULTS, ids=lambda fault: fault.name)
+def test_faults_of_the_mechanism_are_caught(subject, fault) -> None:
+    assert ABOUT_SHARED[fault.name] <= set(plant(fault, subject("vae"), SHARED_CHECKS))
+
+
+def test_an_error_that_is_not_a_refusal_does_not_count_as_caught(subject) -> None:
+
+    def broken(loss, params, batch, *, chunk):
+        raise RuntimeError("shapes do not match")
+
+    (equality,) = (check for check in FAMILY_CHECKS if check.__name__ == "equality")
+    with pytest.raises(RuntimeError, match="shapes"):
+        equality(replace(subject("vae"), gradients=broken))
+
+
+def test_batch_norm_that_stores_nothing_is_caught_by_its_mixing_of_patients(subject) -> None:
+    """Without running statistics no buffer is written: what is left is the other patients' influence."""
+
+    installed = subject("gan")
+
+    class Mixed(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(1, track_running_stats=False)
+            self.network = network
+
+        def forward(self, x, *rest):
+            return self.network(self.norm(x), *rest)
+
+    def networks():
+        built = installed.networks()
+        return {**built, "discriminator": Mixed(built["discriminator"])}
+
+    finding = independence(replace(installed, networks=networks))
+    assert not finding.passed
+    assert finding.measured > 1e-3
+
+
+def test_perturbed_networks_are_the_same_every_time(subject) -> None:
+    a, b = (perturbed(subject("gan"), torch.float64) for _ in range(2))
+    for name, parameter in a["discriminator"].named_parameters():
+        assert parameter.equal(b["discriminator"].get_parameter(name))
+
+
+def test_statistical_checks_fail_a_right_installation_once_in_a_million_at_most() -> None:
+    assert noise_check.FALSE_ALARM + sampling_check.FALSE_ALARM <= 1e-6
+
+
+def test_a_prv_epsilon_above_the_rdp_epsilon_is_caught(subject) -> None:
+    loose = replace(subject("vae"), epsilon=lambda spends, delta: 1.2 * epsilon_rdp(spends, delta))
+    assert plant(Fault("loose", lambda _: loose), loose, (order,)) == ("PRV <= RDP",)
