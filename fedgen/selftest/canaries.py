@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from fedgen.selftest.finding import SHARED, Finding, at_most
-from fedgen.selftest.one_run import epsilon_lower_bound
 from fedgen.selftest.probe import Setting, released
 from fedgen.selftest.subject import Subject
 from fedgen_privacy.accounting import Spend
+from fedgen_privacy.statistics.one_run import epsilon_lower_bound
 
 DELTA = 1e-6
 #: Canaries: as many as the coordinates of the probe, so that none hides another.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from fedgen.selftest.one_run import epsilon_lower_bound, p_value
+from fedgen_privacy.statistics.one_run import epsilon_lower_bound, p_value
 
 
 @given(st.integers(1, 40), st.floats(0, 4), st.data())
