@@ -69,8 +69,9 @@ def test_a_key_that_does_not_exist() -> None:
     assert "training.round" in str(failed("simulate", "demo", "--set", "training.round=3"))
 
 
-def test_secure_aggregation_of_two_sites_is_refused(tiny_file) -> None:
-    error = failed("simulate", str(tiny_file), "--set", "aggregation.secure=true")
+def test_secure_aggregation_of_two_sites_is_refused(tiny_file, tmp_path) -> None:
+    out = str(tmp_path / "runs")
+    error = failed("simulate", str(tiny_file), "--out", out, "--set", "aggregation.secure=true")
     assert isinstance(error, StudyError)
     assert "needs 3 sites, but the study has 2: invite more sites" in str(error)
 
