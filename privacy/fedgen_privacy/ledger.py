@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedgen_privacy.accounting import Spend
+from fedgen_privacy.durable import append_line
 from fedgen_privacy.errors import PrivacyRefusedError
 
 GENESIS = "0" * 64
@@ -116,26 +117,7 @@ class Ledger:
                 return False
         entry = asdict(charge)
         digest = _digest(self._last, entry)
-        line = json.dumps({"row": entry, "sha256": digest}, allow_nan=False).encode() + b"\n"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        created = not self._path.exists()
-        length = 0 if created else self._path.stat().st_size
-        try:
-            with self._path.open("ab") as handle:
-                handle.write(line)
-                handle.flush()
-                os.fsync(handle.fileno())
-        except OSError:
-            # What reached the file belongs to no spend; left there, it would break the chain of the next row.
-            if self._path.exists():
-                os.truncate(self._path, length)
-            raise
-        if created:
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        append_line(self._path, json.dumps({"row": entry, "sha256": digest}, allow_nan=False).encode())
         self._rows.append(charge)
         self._last = digest
         return True

@@ -13,6 +13,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fedgen_privacy.durable import append_line
 from fedgen_privacy.errors import PrivacyRefusedError
 from fedgen_privacy.lock import exclusive
 
@@ -94,22 +95,5 @@ class OpenedSums:
                 f"Round {opened.round} was already summed over {', '.join(before.survivors)}, and a second sum over "
                 "others would show single updates: start those sites, or begin a new run."
             )
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        created = not self._path.exists()
-        length = 0 if created else self._path.stat().st_size
-        try:
-            with self._path.open("ab") as handle:
-                handle.write(json.dumps(asdict(opened)).encode() + b"\n")
-                handle.flush()
-                os.fsync(handle.fileno())
-        except OSError:
-            if self._path.exists():
-                os.truncate(self._path, length)
-            raise
-        if created:
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        append_line(self._path, json.dumps(asdict(opened)).encode())
         self._sums[opened.study, opened.round] = opened
