@@ -51,7 +51,7 @@ def number(value: Any) -> str:
         return scientific(value)
     if size >= 10_000:
         return count(round(value))
-    digits = 3 if size < 10 else 2 if size < 100 else 1
+    digits = 5 if size < 0.01 else 4 if size < 0.1 else 3 if size < 10 else 2 if size < 100 else 1
     return _signed(f"{value:.{digits}f}")
 
 
