@@ -14,6 +14,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from fedgen.errors import StudyError
+from fedgen.study.form import STUDY_FILE, Form
 from fedgen.study.keys import Path, dotted
 
 _FLOAT = "tag:yaml.org,2002:float"
@@ -48,7 +49,7 @@ Dumper.add_representer(str, _text)
 
 @dataclass(frozen=True)
 class Document:
-    """What a study file says.
+    """What a study file, or one of another form, says.
 
     Attributes:
         source: the file, as the user named it.
@@ -63,7 +64,7 @@ class Document:
     problems: tuple[str, ...] = ()
 
 
-def read_document(text: str, source: str) -> Document:
+def read_document(text: str, source: str, form: Form[Any] = STUDY_FILE) -> Document:
     """Parse one YAML mapping.
 
     Raises:
@@ -80,10 +81,10 @@ def read_document(text: str, source: str) -> Document:
             f"{source}, line {line}: the character {_code(error.character)} is not allowed."
         ) from None
     if node is None:
-        raise StudyError(f"{source} is empty: it needs at least a section study with a name.")
+        raise StudyError(f"{source} is empty: it needs at least {form.least}.")
     if not isinstance(node, MappingNode):
         raise StudyError(
-            f"{source}, line {node.start_mark.line + 1}: expected sections such as study: and training:, "
+            f"{source}, line {node.start_mark.line + 1}: expected sections such as {form.sections}, "
             f"found {'a list' if isinstance(node, SequenceNode) else 'a single value'}."
         )
     reader = _Reader(source)

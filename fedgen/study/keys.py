@@ -1,4 +1,4 @@
-"""The keys a study file may hold, read off the pydantic models, and the nearest key to a wrong one."""
+"""The keys a study file or another form may hold, read off the pydantic models, and the nearest to a wrong one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the study file.
+    """One key of a file.
 
     Attributes:
         path: names of the sections above it and its own.
@@ -47,30 +47,41 @@ def section_of(field: FieldInfo) -> type[Section] | None:
     return None
 
 
-def keys(section: type[Section] = Study, above: tuple[str, ...] = ()) -> Iterator[Key]:
-    """Every key beneath `section`, sections before what they hold."""
+def keys(
+    section: type[Section] = Study, above: tuple[str, ...] = (), along: Sequence[str | int] = ()
+) -> Iterator[Key]:
+    """Every key beneath `section`, sections before what they hold.
+
+    Names within a mapping of sections, such as the cohorts of a site file, are the user's own: of those, only the
+    one that the path `along` goes through has keys.
+    """
     for name, field in section.model_fields.items():
         path = (*above, name)
         yield Key(path, field)
         inner = section_of(field)
-        if inner is not None:
-            yield from keys(inner, path)
+        if inner is None:
+            continue
+        if _is_mapping(field):
+            if tuple(along[: len(path)]) != path or len(along) == len(path):
+                continue
+            path = (*path, str(along[len(path)]))
+            yield Key(path, field)
+        yield from keys(inner, path, along)
 
 
 def is_known(path: Sequence[str]) -> bool:
     """Whether the study file has this key; a free mapping such as `synthesis.balance` takes any one more."""
     return any(
-        key.path == tuple(path) or (key.path == tuple(path[:-1]) and _is_free_mapping(key.field))
-        for key in keys()
+        key.path == tuple(path) or (key.path == tuple(path[:-1]) and _is_mapping(key.field)) for key in keys()
     )
 
 
-def nearest(path: Sequence[str]) -> str | None:
+def nearest(path: Sequence[str], root: type[Section] = Study) -> str | None:
     """The key most likely meant by an unknown path, dotted, or None where nothing is close.
 
     A misspelt part is mended first, then the last name is looked for in other sections.
     """
-    known = [key.path for key in keys()]
+    known = [key.path for key in keys(root, along=path)]
     depth = 0
     while depth < len(path) and tuple(path[: depth + 1]) in known:
         depth += 1
@@ -89,21 +100,21 @@ def nearest(path: Sequence[str]) -> str | None:
     return whole[0] if whole else None
 
 
-def siblings_of(path: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+def siblings_of(path: Sequence[str], root: type[Section] = Study) -> tuple[str, tuple[str, ...]]:
     """The deepest known section above an unknown path (dotted, or "" for the file) and the keys it allows."""
-    section: type[Section] = Study
+    section = root
     depth = 0
-    for name in path:
-        field = section.model_fields.get(name)
+    while depth < len(path):
+        field = section.model_fields.get(path[depth])
         inner = section_of(field) if field is not None else None
-        if inner is None:
+        if field is None or inner is None:
             break
         section = inner
-        depth += 1
+        depth += 1 + _is_mapping(field)
     return dotted(tuple(path[:depth])), tuple(section.model_fields)
 
 
-def _is_free_mapping(field: FieldInfo) -> bool:
+def _is_mapping(field: FieldInfo) -> bool:
     return any(
         getattr(kind, "__origin__", None) is dict for kind in (field.annotation, *get_args(field.annotation))
     )

@@ -1,4 +1,4 @@
-"""Studies that come with fedgen, by name: `fedgen/presets/` in a wheel, `configs/` in a checkout."""
+"""Studies that come with fedgen, by name, and templates of other files: `configs/`, `fedgen/presets/` in a wheel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import fedgen
 from fedgen.errors import StudyError
+
+#: Files beside the presets that are no studies but templates, by name.
+TEMPLATES = ("site",)
 
 
 def folder() -> Path:
@@ -23,7 +26,7 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """Names of every preset, sorted."""
-    return sorted(path.stem for path in folder().glob("*.yaml"))
+    return sorted(path.stem for path in folder().glob("*.yaml") if path.stem not in TEMPLATES)
 
 
 def is_preset_name(name_or_path: str) -> bool:
@@ -45,3 +48,8 @@ def path_of(name: str) -> Path:
         f"There is no preset {name!r}: choose one of {', '.join(names())}, "
         "or give the path of a file that ends in .yaml."
     )
+
+
+def template(name: str) -> Path:
+    """The file of a template, one of `TEMPLATES`."""
+    return folder() / f"{name}.yaml"

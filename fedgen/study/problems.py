@@ -12,6 +12,8 @@ from pydantic_core import ErrorDetails
 
 from fedgen.study.document import Document, Dumper
 from fedgen.study.keys import Path, dotted, keys, nearest, section_of, siblings_of
+from fedgen.study.section import Section
+from fedgen.study.study import Study
 
 #: What is allowed, by pydantic's error type; filled with the error's context.
 _MUST_BE = {
@@ -24,6 +26,7 @@ _MUST_BE = {
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
     "string_type": "must be text",
+    "path_type": "must be the path of a file or folder",
     "tuple_type": "must be a list in brackets",
     "dict_type": "must be a mapping of names to values",
     "model_type": "must be a section with keys beneath it",
@@ -36,22 +39,22 @@ _MUST_BE = {
 _WORD = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*")
 
 
-def sentences(error: ValidationError, document: Document) -> list[str]:
+def sentences(error: ValidationError, document: Document, root: type[Section] = Study) -> list[str]:
     """One sentence for each thing that is wrong with the values of `document`."""
     details = error.errors(include_url=False)
     broken = {detail["loc"][:-1] for detail in details}
     return [
-        _sentence(detail, document)
+        _sentence(detail, document, root)
         for detail in details
         # A list with a wrong entry is also reported as too short; the entry says it better.
         if not (detail["type"] == "too_short" and detail["loc"] in broken)
     ]
 
 
-def unknown_key(path: Sequence[str]) -> str:
+def unknown_key(path: Sequence[str], root: type[Section] = Study) -> str:
     """What to say of a key that does not exist."""
-    close = nearest(path)
-    section, allowed = siblings_of(path)
+    close = nearest(path, root)
+    section, allowed = siblings_of(path, root)
     hint = f", did you mean {close}" if close else ""
     where = f"under {section}" if section else "at the top"
     return f"unknown key {dotted(tuple(path))}{hint} (allowed {where}: {', '.join(allowed)})."
@@ -73,31 +76,31 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _sentence(detail: ErrorDetails, document: Document) -> str:
+def _sentence(detail: ErrorDetails, document: Document, root: type[Section]) -> str:
     path, kind, found = detail["loc"], detail["type"], detail["input"]
     where = origin(path, document)
     if kind == "extra_forbidden":
-        return f"{where}: {unknown_key([str(part) for part in path])}"
+        return f"{where}: {unknown_key([str(part) for part in path], root)}"
     if kind == "missing":
-        return f"{where}: {_missing(path, found)}"
+        return f"{where}: {_missing(path, found, root)}"
     if kind == "value_error":
         message = str(detail["ctx"]["error"])
-        return f"{_mentioned(message, path, document)}: {f'{dotted(path)}: ' if path else ''}{message}."
+        return f"{_mentioned(message, path, document, root)}: {f'{dotted(path)}: ' if path else ''}{message}."
     allowed = _MUST_BE.get(kind)
     context: Mapping[str, Any] = detail.get("ctx", {})
     must_be = allowed.format(**context) if allowed else detail["msg"]
     return f"{where}: {dotted(path)} {must_be}, but is {shown(found)}{_hint(kind, found)}."
 
 
-def _missing(path: Path, found: object) -> str:
+def _missing(path: Path, found: object, root: type[Section]) -> str:
     if isinstance(path[-1], int):
         return f"{dotted(path[:-1])} needs at least {path[-1] + 1} entries, but is {shown(found)}."
     needed = [
         dotted(key.path)
-        for key in keys()
+        for key in keys(root, along=path)
         if key.path[: len(path)] == path and key.field.is_required() and section_of(key.field) is None
     ]
-    return f"{' and '.join(needed)} is missing and has no default."
+    return f"{' and '.join(needed) or dotted(path)} is missing and has no default."
 
 
 def _hint(kind: str, found: object) -> str:
@@ -120,9 +123,9 @@ def origin(path: Path, document: Document) -> str:
     return document.source
 
 
-def _mentioned(message: str, section: Path, document: Document) -> str:
+def _mentioned(message: str, section: Path, document: Document, root: type[Section]) -> str:
     """Where the keys stand that a section's own check speaks of; else where the section stands."""
-    values = {key.path for key in keys() if section_of(key.field) is None}
+    values = {key.path for key in keys(root, along=section) if section_of(key.field) is None}
     spoken_of = [(*section, *word.split(".")) for word in _WORD.findall(message)]
     places = dict.fromkeys(
         document.origins[path] for path in spoken_of if path in values and path in document.origins

@@ -12,6 +12,7 @@ from flwr.app import Context, Error, Message, RecordDict
 
 from fedgen.federation.site import Site
 from fedgen_client.app import app_of as client_of
+from fedgen_server.folder import Federation
 
 PATIENTS = {"east": 6, "north": 9, "south": 9}
 
@@ -67,3 +68,9 @@ def memory(tiny_site, tmp_path) -> Callable[..., SimpleNamespace]:
         )
 
     return build
+
+
+@pytest.fixture
+def federation(tmp_path) -> Federation:
+    """A new federation at localhost."""
+    return Federation.create(tmp_path / "federation", name="Lung net", address="localhost:8443")

@@ -24,7 +24,7 @@ def ends(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["fedgen", *arguments, "version"])
         with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
             patch.setattr(main.typer, "echo", lambda _: fail())
-            patch.setattr(main.os, "_exit", sys.exit)
+            patch.setattr("fedgen.cli.shell.os._exit", sys.exit)
             main.run()
         return left.value.code, capsys.readouterr().err
 

@@ -1,0 +1,89 @@
+"""How a command of fedgen ends: every error as one sentence on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import warnings
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from fedgen.errors import ExitCode, FedgenError
+
+#: What shells report for a program stopped by Ctrl-C: 128 + SIGINT.
+INTERRUPTED = 130
+#: A defect of fedgen itself, which no other code stands for.
+DEFECT = 1
+
+
+@dataclass(frozen=True)
+class Shell:
+    """The outermost layer of a program.
+
+    Attributes:
+        name: of the program, which begins every sentence.
+        stopped: how to go on after an interrupt, as the end of a sentence.
+        mended: how to go on once a full disk has space, as the end of a sentence.
+    """
+
+    name: str
+    stopped: str
+    mended: str
+
+    def run(self, app: typer.Typer) -> None:
+        """Run a command line; `--debug` anywhere on it adds tracebacks."""
+        debug = "--debug" in sys.argv[1:]
+        if not debug:
+            # Libraries warn about their own future; a hospital's screen is no place for that.
+            warnings.simplefilter("ignore")
+        signal.signal(signal.SIGTERM, _stop)
+        try:
+            app(standalone_mode=True)
+        except FedgenError as error:
+            self._fail(str(error), int(error.exit_code), debug)
+        except SystemExit as left:
+            # typer turns an interrupt into this exit without a word
+            if left.code != INTERRUPTED:
+                raise
+            self._stopped(debug)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                self._defect(error, debug)
+            self._fail(f"The disk is full: free some space and {self.mended}.", ExitCode.DATA, debug)
+        except Exception as error:
+            self._defect(error, debug)
+
+    def _stopped(self, debug: bool) -> NoReturn:
+        try:
+            self._fail(f"Stopped. Nothing is lost: {self.stopped}.", INTERRUPTED, debug)
+        finally:
+            # Everything is on disk, and an orderly exit would wait for Flower's and Ray's threads, which an interrupt
+            # can leave waiting for each other. Ray's processes die with this one.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+
+    def _defect(self, error: Exception, debug: bool) -> NoReturn:
+        self._fail(
+            f"This is a defect in fedgen ({type(error).__name__}: {error}): run again with `{self.name} --debug` and "
+            "report it.",
+            DEFECT,
+            debug,
+        )
+
+    def _fail(self, sentence: str, code: int, debug: bool) -> NoReturn:
+        console = Console(stderr=True)
+        if debug:
+            console.print_exception()
+        console.print(f"{self.name}: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(int(code))
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,29 @@
+"""Kinds of YAML files that are read with the same strictness and the same sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from fedgen.study.section import Section
+from fedgen.study.study import Study
+
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True)
+class Form(Generic[S]):
+    """A kind of file.
+
+    Attributes:
+        root: its keys and values.
+        least: what even the smallest such file has, as a sentence names it.
+        sections: two of its sections, as a sentence names them.
+    """
+
+    root: type[S]
+    least: str
+    sections: str
+
+
+STUDY_FILE = Form(Study, "a section study with a name", "study: and training:")

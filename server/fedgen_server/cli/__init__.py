@@ -1,0 +1,1 @@
+"""The `fedgen-server` command."""
