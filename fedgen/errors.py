@@ -6,6 +6,7 @@ from fedgen_privacy.errors import (
     FederationError,
     FedgenError,
     GateError,
+    PolicyRefusedError,
     PrivacyRefusedError,
     StudyError,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "FederationError",
     "FedgenError",
     "GateError",
+    "PolicyRefusedError",
     "PrivacyRefusedError",
     "StudyError",
 ]

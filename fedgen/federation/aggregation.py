@@ -53,6 +53,9 @@ class Aggregator(ABC):
     def begin(self, sites: Sequence[SiteDescription], round: int) -> None:  # noqa: B027 - most need nothing
         """Take what the sites' descriptions bring for the first round that follows."""
 
+    def join(self, sites: Sequence[SiteDescription], round: int) -> None:  # noqa: B027 - likewise
+        """Take what the descriptions of sites bring that came late, for this round."""
+
     @abstractmethod
     def collect(self, exchange: Exchange, task: TrainRound, minimum_sites: int, deadline: float) -> Aggregate:
         """Run the round over every reachable site.

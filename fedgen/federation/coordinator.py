@@ -23,6 +23,8 @@ from fedgen.training.vector import Layout, vector_sha256
 from fedgen_privacy.accounting import EpsilonCurve, Spend
 
 DESCRIBE_DEADLINE = 300.0
+#: Seconds in which a site that comes late has to say what it brings, while the others wait for the next round.
+LATE_DEADLINE = 15.0
 
 
 @dataclass(frozen=True)
@@ -74,23 +76,21 @@ def train(
     sites, left_out = describe(study, exchange, min(first, study.training.rounds))
     for site, reason in left_out.items():
         run.event("left_out", site=site, reason=reason)
-    exchange = _Described(exchange, frozenset(site.site for site in sites))
-    curves = {
-        site.site: EpsilonCurve(
-            Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round), study.privacy.delta
-        )
-        for site in sites
-        if site.epsilon is not None
-    }
+    described = _Described(exchange, sites)
     aggregator.begin(sites, first)
     if state.round == 0:
         save_checkpoint(run.checkpoints, state)
     for round_number in range(first, study.training.rounds + 1):
         started = time.monotonic()
+        if round_number > first:
+            joined = described.admit(study, round_number)
+            aggregator.join(joined, round_number)
+            for late in joined:
+                run.event("joined", site=late.site, round=round_number)
         task = TrainRound(sha256, round_number, vector_sha256(state.model), state.model)
         try:
             aggregate = aggregator.collect(
-                exchange, task, study.aggregation.minimum_sites, study.aggregation.deadline
+                described, task, study.aggregation.minimum_sites, study.aggregation.deadline
             )
         except FedgenError as error:
             run.event("abort", round=round_number, reason=str(error), code=int(error.exit_code))
@@ -101,7 +101,7 @@ def train(
             round=round_number,
             rounds=study.training.rounds,
             losses=aggregate.losses,
-            epsilon=_epsilon_bound(sites, curves, round_number),
+            epsilon=described.epsilon_bound(study, round_number),
             sites=aggregate.sites,
             missing=aggregate.missing,
             seconds=time.monotonic() - started,
@@ -109,23 +109,53 @@ def train(
         _write(run, report, aggregate.record)
         if on_round is not None:
             on_round(report)
-    return Trained(state, sites, len(run.read_events("dropout")))
+    return Trained(state, described.all, len(run.read_events("dropout")))
 
 
 class _Described:
     """The exchange without the sites that did not describe themselves: nobody may spend an unknown epsilon."""
 
-    def __init__(self, exchange: Exchange, described: frozenset[str]) -> None:
+    def __init__(self, exchange: Exchange, sites: Sequence[SiteDescription]) -> None:
         self._exchange = exchange
-        self._described = described
+        self._sites = {site.site: site for site in sites}
+
+    @property
+    def all(self) -> tuple[SiteDescription, ...]:
+        """What every site brings, by name."""
+        return tuple(self._sites[name] for name in sorted(self._sites))
 
     def sites(self) -> Sequence[str]:
         """Those that can be reached now."""
-        return [site for site in self._exchange.sites() if site in self._described]
+        return [site for site in self._exchange.sites() if site in self._sites]
 
     def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
         """As the exchange."""
         return self._exchange.stream(tasks, deadline)
+
+    def admit(self, study: Study, round: int) -> list[SiteDescription]:
+        """Ask sites that came late what they bring; those that answer at once take part from this round on."""
+        strangers = [site for site in self._exchange.sites() if site not in self._sites]
+        if not strangers:
+            return []
+        task = Describe(study_hash(study), round)
+        answers = ask(self._exchange, dict.fromkeys(strangers, task), LATE_DEADLINE)
+        joined = [answer for answer in answers.values() if isinstance(answer, SiteDescription)]
+        self._sites.update({site.site: site for site in joined})
+        return joined
+
+    def epsilon_bound(self, study: Study, rounds: int) -> float | None:
+        """Largest epsilon of any site after so many rounds, None without privacy; neither bound is below the truth."""
+        bounds = [
+            min(_curve(study, site).after(rounds), site.epsilon)
+            for site in self._sites.values()
+            if site.epsilon is not None
+        ]
+        return max(bounds, default=None)
+
+
+def _curve(study: Study, site: SiteDescription) -> EpsilonCurve:
+    spend = Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round)
+    return EpsilonCurve(spend, study.privacy.delta)
 
 
 def describe(
@@ -189,14 +219,6 @@ def next_checkpoint(study: Study, state: Checkpoint, aggregate: Aggregate) -> Ch
     decay = min(study.training.ema, (1 + r) / (10 + r))
     ema: Tensor = decay * state.ema + (1 - decay) * model
     return Checkpoint(r, model, ema, state.study_sha256)
-
-
-def _epsilon_bound(
-    sites: tuple[SiteDescription, ...], curves: Mapping[str, EpsilonCurve], rounds: int
-) -> float | None:
-    # Neither bound is below the truth: RDP after this round, and PRV of the whole study.
-    bounds = [min(curves[s.site].after(rounds), s.epsilon) for s in sites if s.epsilon is not None]
-    return max(bounds, default=None)
 
 
 def _write(run: RunDirectory, report: RoundReport, record: Mapping[str, Any]) -> None:

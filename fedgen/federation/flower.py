@@ -1,82 +1,39 @@
-"""The one place in the workshop that knows Flower: ClientApp, ServerApp and the simulation engine.
+"""fedgen's messages as Flower's: the ClientApp, the ServerApp, and the exchange over a grid.
 
 The ClientApp built here is the one a hospital runs and the one `fedgen simulate` runs; only the transport
-differs (docs/decisions/002). Nothing but public Flower modules is imported.
+differs (docs/decisions/002). Nothing but public Flower modules is imported; those that are not public belong to
+`fedgen.flower`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-
-# Flower and Ray read these when they are imported.
-os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
-os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# Nobody but `ray_engine` may start Ray, least of all a thread that outlives it.
-os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
-
-import ray
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
-from flwr.simulation import run_simulation
 
+import fedgen.flower  # noqa: F401 - before anything of Flower's is used: no telemetry, no update check
 from fedgen.errors import ExitCode, FederationError, FedgenError
-from fedgen.federation.site import Site
 from fedgen.protocol.messages import Answer, Refusal, Task
 from fedgen.protocol.wire import Vector, decode_answer, decode_task, encode_answer, encode_task
-
-__all__ = [
-    "Context",
-    "FlowerExchange",
-    "client_app",
-    "in_main_thread",
-    "ray_engine",
-    "run_simulation",
-    "server_app",
-    "wait_for_nodes",
-]
 
 POLL_SECONDS = 0.05
 ACTION = "fedgen"
 
 
-@contextlib.contextmanager
-def ray_engine(cores: int) -> Iterator[None]:
-    """Ray for `run_simulation`, stopped after it.
+class Answering(Protocol):
+    """Who does a task: a `Site`, or a hospital that has one for each study it approved."""
 
-    Flower would start it but never stop it, and Ray keeps SIGTERM for itself: then a run that the system stops would
-    end with Ray's crash report instead of its own status.
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    ray.init(num_cpus=cores, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    if in_main_thread():
-        signal.signal(signal.SIGTERM, before)
-    try:
-        yield
-        # Only here: where the block is left by an interrupt, threads of Flower still hold on to Ray and would wait for
-        # ever without it; it then ends with the process.
-        ray.shutdown()
-    finally:
-        if in_main_thread():
-            signal.signal(signal.SIGTERM, before)
+    def answer(self, task: Task) -> Answer:
+        """Do it."""
 
 
-def in_main_thread() -> bool:
-    """Whether this is the thread that may set signal handlers."""
-    return threading.current_thread() is threading.main_thread()
-
-
-def client_app(site_of: Callable[[Context], Site]) -> ClientApp:
+def client_app(site_of: Callable[[Context], Answering]) -> ClientApp:
     """The ClientApp: decodes a task, lets the site answer it, encodes the answer.
 
     Args:
@@ -86,7 +43,7 @@ def client_app(site_of: Callable[[Context], Site]) -> ClientApp:
     def answer(message: Message, context: Context) -> Message:
         try:
             site = site_of(context)
-            content = _pack(*encode_answer(site.answer(decode_task(*_unpack(message.content)))))
+            content = pack(*encode_answer(site.answer(decode_task(*unpack(message.content)))))
         except FedgenError as error:
             content = _refusal(error.exit_code, type(error).__name__)
         except Exception as error:
@@ -150,7 +107,7 @@ class FlowerExchange:
 
     def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
         """Push all tasks, then pull and yield answers until all came or `deadline` seconds passed."""
-        messages = [self._message(self._nodes[site], task, deadline) for site, task in tasks.items()]
+        messages = [task_message(self._nodes[site], task, deadline) for site, task in tasks.items()]
         ids = list(self._grid.push_messages(messages))
         if len(ids) != len(messages):
             # Flower logs what it could not push and goes on with fewer ids.
@@ -165,23 +122,11 @@ class FlowerExchange:
                 raise FederationError("The run was stopped: continue it with --resume.")
             for message in self._grid.pull_messages(list(waiting)):
                 asked = waiting.pop(message.metadata.reply_to_message_id)
-                answer = self._answer(message)
+                answer = answer_of(message)
                 yield self._name(asked, answer), answer
             if waiting:
                 time.sleep(POLL_SECONDS)
         self._named = True
-
-    def _message(self, node: int, task: Task, deadline: float) -> Message:
-        content = _pack(*encode_task(task))
-        return Message(content, dst_node_id=node, message_type=f"query.{ACTION}", ttl=deadline)
-
-    def _answer(self, message: Message) -> Answer:
-        if message.has_error():
-            return Refusal("unknown", ExitCode.FEDERATION, f"Flower error {message.error.code}")
-        try:
-            return decode_answer(*_unpack(message.content))
-        except FederationError as error:
-            return Refusal("unknown", error.exit_code, str(error))
 
     def _name(self, asked: str, answer: Answer) -> str:
         # The first exchange tells which site is behind which node; from then on a node cannot rename itself.
@@ -195,19 +140,45 @@ class FlowerExchange:
         return asked
 
 
+def task_message(node: int, task: Task, deadline: float) -> Message:
+    """A task as a message to a node; nobody keeps it for longer than `deadline` seconds."""
+    return Message(pack(*encode_task(task)), dst_node_id=node, message_type=f"query.{ACTION}", ttl=deadline)
+
+
+def answer_of(message: Message) -> Answer:
+    """The answer in a reply; what is none becomes a refusal that says why."""
+    if message.has_error():
+        # The site's own sentence, made by its supervisor; it goes to a terminal and a log.
+        told = "".join(c for c in (message.error.reason or "")[:200] if c.isprintable())
+        return Refusal("unknown", ExitCode.FEDERATION, f"Flower error {message.error.code}: {told}")
+    try:
+        return decode_answer(*unpack(message.content))
+    except FederationError as error:
+        return Refusal("unknown", error.exit_code, str(error))
+
+
 def _refusal(code: ExitCode, reason: str) -> RecordDict:
-    return _pack(*encode_answer(Refusal("unknown", code, reason)))
+    return pack(*encode_answer(Refusal("unknown", code, reason)))
 
 
-def _pack(text: str, vector: Vector | None) -> RecordDict:
-    arrays = {} if vector is None else {"vector": Array(np.ascontiguousarray(vector))}
-    return RecordDict({"message": ConfigRecord({"json": text}), "arrays": ArrayRecord(arrays)})
+def pack(text: str, vector: Vector | None) -> RecordDict:
+    """A message of `fedgen.protocol.wire` as Flower's content."""
+    # An empty record would travel as an object of its own, and each object is a request.
+    content = RecordDict({"message": ConfigRecord({"json": text})})
+    if vector is not None:
+        content["arrays"] = ArrayRecord({"vector": Array(np.ascontiguousarray(vector))})
+    return content
 
 
-def _unpack(content: RecordDict) -> tuple[str, Vector | None]:
+def unpack(content: RecordDict) -> tuple[str, Vector | None]:
+    """A message of `fedgen.protocol.wire` from Flower's content.
+
+    Raises:
+        FederationError: it is none.
+    """
     try:
         text = content.config_records["message"]["json"]
-        arrays: Any = content.array_records["arrays"]
+        arrays: Any = content.array_records.get("arrays", {})
         vector = arrays["vector"].numpy() if "vector" in arrays else None
     except (KeyError, ValueError, TypeError):
         raise FederationError("A message has not the form of this version of fedgen.") from None

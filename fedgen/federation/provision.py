@@ -6,14 +6,11 @@ others refuses, because the digest that everybody signs differs.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.federation.losses import PER_OBJECTIVE
 from fedgen.models.registry import build_family
 from fedgen.run.directory import unwritable
@@ -21,8 +18,7 @@ from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training.vector import Layout
 from fedgen_privacy.secagg import Identity, Keyholder, Parameters, Roster, default_threshold
-
-IDENTITY_FILE = "identity.key"
+from fedgen_privacy.secagg.identity_file import IDENTITY_FILE, stored_identity
 
 
 def session_parameters(study: Study, sites: int) -> Parameters:
@@ -65,27 +61,10 @@ def identity(folder: Path, site: str) -> Identity:
         PrivacyRefusedError: others can read the key.
         DataError: the file is damaged or cannot be written.
     """
-    path = folder / IDENTITY_FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            made = Identity.generate(site)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(made.private_bytes())
-                file.flush()
-                os.fsync(file.fileno())
-            return made
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise PrivacyRefusedError(
-                f"The site key {path} can be read by others: run chmod 600 on it, and make a new identity if "
-                "anybody may have read it."
-            )
-        return Identity.from_private_bytes(site, path.read_bytes())
+        return stored_identity(folder, site)
     except OSError as error:
-        raise unwritable(path, error) from error
-    except ValueError:
-        raise DataError(f"The site key {path} is damaged: restore it from its backup.") from None
+        raise unwritable(folder / IDENTITY_FILE, error) from error
 
 
 def roster(folders: Mapping[str, Path]) -> Roster:

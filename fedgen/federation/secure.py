@@ -80,6 +80,11 @@ class SecureAggregator(Aggregator):
         self._keys = {site.site: site.keys for site in sites if site.keys is not None}
         self._keys_for = (round, 1)
 
+    def join(self, sites: Sequence[SiteDescription], round: int) -> None:
+        """Take the keys that came with the descriptions of late sites."""
+        if self._keys_for == (round, 1):
+            self._keys.update({site.site: site.keys for site in sites if site.keys is not None})
+
     def collect(self, exchange: Exchange, task: TrainRound, minimum_sites: int, deadline: float) -> Aggregate:
         """Run a session, and a second one if the first is aborted.
 

@@ -19,15 +19,8 @@ from fedgen.data.site_file import read_site, write_site
 from fedgen.errors import FederationError
 from fedgen.federation.aggregation import Aggregator, PlainAggregator
 from fedgen.federation.coordinator import RoundReport, Trained, train
-from fedgen.federation.flower import (
-    Context,
-    FlowerExchange,
-    client_app,
-    in_main_thread,
-    ray_engine,
-    run_simulation,
-    server_app,
-)
+from fedgen.federation.engine import Context, in_main_thread, ray_engine, run_simulation
+from fedgen.federation.flower import FlowerExchange, client_app, server_app
 from fedgen.federation.keyholders import RemoteKeyholder, start_keyholders
 from fedgen.federation.provision import identity, roster, session_parameters
 from fedgen.federation.secure import SecureAggregator

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -15,11 +16,13 @@ import torch
 from torch import nn
 
 from fedgen.data.site_data import SiteData
-from fedgen.errors import FederationError, FedgenError, PrivacyRefusedError
+from fedgen.errors import FederationError, FedgenError, PolicyRefusedError, PrivacyRefusedError
 from fedgen.federation.losses import summable
 from fedgen.models.registry import build_family
 from fedgen.protocol.messages import (
     Answer,
+    Assess,
+    Assessment,
     Describe,
     MaskedUpdate,
     Refusal,
@@ -41,7 +44,7 @@ from fedgen.training.outbox import Outbox, RoundResult
 from fedgen.training.plan import plan_site
 from fedgen.training.vector import Layout, vector_sha256
 from fedgen_privacy.accounting import Spend
-from fedgen_privacy.ledger import Charge, Ledger
+from fedgen_privacy.ledger import Budget, BudgetExceededError, Charge, Ledger
 from fedgen_privacy.lock import exclusive
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.secagg import Advertisement, MaskedVector, Phase, SecAggAborted
@@ -76,19 +79,51 @@ class Holder(Protocol):
         """Answer UNMASK."""
 
 
+@dataclass(frozen=True)
+class Account:
+    """What a study's rounds are charged to.
+
+    Attributes:
+        ledger: file of the cohort's ledger.
+        budget: what all studies of the cohort together may spend; None for no limit.
+    """
+
+    ledger: Path
+    budget: Budget | None = None
+
+
 class Site:
     """One site of one study.
 
     Args:
         study: as the site approved it.
         data: the site's decoded images.
-        folder: the site's own folder: ledger, outbox and log.
+        folder: what the site keeps of this study: outbox and log, and the ledger where no account is given.
         holder: its sessions; None for a study without secure aggregation.
+        account: what pays for it; None where only this study will ever use these patients, as in a simulation.
+        assessor: audits and evaluates the finished model on the site's patients; None where nobody will ask.
+        device: torch device instead of the study's.
+        journal: told what happens; by default it is appended to `log.jsonl` in the folder.
     """
 
-    def __init__(self, study: Study, data: SiteData, folder: Path, holder: Holder | None = None) -> None:
+    def __init__(
+        self,
+        study: Study,
+        data: SiteData,
+        folder: Path,
+        holder: Holder | None = None,
+        *,
+        account: Account | None = None,
+        assessor: Callable[[Assess], Assessment] | None = None,
+        device: str | None = None,
+        journal: Callable[[str, Mapping[str, object]], None] | None = None,
+    ) -> None:
         self.name = data.site
         self._holder = holder if study.aggregation.secure else None
+        self._shared = account is not None
+        self._account = account or Account(folder / "ledger.jsonl")
+        self._assessor = assessor
+        self._journal = journal or self._append
         self._study = study
         self._study_sha256 = study_hash(study)
         self._folder = folder
@@ -96,7 +131,8 @@ class Site:
         self._family = build_family(study)
         self._objectives = self._family.objectives()
         self._outbox = Outbox(folder / "outbox")
-        self._plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)
+        plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)
+        self.plan = plan if device is None else replace(plan, local=replace(plan.local, device=device))
 
     def answer(self, task: Task) -> Answer:
         """Do a task. Errors become a `Refusal`; their text stays in the site's log.
@@ -111,11 +147,7 @@ class Site:
             answer = self._dispatch(task)
         except FedgenError as error:
             self._log("refused", reason=str(error), code=int(error.exit_code))
-            about = (
-                tuple(s for s in error.sites if s != self.name) if isinstance(error, SecAggAborted) else ()
-            )
-            reason = f"{_outline(error)}; the site's log has the reason"
-            return Refusal(self.name, error.exit_code, reason, about)
+            return refusal(self.name, error)
         except Exception as error:
             self._log("failed", reason=f"{type(error).__name__}: {error}")
             raise
@@ -131,6 +163,13 @@ class Site:
                 return self._train_masked(task)
             case SecureStep():
                 return self._secure_step(task)
+            case Assess():
+                return self._assess(task)
+
+    def _assess(self, task: Assess) -> Assessment:
+        if self._assessor is None:
+            raise PrivacyRefusedError(f"Site {self.name} does not assess models.")
+        return self._assessor(task)
 
     def _sessions(self) -> Holder:
         if self._holder is None:
@@ -140,7 +179,8 @@ class Site:
         return self._holder
 
     def _describe(self, round: int) -> SiteDescription:
-        plan = self._plan
+        plan = self.plan
+        self._admit()
         return SiteDescription(
             site=self.name,
             patients=plan.patients,
@@ -164,7 +204,7 @@ class Site:
             round=task.round,
             model_sha256=task.model_sha256,
             update=result.update,
-            weight=self._plan.weight,
+            weight=self.plan.weight,
             losses=result.losses,
         )
 
@@ -173,7 +213,7 @@ class Site:
         # Before any work: a session that is not sound must cost neither time nor privacy.
         self._sessions().open(train.round, attempt, task.request, bytes.fromhex(train.model_sha256))
         result = self._result(train)
-        weight, cap = int(self._plan.weight), self._study.aggregation.weight_cap
+        weight, cap = int(self.plan.weight), self._study.aggregation.weight_cap
         names = [objective.name for objective in self._objectives]
         masked = self._sessions().mask(
             train.round,
@@ -213,7 +253,7 @@ class Site:
     def _result(self, task: TrainRound) -> RoundResult:
         """The round's update, trained and charged once, however often it is asked for, by however many processes."""
         # Two processes at once would find the round charged and not yet kept, and make two results for one charge.
-        path = self._folder / "site.lock"
+        path = self._account.ledger.with_suffix(".lock")
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(exclusive(path))
@@ -231,15 +271,16 @@ class Site:
             networks = self._family.networks()
             # Before the charge: a model that cannot be trained must not cost the patients a round.
             Layout.of(networks).load(networks, task.model)
-            if self._plan.spend is not None:
-                self._charge(task, self._plan.spend)
+            # Where other studies use these patients too, work without privacy is entered as well: it cannot be undone.
+            if self.plan.spend is not None or self._shared:
+                self._charge(task, self.plan.spend)
             result = self._work(task, networks)
             self._outbox.put(task.round, key, result)
         self._log("update", round=task.round, model=task.model_sha256, update=vector_sha256(result.update))
         return result
 
-    def _charge(self, task: TrainRound, spend: Spend) -> None:
-        path = self._folder / "ledger.jsonl"
+    def _charge(self, task: TrainRound, spend: Spend | None) -> None:
+        path = self._account.ledger
         ledger = Ledger(path)
         charge = Charge(self._study_sha256, task.round, task.model_sha256, spend)
         rows = [row for row in ledger if row.study == charge.study]
@@ -258,16 +299,23 @@ class Site:
                 f"Round {task.round} was already trained and its result is no longer kept: a round is trained once."
             )
         try:
-            ledger.charge(charge)
+            ledger.charge(charge, self._account.budget)
         except OSError as error:
             raise unwritable(path, error) from error
 
+    def _admit(self) -> None:
+        """Refuse at the start a study that the budget would end in the middle."""
+        if self._account.budget is None:
+            return
+        plan = [self.plan.spend] * self._study.training.rounds
+        Ledger(self._account.ledger).admit(self._study_sha256, plan, self._account.budget)
+
     def _work(self, task: TrainRound, networks: dict[str, nn.Module]) -> RoundResult:
         for network in networks.values():
-            network.to(self._plan.local.device)
+            network.to(self.plan.local.device)
         trainer = LocalTrainer(self._objectives, networks, self._study.training.learning_rate)
         load_state(trainer.optimizers, self._outbox.optimizer_before(task.round, self._study_sha256))
-        losses = trainer.run(self._cohort, self._plan.local, self._random(task.round))
+        losses = trainer.run(self._cohort, self.plan.local, self._random(task.round))
         update = Layout.of(networks).flatten(networks) - task.model
         if not bool(torch.isfinite(update).all()):
             raise FederationError(
@@ -280,13 +328,16 @@ class Site:
         )
 
     def _random(self, round: int) -> SecretRandom:
-        if self._plan.spend is not None:
+        if self.plan.spend is not None:
             return SecretRandom()
         # Without privacy nothing needs to be secret, and the same seed gives the same run.
         text = f"{self._study.study.seed}/{self.name}/{round}"
         return SecretRandom(hashlib.sha256(text.encode()).digest())
 
     def _log(self, event: str, **fields: object) -> None:
+        self._journal(event, fields)
+
+    def _append(self, event: str, fields: Mapping[str, object]) -> None:
         line = json.dumps({"time": datetime.now(UTC).isoformat(), "event": event, **fields})
         path = self._folder / "log.jsonl"
         try:
@@ -297,9 +348,21 @@ class Site:
             raise unwritable(path, error) from error
 
 
+def refusal(site: str, error: FedgenError) -> Refusal:
+    """What others are told of an error at a site."""
+    about = tuple(s for s in error.sites if s != site) if isinstance(error, SecAggAborted) else ()
+    return Refusal(site, error.exit_code, _outline(error), about)
+
+
 def _outline(error: FedgenError) -> str:
     # An abort's phase and culprits are the protocol's own, not the data's; its text may quote a weight or a loss.
     if isinstance(error, SecAggAborted):
         named = f" (concerning {', '.join(error.sites)})" if error.sites else ""
-        return f"secure aggregation aborted in phase {error.phase.value}{named}"
-    return type(error).__name__
+        return (
+            f"secure aggregation aborted in phase {error.phase.value}{named}; the site's log has the reason"
+        )
+    if isinstance(error, PolicyRefusedError):
+        return str(error)
+    if isinstance(error, BudgetExceededError):
+        return "what is left of the privacy budget of this site's patients does not suffice"
+    return f"{type(error).__name__}; the site's log has the reason"

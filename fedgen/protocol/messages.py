@@ -7,16 +7,20 @@ error texts can quote paths, and paths can quote patients.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from fedgen.errors import ExitCode
 from fedgen_privacy.secagg import Advertisement, Phase
 
 Words = np.ndarray[Any, np.dtype[np.uint32]]
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -183,5 +187,53 @@ class Refusal:
     about: tuple[str, ...] = ()
 
 
-Task = Describe | TrainRound | SecureStep | TrainMasked
-Answer = SiteDescription | RoundUpdate | SecureReply | MaskedUpdate | Refusal
+@dataclass(frozen=True)
+class Assess:
+    """Ask a site to audit the trained model and the release, and to evaluate the release, on its own patients.
+
+    Attributes:
+        study_sha256: of the resolved study; a site refuses another.
+        model_sha256: of `model`; a site checks it.
+        model: (P,) float32, the averaged model that the release was drawn from.
+        images: (n, C, H, W) float32 in [-1, 1], each value one of float16: exactly what the release holds.
+        labels: (n,) int64 class index.
+    """
+
+    study_sha256: str
+    model_sha256: str
+    model: Tensor
+    images: Tensor
+    labels: Tensor
+
+    @cached_property
+    def vector(self) -> Tensor:
+        """Model, images and labels as the one (P + n * C * H * W + n,) float32 vector that travels."""
+        return torch.cat([self.model.float(), self.images.float().flatten(), self.labels.float()])
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the whole question: study, model, images and labels."""
+        header = f"{self.study_sha256}/{self.model.shape[0]}/{tuple(self.images.shape)}/"
+        content = self.vector.numpy().astype("<f4", copy=False).tobytes()
+        return hashlib.sha256(header.encode() + content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A site's answer to `Assess`: numbers over its patients, never of one (fedgen/protocol/numbers.py).
+
+    Attributes:
+        site: name.
+        question_sha256: of the question it answers (`Assess.sha256`).
+        audit: the form of `AuditNumbers`; None where the site's policy withholds it.
+        evaluation: the form of `EvaluationNumbers`; None likewise.
+    """
+
+    site: str
+    question_sha256: str
+    audit: Json | None
+    evaluation: Json | None
+
+
+Task = Describe | TrainRound | SecureStep | TrainMasked | Assess
+Answer = SiteDescription | RoundUpdate | SecureReply | MaskedUpdate | Assessment | Refusal

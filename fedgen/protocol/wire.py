@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from fedgen.errors import ExitCode, FederationError
 from fedgen.protocol.messages import (
     Answer,
+    Assess,
+    Assessment,
     Describe,
     MaskedUpdate,
     Refusal,
@@ -30,6 +32,8 @@ from fedgen.protocol.messages import (
     TrainRound,
     Words,
 )
+from fedgen.protocol.numbers import MAX_BYTES, AuditNumbers, EvaluationNumbers
+from fedgen.protocol.release import unpack
 from fedgen_privacy.secagg import Advertisement, Phase
 
 Vector = np.ndarray[Any, np.dtype[np.float32]] | Words
@@ -45,6 +49,7 @@ Positive = Annotated[float, Field(ge=0)]
 Round = Annotated[int, Field(ge=1, lt=2**32)]
 Attempt = Annotated[int, Field(ge=1, lt=2**16)]
 Base64 = Annotated[str, Field(max_length=MAX_BASE64, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+Size = Annotated[int, Field(ge=1, lt=2**40)]
 PhaseName = Literal["advertise", "share", "mask", "confirm", "unmask"]
 
 
@@ -86,6 +91,14 @@ class _Step(_Wire):
     attempt: Attempt
     phase: PhaseName
     request: Base64
+
+
+class _Assess(_Wire):
+    kind: Literal["assess"] = "assess"
+    study_sha256: Sha256
+    model_sha256: Sha256
+    parameters: Size
+    shape: Annotated[list[Size], Field(min_length=4, max_length=4)]
 
 
 class _Description(_Wire):
@@ -133,6 +146,14 @@ class _MaskedUpdate(_Wire):
     receipt: Base64
 
 
+class _Assessment(_Wire):
+    kind: Literal["assessment"] = "assessment"
+    site: Name
+    question_sha256: Sha256
+    audit: AuditNumbers | None
+    evaluation: EvaluationNumbers | None
+
+
 class _Refusal(_Wire):
     kind: Literal["refusal"] = "refusal"
     site: Name
@@ -141,11 +162,13 @@ class _Refusal(_Wire):
     about: Annotated[list[Name], Field(max_length=1024)]
 
 
-_TASK: TypeAdapter[_Describe | _Train | _Masked | _Step] = TypeAdapter(
-    Annotated[_Describe | _Train | _Masked | _Step, Field(discriminator="kind")]
+_TASK: TypeAdapter[_Describe | _Train | _Masked | _Step | _Assess] = TypeAdapter(
+    Annotated[_Describe | _Train | _Masked | _Step | _Assess, Field(discriminator="kind")]
 )
-_ANSWER: TypeAdapter[_Description | _Update | _Reply | _MaskedUpdate | _Refusal] = TypeAdapter(
-    Annotated[_Description | _Update | _Reply | _MaskedUpdate | _Refusal, Field(discriminator="kind")]
+_ANSWER: TypeAdapter[_Description | _Update | _Reply | _MaskedUpdate | _Assessment | _Refusal] = TypeAdapter(
+    Annotated[
+        _Description | _Update | _Reply | _MaskedUpdate | _Assessment | _Refusal, Field(discriminator="kind")
+    ]
 )
 
 
@@ -168,6 +191,14 @@ def encode_task(task: Task) -> tuple[str, Vector | None]:
                 request=_text(task.request),
             )
             return step.model_dump_json(), None
+        case Assess():
+            question = _Assess(
+                study_sha256=task.study_sha256,
+                model_sha256=task.model_sha256,
+                parameters=task.model.shape[0],
+                shape=list(task.images.shape),
+            )
+            return question.model_dump_json(), task.vector.numpy()
 
 
 def decode_task(text: str, vector: Vector | None) -> Task:
@@ -189,10 +220,17 @@ def decode_task(text: str, vector: Vector | None) -> Task:
             return SecureStep(
                 body.study_sha256, body.round, body.attempt, Phase(body.phase), _bytes(body.request)
             )
+        case _Assess():
+            parts = unpack(_tensor(vector), body.parameters, body.shape)
+            return Assess(body.study_sha256, body.model_sha256, *parts)
 
 
 def encode_answer(answer: Answer) -> tuple[str, Vector | None]:
-    """An answer as JSON text and vector."""
+    """An answer as JSON text and vector.
+
+    Raises:
+        ValueError: an assessment holds what may not leave a site (a defect of this version).
+    """
     match answer:
         case RoundUpdate():
             body = _Update(
@@ -223,6 +261,12 @@ def encode_answer(answer: Answer) -> tuple[str, Vector | None]:
                 site=answer.site, code=int(answer.code), reason=answer.reason, about=list(answer.about)
             )
             return refusal.model_dump_json(), None
+        case Assessment():
+            assessment = _Assessment.model_validate(vars(answer))
+            text = assessment.model_dump_json(by_alias=True)
+            if len(text) > MAX_BYTES:
+                raise ValueError(f"an assessment of {len(text)} bytes is larger than {MAX_BYTES}")
+            return text, None
         case SiteDescription():
             description = _Description(**{**vars(answer), "keys": _encode_keys(answer.keys)})
             return description.model_dump_json(), None
@@ -253,6 +297,11 @@ def decode_answer(text: str, vector: Vector | None) -> Answer:
                 return Refusal(body.site, ExitCode(body.code), body.reason, tuple(body.about))
             except ValueError:
                 raise FederationError(f"A site refused with the unknown code {body.code}.") from None
+        case _Assessment():
+            if len(text) > MAX_BYTES:
+                raise FederationError(f"A site sent an assessment of more than {MAX_BYTES} bytes.")
+            parts = (None if part is None else part.to_json() for part in (body.audit, body.evaluation))
+            return Assessment(body.site, body.question_sha256, *parts)
         case _Description():
             return SiteDescription(**{**fields, "keys": _decode_keys(body.keys)})
 

@@ -1,4 +1,4 @@
-"""Appending a line to a file so that it is on disk, or not in the file at all, when the call returns."""
+"""Lines and files that are on disk, or not there at all, when the call returns."""
 
 from __future__ import annotations
 
@@ -26,9 +26,35 @@ def append_line(path: Path, line: bytes) -> None:
             os.truncate(path, length)
         raise
     if created:
-        # Without it a power failure may undo the file's creation.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put `content` into `path` so that after a crash at any point it holds the old content or the new, on disk.
+
+    For one writer at a time: the caller holds a lock.
+
+    Raises:
+        OSError: it could not be written; the file is then as before, or new.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    try:
+        with new.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it a power failure may undo a file's creation or renaming.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

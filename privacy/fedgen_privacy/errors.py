@@ -36,6 +36,10 @@ class PrivacyRefusedError(FedgenError):
     exit_code = ExitCode.REFUSED
 
 
+class PolicyRefusedError(PrivacyRefusedError):
+    """A site's policy forbids what a study asks (exit 3); the text says nothing about data and may be told others."""
+
+
 class DataError(FedgenError):
     """The data cannot be used as asked (exit 4)."""
 

@@ -4,22 +4,49 @@ A row says "steps of this mechanism may now be taken for round r of this study, 
 It is written and fsynced first, so a crash at any point can only over-count. A row is keyed by (study,
 round, model): doing the same round again from the same model, after a crash and before anything left the
 site, is the same row and is charged once (see fedgen.federation.site for why only one result of it can leave).
+
+With a `Budget`, a row that would bring the epsilon of ALL rows, of all studies, above it is refused before it is
+written. How they compose, and by which accountant, is fedgen_privacy.composition's to say.
+
+Beside the ledger lie `<name>.head`, without which rows cut off at the end would leave no trace (fedgen_privacy.chain),
+and `<name>.lock`, which a charge holds from reading to writing, so that two processes never spend the same budget.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedgen_privacy.accounting import Spend
-from fedgen_privacy.durable import append_line
+from fedgen_privacy.chain import Chain, ChainBrokenError
+from fedgen_privacy.composition import Spends, epsilon_of_studies, with_plan
 from fedgen_privacy.errors import PrivacyRefusedError
+from fedgen_privacy.lock import exclusive
 
-GENESIS = "0" * 64
+
+class BudgetExceededError(PrivacyRefusedError):
+    """What was asked would bring what is spent above what is allowed; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a cohort may spend over all studies together.
+
+    Attributes:
+        epsilon: limit, at least 0.
+        delta: in (0, 1), the delta at which epsilon is counted.
+    """
+
+    epsilon: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        if not self.epsilon >= 0:
+            raise ValueError(f"epsilon must be at least 0, not {self.epsilon}")
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta must be in (0, 1), not {self.delta}")
 
 
 @dataclass(frozen=True)
@@ -30,13 +57,13 @@ class Charge:
         study: hash of the resolved study.
         round: round number, from 1.
         model: sha256 of the model the steps start from.
-        spend: the mechanism and its number of steps.
+        spend: the mechanism and its number of steps; None for work without privacy, whose epsilon is infinite.
     """
 
     study: str
     round: int
     model: str
-    spend: Spend
+    spend: Spend | None
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -44,69 +71,100 @@ class Charge:
         return (self.study, self.round, self.model)
 
 
-def _digest(previous: str, row: dict[str, object]) -> str:
-    text = json.dumps(row, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
-
-
 class Ledger:
-    """The ledger file of one site.
+    """The ledger file of one site, or of one of its cohorts.
 
     Args:
         path: JSON lines; created where absent.
 
     Raises:
-        PrivacyRefusedError: the chain is broken, that is a row was changed, removed or inserted.
+        PrivacyRefusedError: a row was changed, moved, inserted or removed, or the head is damaged or gone.
+        OSError: a file is there and cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rows: list[Charge] = []
-        self._last = GENESIS
-        if path.exists():
-            self._replay()
-
-    def _replay(self) -> None:
-        content = self._path.read_bytes()
-        complete, _, torn = content.rpartition(b"\n")
-        for number, line in enumerate(complete.split(b"\n") if complete else [], start=1):
-            try:
-                value = json.loads(line)
-                row, digest = value["row"], value["sha256"]
-                charge = Charge(row["study"], row["round"], row["model"], Spend(**row["spend"]))
-            except (ValueError, KeyError, TypeError) as error:
-                raise self._broken(number) from error
-            if digest != _digest(self._last, row):
-                raise self._broken(number)
-            self._rows.append(charge)
-            self._last = digest
-        if torn:
-            # The line was being written when the process died, so its fsync had not returned and the
-            # steps it announces were not taken: the row is cut off, not counted.
-            with self._path.open("r+b") as handle:
-                handle.truncate(len(content) - len(torn))
-                os.fsync(handle.fileno())
-
-    def _broken(self, number: int) -> PrivacyRefusedError:
-        return PrivacyRefusedError(
-            f"The privacy ledger {self._path} is damaged at line {number}, so what was spent is unknown and "
-            "nothing more may be: restore the file from its backup."
-        )
+        try:
+            self._chain = Chain(path)
+            self._rows = self._charges()
+        except ChainBrokenError as error:
+            raise self._damaged(error) from error
 
     def __iter__(self) -> Iterator[Charge]:
         return iter(tuple(self._rows))
 
     def spends(self, study: str | None = None) -> list[Spend]:
-        """What was charged, of one study or of all."""
-        return [row.spend for row in self._rows if study is None or row.study == study]
+        """The mechanisms charged, of one study or of all; work without privacy has none (`spent` counts it)."""
+        rows = (row for row in self._rows if study is None or row.study == study)
+        return [row.spend for row in rows if row.spend is not None]
 
-    def charge(self, charge: Charge) -> bool:
-        """Put `charge` on disk before its steps are taken; False where the same work is already charged.
+    def by_study(self) -> dict[str, list[Spend | None]]:
+        """What was charged for each study, in the order of their first rows; None is work without privacy."""
+        studies: dict[str, list[Spend | None]] = {}
+        for row in self._rows:
+            studies.setdefault(row.study, []).append(row.spend)
+        return studies
+
+    def spent(self, delta: float) -> float:
+        """Epsilon at `delta` of all rows, an upper bound; infinite after work without privacy."""
+        return epsilon_of_studies(self.by_study().values(), delta)
+
+    def after(self, spends: Spends, delta: float, study: str | None = None) -> float:
+        """Epsilon at `delta` once `spends` are charged as well; nothing is written.
+
+        Args:
+            spends: the whole plan of one study.
+            delta: in (0, 1).
+            study: its hash, where it may have begun: its rows are then part of the plan, not added to it.
+        """
+        studies = self.by_study()
+        charged = [] if study is None else studies.pop(study, [])
+        return epsilon_of_studies([*studies.values(), with_plan(charged, spends)], delta)
+
+    def admit(self, study: str, plan: Spends, budget: Budget) -> float:
+        """Check before a study's first step that the whole of it fits; nothing is written or kept free.
+
+        Args:
+            study: its hash; rows it already has are part of the plan.
+            plan: all its steps; None stands for work without privacy.
+            budget: the limit.
+
+        Returns:
+            Epsilon at `budget.delta` once the study is done.
 
         Raises:
-            PrivacyRefusedError: the same work was charged with another mechanism.
+            BudgetExceededError: it does not fit.
+        """
+        epsilon = self.after(plan, budget.delta, study)
+        if not epsilon <= budget.epsilon:
+            raise self._exceeded(f"The whole of study {study[:12]}", epsilon, budget)
+        return epsilon
+
+    def charge(self, charge: Charge, budget: Budget | None = None) -> bool:
+        """Put `charge` on disk before its steps are taken; False where the same work is already charged.
+
+        Rows that another process wrote since this ledger was read are read first.
+
+        Args:
+            charge: the row.
+            budget: limit that all rows together keep; None for no limit.
+
+        Raises:
+            BudgetExceededError: all rows and this one would exceed the budget.
+            PrivacyRefusedError: the same work was charged with another mechanism, another process holds the
+                ledger, or the file was damaged since it was read.
             OSError: the row could not be written; then the steps must not be taken.
         """
+        with exclusive(self._path.with_name(f"{self._path.name}.lock")):
+            try:
+                return self._charge(charge, budget)
+            except ChainBrokenError as error:
+                raise self._damaged(error) from error
+
+    def _charge(self, charge: Charge, budget: Budget | None) -> bool:
+        self._chain.refresh()
+        self._chain.settle()
+        self._rows = self._charges()
         for row in self._rows:
             if row.key == charge.key:
                 if row.spend != charge.spend:
@@ -115,9 +173,43 @@ class Ledger:
                         "a study's privacy cannot change while it runs, so start a new run."
                     )
                 return False
-        entry = asdict(charge)
-        digest = _digest(self._last, entry)
-        append_line(self._path, json.dumps({"row": entry, "sha256": digest}, allow_nan=False).encode())
+        if budget is not None:
+            self._check(charge, budget)
+        self._chain.append(asdict(charge))
         self._rows.append(charge)
-        self._last = digest
         return True
+
+    def _check(self, charge: Charge, budget: Budget) -> None:
+        studies = self.by_study()
+        studies.setdefault(charge.study, []).append(charge.spend)
+        epsilon = epsilon_of_studies(studies.values(), budget.delta, enough=budget.epsilon)
+        if not epsilon <= budget.epsilon:
+            raise self._exceeded(f"Round {charge.round} of study {charge.study[:12]}", epsilon, budget)
+
+    def _charges(self) -> list[Charge]:
+        charges = []
+        for number, row in enumerate(self._chain.rows, start=1):
+            try:
+                spend = None if row["spend"] is None else Spend(**row["spend"])
+                charges.append(Charge(row["study"], row["round"], row["model"], spend))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ChainBrokenError(f"is damaged at line {number}") from error
+        return charges
+
+    def _damaged(self, how: ChainBrokenError) -> PrivacyRefusedError:
+        return PrivacyRefusedError(
+            f"The privacy ledger {self._path} {how}, so what was spent is unknown and nothing more may be: "
+            "restore the file and its head from their backup."
+        )
+
+    def _exceeded(self, what: str, epsilon: float, budget: Budget) -> BudgetExceededError:
+        return BudgetExceededError(
+            f"{what} would bring epsilon in {self._path} from {_shown(self.spent(budget.delta))} to "
+            f"{_shown(epsilon)} at delta {budget.delta:g}, above the {budget.epsilon:g} allowed: take part in a study "
+            "with a smaller epsilon or fewer rounds, or raise the limit if the patients' protection permits it."
+        )
+
+
+def _shown(epsilon: float) -> str:
+    # Upwards, so that what is shown is never below what was spent.
+    return f"{math.ceil(epsilon * 1000) / 1000:g}" if math.isfinite(epsilon) else "no bound at all"

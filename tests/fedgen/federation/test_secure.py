@@ -345,7 +345,7 @@ def test_garbage_is_an_abort_and_not_a_model(tiny_study, hospitals) -> None:
 def test_a_refusal_tells_the_phase_and_no_number(tiny_study, hospitals) -> None:
     study = tiny_study(privacy=PLAIN, aggregation={**SECURE, "weighting": "patients"}, training={"rounds": 1})
     exchange, aggregator, run, sites = hospitals(study)
-    sites["east"]._plan = dataclasses.replace(sites["east"]._plan, weight=123_456.0)
+    sites["east"].plan = dataclasses.replace(sites["east"].plan, weight=123_456.0)
     train(study, exchange, aggregator, run)
     [dropout] = events(run, "dropout")
     assert "secure aggregation aborted in phase mask (concerning east)" in dropout["reason"]

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from fedgen.federation import flower
+from fedgen.federation import engine
 from fedgen.federation.simulation import STOP_SIGNALS, _quiet_flower, stopping
 
 
@@ -81,20 +81,20 @@ def ray_calls(monkeypatch):
         calls.append("init")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-    monkeypatch.setattr(flower.ray, "init", init)
-    monkeypatch.setattr(flower.ray, "shutdown", lambda: calls.append("shutdown"))
+    monkeypatch.setattr(engine.ray, "init", init)
+    monkeypatch.setattr(engine.ray, "shutdown", lambda: calls.append("shutdown"))
     return calls
 
 
 def test_ray_is_stopped_after_training_and_never_keeps_sigterm(handlers, ray_calls) -> None:
-    with flower.ray_engine(2):
+    with engine.ray_engine(2):
         assert signal.getsignal(signal.SIGTERM) is handlers[signal.SIGTERM]
     assert ray_calls == ["init", "shutdown"]
     assert signal.getsignal(signal.SIGTERM) is handlers[signal.SIGTERM]
 
 
 def test_an_interrupt_leaves_ray_to_the_end_of_the_process(handlers, ray_calls) -> None:
-    with pytest.raises(KeyboardInterrupt), flower.ray_engine(2):
+    with pytest.raises(KeyboardInterrupt), engine.ray_engine(2):
         raise KeyboardInterrupt
     assert ray_calls == ["init"]
     assert signal.getsignal(signal.SIGTERM) is handlers[signal.SIGTERM]

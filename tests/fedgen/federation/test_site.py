@@ -260,7 +260,7 @@ def test_two_processes_never_train_one_round_at_the_same_time(
     """The second would find the round charged and no result kept, and release it twice."""
     monkeypatch.setattr("fedgen.federation.site.exclusive", functools.partial(exclusive, wait=0.1))
     task = ask(tiny_study())
-    with exclusive(tmp_path / "north" / "site.lock"):
+    with exclusive(tmp_path / "north" / "ledger.lock"):
         assert refused(site().answer(task), ExitCode.REFUSED)
         assert not ledger(tmp_path / "north")
     first = site().answer(task)

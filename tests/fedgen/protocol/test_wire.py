@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from fedgen.errors import ExitCode, FederationError
 from fedgen.protocol.messages import (
+    Assess,
     Describe,
     MaskedUpdate,
     Refusal,
@@ -35,7 +36,20 @@ positive = st.floats(0, allow_nan=False, allow_infinity=False)
 vector = hnp.arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32)).map(torch.from_numpy)
 rounds, attempts, content = st.integers(1, 10**6), st.integers(1, 2**16 - 1), st.binary(max_size=60)
 train_rounds = st.builds(TrainRound, sha256, rounds, sha256, vector)
+pixels = st.floats(-1, 1, width=16)
+
+
+@st.composite
+def assessments_asked(draw) -> Assess:
+    n, c, h, w = (draw(st.integers(1, 3)) for _ in range(4))
+    images = draw(hnp.arrays(np.float32, (n, c, h, w), elements=pixels))
+    labels = draw(st.lists(st.integers(0, 2**16 - 1), min_size=n, max_size=n))
+    model = draw(vector.filter(len))
+    return Assess(draw(sha256), draw(sha256), model, torch.from_numpy(images), torch.tensor(labels))
+
+
 tasks = st.one_of(
+    assessments_asked(),
     st.builds(Describe, sha256, rounds),
     train_rounds,
     st.builds(SecureStep, sha256, rounds, attempts, st.sampled_from(Phase), content),
@@ -111,7 +125,9 @@ def same(one, other) -> bool:
             if not (np.array_equal(value, found) and found.dtype == value.dtype):
                 return False
         elif isinstance(value, torch.Tensor):
-            if value.numpy().tobytes() != found.numpy().tobytes() or found.dtype != torch.float32:
+            if value.numpy().tobytes() != found.numpy().tobytes() or found.dtype != value.dtype:
+                return False
+            if found.shape != value.shape:
                 return False
         elif found != value or type(found) is not type(value):
             return False
@@ -158,6 +174,10 @@ KEYS = {"advert": "AAAA", "bound_to": ["n"]}
 REPLY = {
     "kind": "secure_reply", "site": "n", "round": 1, "attempt": 1, "phase": "share", "reply": "", "keys": KEYS,
 }  # fmt: skip
+ASSESS = {
+    "kind": "assess", "study_sha256": HASH, "model_sha256": HASH, "parameters": 3, "shape": [1, 1, 2, 2],
+}  # fmt: skip
+ASSESSMENT = {"kind": "assessment", "site": "n", "question_sha256": HASH, "audit": None, "evaluation": None}
 MASKED = {"kind": "masked_update", "site": "n", "round": 1, "attempt": 1, "receipt": "AAAA"}
 STEP = {
     "kind": "secure_step",
@@ -179,7 +199,18 @@ json_values = st.recursive(
 )
 #: messages that are valid but for a few fields
 nearly = st.sampled_from(
-    [UPDATE, DESCRIPTION, REFUSAL, {"kind": "train", "study_sha256": HASH}, REPLY, MASKED, STEP, TRAIN_MASKED]
+    [
+        UPDATE,
+        DESCRIPTION,
+        REFUSAL,
+        {"kind": "train", "study_sha256": HASH},
+        REPLY,
+        MASKED,
+        STEP,
+        TRAIN_MASKED,
+        ASSESS,
+        ASSESSMENT,
+    ]
 ).flatmap(
     lambda message: st.dictionaries(st.sampled_from([*message, "extra"]), json_values, max_size=3).map(
         lambda changes: {**message, **changes}
@@ -200,6 +231,10 @@ vectors = st.none() | hnp.arrays(
 @example(text=json.dumps({**REPLY, "keys": {**KEYS, "bound_to": "n"}}), sent=None)
 @example(text=json.dumps(MASKED), sent=VECTOR)
 @example(text=json.dumps(MASKED), sent=None)
+@example(text=json.dumps(ASSESS), sent=None)
+@example(text=json.dumps({**ASSESS, "shape": [2**30] * 4}), sent=VECTOR)
+@example(text=json.dumps({**ASSESSMENT, "audit": {}}), sent=None)
+@example(text=json.dumps({**ASSESSMENT, "evaluation": {"class": None}}), sent=None)
 @example(text=json.dumps(TRAIN_MASKED), sent=VECTOR.astype(np.uint32))
 @example(text=json.dumps({**UPDATE, "weight": 10**400}), sent=VECTOR)
 @example(text=json.dumps({**UPDATE, "round": 10**30}), sent=VECTOR)

@@ -1,0 +1,13 @@
+"""The one room that imports Flower's non-public packages: a hospital's connection, and a coordinator's SuperLink.
+
+Flower 1.41 has no public way to hold a Fleet connection without executing the coordinator's bundle, nor to serve its
+SuperLink with routes of one's own. Each module says which private names it needs and why; a contract test
+(tests/deployment/test_flower_contract.py) runs them against the real thing, and `flwr` is pinned to 1.41.
+"""
+
+import os
+
+# Flower reads these when it is imported: nothing of ours reports home or installs anything.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+os.environ.setdefault("FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION", "1")
