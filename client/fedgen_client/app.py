@@ -1,16 +1,15 @@
-"""A hospital's ClientApp: the workshop's, bound to the one site this process is."""
+"""A hospital's ClientApp: the workshop's, bound to the one hospital this process works for."""
 
 from __future__ import annotations
 
 from flwr.clientapp import ClientApp
 
-from fedgen.federation.flower import client_app
-from fedgen.federation.site import Site
+from fedgen.federation.flower import Answering, client_app
 
 
-def app_of(site: Site) -> ClientApp:
-    """The ClientApp that answers for `site`, whatever node Flower takes it for.
+def app_of(hospital: Answering) -> ClientApp:
+    """The ClientApp that answers for `hospital`, whatever node Flower takes it for.
 
     It is the object `fedgen simulate` runs; only the way to the site differs.
     """
-    return client_app(lambda context: site)
+    return client_app(lambda context: hospital)

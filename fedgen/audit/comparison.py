@@ -62,7 +62,7 @@ def _against(
 def compare(
     cohorts: Sequence[Cohort], synthetic: Group, minimum_patients: int, seed: int
 ) -> tuple[Cell, ...]:
-    """The pooled cell, then one for each site that has training and held-out images.
+    """The pooled cell, then one for each site that has training and held-out images; a single site is the pool.
 
     Args:
         cohorts: the sites; at least one has training and held-out images.
@@ -84,7 +84,7 @@ def compare(
     to_held_each, to_held_all = _against(synthetic, helds)
     cells = [
         Cell(
-            name=POOLED,
+            name=POOLED if len(present) > 1 else present[0].site,
             judged=min(train.n_patients, held_out.n_patients) >= max(3, minimum_patients),
             train_patients=train.n_patients,
             held_out_patients=held_out.patients,
@@ -94,7 +94,8 @@ def compare(
             to_held_out=to_held_all,
         )
     ]
-    for index, cohort in enumerate(present):
+    # The same cell twice would put every test twice into the correction for their number.
+    for index, cohort in enumerate(present if len(present) > 1 else ()):
         of_site = torch.isin(held_out.patients, cohort.held_out.patients)
         in_sample = torch.isin(sample.patients, cohort.train.patients)
         cells.append(

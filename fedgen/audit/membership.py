@@ -100,7 +100,7 @@ class Rules:
 def pool(scores: Sequence[Scores]) -> Scores:
     """All sites as one; patient numbers must be unique over the sites."""
     return Scores(
-        "all sites",
+        "all sites" if len(scores) > 1 else scores[0].site,
         np.concatenate([each.train for each in scores]),
         np.concatenate([each.train_patients for each in scores]),
         np.concatenate([each.held_out for each in scores]),

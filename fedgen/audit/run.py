@@ -112,7 +112,7 @@ def run_audit(
         evidence = _evidence(audit, usable, release, score, epsilon, delta, seed)
     audits = decide(evidence, audit.alpha)
     verdict, reasons = overall(audits)
-    small = [each.site for each in made if not each.judged(audit.minimum_patients)]
+    small = [each.site for each in made if len(made) > 1 and not each.judged(audit.minimum_patients)]
     return AuditResult(
         verdict=verdict,
         reasons=reasons,

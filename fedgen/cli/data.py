@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from fedgen.data.findings import Finding, listing
+from fedgen.data.findings import Finding, listing, plural
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.errors import StudyError
 from fedgen.study.data import Columns, DataSection, Phantom
@@ -134,6 +134,9 @@ def phantom_command(
     patients: Annotated[int, typer.Option(help="Patients of each hospital.")] = 40,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
     size: Annotated[int, typer.Option(min=32, help="Height and width in pixels.")] = 96,
+    only: Annotated[
+        str | None, typer.Option(metavar="SITE", help="Write this hospital alone, such as Ashford.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Generate multi-site DICOM head slices (T1w and T2w, half with a lesion), free of any licence."""
@@ -144,14 +147,28 @@ def phantom_command(
         raise StudyError(
             f"--{first['loc'][0]} is not valid ({first['msg']}): choose another number."
         ) from None
-    from fedgen.data.phantom.write import write_phantom
+    from fedgen.data.phantom.write import phantom_sites, write_phantom, write_phantom_site
 
-    write_phantom(folder, phantom, seed, (size, size))
+    if only is None:
+        write_phantom(folder, phantom, seed, (size, size))
+        names = phantom_sites(phantom)
+    else:
+        write_phantom_site(folder, phantom, only, seed, (size, size))
+        names = (only,)
     if as_json:
-        _print_json({"folder": str(folder), "sites": sites, "patients": sites * patients, "seed": seed})
+        _print_json(
+            {
+                "folder": str(folder),
+                "sites": len(names),
+                "names": names,
+                "patients": len(names) * patients,
+                "seed": seed,
+            }
+        )
         return
     Console().print(
-        f"Phantom of {sites} sites with {patients} patients each written to {folder}", soft_wrap=True
+        f"Phantom of {plural(len(names), 'site')} with {patients} patients each written to {folder}",
+        soft_wrap=True,
     )
 
 

@@ -17,6 +17,7 @@ TITLES = {
     "synthesize": "Sampling",
     "audit": "Auditing",
     "evaluate": "Evaluating",
+    "assess": "Sites assess",
     "report": "Writing the report",
 }
 
@@ -51,6 +52,10 @@ class Display:
     def watcher(self) -> Watcher:
         """The callbacks for the pipeline."""
         return Watcher(stage=self._on_stage, round=self._on_round, sample=self._on_sample)
+
+    def say(self, sentence: str) -> None:
+        """A line above the bar."""
+        self._console.print(f"  {sentence}", markup=False, highlight=False, soft_wrap=True)
 
     def _on_stage(self, stage: str) -> None:
         self._finish()

@@ -69,7 +69,7 @@ def simulate(
         console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
     with Display(console) as display:
         run_stages(work, display.watcher)
-    _print_result(console, work)
+    print_result(console, work)
 
 
 def loud(study: Study) -> list[str]:
@@ -90,7 +90,8 @@ def loud(study: Study) -> list[str]:
     return sentences
 
 
-def _print_result(console: Console, work: Workspace) -> None:
+def print_result(console: Console, work: Workspace) -> None:
+    """Findings, privacy, verdict and where the report is."""
     summary = work.run.read_json("run.json")
     for finding in summary["findings"]:
         console.print(f"note: {finding}", style="yellow", markup=False, highlight=False, soft_wrap=True)

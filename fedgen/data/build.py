@@ -17,13 +17,17 @@ from fedgen.errors import DataError
 from fedgen.study.data import DataSection
 
 
-def build_index(folder: Path, data: DataSection, *, table: Path | None = None) -> PatientIndex:
+def build_index(
+    folder: Path, data: DataSection, *, table: Path | None = None, site: str | None = None
+) -> PatientIndex:
     """Index the images of `folder` that the study can use.
 
     Args:
         folder: images with a CSV or TSV table, DICOM files, or BIDS-like NIfTI; the layout is detected.
         data: columns, modality, labels and slices.
         table: the table, where it is neither `metadata.csv` nor the only table at the folder's top.
+        site: the one site all of the folder belongs to, whatever sites its files name, or none; None for a folder of
+            several sites, which the files tell apart.
 
     Returns:
         Entries whose label is one of `data.labels`, in an order that does not depend on the file system.
@@ -32,7 +36,7 @@ def build_index(folder: Path, data: DataSection, *, table: Path | None = None) -
         DataError: no image remains, a listed file is missing or unreadable, a label is not listed and
             `data.other_labels` is refuse, or a site has one class and `data.one_class_sites` is refuse.
     """
-    result = scan_folder(folder, data, table=table)
+    result = scan_folder(folder, data, table=table, site=site)
     _refuse_problems(result.problems)
     entries, unlisted = _labelled(result.entries, data)
     excluded = Counter(result.excluded)
@@ -54,21 +58,24 @@ def build_index(folder: Path, data: DataSection, *, table: Path | None = None) -
     )
 
 
-def scan_folder(folder: Path, data: DataSection, *, table: Path | None = None) -> Scan:
+def scan_folder(
+    folder: Path, data: DataSection, *, table: Path | None = None, site: str | None = None
+) -> Scan:
     """Find every image of the study's modality, whatever its label, and every file that cannot be used.
+
+    Arguments are those of `build_index`.
 
     Raises:
         DataError: the folder, its layout or its table cannot be used.
     """
     files = _files(folder)
     found = find_table(folder, table)
-    request = Request(folder, files, data, None if found is None else read_table(found))
+    request = Request(folder, files, data, None if found is None else read_table(found), site)
     result = layout_for(request).scan(request)
-    names = site_names(entry.site for entry in result.entries)
-    result.entries = sorted(
-        (replace(entry, site=names[entry.site]) for entry in result.entries),
-        key=lambda entry: (entry.site, entry.patient, entry.path),
-    )
+    if site is None:
+        names = site_names(entry.site for entry in result.entries)
+        result.entries = [replace(entry, site=names[entry.site]) for entry in result.entries]
+    result.entries.sort(key=lambda entry: (entry.site, entry.patient, entry.path))
     return result
 
 

@@ -1,4 +1,4 @@
-"""All of a study's data in one call: index, split, check and decode, the same on every call."""
+"""A study's data in one call, of all sites or of one: index, split, check and decode, the same on every call."""
 
 from __future__ import annotations
 
@@ -45,6 +45,40 @@ class Prepared:
     shared_patients: int
 
 
+@dataclass(frozen=True)
+class PreparedSite:
+    """What one site needs of its own data.
+
+    Attributes:
+        data: its tensors.
+        findings: what a person at the site should know; they name no patient.
+    """
+
+    data: SiteData
+    findings: list[Finding]
+
+
+def prepare_site(study: Study, source: Path, site: str, own: Path, cache: Path) -> PreparedSite:
+    """`prepare_sites` for a hospital's own folder, all of which is one site, whatever sites the files name.
+
+    The split depends on the site's own images, `data.split` and the seed alone: it is the one that `prepare_sites`
+    makes of all sites at once, unless that sees a patient of this site at another one too, or an equal image there.
+
+    Args:
+        study: its `data` section and seed.
+        source: folder of the images.
+        site: the name the site is enrolled by.
+        own: the site's folder for this study; `index.json` in it names patients and stays there.
+        cache: folder for decoded images.
+
+    Raises:
+        DataError: as `prepare_sites`.
+    """
+    index = build_index(source, study.data, site=site)
+    sites, findings = _prepare(study, source, index, own, cache)
+    return PreparedSite(sites[0], findings)
+
+
 def prepare_sites(study: Study, source: Path | None, run_data: Path, cache: Path) -> Prepared:
     """Index, split, check and decode the study's data; write `index.json`, `split.json`, `findings.json`.
 
@@ -63,6 +97,14 @@ def prepare_sites(study: Study, source: Path | None, run_data: Path, cache: Path
     """
     folder = _phantom(study, run_data) if source is None else source
     index = build_index(folder, study.data)
+    sites, findings = _prepare(study, folder, index, run_data, cache)
+    shared = sum(len(seen) > 1 for seen in index.sites_of_patients().values())
+    return Prepared(sites, findings, shared)
+
+
+def _prepare(
+    study: Study, folder: Path, index: PatientIndex, own: Path, cache: Path
+) -> tuple[list[SiteData], list[Finding]]:
     decoded = decode_sites(folder, index, study.data, cache)
     patients, fingerprints = _all_images(index, decoded)
     together = patient_groups(patients, fingerprints)
@@ -77,11 +119,10 @@ def prepare_sites(study: Study, source: Path | None, run_data: Path, cache: Path
         *part_findings(sites),
     ]
     # Only a split that passed its checks is fixed, so that corrected data may still be split anew.
-    _fix_split(run_data, parts)
-    write_index(run_data / "index.json", index)
-    _write_json(run_data / "findings.json", {"findings": [finding.to_json() for finding in findings]})
-    shared = sum(len(seen) > 1 for seen in index.sites_of_patients().values())
-    return Prepared(sites, findings, shared)
+    _fix_split(own, parts)
+    write_index(own / "index.json", index)
+    _write_json(own / "findings.json", {"findings": [finding.to_json() for finding in findings]})
+    return sites, findings
 
 
 def _phantom(study: Study, run_data: Path) -> Path:
@@ -115,9 +156,9 @@ def _joined(together: tuple[tuple[str, ...], ...]) -> list[Finding]:
     return [Finding("joined_patients", sentence, count)]
 
 
-def _fix_split(run_data: Path, parts: Mapping[str, Part]) -> None:
+def _fix_split(own: Path, parts: Mapping[str, Part]) -> None:
     # Identities are hashed with a salt in a file of its own, so that split.json alone can be shown to others.
-    salt = _salt(run_data / "split-salt")
+    salt = _salt(own / "split-salt")
     hashed = {
         hmac.new(salt, patient.encode(), hashlib.sha256).hexdigest(): part.name.lower()
         for patient, part in parts.items()
@@ -125,7 +166,7 @@ def _fix_split(run_data: Path, parts: Mapping[str, Part]) -> None:
     ordered = dict(sorted(hashed.items()))
     digest = hashlib.sha256(json.dumps(ordered).encode()).hexdigest()
     value = {"version": 1, "sha256": digest, "patients": ordered}
-    path = run_data / "split.json"
+    path = own / "split.json"
     if path.exists():
         try:
             fixed = json.loads(path.read_text(encoding="utf-8"))["sha256"]

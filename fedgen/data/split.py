@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from fedgen.data.index import PatientIndex
 from fedgen.data.site_data import Part
@@ -41,7 +41,8 @@ def split_patients(
     Within a site, patients of each class are shuffled by `seed` and dealt to the part furthest below its
     share, so that every part comes within about one patient of its share of the site and of each class.
     Patients who are tied together, or seen at several sites, are dealt first. A site of three patients or
-    more gets at least one patient in each part, where its patients are not all tied together.
+    more gets at least one patient in each part, where its patients are not all tied together. A site none of
+    whose patients is seen at another site, or tied to one there, is split as if it were alone in the index.
 
     Args:
         index: the patients, their sites and labels; the order of its entries does not matter.
@@ -52,13 +53,12 @@ def split_patients(
     Returns:
         The part of each patient.
     """
-    rng = np.random.default_rng(seed)
     shares = {Part.TRAIN: 1 - split.audit - split.test, Part.AUDIT: split.audit, Part.TEST: split.test}
     units = _units(index, together)
     # Counted twice, for the site as a whole and for each of its classes.
     dealt: dict[tuple[str, str], Counter[Part]] = defaultdict(Counter)
     parts: dict[int, Part] = {}
-    for number in _order(units, rng):
+    for number in _order(units, seed):
         unit = units[number]
         part = _furthest_below(unit, dealt, shares)
         parts[number] = part
@@ -86,16 +86,20 @@ def _units(index: PatientIndex, together: Sequence[Sequence[str]]) -> list[_Unit
     return units
 
 
-def _order(units: Sequence[_Unit], rng: np.random.Generator) -> list[int]:
-    # Shuffled first, then stably sorted: what cannot be placed freely comes first, then class by class.
-    shuffled = rng.permutation(len(units)).tolist()
+def _order(units: Sequence[_Unit], seed: int) -> list[int]:
+    # What cannot be placed freely comes first, then class by class; patients of a class in an order that is random
+    # and yet a matter of each patient alone, so that a site deals the same whoever else is in the index.
+    def shuffled(unit: _Unit) -> bytes:
+        return hashlib.sha256(json.dumps([seed, *unit.patients]).encode()).digest()
+
     return sorted(
-        shuffled,
+        range(len(units)),
         key=lambda n: (
             units[n].single,
             -sum(units[n].weights.values()),
             min(units[n].weights),
             units[n].label,
+            shuffled(units[n]),
         ),
     )
 

@@ -11,15 +11,15 @@ _ALWAYS = (
     "FID and KID are in offline extractors' features and cannot be compared with published Inception FID.",
     "The classifier is small and its steps are fixed: compare arms with each other, not with the best "
     "model for the task.",
-    "TRTR pools the real images of all sites, which a simulation can do and a federation cannot.",
     "These numbers are computed from real patients and are not covered by the training's epsilon.",
 )
+_POOLED = "TRTR pools the real images of all sites, which a simulation can do and a federation cannot."
 FEW_PATIENTS = 30
 
 
 def limits_of(downstream: Downstream) -> tuple[str, ...]:
     """The standing limits, and those that this result shows."""
-    found = list(_ALWAYS)
+    found = [*_ALWAYS, _POOLED] if len(downstream.test_patients) > 1 else list(_ALWAYS)
     patients = sum(downstream.test_patients)
     if patients < FEW_PATIENTS:
         found.append(

@@ -245,6 +245,11 @@ class Fleet:
         try:
             yield
         except httpx.TransportError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise RejectedError(
+                    f"What answers at {self._address} has a certificate that the authority pinned when joining did not "
+                    "sign, or for another name, or that has ended: `fedgen-client check` says which."
+                ) from error
             raise UnreachableError(
                 f"The coordinator at {self._address} does not answer ({type(error).__name__}): see that it runs and "
                 "that this machine may connect to it."

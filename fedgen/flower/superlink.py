@@ -12,6 +12,7 @@ mounted here, no SuperExec is started, and nothing installs dependencies: what i
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -82,8 +83,11 @@ def superlink_app(
 
 def _factory(database: Path) -> LinkStateFactory:
     factory = LinkStateFactory(str(database), NoOpFederationManager(), ObjectStoreFactory(str(database)))
-    # Made now, so that a damaged file is found before anything is served.
-    factory.state()
+    with warnings.catch_warnings():
+        # The database's own library warns about Flower's use of it.
+        warnings.simplefilter("ignore")
+        # Made now, so that a damaged file is found before anything is served.
+        factory.state()
     return factory
 
 

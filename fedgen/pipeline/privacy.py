@@ -1,4 +1,4 @@
-"""What the training cost in privacy: read from each site's ledger, said in one true sentence."""
+"""What the training cost in privacy, said in one true sentence."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ def privacy_report(
     study: Study,
     sites: Sequence[SiteDescription],
     ledgers: Mapping[str, Sequence[Spend]],
-    shared_patients: int,
+    shared_patients: int | None,
+    limits: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The content of privacy.json.
 
     Args:
         study: the resolved study.
         sites: what each site planned.
-        ledgers: what each site's ledger says was spent on this study.
-        shared_patients: patients present at more than one site.
+        ledgers: what was spent on this study at each site: what its ledger says, or a bound of it.
+        shared_patients: patients present at more than one site; None where nobody can count them.
+        limits: more that the claim does not say.
     """
     privacy = study.privacy
     rows = []
@@ -66,7 +68,7 @@ def privacy_report(
         "images_per_patient": study.data.images_per_patient,
         "shared_patients": shared_patients,
         "sites": rows,
-        "limits": list(LIMITS) if epsilon is not None else [],
+        "limits": [*LIMITS, *limits] if epsilon is not None else [],
     }
 
 
@@ -75,7 +77,7 @@ def rounded_up(epsilon: float) -> float:
     return math.ceil(epsilon * 100) / 100
 
 
-def _statement(study: Study, epsilon: float | None, shared_patients: int) -> str:
+def _statement(study: Study, epsilon: float | None, shared_patients: int | None) -> str:
     if epsilon is None:
         return (
             "This model was trained WITHOUT differential privacy: nothing bounds what the model and the synthetic "
@@ -85,7 +87,12 @@ def _statement(study: Study, epsilon: float | None, shared_patients: int) -> str
         f"Training was ({rounded_up(epsilon):.2f}, {study.privacy.delta:g})-differentially private for each patient "
         "at each site, all images of the patient together, under adding or removing one patient"
     )
-    if shared_patients:
+    if shared_patients is None:
+        what += (
+            " (nobody can count the patients who are at more than one site; for them the epsilons and deltas of their "
+            "sites add up)"
+        )
+    elif shared_patients:
         noun = "patient is" if shared_patients == 1 else "patients are"
         what += (
             f" ({shared_patients} {noun} at more than one site, and for them the epsilons and deltas of their "

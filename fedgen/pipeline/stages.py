@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
-
-import torch
-from torch import Tensor
 
 from fedgen.audit.neighbours import nearest_neighbours
 from fedgen.audit.run import run_audit
 from fedgen.data.index import read_index
 from fedgen.data.site_data import Part, SiteData
 from fedgen.evaluation import run_evaluation
-from fedgen.federation.aggregation import Aggregator
 from fedgen.federation.coordinator import RoundReport
 from fedgen.federation.simulation import simulate_training, virtual_aggregator
 from fedgen.pipeline import privacy
+from fedgen.pipeline.model import membership_score
+from fedgen.pipeline.release import draw_release
+from fedgen.pipeline.summary import describe_aggregation, describe_model, versions
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
 from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthetic
-from fedgen.run.directory import RunDirectory, write_atomic
 from fedgen.study.show import study_hash
-from fedgen.synthesis.grid import sample_grid
-from fedgen.synthesis.samples import read_samples, write_samples
-from fedgen.synthesis.synthesize import synthesize as draw_samples
+from fedgen.synthesis.formats import Leftmost
+from fedgen.synthesis.samples import read_samples
 from fedgen.training.plan import check_cohort
-from fedgen.training.vector import vector_sha256
 from fedgen_privacy.ledger import Ledger
 
-PACKAGES = ("fedgen", "torch", "flwr", "opacus", "monai", "torchmetrics", "scikit-learn", "scipy", "numpy")
 NEIGHBOURS = 6
+ONE_MACHINE = (
+    "All sites of this simulation ran on one machine: the protocol ran in full, but nothing was hidden from whoever "
+    "owns the machine."
+)
 
 
 def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None) -> None:
@@ -38,7 +36,7 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
     study, run, sites = work.study, work.run, work.data.sites
     run.update_summary(
         sites=[describe_site(site) for site in sites],
-        versions={package: version(package) for package in PACKAGES},
+        versions=versions(),
         findings=[finding.sentence for finding in work.data.findings],
         data={"source": work.source, "shared_patients": work.data.shared_patients},
     )
@@ -54,36 +52,10 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
     run.write_json("privacy.json", report)
     run.update_summary(
         rounds=trained.checkpoint.round,
-        model={
-            "family": study.model.family,
-            "parameters": trained.checkpoint.ema.shape[0],
-            "sha256": vector_sha256(trained.checkpoint.ema),
-        },
+        model=describe_model(study, trained.checkpoint),
         privacy=privacy.summary(report),
-        secure_aggregation=describe_aggregation(run, aggregator, trained.dropouts),
+        secure_aggregation=describe_aggregation(run, aggregator, trained.dropouts, caveat=ONE_MACHINE),
     )
-
-
-def describe_aggregation(run: RunDirectory, aggregator: Aggregator, dropouts: int) -> dict[str, object]:
-    """The `secure_aggregation` entry of run.json, from the events of all starts of the run."""
-    rounds = run.read_events("round")
-    secure = [event["secure"] for event in rounds if "secure" in event]
-    simulated = (
-        " All sites of this simulation ran on one machine: the protocol ran in full, but nothing was hidden from "
-        "whoever owns the machine."
-    )
-    return {
-        "enabled": aggregator.hides_updates,
-        "protocol": aggregator.protocol,
-        "dropouts": dropouts,
-        "survivors": {str(event["round"]): event["sites"] for event in rounds},
-        "aborts": [
-            {"round": e["round"], **abort} for e in rounds for abort in e.get("secure", {}).get("aborts", [])
-        ],
-        "exchanges": [record["exchanges"] for record in secure],
-        "bytes": {way: sum(record["bytes"][way] for record in secure) for way in ("to_sites", "from_sites")},
-        "statement": aggregator.statement + (simulated if aggregator.hides_updates else ""),
-    }
 
 
 def describe_site(site: SiteData) -> dict[str, object]:
@@ -99,24 +71,11 @@ def describe_site(site: SiteData) -> dict[str, object]:
 
 def synthesize(work: Workspace, progress: Callable[[int, int], None] | None = None) -> None:
     """Draw the synthetic set from the averaged model; writes samples/ and two figures."""
-    study, run = work.study, work.run
     networks = work.networks(work.trained().ema)
-    synthetic = draw_samples(
-        work.family, networks, study.synthesis, study.data.labels, seed=study.study.seed, progress=progress
-    )
-    intensity = study.data.intensity
-    write_samples(
-        run.samples,
-        synthetic,
-        study.data.labels,
-        study.synthesis.formats,
-        window=(intensity.lower, intensity.upper),
-        # Radiographs and DICOM slices show the patient's right side on the left; slices cut from RAS volumes do not.
-        leftmost="L" if read_index(run.data / "index.json").layout == "bids" else "R",
-    )
-    grid = sample_grid(synthetic.images, synthetic.labels, study.data.labels)
-    write_atomic(run.figures / "samples.png", grid)
-    draw_real_vs_synthetic(run.figures, work.data.sites, synthetic, study.data.labels)
+    # Radiographs and DICOM slices show the patient's right side on the left; slices cut from RAS volumes do not.
+    leftmost: Leftmost = "L" if read_index(work.run.data / "index.json").layout == "bids" else "R"
+    synthetic = draw_release(work, networks, leftmost, progress)
+    draw_real_vs_synthetic(work.run.figures, work.data.sites, synthetic, work.study.data.labels)
 
 
 def audit(work: Workspace) -> None:
@@ -124,14 +83,7 @@ def audit(work: Workspace) -> None:
     study, run, sites = work.study, work.run, work.data.sites
     networks = work.networks(work.trained().ema)
     synthetic = read_samples(run.samples)
-    device = study.training.device
-
-    def score(images: Tensor, labels: Tensor) -> Tensor:
-        # The same noise for every image, so that differences between scores are differences between images.
-        rng = torch.Generator().manual_seed(study.study.seed)
-        with torch.no_grad():
-            return work.family.membership_score(networks, images.to(device), labels.to(device), rng).cpu()
-
+    score = membership_score(work.family, networks, study.training.device, study.study.seed)
     epsilon = run.read_json("privacy.json")["epsilon"]
     result = run_audit(
         study.audit,

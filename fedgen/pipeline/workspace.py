@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.errors import DataError
 from fedgen.models.family import Family
 from fedgen.models.registry import build_family
+from fedgen.pipeline.model import trained_networks
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint
 from fedgen.run.directory import RunDirectory, write_atomic
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
-from fedgen.training.vector import Layout
 
 SOURCE = "data/source.json"
 
@@ -98,7 +97,4 @@ class Workspace:
 
     def networks(self, weights: Tensor) -> dict[str, nn.Module]:
         """The family's networks with `weights`, in eval mode on the study's device."""
-        with torch.random.fork_rng(devices=[]):
-            networks = self.family.networks()
-        Layout.of(networks).load(networks, weights)
-        return {name: network.eval().to(self.study.training.device) for name, network in networks.items()}
+        return trained_networks(self.family, weights, self.study.training.device)

@@ -34,7 +34,12 @@ def headlines(evidence: Evidence) -> list[Headline]:
     if sites:
         patients = sum(site.get("patients") or 0 for site in sites)
         images = sum(site.get("images") or 0 for site in sites)
-        found.append(Headline("Patients", count(patients), f"{len(sites)} sites, {count(images)} images"))
+        if any("patients" not in site for site in sites):
+            # A site of a federation tells how many patients it trains on, and the rest only with its results.
+            trained = sum((site.get("parts") or {}).get("train") or 0 for site in sites)
+            found.append(Headline("Training patients", count(trained), f"{len(sites)} sites"))
+        else:
+            found.append(Headline("Patients", count(patients), f"{len(sites)} sites, {count(images)} images"))
     if privacy:
         none = privacy.get("mode") == "none"
         unit = f"per {privacy.get('unit') or 'unit'}, largest of all sites"
@@ -61,7 +66,8 @@ def _downstream(evaluation: Mapping[str, Any]) -> list[Headline]:
     auroc = ((chosen or {}).get("pooled") or {}).get("auroc") or {}
     if chosen is None or auroc.get("value") is None:
         return []
-    note = f"{chosen.get('arm')}, all test patients; interval {interval(auroc.get('low'), auroc.get('high'))}"
+    of = "mean over sites" if evaluation["downstream"].get("pooling") else "all test patients"
+    note = f"{chosen.get('arm')}, {of}; interval {interval(auroc.get('low'), auroc.get('high'))}"
     return [Headline("Downstream AUROC", number(auroc["value"]), note)]
 
 

@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from fedgen import __version__
 from fedgen.report import charts, numbers
+from fedgen.report.commands import commands, federated
 from fedgen.report.curves import curves, draw_curves
 from fedgen.report.evidence import Evidence, read_evidence
 from fedgen.report.headline import headlines, limits
-from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, read_rows
+from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
 from fedgen.run.directory import RunDirectory, write_atomic
 
 
@@ -42,7 +43,8 @@ def render(evidence: Evidence, figures: Path, *, now: datetime | None = None) ->
         figures: folder of the pictures that were drawn.
         now: the time printed at the end.
     """
-    real_vs_synthetic = read_rows(figures, REAL_VS_SYNTHETIC)
+    tiles = read_rows(figures, REAL_VS_SYNTHETIC) or read_rows(figures, SYNTHETIC)
+    neighbours = read_rows(figures, NEIGHBOURS)
     values: dict[str, Any] = {
         "evidence": evidence,
         "run": evidence.run,
@@ -54,9 +56,12 @@ def render(evidence: Evidence, figures: Path, *, now: datetime | None = None) ->
         "limits": limits(evidence),
         "curves": curves(evidence.events, target=_target(evidence)),
         "class_names": _class_names(evidence),
-        "groups": list(dict.fromkeys(row.group for row in real_vs_synthetic)),
-        "real_vs_synthetic": real_vs_synthetic,
-        "neighbours": read_rows(figures, NEIGHBOURS),
+        "groups": list(dict.fromkeys(row.group for row in tiles)),
+        "tiles": tiles,
+        "neighbours": neighbours,
+        "shows_real": bool(neighbours) or any(row.kind == "real" for row in tiles),
+        "commands": commands(evidence),
+        "federated": federated(evidence),
         "version": __version__,
         "now": (now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -101,7 +106,9 @@ def _target(evidence: Evidence) -> float | None:
 
 
 def _class_names(evidence: Evidence) -> list[str]:
-    """The study's classes in their order, then any other that a site reports."""
+    """The study's classes in their order, then any other that a site reports; none where no site counts them."""
+    if not any(site.get("classes") for site in evidence.run.get("sites") or ()):
+        return []
     listed = list((evidence.study.get("data") or {}).get("labels") or ())
     seen = [name for site in evidence.run.get("sites") or () for name in site.get("classes") or ()]
     return list(dict.fromkeys([*listed, *seen]))

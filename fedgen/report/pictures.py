@@ -1,7 +1,7 @@
-"""Pictures of a simulation's images: real beside synthetic, and nearest neighbours.
+"""Pictures of a run's images: in a simulation real beside synthetic, and nearest neighbours; else synthetic alone.
 
 Each is written twice into `figures/`: one PNG to look at, and single tiles with a JSON list of their rows,
-so that the page can lay them out for any width. Both show real patients: they are drawn in a simulation only.
+so that the page can lay them out for any width. Those of a simulation show real patients.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fedgen.synthesis.formats import png_bytes
 from fedgen.synthesis.grid import pick, rows_png
 
 REAL_VS_SYNTHETIC = "real_vs_synthetic"
+SYNTHETIC = "synthetic"
 NEIGHBOURS = "neighbours"
 
 
@@ -90,11 +91,25 @@ def draw_real_vs_synthetic(
             _Drawn(site.site, "real", name, pick(images, labels, label, per_class))
             for label, name in enumerate(classes)
         ]
-    rows += [
+    return _draw(figures, REAL_VS_SYNTHETIC, rows + _synthetic_rows(synthetic, classes, per_class))
+
+
+def draw_synthetic(
+    figures: Path, synthetic: LabelledImages, classes: tuple[str, ...], *, per_class: int = 8
+) -> Path:
+    """A row of synthetic images a class, for a run whose real images stay at their sites.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
+    return _draw(figures, SYNTHETIC, _synthetic_rows(synthetic, classes, per_class))
+
+
+def _synthetic_rows(synthetic: LabelledImages, classes: tuple[str, ...], per_class: int) -> list[_Drawn]:
+    return [
         _Drawn("Synthetic", "synthetic", name, pick(synthetic.images, synthetic.labels, label, per_class))
         for label, name in enumerate(classes)
     ]
-    return _draw(figures, REAL_VS_SYNTHETIC, rows)
 
 
 def _one_image_a_patient(data: SiteData) -> tuple[Tensor, Tensor]:

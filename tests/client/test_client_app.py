@@ -41,7 +41,7 @@ def send(app, content: RecordDict) -> tuple[str, np.ndarray | None]:
     context = Context(1, 7, {"partition-id": 0}, RecordDict(), {})
     reply = app(message, context)
     assert not reply.has_error()
-    arrays = reply.content.array_records["arrays"]
+    arrays = reply.content.array_records.get("arrays", {})
     vector = arrays["vector"].numpy() if "vector" in arrays else None
     return reply.content.config_records["message"]["json"], vector
 

@@ -173,6 +173,20 @@ def test_a_missing_or_damaged_head_is_refused(tmp_path: Path) -> None:
     assert len(Ledger(path).spends()) == 1
 
 
+def test_whoever_is_told_that_a_row_is_charged_finds_it_guarded(tmp_path: Path) -> None:
+    """A crash between the row and its head leaves the head behind; it is mended before anybody acts on the row."""
+    path, head = tmp_path / "ledger.jsonl", tmp_path / "ledger.jsonl.head"
+    rows = [Charge("s", round, "m", Spend(1.0, 0.5, 10)) for round in (1, 2)]
+    Ledger(path).charge(rows[0])
+    first, behind = path.read_bytes(), head.read_bytes()
+    Ledger(path).charge(rows[1])
+    head.write_bytes(behind)
+    assert not Ledger(path).charge(rows[1])
+    path.write_bytes(first)
+    with pytest.raises(PrivacyRefusedError, match="1 rows where 2 were written"):
+        Ledger(path)
+
+
 def test_rows_of_another_process_are_read_before_charging(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     ours, theirs = Ledger(path), Ledger(path)

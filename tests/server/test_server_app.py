@@ -15,13 +15,12 @@ from fedgen.errors import ExitCode, FederationError
 from fedgen.federation.aggregation import PlainAggregator
 from fedgen.federation.coordinator import train
 from fedgen.federation.exchange import DirectExchange, ask
-from fedgen.federation.flower import FlowerExchange, wait_for_nodes
+from fedgen.federation.flower import FlowerExchange, server_app, wait_for_nodes
 from fedgen.federation.site import Site
 from fedgen.protocol.messages import Describe, Refusal
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen_privacy.ledger import Ledger
-from fedgen_server.app import app_of
 
 PLAIN = {"mode": "none"}
 
@@ -33,9 +32,14 @@ def run(tmp_path) -> RunDirectory:
 
 def drive(study, run, grid, **options):
     """Run the ServerApp's main as Flower does, and return what was trained."""
+    values = {"sites": len(grid.apps), "connect_deadline": 1.0, "on_round": None, **options}
     trained = []
-    values = {"sites": len(grid.apps), "connect_deadline": 1.0, "on_trained": trained.append, **options}
-    app_of(study, run, PlainAggregator(), **values)(grid, Context(1, 0, {}, RecordDict(), {}))
+
+    def main(exchange: FlowerExchange) -> None:
+        trained.append(train(study, exchange, PlainAggregator(), run, values["on_round"]))
+
+    app = server_app(main, values["sites"], values["connect_deadline"], threading.Event())
+    app(grid, Context(1, 0, {}, RecordDict(), {}))
     return trained[0]
 
 

@@ -141,7 +141,7 @@ class BidsLayout(Layout):
             IndexEntry(
                 path=path,
                 patient=required_cell(table, row, person),
-                site=required_cell(table, row, request.data.columns.site),
+                site=request.site or required_cell(table, row, request.data.columns.site),
                 label=label_of(dict(row.cells), request.data, table),
                 mask=mask,
                 modality=name.modality,
@@ -163,7 +163,8 @@ def _sessions(request: Request) -> dict[tuple[str, str], Row]:
     table = request.table
     assert table is not None
     table.require("participant_id", "BIDS, which prescribes it")
-    table.require(request.data.columns.site, "data.columns.site")
+    if request.site is None:
+        table.require(request.data.columns.site, "data.columns.site")
     column = next((name for name in ("session", "session_id") if name in table.columns), None)
     sessions: dict[tuple[str, str], Row] = {}
     for row in table.rows:

@@ -72,12 +72,12 @@ class DicomLayout(Layout):
                     "give every file a pseudonym in PatientID."
                 )
             institution = _text(tags, "InstitutionName")
-            without_institution += not institution
+            without_institution += not institution and request.site is None
             result.entries.append(
                 IndexEntry(
                     path=path,
                     patient=patient,
-                    site=institution or _folder_site(request.folder, path),
+                    site=request.site or institution or _folder_site(request.folder, path),
                     label=label_of(None if row is None else dict(row.cells), request.data, labels.table),
                     mask=labels.mask(row),
                     modality=modality,

@@ -25,12 +25,14 @@ class Request:
         files: every file below it, relative with forward slashes, sorted; hidden files are left out.
         data: the study's data section.
         table: the table that describes the folder, if there is one.
+        site: the one site all images belong to, whatever the files say; None where the files tell the sites apart.
     """
 
     folder: Path
     files: tuple[str, ...]
     data: DataSection
     table: Table | None
+    site: str | None = None
 
     def wants(self, modality: str, series: str) -> bool:
         """Whether the study asks for images of this modality or series."""

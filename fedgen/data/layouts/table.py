@@ -35,7 +35,7 @@ class TableLayout(Layout):
         table, columns = request.table, request.data.columns
         for key in ("image", "patient", "site", "mask"):
             column = getattr(columns, key)
-            if column is not None:
+            if column is not None and not (key == "site" and request.site is not None):
                 table.require(column, f"data.columns.{key}")
         result = Scan(self.name)
         first_row: dict[str, int] = {}
@@ -53,7 +53,7 @@ class TableLayout(Layout):
     def _scan_row(self, request: Request, table: Table, row: Row, path: str, result: Scan) -> None:
         columns = request.data.columns
         patient = required_cell(table, row, columns.patient)
-        site = required_cell(table, row, columns.site)
+        site = request.site or required_cell(table, row, columns.site)
         modality, series = row.cells.get("modality", ""), row.cells.get("series", "")
         label = label_of(dict(row.cells), request.data, table)
         if not request.wants(modality, series):

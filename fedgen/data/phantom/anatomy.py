@@ -95,17 +95,18 @@ def cut(head: Head, level: float, size: tuple[int, int]) -> Slice:
         level: height in [-1, 1]; 0 goes through the bodies of the lateral ventricles.
         size: (height, width) in pixels.
     """
-    grid = _Grid(head, level, size)
     noise = _noise(head.seed, size, (0.030, 0.070))
     edge = 1.3 / (min(size) / 2)
+    grid = _Grid(head, level, size, margin=edge / 2 + 0.012 * float(np.abs(noise[1]).max()))
+    noise = [field.ravel()[grid.pixels] for field in noise]
     # Depth below the scalp's surface; each shell is a smooth step of it.
     depth = grid.depth
     head_inside = _step(depth, edge)
     inner_scalp = _step(depth - 0.035 - 0.012 * noise[1], edge)
     inner_skull = _step(depth - 0.035 - head.skull, edge)
     gap = 0.018 + 0.02 * head.atrophy
-    brain = _step(depth - 0.035 - head.skull - gap, edge)
     below_pia = depth - 0.035 - head.skull - gap
+    brain = _step(below_pia, edge)
 
     sulci, folded = _folds(grid, below_pia, noise, head, edge)
     fissure = _step(0.007 + 0.012 * head.atrophy - np.abs(grid.x), edge) * _step(np.abs(grid.y) - 0.30, 0.08)
@@ -115,35 +116,53 @@ def cut(head: Head, level: float, size: tuple[int, int]) -> Slice:
     beside_fissure = _step(0.045 - np.abs(grid.x), 1.5 * edge) * _step(np.abs(grid.y) - 0.36, 0.08)
     cortex = np.maximum.reduce([ribbon, folded, beside_fissure])
     deep = _deep_gray(grid, level, edge) * (1 - ventricles)
-    lesion = np.zeros(size) if head.lesion is None else _lesion(head.lesion, grid, level, edge)
-    lesion = lesion * brain * (1 - ventricles)
 
     # Paint from the outside in: each layer covers its fraction of what lies under it.
     layers = [("scalp", head_inside), ("skull", inner_scalp), ("csf", inner_skull), ("white", brain)]
-    layers += [("gray", cortex * brain), ("deep", deep * brain), ("csf", csf * brain), ("lesion", lesion)]
-    tissues = np.zeros((len(TISSUES), *size))
-    tissues[0] = 1
+    layers += [("gray", cortex * brain), ("deep", deep * brain), ("csf", csf * brain)]
+    if head.lesion is not None:
+        layers.append(("lesion", _lesion(head.lesion, grid, level, edge) * brain * (1 - ventricles)))
+    inside = np.zeros((len(TISSUES), grid.pixels.size))
+    inside[0] = 1
     painted = {0}
     for name, fraction in layers:
         left = 1 - fraction
         for tissue in painted:
-            tissues[tissue] *= left
+            inside[tissue] *= left
         painted.add(TISSUES.index(name))
-        tissues[TISSUES.index(name)] += fraction
-    return Slice(tissues, lesion > 0.5)
+        inside[TISSUES.index(name)] += fraction
+    tissues = np.zeros((len(TISSUES), size[0] * size[1]))
+    tissues[0] = 1
+    tissues[:, grid.pixels] = inside
+    lesion = np.zeros(size, np.bool_)
+    if head.lesion is not None:
+        lesion.ravel()[grid.pixels] = layers[-1][1] > 0.5
+    return Slice(tissues.reshape(len(TISSUES), *size), lesion)
 
 
 class _Grid:
-    """Coordinates in the head's own frame (x to the right, y forward) and depth below its surface."""
+    """Coordinates in the head's own frame (x to the right, y forward) and depth below its surface.
 
-    def __init__(self, head: Head, level: float, size: tuple[int, int]) -> None:
-        half = min(size) / 2
-        rows, columns = np.mgrid[: size[0], : size[1]]
-        right, up = (columns - (size[1] - 1) / 2) / half, ((size[0] - 1) / 2 - rows) / half
+    Of the pixels that can be less than `margin` outside of the head, in the order of the image; half of an image is
+    air, and nothing else needs to be known of it.
+
+    Attributes:
+        pixels: (n,) their numbers, row by row.
+        x, y, angle, depth: (n,) each.
+    """
+
+    def __init__(self, head: Head, level: float, size: tuple[int, int], margin: float) -> None:
+        right, up = _frame(size)
         cos, sin = np.cos(head.tilt), np.sin(head.tilt)
         shrink = 1 - 0.10 * level**2
-        self.x = (cos * right - sin * up) / shrink
-        self.y = (sin * right + cos * up) / shrink
+        x = (cos * right - sin * up) / shrink
+        y = (sin * right + cos * up) / shrink
+        # The outline below, with every wave at its crest and the head at its widest.
+        mean = (head.width + head.length) / 2
+        widest = 1.001 + sum(abs(amplitude) for amplitude in head.outline) + margin / mean
+        near = (x / (1.05 * head.width)) ** 2 + (y / head.length) ** 2 < widest**2
+        self.pixels = np.flatnonzero(near)
+        self.x, self.y = x.ravel()[self.pixels], y.ravel()[self.pixels]
         self.angle: Field = np.arctan2(self.x / head.width, self.y / head.length)
         wave = sum(
             amplitude * (np.cos if i % 2 else np.sin)((i // 2 + 2) * self.angle)
@@ -152,7 +171,15 @@ class _Grid:
         # Heads are a little narrower in front.
         narrow = 1 - 0.05 * np.cos(self.angle)
         radius = np.hypot(self.x / (head.width * narrow), self.y / head.length)
-        self.depth: Field = (1 + wave - radius) * (head.width + head.length) / 2
+        self.depth: Field = (1 + wave - radius) * mean
+
+
+@lru_cache(maxsize=1)
+def _frame(size: tuple[int, int]) -> tuple[Field, Field]:
+    """(right, up) of each pixel from the centre, (H, W), in halves of the shorter side."""
+    half = min(size) / 2
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    return (columns - (size[1] - 1) / 2) / half, ((size[0] - 1) / 2 - rows) / half
 
 
 def _step(value: Field, edge: float) -> Field:
@@ -183,43 +210,63 @@ def _folds(grid: _Grid, below_pia: Field, noise: list[Field], head: Head, edge: 
     return sulci, lining
 
 
-def _ellipse(
-    x: Field, y: Field, centre: tuple[float, float], axes: tuple[float, float], turn: float
-) -> Field:
-    """Distance-like value, positive inside, in units of the shorter axis."""
-    cos, sin = np.cos(turn), np.sin(turn)
-    u, v = x - centre[0], y - centre[1]
-    return (1 - np.hypot((cos * u + sin * v) / axes[0], (cos * v - sin * u) / axes[1])) * min(axes)
+@dataclass(frozen=True)
+class _Ellipse:
+    """An ellipse in the plane of (|x|, y): one on each side of the midline; `weight` is its greatest coverage."""
+
+    centre: tuple[float, float]
+    axes: tuple[float, float]
+    turn: float
+    weight: float = 1.0
+
+    def reach(self, edge: float) -> float:
+        """No pixel farther from the centre is covered."""
+        return 1.001 * max(self.axes) * (1 + edge / 2 / min(self.axes))
+
+    def coverage(self, x: Field, y: Field, edge: float) -> Field:
+        """Share of each pixel inside, times the weight; the edge's width is in units of the shorter axis."""
+        cos, sin = np.cos(self.turn), np.sin(self.turn)
+        u, v = x - self.centre[0], y - self.centre[1]
+        within = 1 - np.hypot((cos * u + sin * v) / self.axes[0], (cos * v - sin * u) / self.axes[1])
+        return self.weight * _step(within * min(self.axes), edge)
+
+
+def _union(ellipses: list[_Ellipse], grid: _Grid, edge: float) -> Field:
+    """The greatest coverage of each pixel; only pixels in reach are looked at."""
+    x, y = np.abs(grid.x), grid.y
+    reaches = [(ellipse.centre, ellipse.reach(edge)) for ellipse in ellipses]
+    low, high = min(c[1] - reach for c, reach in reaches), max(c[1] + reach for c, reach in reaches)
+    near = np.flatnonzero((x < max(c[0] + reach for c, reach in reaches)) & (y > low) & (y < high))
+    x, y = x[near], y[near]
+    covered = np.zeros(grid.pixels.size)
+    covered[near] = np.maximum.reduce([ellipse.coverage(x, y, edge) for ellipse in ellipses])
+    return covered
 
 
 def _ventricles(grid: _Grid, head: Head, level: float, edge: float) -> Field:
-    x, y, scale = np.abs(grid.x), grid.y, head.ventricles
+    scale = head.ventricles
     thin = 0.042 * scale
-    frontal = _ellipse(x, y, (0.085 * scale, 0.19), (thin, 0.15 - 0.03 * level), -0.42)
-    body = _ellipse(x, y, (0.055 * scale, 0.0), (0.8 * thin, 0.16), 0.1)
-    occipital = _ellipse(x, y, (0.13 * scale + 0.02, -0.25), (thin, 0.15 + 0.04 * level), 0.45)
-    third = _ellipse(x, y, (0.0, -0.02), (0.016 * scale, 0.10), 0.0)
-    low = np.clip(0.5 - level, 0, 1)
-    shapes = [
-        _step(frontal, edge),
-        _step(body, edge) * (1 - low),
-        _step(occipital, edge),
-        _step(third, edge) * low,
-    ]
-    return np.maximum.reduce(shapes)
+    low = float(np.clip(0.5 - level, 0, 1))
+    frontal = _Ellipse((0.085 * scale, 0.19), (thin, 0.15 - 0.03 * level), -0.42)
+    body = _Ellipse((0.055 * scale, 0.0), (0.8 * thin, 0.16), 0.1, 1 - low)
+    occipital = _Ellipse((0.13 * scale + 0.02, -0.25), (thin, 0.15 + 0.04 * level), 0.45)
+    third = _Ellipse((0.0, -0.02), (0.016 * scale, 0.10), 0.0, low)
+    return _union([frontal, body, occipital, third], grid, edge)
 
 
 def _deep_gray(grid: _Grid, level: float, edge: float) -> Field:
-    x, y = np.abs(grid.x), grid.y
-    caudate = _ellipse(x, y, (0.145, 0.17), (0.045, 0.10), -0.35)
-    putamen = _ellipse(x, y, (0.265, 0.04), (0.055, 0.15), 0.22)
-    thalamus = _ellipse(x, y, (0.105, -0.09), (0.075, 0.115), 0.35)
-    present = np.clip(1.1 - 0.9 * max(level, 0), 0, 1)
-    return present * np.maximum.reduce([_step(part, 2 * edge) for part in (caudate, putamen, thalamus)])
+    present = float(np.clip(1.1 - 0.9 * max(level, 0), 0, 1))
+    caudate = _Ellipse((0.145, 0.17), (0.045, 0.10), -0.35)
+    putamen = _Ellipse((0.265, 0.04), (0.055, 0.15), 0.22)
+    thalamus = _Ellipse((0.105, -0.09), (0.075, 0.115), 0.35)
+    return present * _union([caudate, putamen, thalamus], grid, 2 * edge)
 
 
 def _lesion(lesion: Lesion, grid: _Grid, level: float, edge: float) -> Field:
-    u, v = grid.x - lesion.x, grid.y - lesion.y
+    widest = 1.7
+    reach = widest * lesion.radius + 1.001 * edge
+    near = np.flatnonzero((np.abs(grid.x - lesion.x) < reach) & (np.abs(grid.y - lesion.y) < reach))
+    u, v = grid.x[near] - lesion.x, grid.y[near] - lesion.y
     angle = np.arctan2(v, u)
     rng = np.random.default_rng(lesion.seed)
     amplitudes = rng.normal(0, lesion.roughness / np.arange(1, 6))
@@ -227,5 +274,7 @@ def _lesion(lesion: Lesion, grid: _Grid, level: float, edge: float) -> Field:
     wave = sum(
         a * np.cos(k * angle + p) for k, (a, p) in enumerate(zip(amplitudes, phases, strict=True), start=1)
     )
-    radius = lesion.radius * np.sqrt(1 - 0.35 * level**2) * np.clip(1 + 0.6 * wave, 0.45, 1.7)
-    return _step(radius - np.hypot(u, v), 2 * edge)
+    radius = lesion.radius * np.sqrt(1 - 0.35 * level**2) * np.clip(1 + 0.6 * wave, 0.45, widest)
+    covered = np.zeros(grid.pixels.size)
+    covered[near] = _step(radius - np.hypot(u, v), 2 * edge)
+    return covered

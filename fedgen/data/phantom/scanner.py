@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,12 +78,17 @@ def scan(anatomy: Slice, contrast: str, scanner: Scanner, rng: np.random.Generat
     # Brain is not uniform: a faint texture that moves with the tissue, not with the noise.
     texture = gaussian_filter(rng.standard_normal(size), 0.012 * min(size))
     signal = signal * (1 + 0.035 * texture / texture.std())
-    signal = scanner.gain * np.clip(signal, 0, None) ** scanner.gamma * _bias_field(size, scanner)
+    # Half of the image is air, and a power is dear.
+    bright = signal > 0
+    signal = np.where(bright, signal, 0)
+    signal[bright] **= scanner.gamma
+    signal = scanner.gain * signal * _bias_field(size, scanner)
     signal = gaussian_filter(signal, scanner.blur * min(size))
     real, imaginary = scanner.noise * rng.standard_normal((2, *size))
     return np.clip(np.hypot(signal + real, imaginary), 0, 1)
 
 
+@lru_cache(maxsize=1)  # one scanner's images come one after the other
 def _bias_field(size: tuple[int, ...], scanner: Scanner) -> Field:
     y, x = np.linspace(-1, 1, size[0])[:, np.newaxis], np.linspace(-1, 1, size[1])[np.newaxis]
     along = x * np.cos(scanner.direction) + y * np.sin(scanner.direction)

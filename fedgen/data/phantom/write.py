@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import MRImageStorage
 
-from fedgen.data.phantom.anatomy import Head, cut
+from fedgen.data.phantom.anatomy import cut
+from fedgen.data.phantom.dicom import encode_image
+from fedgen.data.phantom.patient import Patient, draw_patient
 from fedgen.data.phantom.scanner import CONTRASTS, Scanner, scan
-from fedgen.errors import DataError
+from fedgen.data.phantom.series import STORED_MAX, elements, instance_uid
+from fedgen.errors import DataError, StudyError
 from fedgen.run.directory import unwritable
 from fedgen.study.data import Phantom
 
@@ -30,37 +31,11 @@ _HOSPITALS = (
     "Ashford", "Brookside", "Cedarhill", "Dunmore", "Eastvale", "Fairmount", "Glenwood", "Harborview",
     "Inverness", "Juniper", "Kingsley", "Lakeside", "Mapleton", "Northgate", "Oakridge", "Pinecrest",
 )  # fmt: skip
-_FAMILY = (
-    "Adler",
-    "Berg",
-    "Costa",
-    "Diaz",
-    "Evans",
-    "Fischer",
-    "Garcia",
-    "Haddad",
-    "Ito",
-    "Jansen",
-    "Kim",
-    "Lopez",
-)
-_GIVEN = ("Alex", "Bo", "Chris", "Dana", "Eli", "Finn", "Gray", "Hana", "Indy", "Jo", "Kit", "Lee")
-#: Stored values are 12 bits; the rescale slope brings them to 0..255, the default intensity window.
-_STORED_MAX = 4095
-_FIELD_OF_VIEW = 220.0
 
 
-@dataclass(frozen=True)
-class _Patient:
-    """A fake identity with its head and the heights of its slices."""
-
-    identity: str
-    name: str
-    birth_date: str
-    sex: str
-    label: str
-    head: Head
-    levels: tuple[float, ...]
+def phantom_sites(phantom: Phantom) -> tuple[str, ...]:
+    """Names of a phantom's hospitals, in the order they are written."""
+    return _HOSPITALS[: phantom.sites]
 
 
 def write_phantom(folder: Path, phantom: Phantom, seed: int, size: tuple[int, int] = (96, 96)) -> None:
@@ -79,8 +54,41 @@ def write_phantom(folder: Path, phantom: Phantom, seed: int, size: tuple[int, in
     Raises:
         DataError: the folder holds something else, or cannot be written.
     """
-    numbers = {"sites": phantom.sites, "patients": phantom.patients}
-    marker = {"version": PHANTOM_VERSION, **numbers, "seed": seed, "size": list(size)}
+    about = {"sites": phantom.sites, "patients": phantom.patients}
+    _write(folder, about, phantom_sites(phantom), phantom.patients, seed, size)
+
+
+def write_phantom_site(
+    folder: Path, phantom: Phantom, site: str, seed: int, size: tuple[int, int] = (96, 96)
+) -> None:
+    """Write one hospital of a phantom into a folder of its own: the very files `write_phantom` makes of it.
+
+    Args:
+        folder: as in `write_phantom`.
+        phantom: numbers of sites and patients.
+        site: one of `phantom_sites(phantom)`.
+        seed: that of the whole phantom.
+        size: (height, width) of the slices in pixels.
+
+    Raises:
+        StudyError: the phantom has no such site.
+        DataError: the folder holds something else, or cannot be written.
+    """
+    sites = phantom_sites(phantom)
+    if site not in sites:
+        raise StudyError(f"The phantom has no site {site!r}: take one of {', '.join(sites)}.")
+    _write(folder, {"site": site, "patients": phantom.patients}, (site,), phantom.patients, seed, size)
+
+
+def _write(
+    folder: Path,
+    about: Mapping[str, object],
+    sites: Sequence[str],
+    patients: int,
+    seed: int,
+    size: tuple[int, int],
+) -> None:
+    marker = {"version": PHANTOM_VERSION, **about, "seed": seed, "size": list(size)}
     if folder.exists() and any(folder.iterdir()):
         _check_marker(folder, marker)
         return
@@ -88,7 +96,8 @@ def write_phantom(folder: Path, phantom: Phantom, seed: int, size: tuple[int, in
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
             whole = Path(temporary) / "phantom"
-            _write_all(whole, phantom, seed, size)
+            rows = [row for site in sites for row in _write_site(whole, site, patients, seed, size)]
+            _write_table(whole / "labels.csv", rows)
             (whole / "phantom.json").write_text(json.dumps(marker) + "\n", encoding="utf-8")
             if folder.exists():
                 folder.rmdir()
@@ -108,40 +117,33 @@ def _check_marker(folder: Path, marker: dict[str, object]) -> None:
         )
 
 
-def _write_all(folder: Path, phantom: Phantom, seed: int, size: tuple[int, int]) -> None:
+def _write_site(
+    folder: Path, site: str, patients: int, seed: int, size: tuple[int, int]
+) -> list[tuple[str, str, str]]:
+    number = _HOSPITALS.index(site)
+    # A site's own, so that it is the same whichever others are written.
+    rng = np.random.default_rng([seed, number])
+    scanner = Scanner.of_site(number, rng)
+    labels = rng.permutation([CLASSES[i % 2] for i in range(patients)])
     rows: list[tuple[str, str, str]] = []
-    for number in range(phantom.sites):
-        rng = np.random.default_rng([seed, number])
-        site, scanner = _HOSPITALS[number], Scanner.of_site(number, rng)
-        labels = rng.permutation([CLASSES[i % 2] for i in range(phantom.patients)])
-        for i, label in enumerate(labels):
-            patient = _draw_patient(site, i, str(label), rng)
-            rows += _write_patient(folder, site, patient, scanner, rng, size)
+    for i, label in enumerate(labels):
+        patient = draw_patient(site, i, str(label), rng)
+        rows += _write_patient(folder, site, patient, scanner, rng, size)
+    return rows
+
+
+def _write_table(path: Path, rows: Sequence[tuple[str, str, str]]) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("SOPInstanceUID", "label", "mask"))
     writer.writerows(rows)
-    (folder / "labels.csv").write_text(table.getvalue(), encoding="utf-8")
-
-
-def _draw_patient(site: str, number: int, label: str, rng: np.random.Generator) -> _Patient:
-    levels = np.linspace(-0.6, 0.6, 4) + rng.uniform(-0.1, 0.1, 4)
-    chosen = np.sort(rng.permutation(4)[: rng.integers(1, 5)])
-    return _Patient(
-        identity=f"{site[:3].upper()}-{number + 1:04d}",
-        name=f"{rng.choice(_FAMILY)}^{rng.choice(_GIVEN)}",
-        birth_date=f"{rng.integers(1935, 2000)}{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}",
-        sex=str(rng.choice(["F", "M"])),
-        label=label,
-        head=Head.draw(rng, lesion=label == "lesion"),
-        levels=tuple(levels[chosen].tolist()),
-    )
+    path.write_text(table.getvalue(), encoding="utf-8")
 
 
 def _write_patient(
     folder: Path,
     site: str,
-    patient: _Patient,
+    patient: Patient,
     scanner: Scanner,
     rng: np.random.Generator,
     size: tuple[int, int],
@@ -152,65 +154,20 @@ def _write_patient(
     for n, level in enumerate(patient.levels, start=1):
         anatomy = cut(patient.head, level, size)
         mask = place / f"mask-{n}.png"
-        Image.fromarray(anatomy.lesion.astype(np.uint8) * 255).save(mask)
+        mask.write_bytes(_png(anatomy.lesion.tobytes(), size))
         for contrast in CONTRASTS:
             image = scan(anatomy, contrast, scanner, rng)
-            stored = np.round(image * _STORED_MAX).astype(np.uint16)
-            dataset = _dataset(stored, site, patient, contrast, n, level)
-            dataset.save_as(place / f"{contrast}-{n}.dcm", enforce_file_format=True)
-            rows.append((str(dataset.SOPInstanceUID), patient.label, mask.relative_to(folder).as_posix()))
+            stored = np.round(image * STORED_MAX).astype(np.uint16)
+            uid = instance_uid(stored, site, patient, contrast, n)
+            tags = elements(stored.shape, site, patient, contrast, n, level)
+            file = place / f"{contrast}-{n}.dcm"
+            file.write_bytes(encode_image(MRImageStorage, uid, tags, stored))
+            rows.append((uid, patient.label, mask.relative_to(folder).as_posix()))
     return rows
 
 
-def _dataset(
-    stored: NDArray[np.uint16], site: str, patient: _Patient, contrast: str, number: int, level: float
-) -> Dataset:
-    # The UID hashes the pixels too, so that phantoms of different seeds never share one.
-    entropy = [site, patient.identity, contrast, str(number), hashlib.sha256(stored.tobytes()).hexdigest()]
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = MRImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=entropy)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = Dataset()
-    dataset.file_meta = meta
-    dataset.SOPClassUID = MRImageStorage
-    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    dataset.StudyInstanceUID = generate_uid(entropy_srcs=[site, patient.identity, patient.birth_date])
-    dataset.SeriesInstanceUID = generate_uid(
-        entropy_srcs=[site, patient.identity, patient.birth_date, contrast]
-    )
-    dataset.FrameOfReferenceUID = dataset.StudyInstanceUID
-    dataset.PatientID, dataset.PatientName = patient.identity, patient.name
-    dataset.PatientBirthDate, dataset.PatientSex = patient.birth_date, patient.sex
-    dataset.StudyDate, dataset.StudyTime, dataset.StudyID, dataset.AccessionNumber = (
-        "20240102",
-        "120000",
-        "1",
-        "",
-    )
-    dataset.ReferringPhysicianName, dataset.InstitutionName = "", site
-    dataset.Manufacturer, dataset.ImageType = "fedgen phantom", ["DERIVED", "PRIMARY"]
-    dataset.Modality, dataset.SeriesDescription = "MR", contrast
-    dataset.SeriesNumber, dataset.InstanceNumber = CONTRASTS.index(contrast) + 1, number
-    dataset.ScanningSequence, dataset.SequenceVariant = "SE", "NONE"
-    dataset.ScanOptions, dataset.MRAcquisitionType, dataset.EchoTime, dataset.EchoTrainLength = (
-        "",
-        "2D",
-        None,
-        None,
-    )
-    spacing = _FIELD_OF_VIEW / min(stored.shape)
-    dataset.PixelSpacing, dataset.SliceThickness = [f"{spacing:.6g}"] * 2, "5"
-    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    dataset.ImagePositionPatient = [-110, -110, round(60 * level, 3)]
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.Rows, dataset.Columns = stored.shape
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = (
-        "0",
-        f"{255 / _STORED_MAX:.10f}",
-        "US",
-    )
-    dataset.WindowCenter, dataset.WindowWidth = "127.5", "255"
-    dataset.PixelData = stored.tobytes()
-    return dataset
+@lru_cache(maxsize=1)  # half of the patients have no lesion, and their masks are all empty
+def _png(mask: bytes, size: tuple[int, int]) -> bytes:
+    picture = io.BytesIO()
+    Image.fromarray(np.frombuffer(mask, np.uint8).reshape(size) * 255).save(picture, "PNG")
+    return picture.getvalue()

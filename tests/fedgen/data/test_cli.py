@@ -53,6 +53,30 @@ def test_phantom_then_index(tmp_path: Path) -> None:
     assert value["counts"]["patients"] == 8
 
 
+def test_one_hospital_of_a_phantom(tmp_path: Path) -> None:
+    value = json.loads(
+        run(
+            "phantom",
+            tmp_path / "p",
+            "--sites",
+            2,
+            "--patients",
+            4,
+            "--size",
+            32,
+            "--only",
+            "Brookside",
+            "--json",
+        )
+    )
+    assert (value["sites"], value["names"], value["patients"]) == (1, ["Brookside"], 4)
+    index = json.loads(run("index", tmp_path / "p", "--modality", "T1w", "--json"))
+    assert index["counts"]["patients"] == 4
+    assert "1 site with" in run("phantom", tmp_path / "q", "--patients", 4, "--size", 32, "--only", "Ashford")
+    with pytest.raises(StudyError, match="no site 'Nowhere'"):
+        run("phantom", tmp_path / "r", "--only", "Nowhere")
+
+
 def test_wrong_options_are_study_errors(png_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"data.other_labels is not valid"):
         run("index", png_folder, "--other-labels", "maybe")

@@ -13,11 +13,13 @@ from PIL import Image
 
 from fedgen.data.phantom.anatomy import TISSUES, Head, cut
 from fedgen.data.phantom.scanner import Scanner, scan
-from fedgen.data.phantom.write import write_phantom
-from fedgen.errors import DataError
+from fedgen.data.phantom.write import phantom_sites, write_phantom, write_phantom_site
+from fedgen.errors import DataError, StudyError
 from fedgen.study.data import Phantom
 
 SMALL = Phantom(sites=2, patients=4)
+GOLDEN = ["e335f8254bf2a2f1", "e2ce8b4b6fc12929"]
+TOP = {"labels.csv", "phantom.json"}
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -33,6 +35,59 @@ def test_the_seed_fixes_every_byte(tmp_path: Path) -> None:
     assert uids[0]
     assert not uids[0] & uids[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_the_images_are_those_of_this_version(tmp_path: Path) -> None:
+    """Every run that is continued relies on it: where this changes, PHANTOM_VERSION must.
+
+    Each SOPInstanceUID is a hash of the image's pixels, identity and number, so the table stands for all of them.
+    """
+    write_phantom(tmp_path / "p", SMALL, 3, (32, 40))
+    table = (tmp_path / "p" / "labels.csv").read_bytes()
+    masks = b"".join(
+        np.asarray(Image.open(path)).tobytes() for path in sorted((tmp_path / "p").rglob("mask-*.png"))
+    )
+    assert [hashlib.sha256(content).hexdigest()[:16] for content in (table, masks)] == GOLDEN
+
+
+def test_files_are_byte_for_byte_what_pydicom_writes(tmp_path: Path) -> None:
+    write_phantom(tmp_path / "p", SMALL, 3, (32, 40))
+    for path in (tmp_path / "p").rglob("*.dcm"):
+        read = pydicom.dcmread(path)
+        anew = pydicom.Dataset()
+        for element in read:
+            # Decoded and set again, so that every element is encoded by pydicom, in its own order.
+            setattr(anew, element.keyword, element.value)
+        anew.file_meta = pydicom.dataset.FileMetaDataset()
+        anew.file_meta.MediaStorageSOPClassUID = read.SOPClassUID
+        anew.file_meta.MediaStorageSOPInstanceUID = read.SOPInstanceUID
+        anew.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        anew.save_as(tmp_path / "again.dcm", enforce_file_format=True)
+        assert (tmp_path / "again.dcm").read_bytes() == path.read_bytes()
+
+
+def test_one_site_alone_is_the_site_of_the_whole(tmp_path: Path) -> None:
+    assert phantom_sites(SMALL) == ("Ashford", "Brookside")
+    write_phantom(tmp_path / "all", SMALL, 3, (32, 32))
+    write_phantom_site(tmp_path / "one", SMALL, "Brookside", 3, (32, 32))
+    whole, one = digest(tmp_path / "all"), digest(tmp_path / "one")
+    own = {name for name in whole if name.startswith("Brookside")}
+    assert {name: whole[name] for name in own} == {name: one[name] for name in set(one) - TOP}
+    rows = (tmp_path / "all" / "labels.csv").read_text().splitlines()
+    kept = [row for row in rows if "Ashford" not in row]
+    assert 2 < len(kept) < len(rows)
+    assert (tmp_path / "one" / "labels.csv").read_text().splitlines() == kept
+    # Written again it stays; another site, or the whole, is something else.
+    write_phantom_site(tmp_path / "one", SMALL, "Brookside", 3, (32, 32))
+    for other in (
+        lambda p: write_phantom_site(p, SMALL, "Ashford", 3, (32, 32)),
+        lambda p: write_phantom(p, SMALL, 3),
+    ):
+        with pytest.raises(DataError, match="holds something else than this phantom"):
+            other(tmp_path / "one")
+    with pytest.raises(StudyError, match="no site 'Cedarhill': take one of Ashford, Brookside"):
+        write_phantom_site(tmp_path / "none", SMALL, "Cedarhill", 3)
+    assert not (tmp_path / "none").exists()
 
 
 def test_an_existing_phantom_stays_and_anything_else_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,3 +128,22 @@ def test_check_split_reports_look_alikes_in_two_parts() -> None:
     # Of one patient, or within one part, look-alikes are no concern.
     assert check_split(["a", "a", "c"], np.array([0, 0, 2]), prints(100, 105, 200)) == []
     assert check_split(["a", "b", "c"], np.array([0, 0, 2]), prints(100, 105, 200)) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(cohorts(shared=False), st.integers(0, 2**31 - 1))
+def test_a_site_is_split_as_if_it_were_alone(index: PatientIndex, seed: int) -> None:
+    among = split_patients(index, SPLIT, seed)
+    for site in index.sites:
+        alone = PatientIndex("table", tuple(replace(entry, site="renamed") for entry in index.at(site)))
+        for patient, part in split_patients(alone, SPLIT, seed).items():
+            assert among[patient] is part
+
+
+def test_another_seed_is_another_split() -> None:
+    index = index_of([(f"p{n}", "s", ("none", "lesion")[n % 2]) for n in range(40)])
+    splits = [split_patients(index, SPLIT, seed) for seed in range(20)]
+    assert len({tuple(split.items()) for split in splits}) == 20
+    # Over seeds each patient is held out about as often as any other: 14 of 40, here within four deviations.
+    held_out = Counter(p for split in splits for p, part in split.items() if part is not Part.TRAIN)
+    assert max(abs(held_out[f"p{n}"] - 7) for n in range(40)) <= 4 * (20 * 0.35 * 0.65) ** 0.5

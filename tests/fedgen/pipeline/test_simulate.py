@@ -156,7 +156,7 @@ def test_a_full_disk_shows_its_own_sentence(workspace, disk_full) -> None:
 def test_timings_of_a_resumed_stage_add_up(workspace, monkeypatch) -> None:
     work = workspace()
     clock = iter([0.0, 2.0, 10.0, 13.5])
-    monkeypatch.setattr("fedgen.pipeline.simulate.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("fedgen.pipeline.progress.time.monotonic", lambda: next(clock))
     with pytest.raises(KeyboardInterrupt), timed(work, "train"):
         raise KeyboardInterrupt
     assert work.run.read_json("run.json")["timings"] == {"train": 2.0}

@@ -1,0 +1,137 @@
+"""What a study would cost a cohort: epsilon on top of what is spent, and time. Heavy: it plans and trains a little.
+
+The timed steps run on noise, never on a patient, so they cost no privacy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import torch
+
+from fedgen.data.site_data import Part, SiteData
+from fedgen.errors import ExitCode, FedgenError
+from fedgen.models.registry import build_family
+from fedgen.study.study import Study
+from fedgen.training.cohort import Cohort
+from fedgen.training.local import LocalPlan, LocalTrainer, Mechanism
+from fedgen.training.plan import plan_site
+from fedgen_client.books import budget_of, open_ledger, shown
+from fedgen_client.checks.line import Line, mend
+from fedgen_client.folder import SiteFolder
+from fedgen_client.plain import printable
+from fedgen_client.site_file import CohortSection
+from fedgen_privacy.accounting import Spend
+from fedgen_privacy.random import SecretRandom
+
+TIMED_STEPS = 2
+
+
+def cost_line(
+    about: str, folder: SiteFolder, name: str, cohort: CohortSection, study: Study, sha256: str, patients: int
+) -> Line:
+    """Whether the whole study fits the cohort's budget.
+
+    Args:
+        about: what the line is about.
+        folder: the site's, with the ledger.
+        name: of the cohort.
+        cohort: its section of the site file.
+        study: what would be trained.
+        sha256: the study's hash: rounds it has already charged are part of it.
+        patients: training patients.
+    """
+    try:
+        plan = plan_site(study, name, patients, build_family(study).objectives())
+        ledger = open_ledger(folder.ledger(name))
+        steps: list[Spend | None] = [plan.spend and _whole(plan.spend, study)]
+        budget = budget_of(cohort)
+        after = (
+            ledger.after(steps, cohort.delta, sha256)
+            if budget is None
+            else ledger.admit(sha256, steps, budget)
+        )
+    except FedgenError as error:
+        return mend(about, error)
+    limit = "NO LIMIT" if budget is None else f"{budget.epsilon:g}"
+    return Line(
+        about, f"brings epsilon of cohort {name} to {shown(after)} of {limit} at delta {cohort.delta:g}."
+    )
+
+
+def _whole(round: Spend, study: Study) -> Spend:
+    return dataclasses.replace(round, steps=round.steps * study.training.rounds)
+
+
+def seconds_per_step(study: Study, device: str | None = None) -> float:
+    """Seconds of one local step on this machine, over noise images of the study's size.
+
+    Args:
+        study: what is timed.
+        device: instead of the study's.
+    """
+    family, privacy = build_family(study), study.privacy
+    objectives = family.objectives()
+    with torch.random.fork_rng(devices=[]):
+        networks = family.networks()
+    plan = LocalPlan(
+        steps=1,
+        batch=study.training.batch_patients,
+        sampling_rate=1.0,
+        images=study.data.images_per_patient,
+        multiplicity=privacy.multiplicity,
+        chunk=study.training.microbatch,
+        device=device or study.training.device,
+        mechanism=None if privacy.mode == "none" else Mechanism(privacy.clipping_norm, 1.0),
+    )
+    for network in networks.values():
+        network.to(plan.device)
+    trainer = LocalTrainer(objectives, networks, study.training.learning_rate)
+    cohort, random = Cohort(_noise(study), study.data.images_per_patient), SecretRandom()
+    trainer.run(cohort, plan, random)
+    started = time.perf_counter()
+    # Several, for an objective that has its turn only in every n-th step.
+    trainer.run(cohort, dataclasses.replace(plan, steps=TIMED_STEPS), random)
+    return (time.perf_counter() - started) / TIMED_STEPS
+
+
+def time_line(about: str, study: Study, device: str | None) -> Line:
+    """How long a step, a round and the study take here."""
+    where = device or study.training.device
+    try:
+        step = seconds_per_step(study, where)
+    except (RuntimeError, AssertionError) as error:
+        # torch's for a device that is not there, and for too little memory on one that is.
+        why = printable(str(error).partition("\n")[0]).rstrip(".")
+        return Line(
+            about,
+            f"a step cannot be taken on {where} ({why}): set runtime.device, or deny the study.",
+            ExitCode.DATA,
+        )
+    a_round = step * study.training.local_steps
+    whole = a_round * study.training.rounds
+    return Line(
+        about,
+        f"about {_duration(step)} a step on {where}, {_duration(a_round)} a round and "
+        f"{_duration(whole)} in all, without waiting for the others.",
+    )
+
+
+def _noise(study: Study) -> SiteData:
+    B, m = study.training.batch_patients, study.data.images_per_patient
+    patients = torch.arange(B).repeat_interleave(m)
+    return SiteData(
+        site="noise",
+        classes=study.data.labels,
+        images=torch.rand(B * m, study.data.channels, *study.data.image_size).half() * 2 - 1,
+        labels=patients % len(study.data.labels),
+        patients=patients,
+        parts=torch.full_like(patients, int(Part.TRAIN)),
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,59 @@
+"""This machine: its keys, its disk and its GPU."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+
+from fedgen.errors import ExitCode, FedgenError
+from fedgen_client.checks.line import Line, mend
+from fedgen_client.folder import SiteFolder
+from fedgen_client.site_file import SiteFile
+from fedgen_client.studies import OfferedStudy
+
+#: For decoded images, a model and its optimizer; a ledger that cannot be written stops a study.
+LEAST_FREE_BYTES = 2 * 10**9
+
+
+def key_line(folder: SiteFolder) -> Line:
+    """Both keys are there and for their owner alone."""
+    try:
+        folder.identity(folder.membership().site)
+        folder.node_private_key()
+    except FedgenError as error:
+        return mend("keys", error)
+    return Line("keys", "readable by their owner alone.")
+
+
+def disk_line(folder: SiteFolder) -> Line:
+    """Enough space where the site's folder lies."""
+    free = shutil.disk_usage(folder.path).free
+    text = f"{free / 1e9:.1f} GB free under {folder.path}"
+    if free >= LEAST_FREE_BYTES:
+        return Line("disk", f"{text}.")
+    return Line(
+        "disk", f"{text}, of at least {LEAST_FREE_BYTES / 1e9:.0f} GB: free some space.", ExitCode.DATA
+    )
+
+
+def device_lines(site: SiteFile, studies: Sequence[OfferedStudy]) -> Iterator[Line]:
+    """Each torch device that the site file or a study names can be used."""
+    devices = {site.runtime.device} if site.runtime.device else {s.study.training.device for s in studies}
+    for device in sorted(devices):
+        yield _device(device)
+
+
+def _device(name: str) -> Line:
+    import torch  # heavy, and nothing else on this page needs it
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).partition("\n")[0].rstrip(".")
+        return Line(
+            "device", f"{name} cannot be used ({why}): set runtime.device, such as to cpu.", ExitCode.DATA
+        )
+    device = torch.device(name)
+    return Line(
+        "device", f"{name}{f', {torch.cuda.get_device_name(device)}' if device.type == 'cuda' else ''}."
+    )

@@ -1,0 +1,70 @@
+"""`fedgen-client ledger`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedgen.errors import FedgenError
+from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, say, site
+from fedgen_client.folder import SiteFolder
+from fedgen_client.site_file import CohortSection
+from fedgen_client.studies import Studies
+
+if TYPE_CHECKING:  # it loads torch
+    from fedgen_client.books import Balance
+
+
+def ledger(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Verify each cohort's ledger and show what is spent and left; exit 3 where one is damaged."""
+    from fedgen_client.books import balance  # heavy
+
+    place = site(folder)
+    cohorts = place.load_site_file().cohorts
+    names = _names(place)
+    damaged: FedgenError | None = None
+    for cohort in [*cohorts, *_others(place, cohorts)]:
+        section = cohorts.get(cohort) or CohortSection(folder=place.path, maximum_epsilon=None)
+        try:
+            found = balance(place.ledger(cohort), cohort, section)
+        except FedgenError as error:
+            # The other cohorts are shown all the same; the error ends the command.
+            damaged = damaged or error
+            say(f"{cohort}: DAMAGED", "red")
+            continue
+        say(_summary(found, known=cohort in cohorts))
+        for study, epsilon in found.studies.items():
+            say(_study_line(found, study, names.get(study, "a study no longer kept"), epsilon))
+    if damaged is not None:
+        raise damaged
+
+
+def _summary(found: Balance, known: bool) -> str:
+    from fedgen_client.books import shown
+
+    text = f"{found.cohort}: epsilon {shown(found.spent)} spent at delta {found.delta:g}"
+    if not known:
+        return f"{text}; the site file has no such cohort any more (ledger verified)"
+    if found.limit is None or found.left is None:
+        return f"{text}, NO LIMIT (ledger verified)"
+    # Downwards, so that what is shown is never more than is left.
+    return f"{text} of {found.limit:g}, {int(found.left * 1000) / 1000:g} left (ledger verified)"
+
+
+def _study_line(found: Balance, study: str, name: str, epsilon: float) -> str:
+    from fedgen_client.books import shown
+
+    rounds = found.rounds[study]
+    return f"    {name}  {study[:12]}  {rounds} round{'s' * (rounds != 1)}, epsilon {shown(epsilon)} alone"
+
+
+def _names(folder: SiteFolder) -> dict[str, str]:
+    # Names are a comfort: a ledger can be read also where the federation's files are gone or damaged.
+    try:
+        return {study.study_sha256: study.name for study in Studies(folder).all()}
+    except FedgenError:
+        return {}
+
+
+def _others(folder: SiteFolder, cohorts: dict[str, CohortSection]) -> list[str]:
+    """Ledgers of cohorts that the site file no longer has: what was spent stays spent."""
+    return sorted(path.stem for path in folder.ledgers.glob("*.jsonl") if path.stem not in cohorts)

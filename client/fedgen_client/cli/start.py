@@ -1,0 +1,107 @@
+"""`fedgen-client start`: the site at its post."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from fedgen.errors import FederationError, FedgenError, PrivacyRefusedError
+from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, site
+from fedgen_client.coordinator import pinned_ca
+from fedgen_client.folder import SiteFolder
+from fedgen_client.offers import Offers
+from fedgen_privacy.lock import exclusive
+
+#: Seconds between two questions whether a study is over, with --once.
+OVER_SECONDS = 3.0
+
+
+def start(
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="End when the studies that are offered now, or the next one, are over."),
+    ] = False,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Take part in approved studies until stopped: run it as a service, or in a terminal of its own."""
+    from fedgen.flower.fleet import Fleet
+    from fedgen_client.supervisor import Supervisor
+
+    own = site(folder)
+    membership = own.membership()
+    stopped = threading.Event()
+    with _alone(own), _stopping(stopped) as interrupted:
+        fleet = Fleet(membership.address, pinned_ca(own).encode(), own.node_private_pem(), membership.node_id)
+        offers = Offers(own, _say)
+        supervisor = Supervisor(own, fleet, offers.refresh, _say, stopped)
+        _say(
+            f"{membership.site} of {membership.federation}, coordinator {membership.address}. Stop it with Ctrl-C."
+        )
+        supervisor.serve(_over(offers) if once else lambda: False)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+def _say(sentence: str) -> None:
+    moment = time.strftime("%H:%M:%S")
+    print(f"{moment}  {sentence}", flush=True)
+
+
+def _over(offers: Offers) -> Callable[[], bool]:
+    """Whether there was a study and there is none any more, asked from time to time."""
+    seen, asked = False, 0.0
+
+    def over() -> bool:
+        nonlocal seen, asked
+        if time.monotonic() - asked < OVER_SECONDS:
+            return False
+        asked = time.monotonic()
+        try:
+            going_on = offers.going_on()
+        except FedgenError:
+            return False
+        ended = seen and not going_on
+        seen = seen or going_on
+        return ended
+
+    return over
+
+
+@contextlib.contextmanager
+def _alone(folder: SiteFolder) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(folder.lock, wait=0.0))
+        except PrivacyRefusedError:
+            raise FederationError(
+                f"Another `fedgen-client start` works in {folder.path}, and two must not spend one site's budget: stop "
+                "it first."
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _stopping(stopped: threading.Event) -> Iterator[threading.Event]:
+    """Turn signals into `stopped`; yields an event that says whether one came."""
+    interrupted = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        stopped.set()
+        # Whoever asks twice does not want to wait for what is under way.
+        signal.signal(number, lambda *_: sys.exit(130))
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,54 @@
+"""How much of a study crosses the wire. Heavy: only the family itself knows its size, so import it where it is used."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from fedgen.federation.provision import session_parameters
+from fedgen.models.registry import build_family
+from fedgen.study.study import Study
+from fedgen.training.vector import Layout
+from fedgen_privacy.secagg import Parameters
+from fedgen_privacy.secagg.payload import Layout as MaskedLayout
+
+_FLOAT = 4
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """Sizes of a study's messages at one site, without what travels around them.
+
+    Attributes:
+        numbers: P, parameters of the model.
+        model_bytes: comes in, each round.
+        update_bytes: leaves, each round.
+        release_bytes: the synthetic images that come in at the end to be assessed.
+        secure: parameters of the secure aggregation, None where the study has none.
+    """
+
+    numbers: int
+    model_bytes: int
+    update_bytes: int
+    release_bytes: int
+    secure: Parameters | None
+
+
+def exchanged(study: Study, sites: int) -> Exchanged:
+    """The sizes.
+
+    Raises:
+        StudyError: the study's secure aggregation would not protect so many sites.
+    """
+    if study.aggregation.secure:
+        secure = session_parameters(study, sites)
+        numbers, update = secure.length, 4 * MaskedLayout.of(secure).words
+    else:
+        with torch.random.fork_rng(devices=[]):
+            numbers = Layout.of(build_family(study).networks()).size
+        secure, update = None, _FLOAT * numbers
+    image = study.data.channels * math.prod(study.data.image_size)
+    release = _FLOAT * study.synthesis.images * (image + 1)
+    return Exchanged(numbers, _FLOAT * numbers, update, release, secure)

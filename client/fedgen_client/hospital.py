@@ -1,0 +1,240 @@
+"""Who answers in the worker: one `Site` for every study this hospital approved, each from its own cohort.
+
+Consent is asked anew before every task: a site file made stricter, an approval withdrawn or a manifest changed on the
+disk ends a study at once, before anything is computed, charged or sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fedgen.data.prepare import prepare_site
+from fedgen.errors import FedgenError, PolicyRefusedError, PrivacyRefusedError
+from fedgen.federation.provision import session_parameters
+from fedgen.federation.site import Account, Site, refusal
+from fedgen.pipeline.assessment import Assessor
+from fedgen.protocol.messages import (
+    Answer,
+    Assess,
+    Describe,
+    MaskedUpdate,
+    Refusal,
+    RoundUpdate,
+    SecureStep,
+    SiteDescription,
+    Task,
+    TrainMasked,
+)
+from fedgen_client.books import budget_of
+from fedgen_client.consent import approve_by_policy, require_consent
+from fedgen_client.folder import SiteFolder
+from fedgen_client.policy import cohort_problems, withheld
+from fedgen_client.site_file import SiteFile
+from fedgen_client.studies import OfferedStudy, Studies
+from fedgen_privacy.accounting import EpsilonCurve
+from fedgen_privacy.secagg import Keyholder, Phase
+
+#: Seconds in which the coordinator, told that this site takes part, begins or asks the others.
+SOON = 60.0
+#: Seconds between the last round and the question what the release is worth.
+AFTERWARDS = 600.0
+
+
+@dataclass
+class Told:
+    """What the worker says of its last answer.
+
+    Attributes:
+        about: fields for the site log: `task`, `answer`, `events`, and `said`, a line for the terminal.
+        active_seconds: for so long the next message may come any moment.
+    """
+
+    about: dict[str, Any] = field(default_factory=dict)
+    active_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A study with its data, and the files it was made from as they were then."""
+
+    stamp: tuple[Any, ...]
+    made_of: tuple[str, str, SiteFile]
+    offered: OfferedStudy
+    site: Site
+    curve: EpsilonCurve | None
+
+
+class Hospital:
+    """This hospital's answers.
+
+    Args:
+        folder: of a site that has joined.
+    """
+
+    def __init__(self, folder: SiteFolder) -> None:
+        self._folder = folder
+        self._name = folder.membership().site
+        self._studies = Studies(folder)
+        self._ready: dict[str, _Ready] = {}
+        self._told = Told()
+        self._events: list[dict[str, Any]] = []
+
+    def told(self) -> Told:
+        """About the last answer."""
+        return self._told
+
+    def answer(self, task: Task) -> Answer:
+        """Do a task of whichever study it is of.
+
+        Raises:
+            Exception: a defect, as `Site.answer`.
+        """
+        sha256 = task.train.study_sha256 if isinstance(task, TrainMasked) else task.study_sha256
+        self._events = []
+        self._told = Told({"task": _task_fields(task, sha256), "events": self._events})
+        try:
+            ready = self._study(sha256)
+        except FedgenError as error:
+            self._events.append({"event": "refused", "study": sha256, "reason": str(error)})
+            answer: Answer = refusal(self._name, error)
+        else:
+            answer = ready.site.answer(task)
+            self._told.active_seconds = _active(task, answer, ready.offered)
+        self._told.about["answer"] = self._answer_fields(answer, task, sha256)
+        self._told.about["said"] = _said(answer, task, self._ready.get(sha256))
+        return answer
+
+    def _study(self, sha256: str) -> _Ready:
+        stamp = self._stamp(sha256)
+        known = self._ready.get(sha256)
+        if known is not None and known.stamp == stamp:
+            return known
+        offered = self._studies.get(sha256)
+        if offered is None:
+            self._told.about["unknown"] = sha256
+            raise PolicyRefusedError("This site has not been offered the study yet.")
+        site_file = self._folder.load_site_file()
+        try:
+            approve_by_policy(self._folder, site_file, offered)
+            offered = self._studies.get(sha256) or offered
+            cohort = require_consent(site_file, offered)
+        except PrivacyRefusedError as error:
+            # Their sentences are about the study and the policy, and may be told.
+            raise PolicyRefusedError(str(error)) from None
+        made_of = (offered.manifest_sha256, cohort, site_file)
+        if known is not None and known.made_of == made_of:
+            return self._keep(sha256, replace(known, offered=offered))
+        site, curve = self._prepare(offered, site_file, cohort)
+        return self._keep(sha256, _Ready(stamp, made_of, offered, site, curve))
+
+    def _keep(self, sha256: str, ready: _Ready) -> _Ready:
+        # Approving by policy has written the approval since the files were looked at.
+        self._ready[sha256] = replace(ready, stamp=self._stamp(sha256))
+        return self._ready[sha256]
+
+    def _stamp(self, sha256: str) -> tuple[Any, ...]:
+        own = self._folder.study(sha256)
+        return tuple(
+            _version(path) for path in (self._folder.site_file, own / "manifest.json", own / "approval.json")
+        )
+
+    def _prepare(
+        self, offered: OfferedStudy, site_file: SiteFile, name: str
+    ) -> tuple[Site, EpsilonCurve | None]:
+        study, cohort = offered.study, site_file.cohorts[name]
+        own = self._folder.study(offered.study_sha256)
+        prepared = prepare_site(study, cohort.folder, self._name, own / "data", self._folder.cache)
+        holder = None
+        if study.aggregation.secure:
+            roster = offered.manifest.to_roster()
+            holder = Keyholder(
+                self._folder.identity(self._name),
+                roster,
+                session_parameters(study, len(roster)),
+                bytes.fromhex(offered.study_sha256),
+                own,
+            )
+        metrics = frozenset({"audit", "evaluation"} - set(withheld(site_file.policy)))
+        site = Site(
+            study,
+            prepared.data,
+            own,
+            holder,
+            account=Account(self._folder.ledger(name), budget_of(cohort)),
+            assessor=Assessor(study, prepared.data, own, metrics, device=site_file.runtime.device),
+            device=site_file.runtime.device,
+            journal=self._journal,
+        )
+        problems = cohort_problems(site_file.policy, site.plan.patients)
+        if problems:
+            raise PolicyRefusedError(" ".join(problems))
+        spend = site.plan.spend
+        return site, None if spend is None else EpsilonCurve(spend, cohort.delta)
+
+    def _journal(self, event: str, fields: Mapping[str, Any]) -> None:
+        self._events.append({"event": event, **fields})
+
+    def _answer_fields(self, answer: Answer, task: Task, sha256: str) -> dict[str, Any]:
+        fields = {**_task_fields(task, sha256), "kind": _kind(answer)}
+        if isinstance(answer, Refusal):
+            return {**fields, "decision": "refused", "reason": answer.reason}
+        ready = self._ready.get(sha256)
+        if isinstance(answer, SiteDescription):
+            fields["epsilon"] = answer.epsilon
+        elif isinstance(answer, MaskedUpdate | RoundUpdate) and ready is not None and ready.curve is not None:
+            fields["epsilon"] = ready.curve.after(answer.round)
+        return {**fields, "decision": "answered"}
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _kind(message: Task | Answer) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in type(message).__name__).lstrip("_")
+
+
+def _task_fields(task: Task, sha256: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {"study": sha256, "kind": _kind(task)}
+    if isinstance(task, TrainMasked):
+        fields["round"] = task.train.round
+    elif not isinstance(task, Assess):
+        fields["round"] = task.round
+    if isinstance(task, SecureStep):
+        fields["phase"] = task.phase.value
+    return fields
+
+
+def _active(task: Task, answer: Answer, offered: OfferedStudy) -> float:
+    if isinstance(answer, Refusal):
+        return 0.0
+    if isinstance(task, Describe):
+        return SOON
+    if isinstance(task, Assess):
+        return 0.0
+    last = offered.study.training.rounds
+    if isinstance(task, SecureStep) and task.phase is Phase.UNMASK and task.round >= last:
+        return AFTERWARDS
+    return offered.study.aggregation.deadline
+
+
+def _said(answer: Answer, task: Task, ready: _Ready | None) -> str | None:
+    name = "" if ready is None else f"{ready.offered.name}: "
+    if isinstance(answer, Refusal):
+        return f"{name}refused ({answer.reason})."
+    if isinstance(answer, SiteDescription):
+        epsilon = (
+            "no privacy" if answer.epsilon is None else f"epsilon {answer.epsilon:.2f} for the whole study"
+        )
+        return f"{name}takes part with {answer.patients} training patients, {epsilon}."
+    if isinstance(answer, MaskedUpdate | RoundUpdate):
+        rounds = "?" if ready is None else ready.offered.study.training.rounds
+        return f"{name}sent round {answer.round} of {rounds}."
+    return f"{name}assessed the release." if isinstance(task, Assess) else None

@@ -1,0 +1,229 @@
+"""A site at its post: fetches messages, hands them to the worker, sends its answers, and writes both down.
+
+This process opens one connection, outwards. It never imports torch, never opens what came, and never executes what a
+coordinator sent. Polling is quick while a round is on and slow while nothing happens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from fedgen.errors import FederationError, FedgenError
+from fedgen.flower.envelope import refuse_message
+from fedgen.flower.fleet import Fleet, Incoming, NotAdmittedError, Outgoing, RejectedError, UnreachableError
+from fedgen_client.files import write
+from fedgen_client.folder import SiteFolder
+from fedgen_client.site_log import SiteLog
+from fedgen_client.workshop import Worker, WorkerDiedError
+
+ACTIVE_POLL = 0.08
+IDLE_POLL = 5.0
+BACKOFF = 1.5
+#: Seconds between two signs of life: the coordinator gives a silent site up after 60.
+HEARTBEAT_SECONDS = 15.0
+RECONNECT_SECONDS = (0.5, 10.0)
+
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """The running site.
+
+    Args:
+        folder: the site's folder, locked by the caller.
+        fleet: its connection.
+        refresh: fetches the studies that the coordinator offers.
+        refresh: fetches the studies that the coordinator offers.
+        say: told in words what happens, for a terminal or the journal.
+        stopped: set it to end everything.
+    """
+
+    def __init__(
+        self,
+        folder: SiteFolder,
+        fleet: Fleet,
+        refresh: Callable[[], None],
+        say: Say,
+        stopped: threading.Event,
+    ) -> None:
+        self._folder, self._fleet, self._say, self._stopped = folder, fleet, say, stopped
+        self._refresh = refresh
+        site_file = folder.load_site_file()
+        self._runtime = site_file.runtime
+        self._node_id = folder.membership().node_id
+        self._log = SiteLog(folder.log)
+        self._worker = Worker(folder.path, self._runtime.worker_memory)
+        self._active_until = 0.0
+        self._worked_at = time.monotonic()
+        self._unreachable = False
+        self._forgotten = threading.Event()
+        self._refused: NotAdmittedError | None = None
+        self._done: Callable[[], bool] = lambda: False
+
+    def serve(self, done: Callable[[], bool] = lambda: False) -> None:
+        """Work until stopped, or until `done` says, between messages, that there is nothing more to wait for.
+
+        Raises:
+            NotAdmittedError: the coordinator does not admit this site any more.
+            RejectedError: what answers there is no coordinator, or of another version.
+        """
+        self._done = done
+        self._connect()
+        beat = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        beat.start()
+        try:
+            self._loop()
+        finally:
+            self._worker.end()
+            self._stopped.set()
+            beat.join(5.0)
+            self._fleet.close()
+            self._status("stopped")
+
+    def _loop(self) -> None:
+        wait = ACTIVE_POLL
+        while not self._stopped.is_set():
+            if self._refused is not None:
+                raise self._refused
+            if self._forgotten.is_set():
+                self._connect()
+                continue
+            try:
+                incoming = self._fleet.receive()
+                if incoming is not None:
+                    self._handle(incoming)
+                    wait = ACTIVE_POLL
+                    continue
+            except UnreachableError as error:
+                self._away(error)
+                self._connect()
+                continue
+            except RejectedError as error:
+                # A run that ended while a message of it was here; what is there next has nothing to do with it.
+                self._note("refused", reason=str(error))
+            self._rest()
+            if self._done():
+                return
+            active = time.monotonic() < self._active_until
+            wait = ACTIVE_POLL if active else min(wait * BACKOFF, IDLE_POLL)
+            self._stopped.wait(wait)
+
+    def _handle(self, incoming: Incoming) -> None:
+        try:
+            objects = self._fleet.pull(incoming, self._runtime.message_bytes)
+        except RejectedError as error:
+            self._note("received", sha256=incoming.message_id, decision="refused", reason=str(error))
+            self._say(str(error))
+            self._refuse(incoming, "its message is larger than the site takes, or did not arrive whole")
+            return
+        size = sum(map(len, objects.values()))
+        self._status("working")
+        try:
+            worked = self._worker.answer(
+                incoming.run_id, self._node_id, incoming.message_id, objects, self._stopped
+            )
+        except WorkerDiedError as error:
+            self._note("received", bytes=size, sha256=incoming.message_id, decision="lost", reason=str(error))
+            if not self._stopped.is_set():
+                self._say(f"{error} It is started anew with the next message.")
+                self._refuse(incoming, "the site's worker ended in the middle of it")
+            return
+        about = worked.about
+        for event in about.get("events", []):
+            self._note(**event)
+        self._note("received", bytes=size, sha256=incoming.message_id, **about.get("task", {}))
+        reply = Outgoing(incoming.run_id, worked.header, worked.tree, worked.objects)
+        # Written before it is sent: the log may name a message that did not arrive, never miss one that did.
+        self._note("sent", **_size(reply), **about.get("answer", {}))
+        try:
+            self._fleet.send(reply, worked.seconds)
+        except RejectedError as error:
+            self._note("undelivered", reason=str(error), **about.get("task", {}))
+        # Not before, because the coordinator waits for the reply and not for this.
+        self._fleet.confirm(incoming)
+        self._active_until = time.monotonic() + worked.active_seconds
+        self._worked_at = time.monotonic()
+        if about.get("said"):
+            self._say(str(about["said"]))
+        self._status("waiting", **about.get("answer", {}))
+        if "unknown" in about:
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            self._refresh()
+        except FedgenError as error:
+            # The coordinator asks again, and then so do we.
+            self._note("unreachable", reason=str(error))
+
+    def _refuse(self, incoming: Incoming, reason: str) -> None:
+        reply = Outgoing(incoming.run_id, *refuse_message(incoming.header, reason))
+        self._note("sent", **_size(reply), decision="refused", reason=reason)
+        self._fleet.send(reply, 0.0)
+
+    def _rest(self) -> None:
+        if self._worker.rest():
+            self._say(
+                "The worker had grown above runtime.worker_memory and is started anew with the next message."
+            )
+        idle = time.monotonic() - max(self._worked_at, self._active_until)
+        if self._worker.running and idle > self._runtime.idle_seconds:
+            self._worker.end()
+            self._status("idle")
+
+    def _connect(self) -> None:
+        pause = RECONNECT_SECONDS[0]
+        while not self._stopped.is_set():
+            try:
+                self._fleet.connect()
+            except UnreachableError as error:
+                self._away(error)
+                self._stopped.wait(pause)
+                pause = min(2 * pause, RECONNECT_SECONDS[1])
+                continue
+            self._forgotten.clear()
+            self._unreachable = False
+            self._note("connected")
+            self._say("Connected to the coordinator.")
+            self._look()
+            self._status("waiting")
+            return
+
+    def _away(self, error: UnreachableError) -> None:
+        """Say once that the coordinator does not answer, however often it is tried."""
+        if not self._unreachable:
+            self._unreachable = True
+            self._note("unreachable", reason=str(error))
+            self._say(f"{error} Trying again until it does.")
+            self._status("unreachable")
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_SECONDS):
+            try:
+                if not self._fleet.heartbeat():
+                    self._forgotten.set()
+            except NotAdmittedError as error:
+                self._refused = error
+            except FederationError:
+                # The next message finds out, and says so.
+                continue
+
+    def _note(self, event: str, **fields: Any) -> None:
+        self._log.write(event, **fields)
+
+    def _status(self, state: str, **fields: Any) -> None:
+        value = {"time": datetime.now(UTC).isoformat(), "state": state, **fields}
+        write(self._folder.status, (json.dumps(value) + "\n").encode())
+
+
+def _size(reply: Outgoing) -> dict[str, Any]:
+    digest = hashlib.sha256(reply.header)
+    for name in sorted(reply.objects):
+        digest.update(name.encode())
+    return {"bytes": sum(map(len, reply.objects.values())), "sha256": digest.hexdigest()}

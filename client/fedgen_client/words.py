@@ -1,0 +1,183 @@
+"""What a study would do at this site and cost its patients, in plain words: what a person reads before approving."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fedgen.study.study import Study
+from fedgen_client.plain import printable
+from fedgen_client.policy import withheld
+from fedgen_client.site_file import SiteFile
+from fedgen_client.studies import OfferedStudy
+
+if TYPE_CHECKING:  # these load torch, and a caller who has one has loaded it already
+    from fedgen_client.books import Balance
+    from fedgen_client.exchanged import Exchanged
+    from fedgen_privacy.secagg import Parameters
+
+#: A heading, and one or more sentences under it.
+Paragraph = tuple[str, str]
+
+_COLOURS = {1: "gray", 3: "colour"}
+
+
+def describe(
+    offered: OfferedStudy,
+    site: SiteFile,
+    cohort: str,
+    refusals: Sequence[str],
+    sizes: Exchanged,
+    balance: Balance,
+) -> list[Paragraph]:
+    """The whole description.
+
+    Args:
+        offered: the study.
+        site: the site file.
+        cohort: whose patients would take part.
+        refusals: what the policy says against it (`policy.refusals`).
+        sizes: of its messages.
+        balance: of the cohort's ledger.
+    """
+    study = offered.study
+    paragraphs = [
+        ("study", _title(offered)),
+        ("who", _who(offered)),
+        ("trains", _trains(study)),
+        ("your data", _data(study, site, cohort)),
+        ("privacy", _privacy(study)),
+        ("each round", _each_round(study, sizes)),
+        ("at the end", _at_the_end(study, site, sizes)),
+        ("hidden by", _secure(study, sizes.secure, offered.roster_size)),
+        ("your policy", " ".join(refusals) or "allows it."),
+        ("your ledger", _ledger(study, balance)),
+    ]
+    return [(heading, printable(text)) for heading, text in paragraphs]
+
+
+def _title(offered: OfferedStudy) -> str:
+    about = f" {offered.study.study.description.strip()}" if offered.study.study.description.strip() else ""
+    return f"{offered.name}, sha256 {offered.study_sha256}.{about}"
+
+
+def _who(offered: OfferedStudy) -> str:
+    manifest, fewest = offered.manifest, offered.study.aggregation.minimum_sites
+    sites = ", ".join(f"{site} ({_key(key)})" for site, key in manifest.roster.items())
+    return (
+        f"Federation {manifest.federation}, signed {manifest.created:%Y-%m-%d %H:%M} UTC; {offered.roster_size} sites "
+        f"with the fingerprints of their keys: {sites}. A round needs {fewest} of them."
+    )
+
+
+def _key(key: str) -> str:
+    """Short enough to be compared by telephone."""
+    digest = hashlib.sha256(bytes.fromhex(key)).hexdigest()
+    return f"{digest[:4]} {digest[4:8]} {digest[8:12]}"
+
+
+def _trains(study: Study) -> str:
+    height, width = study.data.image_size
+    training = study.training
+    return (
+        f"A generative model of the family {study.model.family} for {_COLOURS[study.data.channels]} images of "
+        f"{height} x {width} pixels with the classes {', '.join(study.data.labels)}, in {training.rounds} rounds of "
+        f"{training.local_steps} steps at each site."
+    )
+
+
+def _data(study: Study, site: SiteFile, cohort: str) -> str:
+    split = study.data.split
+    kept = f"{split.audit:.0%} and {split.test:.0%} of the patients are kept for the audit and for testing"
+    return (
+        f"Cohort {cohort} in {site.cohorts[cohort].folder}; no image leaves this site. {kept} and train nothing; each "
+        f"step takes about {study.training.batch_patients} patients with at most {study.data.images_per_patient} of "
+        "their images."
+    )
+
+
+def _privacy(study: Study) -> str:
+    privacy = study.privacy
+    if privacy.mode == "none":
+        return "NO differential privacy: what the model can tell of a single patient has no bound."
+    against = {
+        "local": "against everybody, the coordinator and the other sites included",
+        "distributed": "against whoever sees only sums of the sites, as long as most sites are honest",
+    }[privacy.mode]
+    text = (
+        f"Epsilon {privacy.epsilon:g} at delta {privacy.delta:g} a patient over the whole study at most, {against} "
+        f"(mode {privacy.mode})."
+    )
+    if privacy.allow_large_delta:
+        text += " The study ACCEPTS A LARGE DELTA, which permits publishing a whole patient."
+    return text
+
+
+def _each_round(study: Study, sizes: Exchanged) -> str:
+    total = study.training.rounds * (sizes.model_bytes + sizes.update_bytes)
+    masked = "the masked change of the model" if sizes.secure else "the change of the model, IN THE CLEAR"
+    return (
+        f"In comes the model of {sizes.numbers} numbers ({_mb(sizes.model_bytes)}); out goes {masked} with the "
+        f"training loss ({_mb(sizes.update_bytes)}). {_mb(total)} over all rounds. Before the first round the number "
+        "of training patients and the noise leave."
+    )
+
+
+def _at_the_end(study: Study, site: SiteFile, sizes: Exchanged) -> str:
+    held_back = withheld(site.policy)
+    leaves = [name for name in ("audit", "evaluation") if name not in held_back]
+    says = f"numbers of the {' and of the '.join(leaves)} leave" if leaves else "no number leaves"
+    text = (
+        f"{study.synthesis.images} synthetic images come in ({_mb(sizes.release_bytes)}) and are compared with this "
+        f"site's patients here; {says}, of all patients together and never of one."
+    )
+    if held_back:
+        text += f" Your policy withholds {' and '.join(held_back)}."
+    return text
+
+
+def _secure(study: Study, secure: Parameters | None, sites: int) -> str:
+    if secure is None:
+        return (
+            "Nothing: secure aggregation is OFF, and the coordinator sees this site's change of the model alone"
+            + (", with its privacy noise." if study.privacy.mode == "local" else ".")
+        )
+    unless = (
+        f"even if up to {secure.colluders} other sites tell it all they know"
+        if secure.colluders
+        else "as long as no other site helps it"
+    )
+    return (
+        f"Secure aggregation: the coordinator learns the sum of {secure.minimum_sites} honest sites or more and never "
+        f"one site's part, {unless}. {secure.threshold} of {sites} sites have to agree to open a sum, so "
+        f"{sites - secure.needed} may fail in a round. Numbers have {secure.ring_bits} bits and are cut at "
+        f"{secure.bound:g}."
+    )
+
+
+def _ledger(study: Study, balance: Balance) -> str:
+    from fedgen_client.books import shown
+
+    at = f"at delta {balance.delta:g}"
+    if balance.left is None:
+        return f"Cohort {balance.cohort} has spent epsilon {shown(balance.spent)} {at}; there is NO LIMIT."
+    text = (
+        f"Cohort {balance.cohort} has spent epsilon {shown(balance.spent)} of {balance.limit:g} {at}, and "
+        f"{_floor(balance.left)} is left."
+    )
+    if study.privacy.mode != "none" and study.privacy.delta > balance.delta:
+        text += (
+            f" The study counts at the larger delta {study.privacy.delta:g}, so {at} its epsilon is more than "
+            f"{study.privacy.epsilon:g}; `fedgen-client check` has the number."
+        )
+    return text
+
+
+def _floor(left: float) -> str:
+    # Downwards, so that what is shown is never more than is left.
+    return f"{int(left * 1000) / 1000:g}"
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.3g} MB" if size >= 1e4 else f"{size} bytes"

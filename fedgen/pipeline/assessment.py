@@ -1,0 +1,181 @@
+"""What a site does after training: audit and evaluate the release on its own patients, once, and send numbers.
+
+The numbers depend on patients and no epsilon covers them. So a site answers ONE question a study, about one model
+and one release; asked again it sends the very numbers it kept, so that nobody can average their chance away or
+choose the next question by the last answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedgen.data.site_data import Part, SiteData
+from fedgen.errors import FederationError, PrivacyRefusedError
+from fedgen.models.registry import build_family
+from fedgen.pipeline.model import trained_networks
+from fedgen.pipeline.site_numbers import audit_numbers, evaluation_numbers
+from fedgen.protocol.messages import Assess, Assessment
+from fedgen.protocol.release import check_pixels
+from fedgen.run.directory import unwritable, write_atomic
+from fedgen.study.show import study_hash
+from fedgen.study.study import Study
+from fedgen.synthesis.counts import class_counts
+from fedgen.training.outbox import Outbox
+from fedgen.training.plan import plan_site
+from fedgen.training.vector import vector_sha256
+from fedgen_privacy.lock import exclusive
+
+Json = dict[str, Any]
+
+AUDIT, EVALUATION = "audit", "evaluation"
+
+
+def assess(
+    study: Study,
+    data: SiteData,
+    epsilon: float | None,
+    task: Assess,
+    metrics: frozenset[str],
+    device: str | None = None,
+) -> Assessment:
+    """Audit and evaluate a release on one site's patients; what the policy withholds is not even computed.
+
+    Args:
+        study: as the site approved it.
+        data: all parts of the site's data.
+        epsilon: what the site's training patients were promised in this study; None without privacy.
+        task: the question.
+        metrics: what the site's policy lets leave: `audit`, `evaluation`.
+        device: the site's own torch device; None for the study's.
+
+    Raises:
+        FederationError, PrivacyRefusedError: the question is not one of this study (`check_question`).
+        DataError: the site's images do not fit the study.
+    """
+    check_question(study, task)
+    return Assessment(
+        data.site,
+        task.sha256,
+        audit_numbers(study, data, epsilon, task, device) if AUDIT in metrics else None,
+        evaluation_numbers(study, data, task) if EVALUATION in metrics else None,
+    )
+
+
+@dataclass(frozen=True)
+class Assessor:
+    """A site's one answer of a study, kept on its disk.
+
+    Attributes:
+        study: as the site approved it.
+        data: all parts of the site's data.
+        folder: the site's folder of the study, which also holds the outbox.
+        metrics: what the site's policy lets leave now; what it withholds is None in the answer, kept or not.
+        device: the site's own torch device; None for the study's.
+    """
+
+    study: Study
+    data: SiteData
+    folder: Path
+    metrics: frozenset[str]
+    device: str | None = None
+
+    def __call__(self, task: Assess) -> Assessment:
+        """Answer the question, from disk where it was answered before.
+
+        Raises:
+            PrivacyRefusedError: another question was asked before, or the site trained in no round.
+            FederationError, DataError: as `assess`; nothing is kept then.
+        """
+        check_question(self.study, task)
+        outbox = Outbox(self.folder / "outbox")
+        if not any(outbox.holds(round) for round in range(1, self.study.training.rounds + 1)):
+            raise PrivacyRefusedError(
+                f"Site {self.data.site} was asked to assess a model that it did not help to train."
+            )
+        path = self.folder / "assessment.lock"
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(path))
+            except OSError as error:
+                raise unwritable(path, error) from error
+            self._bind(task)
+            return Assessment(
+                self.data.site,
+                task.sha256,
+                self._kept(
+                    AUDIT, lambda: audit_numbers(self.study, self.data, self._epsilon(), task, self.device)
+                ),
+                self._kept(EVALUATION, lambda: evaluation_numbers(self.study, self.data, task)),
+            )
+
+    def _bind(self, task: Assess) -> None:
+        # Before anything is computed: a crash must not leave room for a second question.
+        path = self.folder / "assessment" / "question.json"
+        question = {"study": task.study_sha256, "question": task.sha256}
+        if not path.exists():
+            write_atomic(path, json.dumps(question).encode())
+        elif _read(path) != question:
+            raise PrivacyRefusedError(
+                f"Site {self.data.site} was asked to assess another model or other images of a study for which it "
+                "has answered already: one question is answered a study."
+            )
+
+    def _kept(self, part: str, compute: Callable[[], Json]) -> Json | None:
+        if part not in self.metrics:
+            return None
+        path = self.folder / "assessment" / f"{part}.json"
+        if not path.exists():
+            write_atomic(path, json.dumps(compute(), allow_nan=False).encode())
+        return _read(path)
+
+    def _epsilon(self) -> float | None:
+        patients = self.data.part(Part.TRAIN).n_patients
+        return plan_site(self.study, self.data.site, patients, build_family(self.study).objectives()).epsilon
+
+
+def _read(path: Path) -> Json:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        # Written atomically, so it was damaged later, when its numbers may have left already.
+        raise PrivacyRefusedError(
+            f"{path} is damaged ({type(error).__name__}), and an assessment is not made twice: restore the file."
+        ) from None
+    if not isinstance(found, dict):
+        raise PrivacyRefusedError(f"{path} is damaged (not an object): restore the file.")
+    return found
+
+
+def check_question(study: Study, task: Assess) -> None:
+    """Refuse what is not the release that the study asks for: its study, model, image size, number and balance.
+
+    Raises:
+        PrivacyRefusedError: another study.
+        FederationError: anything else, with what is wrong.
+    """
+    if task.study_sha256 != study_hash(study):
+        raise PrivacyRefusedError("A site was asked to assess a study it does not have.")
+    if vector_sha256(task.model) != task.model_sha256:
+        raise FederationError("The model that came does not have the hash that came with it.")
+    trained_networks(build_family(study), task.model, "cpu")
+    data = study.data
+    expected = (study.synthesis.images, data.channels, *data.image_size)
+    if tuple(task.images.shape) != expected:
+        raise FederationError(
+            f"A release of shape {tuple(task.images.shape)} came where the study asks for {expected}: "
+            "synthesize it again."
+        )
+    check_pixels(task.images)
+    counts = class_counts(study.synthesis.images, data.labels, study.synthesis.balance)
+    found = torch.bincount(task.labels, minlength=len(counts))
+    if found.tolist() != counts:
+        raise FederationError(
+            "A release came with other numbers of each class than the study asks for: synthesize it again."
+        )

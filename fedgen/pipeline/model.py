@@ -1,0 +1,34 @@
+"""The trained networks, and how well they know an image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.audit.attacks import Score
+from fedgen.models.family import Family
+from fedgen.training.vector import Layout
+
+
+def trained_networks(family: Family, weights: Tensor, device: str) -> dict[str, nn.Module]:
+    """The family's networks with `weights` (P,), in eval mode on `device`.
+
+    Raises:
+        FederationError: the weights do not fit the family or are not finite.
+    """
+    with torch.random.fork_rng(devices=[]):
+        networks = family.networks()
+    Layout.of(networks).load(networks, weights)
+    return {name: network.eval().to(device) for name, network in networks.items()}
+
+
+def membership_score(family: Family, networks: dict[str, nn.Module], device: str, seed: int) -> Score:
+    """The loss attack's score of images (n, C, H, W) with labels (n,), on the CPU."""
+
+    def score(images: Tensor, labels: Tensor) -> Tensor:
+        # The same noise for every image, so that differences between scores are differences between images.
+        rng = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            return family.membership_score(networks, images.to(device), labels.to(device), rng).cpu()
+
+    return score

@@ -1,0 +1,47 @@
+"""The synthetic set of a run, drawn from the averaged model and written down: the release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from fedgen.data.site_data import LabelledImages
+from fedgen.pipeline.workspace import Workspace
+from fedgen.run.directory import write_atomic
+from fedgen.synthesis.formats import Leftmost
+from fedgen.synthesis.grid import sample_grid
+from fedgen.synthesis.samples import write_samples
+from fedgen.synthesis.synthesize import synthesize
+
+
+def draw_release(
+    work: Workspace,
+    networks: Mapping[str, nn.Module],
+    leftmost: Leftmost,
+    progress: Callable[[int, int], None] | None = None,
+) -> LabelledImages:
+    """Draw the synthetic set; writes samples/ and a grid of it.
+
+    Args:
+        work: the run.
+        networks: the trained ones, in eval mode.
+        leftmost: the side of the patient that the first column of the sites' images shows.
+        progress: told (images done, images in all).
+    """
+    study, run = work.study, work.run
+    synthetic = synthesize(
+        work.family, networks, study.synthesis, study.data.labels, seed=study.study.seed, progress=progress
+    )
+    intensity = study.data.intensity
+    write_samples(
+        run.samples,
+        synthetic,
+        study.data.labels,
+        study.synthesis.formats,
+        window=(intensity.lower, intensity.upper),
+        leftmost=leftmost,
+    )
+    grid = sample_grid(synthetic.images, synthetic.labels, study.data.labels)
+    write_atomic(run.figures / "samples.png", grid)
+    return synthetic

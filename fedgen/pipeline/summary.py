@@ -1,0 +1,54 @@
+"""Entries of run.json that every kind of run has."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fedgen.federation.aggregation import Aggregator
+from fedgen.run.checkpoint import Checkpoint
+from fedgen.run.directory import RunDirectory
+from fedgen.study.study import Study
+from fedgen.training.vector import vector_sha256
+
+PACKAGES = ("fedgen", "torch", "flwr", "opacus", "monai", "torchmetrics", "scikit-learn", "scipy", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide results."""
+    return {package: version(package) for package in PACKAGES}
+
+
+def describe_model(study: Study, checkpoint: Checkpoint) -> dict[str, object]:
+    """The `model` entry: of the averaged weights, which are sampled from."""
+    return {
+        "family": study.model.family,
+        "parameters": checkpoint.ema.shape[0],
+        "sha256": vector_sha256(checkpoint.ema),
+    }
+
+
+def describe_aggregation(
+    run: RunDirectory, aggregator: Aggregator, dropouts: int, *, caveat: str = ""
+) -> dict[str, object]:
+    """The `secure_aggregation` entry, from the events of all starts of the run.
+
+    Args:
+        run: the run.
+        aggregator: how updates were joined.
+        dropouts: sites missing from a round, summed over rounds.
+        caveat: a sentence that limits what the aggregator states, where it hid updates.
+    """
+    rounds = run.read_events("round")
+    secure = [event["secure"] for event in rounds if "secure" in event]
+    return {
+        "enabled": aggregator.hides_updates,
+        "protocol": aggregator.protocol,
+        "dropouts": dropouts,
+        "survivors": {str(event["round"]): event["sites"] for event in rounds},
+        "aborts": [
+            {"round": e["round"], **abort} for e in rounds for abort in e.get("secure", {}).get("aborts", [])
+        ],
+        "exchanges": [record["exchanges"] for record in secure],
+        "bytes": {way: sum(record["bytes"][way] for record in secure) for way in ("to_sites", "from_sites")},
+        "statement": f"{aggregator.statement} {caveat if aggregator.hides_updates else ''}".strip(),
+    }

@@ -1,0 +1,65 @@
+"""`fedgen-server demo`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fedgen.errors import StudyError
+from fedgen.study.load import load_study
+
+MOST_SITES = 8
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the command on the main application."""
+    app.command()(demo)
+
+
+def demo(
+    sites: Annotated[
+        int, typer.Option("--sites", min=3, max=MOST_SITES, help="Hospitals, a process each.")
+    ] = 3,
+    study: Annotated[str, typer.Option("--study", help="A study file with a phantom, or a preset.")] = "demo",
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the folder of the demonstration is made.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """Start a coordinator and hospitals on this machine, train a study with phantom patients, and stop everything."""
+    settings = [*(overrides or ()), f"data.phantom.sites={sites}"]
+    resolved = load_study(study, settings)
+    if resolved.data.phantom is None:
+        raise StudyError("The demonstration makes up its patients: choose a study with data.phantom.")
+
+    from fedgen.data.phantom.write import phantom_sites
+    from fedgen_server.demo import demonstrate
+
+    console = Console()
+    folder = out / f"federation-{resolved.study.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    run = demonstrate(
+        resolved,
+        phantom_sites(resolved.data.phantom),
+        [_place(study), *(part for setting in settings for part in ("--set", setting))],
+        folder.absolute(),
+        lambda command: console.print(
+            f"$ {_short(command)}", style="dim", markup=False, highlight=False, soft_wrap=True
+        ),
+    )
+    console.print(f"report: {run / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _short(command: str) -> str:
+    # A token is a secret, though of a federation that ends with this command.
+    return " ".join(word if len(word) < 200 else f"{word[:12]}..." for word in command.split(" "))
+
+
+def _place(study: str) -> str:
+    # The commands run in the demonstration's own folder.
+    return str(Path(study).absolute()) if Path(study).is_file() else study

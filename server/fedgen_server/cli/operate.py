@@ -1,0 +1,152 @@
+"""`fedgen-server start`, `run`, `resume` and `stop`: the server, and studies over it.
+
+What is heavy is imported inside the commands: `--help`, and a study file with a mistake in it, should wait for nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fedgen.errors import StudyError
+from fedgen.study.load import load_study
+from fedgen_server.cli.options import DEFAULT_FOLDER, Folder
+from fedgen_server.folder import Federation
+from fedgen_server.studies import StudyEntry
+
+if TYPE_CHECKING:
+    from fedgen.pipeline.workspace import Workspace
+
+Run = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN", help="A run folder, its name, or a study's name; the newest unfinished by default."
+    ),
+]
+Wait = Annotated[
+    float,
+    typer.Option("--wait", metavar="SECONDS", help="How long to wait for sites to connect and approve."),
+]
+WAIT = 3600.0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the commands of this file on the main application."""
+    app.command()(start)
+    app.command()(run)
+    app.command()(resume)
+    app.command()(stop)
+
+
+def start(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Serve the sites until stopped: run it as a service, or in a terminal of its own."""
+    federation = Federation.open(folder)
+    config = federation.config
+    typer.echo(
+        f"{config.name} listens on {config.host}, port {config.port}; sites reach it at {config.address}. "
+        "Stop it with Ctrl-C."
+    )
+    from fedgen_server.serve import serve
+
+    serve(federation)
+
+
+def run(
+    file: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a preset.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study.")
+    ] = None,
+    sites: Annotated[
+        str | None, typer.Option("--sites", metavar="A,B,C", help="Its roster; all members by default.")
+    ] = None,
+    wait: Wait = WAIT,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Sign a study, offer it to the sites, and train it to its report once they have approved."""
+    federation = Federation.open(folder)
+    study = load_study(file, overrides or ())
+    names = None if sites is None else [name.strip() for name in sites.split(",") if name.strip()]
+
+    from fedgen_server.conduct import publish
+
+    entry = publish(federation, study, names)
+    console = Console()
+    console.print(f"{study.study.name}  ->  {entry.run}", highlight=False, soft_wrap=True)
+    _loud(console, entry)
+    console.print(
+        f"Each site approves it with: fedgen-client approve {study.study.name}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    _conduct(console, federation, entry, wait)
+
+
+def resume(run: Run = None, wait: Wait = WAIT, folder: Folder = DEFAULT_FOLDER) -> None:
+    """Go on with a run that was stopped or killed, from its last finished round."""
+    federation = Federation.open(folder)
+    entry = find_run(federation, run)
+    console = Console()
+    console.print(f"Resuming {entry.run}", highlight=False, soft_wrap=True)
+    _loud(console, entry)
+    _conduct(console, federation, entry, wait)
+
+
+def stop(run: Run = None, folder: Folder = DEFAULT_FOLDER) -> None:
+    """Stop a run cleanly; `resume` goes on with it."""
+    federation = Federation.open(folder)
+    entry = find_run(federation, run)
+
+    from fedgen.run.directory import RunDirectory
+    from fedgen_server.conduct_lock import stop_conductor
+
+    if stop_conductor(RunDirectory(Path(entry.run))):
+        typer.echo(
+            f"Told the process that conducts {entry.run} to stop; `fedgen-server resume` goes on with it."
+        )
+    else:
+        typer.echo(f"No process conducts {entry.run} now.")
+
+
+def find_run(federation: Federation, wanted: str | None) -> StudyEntry:
+    """The study whose run is meant.
+
+    Raises:
+        StudyError: none or several are meant.
+    """
+    studies = federation.studies.all() if wanted else federation.studies.open()
+    found = [
+        entry
+        for entry in studies.values()
+        if wanted is None
+        or wanted == Path(entry.run).name
+        or Path(wanted).absolute() == Path(entry.run)
+        or wanted == entry.manifest.study["study"]["name"]
+    ]
+    found.sort(key=lambda entry: entry.manifest.created)
+    if not found:
+        known = ", ".join(Path(entry.run).name for entry in studies.values()) or "none"
+        what = "unfinished run" if wanted is None else f"run {wanted!r}"
+        raise StudyError(
+            f"This federation has no {what} (its runs: {known}): start one with `fedgen-server run`."
+        )
+    return found[-1]
+
+
+def _loud(console: Console, entry: StudyEntry) -> None:
+    from fedgen.cli.runs import loud
+
+    for sentence in loud(entry.manifest.to_study()):
+        console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
+
+
+def _conduct(console: Console, federation: Federation, entry: StudyEntry, wait: float) -> None:
+    from fedgen.cli.display import Display
+    from fedgen.cli.runs import print_result
+    from fedgen_server.conduct import conduct
+
+    with Display(console) as display:
+        work: Workspace = conduct(federation, entry, display.watcher, display.say, wait)
+    print_result(console, work)

@@ -1,0 +1,211 @@
+"""A study of a real federation, from the signed manifest to the report: the process behind `run` and `resume`."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from fedgen.errors import FederationError, StudyError
+from fedgen.federation.aggregation import Aggregator, PlainAggregator
+from fedgen.federation.exchange import Exchange, ask
+from fedgen.federation.secure import SecureAggregator
+from fedgen.flower.link import Link, LinkLostError
+from fedgen.pipeline.federated import recorded, run_federation
+from fedgen.pipeline.progress import Watcher
+from fedgen.pipeline.workspace import Workspace
+from fedgen.protocol.manifest import manifest_of, sign_manifest
+from fedgen.protocol.messages import Describe, Refusal, SiteDescription
+from fedgen.run.checkpoint import latest_checkpoint
+from fedgen.run.directory import RunDirectory, write_atomic
+from fedgen.study.show import dump_study, study_hash
+from fedgen.study.study import Study
+from fedgen_privacy.secagg import Roster
+from fedgen_server.conduct_lock import conducting
+from fedgen_server.exchange import FleetExchange
+from fedgen_server.folder import Federation
+from fedgen_server.studies import StudyEntry
+
+#: Seconds between two questions whether a site has approved.
+ASK_SECONDS = 2.0
+#: Seconds a site has to say that it takes part, the first time it decodes its images meanwhile.
+DESCRIBE_SECONDS = 600.0
+#: Runs of Flower's that may be lost, to a database that was away, before the study is given up.
+LINKS = 20
+
+#: Told in words who is being waited for.
+Waiting = Callable[[str], None]
+
+
+def publish(federation: Federation, study: Study, names: Sequence[str] | None) -> StudyEntry:
+    """Sign a study's manifest, make its run folder, and offer it to the sites.
+
+    Args:
+        names: the sites of its roster; None for all members.
+
+    Raises:
+        StudyError: a name is no member's, too few sites, or this very study was published before.
+    """
+    members = federation.sites.active()
+    chosen = sorted(members) if names is None else sorted(set(names))
+    strangers = [name for name in chosen if name not in members]
+    if strangers:
+        raise StudyError(
+            f"--sites names {', '.join(strangers)}, but the federation's sites are "
+            f"{', '.join(sorted(members)) or 'none'}."
+        )
+    if len(chosen) < study.aggregation.minimum_sites:
+        raise StudyError(
+            f"The study needs aggregation.minimum_sites {study.aggregation.minimum_sites} sites but its roster has "
+            f"{len(chosen)}: invite more, or lower it."
+        )
+    known = federation.studies.find(study_hash(study))
+    if known is not None:
+        raise StudyError(
+            f"This very study was published before, with its run in {known.run}: continue that with `fedgen-server "
+            "resume`, or give the study another name or seed. A site trains a round once, so it cannot begin again."
+        )
+    keys = {name: bytes.fromhex(members[name].identity_key) for name in chosen}
+    _aggregator(study, keys)  # its parameters are refused here, before anybody is asked to approve them
+    signed = sign_manifest(
+        manifest_of(federation.config.name, study, keys, datetime.now(UTC)), federation.identity
+    )
+    run = RunDirectory.create(federation.paths.runs, study.study.name)
+    write_atomic(run.study, dump_study(study).encode())
+    run.update_summary(status="running", study=study.study.name, seed=study.study.seed)
+    entry = federation.studies.publish(signed, run.path)
+    federation.log.write("published", study=study_hash(study), name=study.study.name, run=str(run.path))
+    return entry
+
+
+def conduct(
+    federation: Federation, entry: StudyEntry, watcher: Watcher, waiting: Waiting, wait: float
+) -> Workspace:
+    """Drive a published study to its report, from wherever it is.
+
+    Args:
+        wait: seconds for enough sites to be connected and to approve.
+
+    Raises:
+        FedgenError: as `run_federation`; also where too few sites came in time, or another process conducts it.
+        KeyboardInterrupt: after a clean stop.
+    """
+    work = Workspace.open(Path(entry.run))
+    study, run = work.study, work.run
+    roster = {site: bytes.fromhex(key) for site, key in entry.manifest.roster.items()}
+    stop = threading.Event()
+    with conducting(run), _stopping(stop):
+        for _ in range(LINKS):
+            link = Link(federation.paths.database, stop)
+            done = False
+            try:
+                exchange = FleetExchange(link, _nodes(federation, roster), stop)
+                if not recorded(run):
+                    gather(study, exchange, run, roster, waiting, wait, stop)
+                run_federation(run, study, exchange, _aggregator(study, roster), watcher)
+                done = True
+                federation.studies.close(study_hash(study))
+                federation.log.write("done", study=study_hash(study), run=str(run.path))
+                return work
+            except LinkLostError as error:
+                # The process was asleep, or the machine was; nothing of the study is lost by another run of Flower's.
+                run.event("link_lost", reason=str(error))
+            finally:
+                link.close(done)
+    raise FederationError(
+        f"Flower's database has given up {LINKS} runs of this study: see that nothing else writes to it, then resume."
+    )
+
+
+def gather(
+    study: Study,
+    exchange: Exchange,
+    run: RunDirectory,
+    roster: dict[str, bytes],
+    waiting: Waiting,
+    wait: float,
+    stop: threading.Event,
+) -> None:
+    """Wait until all sites of the roster are connected and take part, or until `wait` is over and enough do.
+
+    Raises:
+        FederationError: fewer than aggregation.minimum_sites did in time.
+        PrivacyRefusedError: so many refused for good that the others do not suffice.
+    """
+    state = latest_checkpoint(run.checkpoints, study_hash(study))
+    round = min(study.training.rounds, 1 + (0 if state is None else state.round))
+    ready: set[str] = set()
+    why = dict.fromkeys(roster, "not connected")
+    end = time.monotonic() + wait
+    told = ""
+    while True:
+        here = set(exchange.sites())
+        why |= dict.fromkeys(set(roster) - here, "not connected")
+        ready &= here
+        asked = dict.fromkeys(sorted(here - ready), Describe(study_hash(study), round))
+        left = end - time.monotonic()
+        answers = ask(exchange, asked, min(DESCRIBE_SECONDS, max(left, ASK_SECONDS))) if asked else {}
+        for site, answer in answers.items():
+            if isinstance(answer, SiteDescription):
+                ready.add(site)
+                why.pop(site, None)
+            else:
+                why[site] = answer.reason if isinstance(answer, Refusal) else "answered something else"
+        if len(ready) == len(roster):
+            return
+        now = f"waiting for {_listed({s: why[s] for s in sorted(set(roster) - ready)})}"
+        if now != told:
+            waiting(now)
+            run.event("waiting", reason=now)
+            told = now
+        if time.monotonic() > end:
+            break
+        stop.wait(ASK_SECONDS)
+        if stop.is_set():
+            raise KeyboardInterrupt
+    if len(ready) < study.aggregation.minimum_sites:
+        raise FederationError(
+            f"{len(ready)} of {len(roster)} sites take part after {wait:.0f} s but aggregation.minimum_sites is "
+            f"{study.aggregation.minimum_sites}: {_listed({s: why[s] for s in sorted(set(roster) - ready)})}. Continue "
+            "with `fedgen-server resume` when they are ready."
+        )
+
+
+def _listed(why: dict[str, str]) -> str:
+    return "; ".join(f"{site} ({reason})" for site, reason in why.items())
+
+
+def _aggregator(study: Study, keys: dict[str, bytes]) -> Aggregator:
+    return SecureAggregator(study, Roster(keys)) if study.aggregation.secure else PlainAggregator()
+
+
+def _nodes(federation: Federation, roster: dict[str, bytes]) -> dict[str, int]:
+    """Node ids of the roster's sites that are still members under the key that the manifest names."""
+    members = federation.sites.active()
+    return {
+        site: members[site].node_id
+        for site, key in roster.items()
+        if site in members and bytes.fromhex(members[site].identity_key) == key
+    }
+
+
+@contextlib.contextmanager
+def _stopping(event: threading.Event) -> Iterator[None]:
+    """Set `event` when the block is left, and already when a signal asks for it."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        event.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        event.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)

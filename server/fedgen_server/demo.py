@@ -1,0 +1,236 @@
+"""A whole federation on this machine as real processes: the commands that people type, in the order they type them.
+
+Nothing is simulated: the coordinator serves TLS on a port, each site is a process of its own with its own folder, keys,
+policy and ledger, and they know of each other what crosses the wire. Only the patients are made up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedgen.data.phantom.write import write_phantom_site
+from fedgen.errors import FederationError, StudyError
+from fedgen.run.directory import write_atomic
+from fedgen.study.study import Study
+
+#: Seconds for a process to come up, and for a command to end.
+START_SECONDS, COMMAND_SECONDS, STOP_SECONDS = 120.0, 300.0, 20.0
+POLL_SECONDS = 0.2
+
+SITE_FILE = """\
+# Written by `fedgen-server demo`: a hospital writes its own.
+cohorts:
+  main:
+    folder: {folder}
+    maximum_epsilon: {epsilon}
+    delta: {delta}
+policy:
+  minimum_sites: {minimum_sites}
+  minimum_cohort: 20
+  largest_study_epsilon: {epsilon}
+"""
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Processes:
+    """What the demonstration started; all of it ends with it.
+
+    Attributes:
+        folder: they all work in it, so that the commands read as a person would type them.
+        logs: where outputs go that nobody needs to read.
+        say: told each command.
+    """
+
+    folder: Path
+    logs: Path
+    say: Say
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, program: str, arguments: Sequence[str], *, shown: bool = False) -> None:
+        """Start a process that goes on."""
+        self.say(f"{program} {shlex.join(arguments)} &")
+        if shown:
+            self.running[name] = subprocess.Popen(
+                _command(program, arguments), start_new_session=True, cwd=self.folder
+            )
+            return
+        with (self.logs / f"{name}.log").open("wb") as out:
+            self.running[name] = subprocess.Popen(
+                _command(program, arguments),
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd=self.folder,
+            )
+
+    def run(self, program: str, arguments: Sequence[str]) -> str:
+        """Run a command to its end; returns its standard output.
+
+        Raises:
+            FederationError: it failed; its own sentence is told.
+        """
+        self.say(f"{program} {shlex.join(arguments)}")
+        return self.ask(program, arguments)
+
+    def ask(self, program: str, arguments: Sequence[str]) -> str:
+        """As `run`, without telling the command."""
+        done = subprocess.run(
+            _command(program, arguments), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
+        if done.returncode != 0:
+            told = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise FederationError(
+                f"`{program} {arguments[0]}` ended with {done.returncode}: {' '.join(told[-3:])}"
+            )
+        return done.stdout
+
+    def check(self) -> None:
+        """Raise FederationError where a process that should go on has ended."""
+        for name, process in self.running.items():
+            if process.poll() not in (None, 0):
+                raise FederationError(
+                    f"The process {name} ended with {process.returncode}: see {self.logs / f'{name}.log'}."
+                )
+
+    def wait(self, name: str) -> int:
+        """Wait for a process to end by itself, as long as the others go on; returns its exit code."""
+        process = self.running[name]
+        while process.poll() is None:
+            self.check()
+            time.sleep(POLL_SECONDS)
+        return process.wait()
+
+    def stop(self) -> None:
+        """End everything, politely first."""
+        for process in self.running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        end = time.monotonic() + STOP_SECONDS
+        for process in self.running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, end - time.monotonic()))
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                # Also what it started itself.
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def demonstrate(
+    study: Study, names: Sequence[str], study_arguments: Sequence[str], out: Path, say: Say
+) -> Path:
+    """Train `study` over one process a site, with TLS, authentication, policies, ledgers and secure aggregation on.
+
+    Args:
+        study: with a phantom.
+        names: of the sites.
+        study_arguments: how `fedgen-server run` is told of the same study.
+        out: a new folder for everything.
+        say: told each command.
+
+    Returns:
+        the run folder, with its report.
+
+    Raises:
+        FederationError: a process failed.
+        StudyError: the study has no phantom.
+    """
+    if study.data.phantom is None:
+        raise StudyError("The demonstration makes up its patients: choose a study with data.phantom.")
+    out.mkdir(parents=True)
+    logs = out / "logs"
+    logs.mkdir()
+    coordinator = out / "coordinator"
+    at = ["--folder", "coordinator"]
+    with _processes(out, logs, say) as processes:
+        address = f"127.0.0.1:{_free_port()}"
+        processes.run(
+            "fedgen-server",
+            ["init", "coordinator", "--name", "demo", "--address", address, "--host", "127.0.0.1"],
+        )
+        processes.start("coordinator", "fedgen-server", ["start", *at])
+        _until(
+            lambda: json.loads(processes.ask("fedgen-server", ["status", "--json", *at]))["serving"],
+            processes,
+            "the server",
+        )
+        for name in names:
+            own = out / "sites" / name
+            data = out / "data" / name
+            write_phantom_site(data, study.data.phantom, name, study.study.seed)
+            own.mkdir(parents=True)
+            write_atomic(own / "site.yaml", _site_file(study, data).encode())
+            token = processes.run("fedgen-server", ["invite", name, *at]).strip()
+            processes.run("fedgen-client", ["join", token, "--folder", f"sites/{name}"])
+            processes.run("fedgen-client", ["check", "--folder", f"sites/{name}"])
+        processes.start("run", "fedgen-server", ["run", *study_arguments, *at], shown=True)
+        _until(
+            lambda: json.loads(processes.ask("fedgen-server", ["status", "--json", *at]))["runs"],
+            processes,
+            "the study",
+        )
+        for name in names:
+            own = out / "sites" / name
+            processes.run(
+                "fedgen-client", ["approve", study.study.name, "--yes", "--folder", f"sites/{name}"]
+            )
+            processes.start(name, "fedgen-client", ["start", "--once", "--folder", f"sites/{name}"])
+        code = processes.wait("run")
+        if code != 0:
+            raise FederationError(
+                f"`fedgen-server run` ended with {code}: its message is above, all logs are in {logs}."
+            )
+        (run,) = (coordinator / "runs").iterdir()
+        for name in names:
+            processes.run("fedgen-client", ["ledger", "--folder", f"sites/{name}"])
+    return run
+
+
+def _command(program: str, arguments: Sequence[str]) -> list[str]:
+    module = {"fedgen-server": "fedgen_server.cli", "fedgen-client": "fedgen_client.cli"}[program]
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _site_file(study: Study, data: Path) -> str:
+    return SITE_FILE.format(
+        folder=json.dumps(str(data.absolute())),
+        epsilon=study.privacy.epsilon,
+        delta=study.privacy.delta,
+        minimum_sites=study.aggregation.minimum_sites,
+    )
+
+
+def _until(condition: Callable[[], object], processes: Processes, what: str) -> None:
+    end = time.monotonic() + START_SECONDS
+    while not condition():
+        processes.check()
+        if time.monotonic() > end:
+            raise FederationError(f"Waited {START_SECONDS:.0f} s for {what}: see {processes.logs}.")
+        time.sleep(POLL_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _processes(folder: Path, logs: Path, say: Say) -> Iterator[Processes]:
+    processes = Processes(folder, logs, say)
+    try:
+        yield processes
+    finally:
+        processes.stop()

@@ -1,0 +1,84 @@
+"""All that `fedgen-server status` knows, as one JSON object: sites, runs, how far and how long still."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from fedgen.errors import PrivacyRefusedError
+from fedgen.run.directory import RunDirectory
+from fedgen_privacy.lock import exclusive
+from fedgen_server.conduct_lock import is_conducted
+from fedgen_server.folder import Federation
+from fedgen_server.progress import study_status
+from fedgen_server.studies import StudyEntry
+
+Json = dict[str, Any]
+
+
+def overview(federation: Federation) -> Json:
+    """The federation now.
+
+    Returns:
+        `federation`, `address`, `serving`, `sites` (name, state, online, last_seen) and `runs` (study, run, state,
+        round, rounds, sites, epsilon, seconds_a_round, eta_seconds, conducted).
+    """
+    return {
+        "federation": federation.config.name,
+        "address": federation.config.address,
+        "serving": _serving(federation),
+        "sites": _sites(federation),
+        "runs": [_run(entry) for entry in federation.studies.all().values()],
+    }
+
+
+def _serving(federation: Federation) -> bool:
+    try:
+        with exclusive(federation.paths.server_lock, wait=0.0):
+            return False
+    except PrivacyRefusedError:
+        return True
+
+
+def _sites(federation: Federation) -> list[Json]:
+    nodes: dict[int, Any] = {}
+    if federation.paths.database.exists():
+        from fedgen.flower.superlink import link_state, presence
+
+        nodes = presence(link_state(federation.paths.database))
+    rows = []
+    for name, site in sorted(federation.sites.all().items()):
+        node = nodes.get(site.node_id)
+        online = site.active and node is not None and node.online
+        rows.append(
+            {
+                "site": name,
+                "state": "member" if site.active else "removed",
+                "online": online,
+                "last_seen": None if node is None else node.last_seen,
+            }
+        )
+    return rows
+
+
+def _run(entry: StudyEntry) -> Json:
+    run = RunDirectory(Path(entry.run))
+    known = study_status(entry)
+    rounds = run.read_events("round")
+    seconds = statistics.median([event["seconds"] for event in rounds]) if rounds else None
+    last = rounds[-1] if rounds else {}
+    left = known.rounds - known.round
+    return {
+        "study": known.name,
+        "run": str(run.path),
+        "state": known.state,
+        "conducted": is_conducted(run),
+        "round": known.round,
+        "rounds": known.rounds,
+        "sites": last.get("sites", []),
+        "roster": sorted(entry.sites),
+        "epsilon": last.get("epsilon"),
+        "seconds_a_round": seconds,
+        "eta_seconds": None if seconds is None or known.state == "done" else round(left * seconds, 1),
+    }

@@ -1,0 +1,80 @@
+"""Every private name of Flower's that fedgen.flower uses, against the real SuperLink of the pinned version.
+
+A new version of Flower that fails here needs `fedgen.flower` adapted, and nothing else. The sites are real, but for
+their worker, which sends back what came.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+
+
+def test_this_is_the_version_that_was_examined() -> None:
+    assert version("flwr").startswith("1.41.")
+
+
+def test_numbers_come_back_as_they_went(coordinator, link, echo, exchange, connected) -> None:
+    """From none to several of Flower's chunks of 5 MiB, to two sites at once."""
+    folders = [coordinator.join(), coordinator.join()]
+    for folder in folders:
+        echo(folder)
+    ids = [connected(folder) for folder in folders]
+    assert len(set(ids)) == 2
+    rng = np.random.default_rng(0)
+    for size in (None, 1, 10_000, 3_000_000):
+        vector = None if size is None else rng.normal(size=size).astype(np.float32)
+        for reply in exchange(ids, vector):
+            assert not reply.has_error()
+            if vector is not None:
+                assert np.array_equal(reply.content.array_records["arrays"]["vector"].numpy(), vector)
+
+
+def test_a_site_keeps_its_node_over_restarts_and_is_back_at_once(
+    coordinator, link, echo, exchange, connected, processes
+) -> None:
+    """After kill -9 Flower counts it as connected for a minute, and would not let it connect again."""
+    folder = coordinator.join()
+    first = echo(folder)
+    node = connected(folder)
+    (reply,) = exchange([node])
+    processes.kill(first)
+    echo(folder)
+    (reply,) = exchange([node], seconds=20.0)
+    assert not reply.has_error()
+    assert node == json.loads((folder / "membership.json").read_text())["node_id"]
+
+
+def test_messages_outlive_the_server(coordinator, link, echo, exchange, connected, processes, until) -> None:
+    """kill -9 of the server; sites and run find it again by themselves."""
+    folder = coordinator.join()
+    echo(folder)
+    node = connected(folder)
+    coordinator.kill()
+    until(lambda: "does not answer" in processes.log(folder.name), "the site's notice")
+    coordinator.start()
+    (reply,) = exchange([node])
+    assert not reply.has_error()
+
+
+@pytest.mark.parametrize("vector", [None, 100])
+def test_a_message_whose_run_has_ended_disturbs_nobody(
+    coordinator, link, echo, exchange, connected, vector
+) -> None:
+    from threading import Event
+
+    from fedgen.flower.link import Link
+
+    folder = coordinator.join()
+    echo(folder, "--slow", "1.0")
+    node = connected(folder)
+    other = Link(coordinator.federation.paths.database, Event())
+    try:
+        exchange([node], other=other, wait=False)
+    finally:
+        other.close(False)
+    (reply,) = exchange([node])
+    assert not reply.has_error()

@@ -1,0 +1,105 @@
+"""Who was asked is written down before it is asked, and counts even where no answer came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+import torch
+
+from fedgen.errors import FederationError
+from fedgen.pipeline.asked import Asking, spent
+from fedgen.protocol.messages import Answer, Describe, SiteDescription, Task, TrainMasked, TrainRound
+from fedgen.run.directory import RunDirectory
+from fedgen_privacy.accounting import Spend
+
+HASH = "a" * 64
+
+
+def described(name: str, sigma: float = 2.0) -> SiteDescription:
+    return SiteDescription(name, 9, 0.5, sigma, 3, 1.0 if sigma else None, 1.1 if sigma else None)
+
+
+class Deaf:
+    """Sites that describe themselves and then never answer."""
+
+    def __init__(self, run: RunDirectory, *descriptions: SiteDescription) -> None:
+        self._run = run
+        self._known = {site.site: site for site in descriptions}
+        self.events_when_asked: list[int] = []
+
+    def sites(self) -> Sequence[str]:
+        return sorted(self._known)
+
+    def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
+        self.events_when_asked.append(len(self._run.read_events("asked")))
+        for site, task in tasks.items():
+            if isinstance(task, Describe):
+                yield site, self._known[site]
+
+
+@pytest.fixture
+def run(tmp_path) -> RunDirectory:
+    return RunDirectory(tmp_path)
+
+
+def train(round: int) -> TrainRound:
+    return TrainRound(HASH, round, HASH, torch.zeros(1))
+
+
+def ask(exchange: Asking, *tasks: tuple[str, Task]) -> None:
+    list(exchange.stream(dict(tasks), 1.0))
+
+
+def test_a_request_is_on_disk_before_it_is_sent(run) -> None:
+    deaf = Deaf(run, described("a"), described("b"))
+    exchange = Asking(deaf, run)
+    assert exchange.sites() == ["a", "b"]
+    ask(exchange, ("a", Describe(HASH, 1)), ("b", Describe(HASH, 1)))
+    ask(exchange, ("a", train(1)), ("b", TrainMasked(train(1), 1, b"")))
+    assert deaf.events_when_asked == [0, 1]
+    (event,) = run.read_events("asked")
+    assert event["round"] == 1
+    assert [site["site"] for site in event["sites"]] == ["a", "b"]
+
+
+def test_nobody_is_asked_to_spend_an_unknown_epsilon(run) -> None:
+    with pytest.raises(FederationError, match="b did not say what a round costs"):
+        ask(Asking(Deaf(run, described("b")), run), ("b", train(1)))
+    assert run.read_events("asked") == []
+
+
+def test_every_round_asked_counts_once_over_all_starts(run) -> None:
+    a, b, c = described("a"), described("b"), described("c", sigma=4.0)
+    first = Asking(Deaf(run, a, b), run)
+    ask(first, ("a", Describe(HASH, 1)), ("b", Describe(HASH, 1)))
+    for round in (1, 2):
+        ask(first, ("a", train(round)), ("b", train(round)))
+    # After a crash b is gone, round 2 is asked again, and c comes late.
+    second = Asking(Deaf(run, a, c), run)
+    ask(second, ("a", Describe(HASH, 2)), ("c", Describe(HASH, 2)))
+    ask(second, ("a", train(2)))
+    ask(second, ("a", train(3)), ("c", train(3)))
+    sites, spends = spent(run, (a, c), 3)
+    assert [site.site for site in sites] == ["a", "b", "c"]
+    assert spends == {"a": [Spend(2.0, 0.5, 3)] * 3, "b": [Spend(2.0, 0.5, 3)] * 2, "c": [Spend(4.0, 0.5, 3)]}
+
+
+def test_a_site_that_comes_back_with_another_plan_is_charged_for_both(run) -> None:
+    for sigma in (2.0, 3.0):
+        exchange = Asking(Deaf(run, described("a", sigma)), run)
+        ask(exchange, ("a", Describe(HASH, 1)))
+        ask(exchange, ("a", train(1)))
+    _, spends = spent(run, (described("a", 3.0),), 1)
+    assert sorted(spend.noise_multiplier for spend in spends["a"]) == [2.0, 3.0]
+
+
+def test_a_round_of_which_nothing_is_known_counts_for_everybody(run) -> None:
+    _, spends = spent(run, (described("a"), described("b")), 2)
+    assert spends == {"a": [Spend(2.0, 0.5, 3)] * 2, "b": [Spend(2.0, 0.5, 3)] * 2}
+
+
+def test_without_privacy_nothing_is_spent(run) -> None:
+    sites, spends = spent(run, (described("a", sigma=0.0),), 2)
+    assert [site.site for site in sites] == ["a"]
+    assert spends == {"a": []}
