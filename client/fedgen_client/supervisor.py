@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fedgen.errors import FederationError, FedgenError
+from fedgen.flower import Trouble
 from fedgen.flower.envelope import refuse_message
 from fedgen.flower.fleet import Fleet, Incoming, NotAdmittedError, Outgoing, RejectedError, UnreachableError
 from fedgen_client.files import write
@@ -120,7 +121,7 @@ class Supervisor:
         except RejectedError as error:
             self._note("received", sha256=incoming.message_id, decision="refused", reason=str(error))
             self._say(str(error))
-            self._refuse(incoming, "its message is larger than the site takes, or did not arrive whole")
+            self._refuse(incoming, Trouble.TOO_LARGE)
             return
         size = sum(map(len, objects.values()))
         self._status("working")
@@ -132,7 +133,7 @@ class Supervisor:
             self._note("received", bytes=size, sha256=incoming.message_id, decision="lost", reason=str(error))
             if not self._stopped.is_set():
                 self._say(f"{error} It is started anew with the next message.")
-                self._refuse(incoming, "the site's worker ended in the middle of it")
+                self._refuse(incoming, Trouble.WORKER_ENDED)
             return
         about = worked.about
         for event in about.get("events", []):
@@ -162,7 +163,7 @@ class Supervisor:
             # The coordinator asks again, and then so do we.
             self._note("unreachable", reason=str(error))
 
-    def _refuse(self, incoming: Incoming, reason: str) -> None:
+    def _refuse(self, incoming: Incoming, reason: Trouble) -> None:
         reply = Outgoing(incoming.run_id, *refuse_message(incoming.header, reason))
         self._note("sent", **_size(reply), decision="refused", reason=reason)
         self._fleet.send(reply, 0.0)

@@ -118,6 +118,8 @@ class _Described:
     def __init__(self, exchange: Exchange, sites: Sequence[SiteDescription]) -> None:
         self._exchange = exchange
         self._sites = {site.site: site for site in sites}
+        # Round before which a site that kept silent is not asked again, and how often it did.
+        self._silent: dict[str, tuple[int, int]] = {}
 
     @property
     def all(self) -> tuple[SiteDescription, ...]:
@@ -134,11 +136,19 @@ class _Described:
 
     def admit(self, study: Study, round: int) -> list[SiteDescription]:
         """Ask sites that came late what they bring; those that answer at once take part from this round on."""
-        strangers = [site for site in self._exchange.sites() if site not in self._sites]
+        strangers = [
+            site
+            for site in self._exchange.sites()
+            if site not in self._sites and round >= self._silent.get(site, (0, 0))[0]
+        ]
         if not strangers:
             return []
         task = Describe(study_hash(study), round)
         answers = ask(self._exchange, dict.fromkeys(strangers, task), LATE_DEADLINE)
+        for site in set(strangers) - set(answers):
+            # Each silence costs the others the deadline, so it is asked ever more rarely.
+            times = self._silent.get(site, (0, 0))[1] + 1
+            self._silent[site] = (round + 2**times, times)
         joined = [answer for answer in answers.values() if isinstance(answer, SiteDescription)]
         self._sites.update({site.site: site for site in joined})
         return joined

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+
+# Before anything of Flower's is imported: no telemetry, no update check.
+from fedgen.flower import Trouble  # isort: skip
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-import fedgen.flower  # noqa: F401 - before anything of Flower's is used: no telemetry, no update check
 from fedgen.errors import ExitCode, FederationError, FedgenError
 from fedgen.protocol.messages import Answer, Refusal, Task
 from fedgen.protocol.wire import Vector, decode_answer, decode_task, encode_answer, encode_task
@@ -148,9 +150,10 @@ def task_message(node: int, task: Task, deadline: float) -> Message:
 def answer_of(message: Message) -> Answer:
     """The answer in a reply; what is none becomes a refusal that says why."""
     if message.has_error():
-        # The site's own sentence, made by its supervisor; it goes to a terminal and a log.
-        told = "".join(c for c in (message.error.reason or "")[:200] if c.isprintable())
-        return Refusal("unknown", ExitCode.FEDERATION, f"Flower error {message.error.code}: {told}")
+        # Any other text may be an exception's, and quote what it was about.
+        known = [trouble.value for trouble in Trouble if trouble.value == message.error.reason]
+        told = f"Flower error {message.error.code}"
+        return Refusal("unknown", ExitCode.FEDERATION, ": ".join([told, *known]))
     try:
         return decode_answer(*unpack(message.content))
     except FederationError as error:

@@ -6,8 +6,16 @@ SuperLink with routes of one's own. Each module says which private names it need
 """
 
 import os
+from enum import StrEnum
 
 # Flower reads these when it is imported: nothing of ours reports home or installs anything.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
 os.environ.setdefault("FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION", "1")
+
+
+class Trouble(StrEnum):
+    """What a site's supervisor says of a message that its worker could not answer; nothing else of an error is told."""
+
+    TOO_LARGE = "its message is larger than the site takes, or did not arrive whole"
+    WORKER_ENDED = "the site's worker ended in the middle of it"

@@ -21,6 +21,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedgen.errors import FederationError
+from fedgen.flower import Trouble
 
 
 def identify(run_id: int, node_id: int) -> None:
@@ -59,13 +60,13 @@ def seal_message(message: Message) -> tuple[bytes, bytes, dict[str, bytes]]:
     return header, tree, objects
 
 
-def refuse_message(header: bytes, reason: str) -> tuple[bytes, bytes, dict[str, bytes]]:
+def refuse_message(header: bytes, reason: Trouble) -> tuple[bytes, bytes, dict[str, bytes]]:
     """An error reply to a message that could not be opened, so that the coordinator need not wait for its deadline.
 
     Args:
         header: the message without content.
-        reason: a sentence of ours; it is told the coordinator.
+        reason: told the coordinator.
     """
     asked = message_from_proto(ProtoMessage.FromString(header))
     identify(asked.metadata.run_id, asked.metadata.dst_node_id)
-    return seal_message(Message(Error(ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=asked))
+    return seal_message(Message(Error(ErrorCode.CLIENT_APP_CRASHED, reason.value), reply_to=asked))

@@ -78,10 +78,8 @@ def scan(anatomy: Slice, contrast: str, scanner: Scanner, rng: np.random.Generat
     # Brain is not uniform: a faint texture that moves with the tissue, not with the noise.
     texture = gaussian_filter(rng.standard_normal(size), 0.012 * min(size))
     signal = signal * (1 + 0.035 * texture / texture.std())
-    # Half of the image is air, and a power is dear.
-    bright = signal > 0
-    signal = np.where(bright, signal, 0)
-    signal[bright] **= scanner.gamma
+    # A power is dear, and half of the image is air.
+    signal = np.power(signal, scanner.gamma, out=np.zeros(size), where=signal > 0)
     signal = scanner.gain * signal * _bias_field(size, scanner)
     signal = gaussian_filter(signal, scanner.blur * min(size))
     real, imaginary = scanner.noise * rng.standard_normal((2, *size))
