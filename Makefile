@@ -42,6 +42,7 @@ format: install
 
 docs: install
 	$(BIN)/python -m fedgen.study.reference > docs/reference/study-file.md
+	$(BIN)/python -m fedgen_client.reference > docs/reference/site-file.md
 
 wheel: install
 	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .

@@ -1,10 +1,10 @@
 """A coordinator's run over its own SuperLink: Flower's grid, on the database that the SuperLink serves from.
 
-Private names used: `HttpGrid`, which makes messages into objects and back; the handlers behind the Runtime API; and the
-link state, in which the run is made and its task claimed at once, so that nobody else can. Flower would have a bundle
-uploaded, a process started to execute it, and that process speak HTTP to the Runtime API. Here the process is there
-already, on the coordinator's own machine, and calls the same handlers on the same database: an exchange costs half the
-requests, and the Runtime API need not be served at all.
+Private names used: `HttpGrid` and the inflatable objects, which make messages into parts and back; the handlers
+behind the Runtime API; and the link state, in which the run is made and its task claimed at once, so that nobody else
+can. Flower would have a bundle uploaded, a process started to execute it, and that process speak HTTP to the Runtime
+API. Here the process is there already, on the coordinator's own machine, and calls the same handlers on the same
+database: an exchange costs half the requests, and the Runtime API need not be served at all.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from typing import Any, TypeVar
 
 from flwr.app import Message
 from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID, SubStatus
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, PullObjectRequest
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.server.superlink.linkstate import LinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
 from flwr.superlink.servicer.runtime import runtime_handlers
@@ -81,7 +85,11 @@ class Link:
         TaskIdentity.run_id, TaskIdentity.node_id = self.run_id, SUPERLINK_NODE_ID
         TaskIdentity.task_id = self._task_id
         self._grid = HttpGrid(token="not sent")
-        self._grid._client = _Handlers(self._state, task)
+        self._handlers = _Handlers(self._state, task)
+        self._grid._client = self._handlers
+        # Replies of which some parts have still to come, by their ids.
+        self._arriving: dict[str, dict[str, bytes | None]] = {}
+        self._announced: set[str] = set()
         self._grid.set_run(run)
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
@@ -108,7 +116,50 @@ class Link:
     def pull(self, ids: Iterable[str]) -> list[Message]:
         """Replies that have come to these messages."""
         wanted = list(ids)
-        return list(self._try(lambda: self._grid.pull_messages(wanted)))
+        return self._try(lambda: self._pull(wanted))
+
+    def _pull(self, wanted: list[str]) -> list[Message]:
+        # Not `HttpGrid.pull_messages`: it waits up to two hours for the parts of a reply whose sender died half-way
+        # through its upload, and all other sites with it.
+        # What is asked for twice after it was announced has an error for its second answer.
+        wanted = [message_id for message_id in wanted if message_id not in self._announced]
+        if wanted:
+            answer = self._handlers.PullMessages(PullAppMessagesRequest(message_ids=wanted))
+            for message, tree in zip(answer.messages_list, answer.message_object_trees, strict=True):
+                ids = [part.object_id for part in iterate_object_tree(tree)]
+                self._arriving[message.metadata.message_id] = dict.fromkeys(ids)
+                self._announced.add(message.metadata.reply_to_message_id)
+        return [
+            self._inflated(message_id) for message_id in list(self._arriving) if self._complete(message_id)
+        ]
+
+    def _complete(self, message_id: str) -> bool:
+        parts = self._arriving[message_id]
+        for object_id in [name for name, content in parts.items() if content is None]:
+            answer = self._handlers.PullObject(
+                PullObjectRequest(node=self._grid.node, run_id=self.run_id, object_id=object_id)
+            )
+            if not answer.object_found:
+                # The upload was given up; whoever waits for it finds its sender gone, or its deadline over.
+                del self._arriving[message_id]
+                return False
+            if not answer.object_available:
+                return False
+            parts[object_id] = answer.object_content
+        return True
+
+    def _inflated(self, message_id: str) -> Message:
+        parts = self._arriving.pop(message_id)
+        message = inflate_object_from_contents(
+            message_id, {name: content for name, content in parts.items() if content is not None}
+        )
+        message.metadata.__dict__["_message_id"] = message_id
+        self._handlers.ConfirmMessageReceived(
+            ConfirmMessageReceivedRequest(
+                node=self._grid.node, run_id=self.run_id, message_object_id=message_id
+            )
+        )
+        return message
 
     def close(self, done: bool) -> None:
         """End the run at the SuperLink, so that no node works for it any more."""

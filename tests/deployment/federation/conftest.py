@@ -197,7 +197,7 @@ def exchange(link: Any) -> Callable[..., list[Any]]:
     """`exchange(nodes, vector)`: a message to each node, and their replies."""
     from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
-    def send(nodes, vector=None, *, seconds=60.0, other=None, wait=True):
+    def send(nodes, vector=None, *, seconds=60.0, other=None, wait=True, enough=None):
         used = other or link
         from flwr.supercore.task_identity import TaskIdentity
 
@@ -215,7 +215,7 @@ def exchange(link: Any) -> Callable[..., list[Any]]:
             for reply in used.pull(waiting):
                 waiting.discard(reply.metadata.reply_to_message_id)
                 replies.append(reply)
-            return not waiting
+            return not waiting or len(replies) == enough
 
         if wait:
             wait_until(all_came, "the replies", seconds)

@@ -20,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clock", type=float, default=0.0)
+    parser.add_argument("--half", action="store_true", help="die in the middle of the first upload")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--slow", type=float, default=0.0)
     asked = parser.parse_args()
@@ -69,6 +70,14 @@ def main() -> None:
         def end(self):
             pass
 
+    if asked.half:
+        push = fleet.FleetHttpClient.PushObject
+
+        def die(*arguments):
+            push(*arguments)
+            os._exit(9)
+
+        fleet.FleetHttpClient.PushObject = die
     supervisor.Worker = Echo
     folder = SiteFolder(asked.folder)
     member = folder.membership()

@@ -78,3 +78,15 @@ def test_a_message_whose_run_has_ended_disturbs_nobody(
         other.close(False)
     (reply,) = exchange([node])
     assert not reply.has_error()
+
+
+def test_a_reply_whose_sender_died_half_way_holds_nobody_up(
+    coordinator, link, echo, exchange, connected, monkeypatch
+) -> None:
+    """Flower's own grid would wait two hours for the parts that never come, and all other replies with it."""
+    folders = [coordinator.join(), coordinator.join()]
+    echo(folders[0], "--half")
+    echo(folders[1], "--slow", "2.0")
+    half, whole = [connected(folder) for folder in folders]
+    replies = exchange([half, whole], np.zeros(10, np.float32), enough=1, seconds=20.0)
+    assert [reply.metadata.src_node_id for reply in replies] == [whole]

@@ -138,15 +138,16 @@ def test_nothing_else_of_flower_is_served(coordinator, path) -> None:
     assert found.value.code == 404
 
 
+@pytest.mark.parametrize("seconds", [5.0, pytest.param(60.0, marks=pytest.mark.slow)])
 def test_the_coordinator_is_away_for_a_while(
-    coordinator, echo, connected, exchange, processes, until
+    coordinator, echo, connected, exchange, processes, until, seconds
 ) -> None:
     folder = coordinator.join()
     site = echo(folder)
     node = connected(folder)
     coordinator.kill()
     until(lambda: "Trying again until it does" in processes.log(folder.name), "the site's notice")
-    time.sleep(5.0)
+    time.sleep(seconds)
     assert site.poll() is None
     coordinator.start()
     (reply,) = exchange([node])
@@ -165,21 +166,26 @@ def test_the_disk_is_full_at_the_site(coordinator, processes, echo) -> None:
 
 
 def test_code_in_a_bundle_never_reaches_a_site(
-    coordinator, link, echo, connected, exchange, tmp_path
+    coordinator, link, connected, exchange, processes, tmp_path
 ) -> None:
-    """The coordinator is malicious: its run has a bundle whose code would leave a mark wherever it is imported."""
+    """The coordinator is malicious: its run has a bundle whose code would leave a mark wherever it is imported.
+
+    The site is the real one with its real worker; what it is asked is no task of ours, and it says so.
+    """
+    from flwr.supercore.fab import Fab
+
     mark = tmp_path / "executed"
     bundle = malicious_bundle(mark)
     state = link_state(coordinator.federation.paths.database)
-    from flwr.supercore.fab import Fab
-
     fab_hash = state.store_fab(Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
     _set_bundle(coordinator, link.run_id, fab_hash)
     folder = coordinator.join()
-    echo(folder)
+    processes.start(folder.name, *START, str(folder))
     node = connected(folder)
-    (reply,) = exchange([node], np.zeros(10, np.float32))
+    (reply,) = exchange([node], np.zeros(10, np.float32), seconds=180.0)
     assert not reply.has_error()
+    refusal = json.loads(reply.content.config_records["message"]["json"])
+    assert (refusal["kind"], refusal["reason"]) == ("refusal", "FederationError")
     assert not mark.exists()
     # nor was it fetched: nothing of it is anywhere below the site's folder
     assert not [path for path in folder.rglob("*") if path.is_file() and b"executed" in path.read_bytes()]

@@ -71,7 +71,7 @@ def rounds_of(run) -> dict[int, list[str]]:
 
 
 def test_a_site_that_comes_late_is_in_the_next_round(coming) -> None:
-    exchange, run, go = coming(lambda site, done: site != "west" or done >= 2)
+    _, run, go = coming(lambda site, done: site != "west" or done >= 2)
     trained = go()
     others = ["east", "north", "south"]
     assert rounds_of(run) == {1: others, 2: others, 3: sorted(SIZES), 4: sorted(SIZES)}
@@ -92,7 +92,7 @@ def test_a_site_absent_for_two_rounds_comes_back(coming) -> None:
 
 
 def test_the_epsilon_shown_counts_those_that_came_late(coming) -> None:
-    exchange, run, go = coming(lambda site, done: site != "east" or done >= 1)
+    _, run, go = coming(lambda site, done: site != "east" or done >= 1)
     go()
     first, *_, last = [event["epsilon"] for event in run.read_events("round")]
     # east has the fewest patients and so, at each round, not less noise but its own bound

@@ -1,0 +1,76 @@
+"""Seconds of an exchange with all sites: from the tasks handed over to the last answer decoded.
+
+An exchange without a vector is `Describe`, asked again: the site looks whether its policy, its approval and the
+manifest are as they were, makes the keys of a session, and answers. An exchange with vectors is `TrainRound`, asked
+again: the model goes down, and the site, which trained that round the first time, checks the model's hash and sends
+the very update that it kept on its disk. Neither trains, and both are what a site does in a real study.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from deployment.ours import Ours
+from deployment.processes import ProcessError
+from deployment.study import study_of
+from fedgen.federation.coordinator import initial_checkpoint
+from fedgen.federation.exchange import ask
+from fedgen.protocol.messages import Answer, Describe, RoundUpdate, SiteDescription, Task, TrainRound
+from fedgen.study.show import study_hash
+from fedgen.study.study import Study
+from fedgen.training.vector import vector_sha256
+from fedgen_server.exchange import FleetExchange
+
+#: For the first answers: workers start, the sites fetch the manifest, decode their images and calibrate the noise.
+FIRST_SECONDS = 180.0
+ANSWER_SECONDS = 60.0
+AGAIN_SECONDS = 0.2
+
+
+def empty(ours: Ours, count: int) -> list[float]:
+    """Seconds of `count` exchanges without a vector."""
+    study = study_of("messages", len(ours.sites), 1, secure=True)
+    with ours.exchange(study) as exchange:
+        _described(ours, exchange, study)
+        task = Describe(study_hash(study), 1)
+        return [_timed(exchange, dict.fromkeys(ours.sites, task), SiteDescription) for _ in range(count)]
+
+
+def vectors(ours: Ours, count: int) -> list[float]:
+    """Seconds of `count` exchanges with the model one way and an update the other."""
+    study = study_of("vectors", len(ours.sites), 1, secure=False)
+    model = initial_checkpoint(study).model
+    with ours.exchange(study) as exchange:
+        _described(ours, exchange, study)
+        task = TrainRound(study_hash(study), 1, vector_sha256(model), model)
+        tasks = dict.fromkeys(ours.sites, task)
+        # The first time they train.
+        _timed(exchange, tasks, RoundUpdate)
+        return [_timed(exchange, tasks, RoundUpdate) for _ in range(count)]
+
+
+def _described(ours: Ours, exchange: FleetExchange, study: Study) -> None:
+    """Ask until every site takes part."""
+    waiting = set(ours.sites)
+    told: Mapping[str, Answer] = {}
+    end = time.monotonic() + FIRST_SECONDS
+    task = Describe(study_hash(study), 1)
+    while waiting:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise ProcessError(f"{sorted(waiting)} did not take part: {told}")
+        told = ask(exchange, dict.fromkeys(sorted(waiting), task), left)
+        waiting -= {site for site, answer in told.items() if isinstance(answer, SiteDescription)}
+        if waiting:
+            time.sleep(AGAIN_SECONDS)
+
+
+def _timed(exchange: FleetExchange, tasks: Mapping[str, Task], kind: type[Answer]) -> float:
+    started = time.perf_counter()
+    answers = ask(exchange, tasks, ANSWER_SECONDS)
+    seconds = time.perf_counter() - started
+    wrong = {site: answers.get(site) for site in tasks if not isinstance(answers.get(site), kind)}
+    if wrong:
+        raise ProcessError(f"not answered as they should: {wrong}")
+    return seconds
