@@ -21,7 +21,8 @@ from fedgen.study.load import load_study
 from fedgen.study.reference import reference
 
 REPO = Path(__file__).parent.parent
-PAGES = sorted([*(REPO / "docs").rglob("*.md"), *REPO.glob("README.md")])
+READMES = [REPO / "README.md", REPO / "client" / "README.md", REPO / "server" / "README.md"]
+PAGES = sorted([*(REPO / "docs").rglob("*.md"), *READMES])
 CONFIGS = sorted((REPO / "configs").glob("*.yaml"))
 PRESETS = [path for path in CONFIGS if path.stem not in presets.TEMPLATES]
 SECTIONS = "|".join(sorted({key.path[0] for key in keys()}))

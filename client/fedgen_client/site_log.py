@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,11 +45,20 @@ class SiteLog:
             DataError: it cannot be written; what it was to announce must not happen then.
             PrivacyRefusedError: another process has held the log for ten seconds.
         """
-        line = json.dumps({"time": datetime.now(UTC).isoformat(), "event": event, **fields}, allow_nan=False)
+        self.write_all([{"event": event, **fields}])
+
+    def write_all(self, entries: Sequence[Entry]) -> None:
+        """Append several lines at once, each with its `event`: all of them are on disk when this returns, or none.
+
+        Raises:
+            DataError, PrivacyRefusedError: as `write`.
+        """
+        time = datetime.now(UTC).isoformat()
+        lines = [json.dumps({"time": time, **entry}, allow_nan=False) for entry in entries]
         try:
             with exclusive(self.path.with_name(f".{self.path.name}.lock")):
                 self._end_torn_line()
-                append_line(self.path, line.encode())
+                append_line(self.path, "\n".join(lines).encode())
         except OSError as error:
             raise unwritable(self.path, error) from error
 

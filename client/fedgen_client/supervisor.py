@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from fedgen.errors import FederationError, FedgenError
 from fedgen.flower import Trouble
@@ -23,14 +23,19 @@ from fedgen_client.folder import SiteFolder
 from fedgen_client.site_log import SiteLog
 from fedgen_client.workshop import Worker, WorkerDiedError
 
-ACTIVE_POLL = 0.08
+#: Seconds between polls: just after a reply, when the next message of a round comes; later in a round; otherwise.
+EAGER_POLL, EAGER_SECONDS = 0.04, 1.0
+ACTIVE_POLL = 0.1
 IDLE_POLL = 5.0
+#: Seconds between two notes of what the site is doing, where nothing of weight has changed.
+STATUS_SECONDS = 2.0
 BACKOFF = 1.5
 #: Seconds between two signs of life: the coordinator gives a silent site up after 60.
 HEARTBEAT_SECONDS = 15.0
 RECONNECT_SECONDS = (0.5, 10.0)
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Supervisor:
@@ -62,6 +67,7 @@ class Supervisor:
         self._worker = Worker(folder.path, self._runtime.worker_memory)
         self._active_until = 0.0
         self._worked_at = time.monotonic()
+        self._told_at = -STATUS_SECONDS
         self._unreachable = False
         self._forgotten = threading.Event()
         self._refused: NotAdmittedError | None = None
@@ -75,20 +81,23 @@ class Supervisor:
             RejectedError: what answers there is no coordinator, or of another version.
         """
         self._done = done
-        self._connect()
         beat = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        beat.start()
         try:
+            self._connect()
+            beat.start()
             self._loop()
+        except _StoppedError:
+            return
         finally:
             self._worker.end()
             self._stopped.set()
-            beat.join(5.0)
+            if beat.ident is not None:
+                beat.join(5.0)
             self._fleet.close()
-            self._status("stopped")
+            self._status("stopped", now=True)
 
     def _loop(self) -> None:
-        wait = ACTIVE_POLL
+        wait = EAGER_POLL
         while not self._stopped.is_set():
             if self._refused is not None:
                 raise self._refused
@@ -96,28 +105,45 @@ class Supervisor:
                 self._connect()
                 continue
             try:
-                incoming = self._fleet.receive()
+                incoming = self._patiently(self._fleet.receive)
                 if incoming is not None:
                     self._handle(incoming)
-                    wait = ACTIVE_POLL
+                    wait = EAGER_POLL
                     continue
-            except UnreachableError as error:
-                self._away(error)
-                self._connect()
-                continue
             except RejectedError as error:
                 # A run that ended while a message of it was here; what is there next has nothing to do with it.
                 self._note("refused", reason=str(error))
             self._rest()
             if self._done():
                 return
-            active = time.monotonic() < self._active_until
-            wait = ACTIVE_POLL if active else min(wait * BACKOFF, IDLE_POLL)
+            wait = self._pause(wait)
             self._stopped.wait(wait)
+
+    def _pause(self, last: float) -> float:
+        now = time.monotonic()
+        if now < self._worked_at + EAGER_SECONDS:
+            return EAGER_POLL
+        return ACTIVE_POLL if now < self._active_until else min(last * BACKOFF, IDLE_POLL)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Do what needs the coordinator, for as long as it is away; what is under way is not lost by that."""
+        pause = RECONNECT_SECONDS[0]
+        while True:
+            try:
+                result = call()
+            except UnreachableError as error:
+                self._away(error)
+                if self._stopped.wait(pause):
+                    raise _StoppedError from None
+                pause = min(2 * pause, RECONNECT_SECONDS[1])
+                continue
+            if self._unreachable:
+                self._back()
+            return result
 
     def _handle(self, incoming: Incoming) -> None:
         try:
-            objects = self._fleet.pull(incoming, self._runtime.message_bytes)
+            objects = self._patiently(lambda: self._fleet.pull(incoming, self._runtime.message_bytes))
         except RejectedError as error:
             self._note("received", sha256=incoming.message_id, decision="refused", reason=str(error))
             self._say(str(error))
@@ -136,18 +162,22 @@ class Supervisor:
                 self._refuse(incoming, Trouble.WORKER_ENDED)
             return
         about = worked.about
-        for event in about.get("events", []):
-            self._note(**event)
-        self._note("received", bytes=size, sha256=incoming.message_id, **about.get("task", {}))
         reply = Outgoing(incoming.run_id, worked.header, worked.tree, worked.objects)
+        received = {"bytes": size, "sha256": incoming.message_id, **about.get("task", {})}
         # Written before it is sent: the log may name a message that did not arrive, never miss one that did.
-        self._note("sent", **_size(reply), **about.get("answer", {}))
+        self._log.write_all(
+            [
+                *about.get("events", []),
+                {"event": "received", **received},
+                {"event": "sent", **_size(reply), **about.get("answer", {})},
+            ]
+        )
         try:
-            self._fleet.send(reply, worked.seconds)
+            self._patiently(lambda: self._fleet.send(reply, worked.seconds))
         except RejectedError as error:
             self._note("undelivered", reason=str(error), **about.get("task", {}))
         # Not before, because the coordinator waits for the reply and not for this.
-        self._fleet.confirm(incoming)
+        self._patiently(lambda: self._fleet.confirm(incoming))
         self._active_until = time.monotonic() + worked.active_seconds
         self._worked_at = time.monotonic()
         if about.get("said"):
@@ -166,7 +196,7 @@ class Supervisor:
     def _refuse(self, incoming: Incoming, reason: Trouble) -> None:
         reply = Outgoing(incoming.run_id, *refuse_message(incoming.header, reason))
         self._note("sent", **_size(reply), decision="refused", reason=reason)
-        self._fleet.send(reply, 0.0)
+        self._patiently(lambda: self._fleet.send(reply, 0.0))
 
     def _rest(self) -> None:
         if self._worker.rest():
@@ -176,25 +206,15 @@ class Supervisor:
         idle = time.monotonic() - max(self._worked_at, self._active_until)
         if self._worker.running and idle > self._runtime.idle_seconds:
             self._worker.end()
-            self._status("idle")
+            self._status("idle", now=True)
 
     def _connect(self) -> None:
-        pause = RECONNECT_SECONDS[0]
-        while not self._stopped.is_set():
-            try:
-                self._fleet.connect()
-            except UnreachableError as error:
-                self._away(error)
-                self._stopped.wait(pause)
-                pause = min(2 * pause, RECONNECT_SECONDS[1])
-                continue
-            self._forgotten.clear()
-            self._unreachable = False
-            self._note("connected")
-            self._say("Connected to the coordinator.")
-            self._look()
-            self._status("waiting")
-            return
+        self._patiently(self._fleet.connect)
+        self._forgotten.clear()
+        self._note("connected")
+        self._say("Connected to the coordinator.")
+        self._look()
+        self._status("waiting", now=True)
 
     def _away(self, error: UnreachableError) -> None:
         """Say once that the coordinator does not answer, however often it is tried."""
@@ -202,25 +222,42 @@ class Supervisor:
             self._unreachable = True
             self._note("unreachable", reason=str(error))
             self._say(f"{error} Trying again until it does.")
-            self._status("unreachable")
+            self._status("unreachable", now=True)
+
+    def _back(self) -> None:
+        self._unreachable = False
+        self._note("reachable")
+        self._say("The coordinator answers again.")
+        self._live()
+
+    def _live(self) -> None:
+        try:
+            if not self._fleet.heartbeat():
+                self._forgotten.set()
+        except NotAdmittedError as error:
+            self._refused = error
+        except FederationError:
+            # The next message finds out, and says so.
+            return
 
     def _beat(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
-            try:
-                if not self._fleet.heartbeat():
-                    self._forgotten.set()
-            except NotAdmittedError as error:
-                self._refused = error
-            except FederationError:
-                # The next message finds out, and says so.
-                continue
+            self._live()
 
     def _note(self, event: str, **fields: Any) -> None:
         self._log.write(event, **fields)
 
-    def _status(self, state: str, **fields: Any) -> None:
+    def _status(self, state: str, *, now: bool = False, **fields: Any) -> None:
+        """Put down for `status.json` what the site does; in a quick succession of messages only now and then."""
+        if not now and time.monotonic() < self._told_at + STATUS_SECONDS:
+            return
+        self._told_at = time.monotonic()
         value = {"time": datetime.now(UTC).isoformat(), "state": state, **fields}
         write(self._folder.status, (json.dumps(value) + "\n").encode())
+
+
+class _StoppedError(Exception):
+    """The site was told to stop while the coordinator was away."""
 
 
 def _size(reply: Outgoing) -> dict[str, Any]:

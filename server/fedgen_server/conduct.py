@@ -104,7 +104,7 @@ def conduct(
             link = Link(federation.paths.database, stop)
             done = False
             try:
-                exchange = FleetExchange(link, _nodes(federation, roster), stop)
+                exchange = FleetExchange(link, _nodes(federation, roster), stop, federation.is_served)
                 if not recorded(run):
                     gather(study, exchange, run, roster, waiting, wait, stop)
                 run_federation(run, study, exchange, _aggregator(study, roster), watcher)

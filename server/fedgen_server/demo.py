@@ -89,7 +89,12 @@ class Processes:
     def ask(self, program: str, arguments: Sequence[str]) -> str:
         """As `run`, without telling the command."""
         done = subprocess.run(
-            _command(program, arguments), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+            _command(program, arguments),
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+            cwd=self.folder,
         )
         if done.returncode != 0:
             told = (done.stderr.strip() or done.stdout.strip()).splitlines()

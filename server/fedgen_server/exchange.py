@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -21,6 +21,8 @@ POLL_SECONDS = 0.02
 #: Polls get rarer up to this while a long round of training goes on.
 LONGEST_POLL = 0.1
 PRESENCE_SECONDS = 1.0
+#: Seconds for which the server may be away, and for which sites then look for it at the longest.
+SERVER_SECONDS, RETURN_SECONDS = 600.0, 30.0
 
 
 class FleetExchange:
@@ -30,14 +32,28 @@ class FleetExchange:
         link: the run.
         nodes: node id by site, of the study's roster.
         stop: set it to end every wait.
+        serving: whether the server runs that the sites connect to; while it does not, no site is given up.
     """
 
-    def __init__(self, link: Link, nodes: Mapping[str, int], stop: threading.Event) -> None:
-        self._link, self._nodes, self._stop = link, dict(nodes), stop
+    def __init__(
+        self,
+        link: Link,
+        nodes: Mapping[str, int],
+        stop: threading.Event,
+        serving: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._link, self._nodes, self._stop, self._serving = link, dict(nodes), stop, serving
+        self._seen: set[int] = set()
 
     def sites(self) -> Sequence[str]:
-        """Those that are connected now."""
+        """Those that are connected now.
+
+        Raises:
+            FederationError: the server has been away for ten minutes.
+        """
+        self._await_server()
         connected = self._link.connected()
+        self._seen = set(connected)
         return sorted(site for site, node in self._nodes.items() if node in connected)
 
     def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
@@ -56,12 +72,34 @@ class FleetExchange:
                 site = waiting.pop(message.metadata.reply_to_message_id)
                 yield site, _own(site, answer_of(message))
             if waiting and time.monotonic() > look:
+                end += self._await_server()
                 for message_id, reason in self._gone(waiting, started).items():
                     yield (site := waiting.pop(message_id)), Refusal(site, ExitCode.FEDERATION, reason)
                 look = time.monotonic() + PRESENCE_SECONDS
             if waiting and not replies:
                 self._stop.wait(poll)
                 poll = min(1.2 * poll, LONGEST_POLL)
+
+    def _await_server(self) -> float:
+        """Wait while the server is away, and then for the sites to find it again; returns the seconds it took."""
+        started = time.monotonic()
+        if self._serving():
+            return 0.0
+        while not self._serving():
+            if time.monotonic() > started + SERVER_SECONDS:
+                raise FederationError(
+                    f"The server has been away for {SERVER_SECONDS:.0f} s: start it with `fedgen-server start`, then "
+                    "continue with `fedgen-server resume`."
+                )
+            self._wait(PRESENCE_SECONDS)
+        back = time.monotonic()
+        while self._seen - set(self._link.connected()) and time.monotonic() < back + RETURN_SECONDS:
+            self._wait(PRESENCE_SECONDS)
+        return time.monotonic() - started
+
+    def _wait(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise FederationError("The run was stopped: continue it with resume.")
 
     def _gone(self, waiting: Mapping[str, str], asked: datetime) -> dict[str, str]:
         """Which of these messages nobody will answer, and why."""

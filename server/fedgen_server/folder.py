@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedgen.errors import DataError, StudyError
+from fedgen.errors import DataError, PrivacyRefusedError, StudyError
 from fedgen.protocol.fields import split_address
 from fedgen.protocol.invitation import Invitation
 from fedgen.run.directory import write_atomic
 from fedgen.study.document import Document
 from fedgen.study.keys import Path as Key
 from fedgen.study.load import validated
+from fedgen_privacy.lock import exclusive
 from fedgen_privacy.secagg import Identity
 from fedgen_privacy.secret_file import read_secret
 from fedgen_server.certificate_check import check_certificate
@@ -129,6 +130,14 @@ class Federation:
                 "federation's folder."
             ) from None
         return cls(paths, config, identity, ca_sha256)
+
+    def is_served(self) -> bool:
+        """Whether `fedgen-server start` runs over this folder."""
+        try:
+            with exclusive(self.paths.server_lock, wait=0.0):
+                return False
+        except PrivacyRefusedError:
+            return True
 
     def invite(self, site: str, hours: float) -> Invitation:
         """A new invitation for a site, logged.

@@ -6,9 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from fedgen.errors import PrivacyRefusedError
 from fedgen.run.directory import RunDirectory
-from fedgen_privacy.lock import exclusive
 from fedgen_server.conduct_lock import is_conducted
 from fedgen_server.folder import Federation
 from fedgen_server.progress import study_status
@@ -27,18 +25,10 @@ def overview(federation: Federation) -> Json:
     return {
         "federation": federation.config.name,
         "address": federation.config.address,
-        "serving": _serving(federation),
+        "serving": federation.is_served(),
         "sites": _sites(federation),
         "runs": [_run(entry) for entry in federation.studies.all().values()],
     }
-
-
-def _serving(federation: Federation) -> bool:
-    try:
-        with exclusive(federation.paths.server_lock, wait=0.0):
-            return False
-    except PrivacyRefusedError:
-        return True
 
 
 def _sites(federation: Federation) -> list[Json]:

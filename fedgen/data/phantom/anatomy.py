@@ -157,10 +157,11 @@ class _Grid:
         shrink = 1 - 0.10 * level**2
         x = (cos * right - sin * up) / shrink
         y = (sin * right + cos * up) / shrink
-        # The outline below, with every wave at its crest and the head at its widest.
+        # The outline below, with every wave at its crest and each half of the head at its widest.
         mean = (head.width + head.length) / 2
         widest = 1.001 + sum(abs(amplitude) for amplitude in head.outline) + margin / mean
-        near = (x / (1.05 * head.width)) ** 2 + (y / head.length) ** 2 < widest**2
+        width = head.width * np.where(y < 0, 1.05, 1)
+        near = (x / width) ** 2 + (y / head.length) ** 2 < widest**2
         self.pixels = np.flatnonzero(near)
         self.x, self.y = x.ravel()[self.pixels], y.ravel()[self.pixels]
         self.angle: Field = np.arctan2(self.x / head.width, self.y / head.length)

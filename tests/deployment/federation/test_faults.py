@@ -153,7 +153,8 @@ def test_the_coordinator_is_away_for_a_while(
     (reply,) = exchange([node])
     assert not reply.has_error()
     events = [line["event"] for line in lines(folder)]
-    assert events.count("unreachable") == 1 and events.count("connected") == 2
+    # once each, however often it was tried, and without a new connection: what was under way goes on
+    assert [events.count(event) for event in ("unreachable", "reachable", "connected")] == [1, 1, 1]
 
 
 def test_the_disk_is_full_at_the_site(coordinator, processes, echo) -> None:
