@@ -53,7 +53,7 @@ def three_sites(folder: Path, sites: int, quick: bool) -> dict[str, Any]:
         time.sleep(max(0.0, connected + SETTLE_SECONDS - time.monotonic()))
         result["idle"] = _idle(processes, ours, stock)
         _say("waited")
-        counts = (3, 2) if quick else (10, 5)
+        counts = (3, 1) if quick else (10, 5)
         theirs = stock.exchange(*counts, PARAMETERS)
         stock.stop()
         _say("stock Flower has exchanged")

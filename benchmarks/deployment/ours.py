@@ -21,6 +21,8 @@ from fedgen_server.folder import Federation
 
 COMMAND_SECONDS = 120.0
 START_SECONDS = 60.0
+#: For all sites to start their workers, decode their images and calibrate the noise, on few cores.
+READY_SECONDS = 300.0
 CONNECTED = "Connected to the coordinator."
 WORKER = "fedgen_client.worker"
 CONDUCTOR = "conductor"
@@ -104,14 +106,12 @@ class Ours:
         """Start `fedgen-server run` of a study in a process of its own; gives its run folder, and ends it."""
         file = self._folder / f"{name}.yaml"
         file.write_text(study_text(name, len(self.sites), rounds, secure=True))
-        at = ["--folder", str(self._coordinator), "--wait", str(COMMAND_SECONDS)]
+        at = ["--folder", str(self._coordinator), "--wait", str(READY_SECONDS)]
         self._processes.start(CONDUCTOR, python("fedgen_server.cli", "run", str(file), *at))
         runs = self.federation.paths.runs
         try:
-            self._processes.until(
-                lambda: list(runs.glob(f"{name}-*/events.jsonl")), START_SECONDS, "the run of our study"
-            )
-            (events,) = runs.glob(f"{name}-*/events.jsonl")
-            yield events.parent
+            self._processes.until(lambda: list(runs.glob(f"{name}-*")), START_SECONDS, "the run of our study")
+            (run,) = runs.glob(f"{name}-*")
+            yield run
         finally:
             self._processes.stop(CONDUCTOR)

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from deployment.meter import resident_mb
-from deployment.ours import CONDUCTOR, Ours
+from deployment.ours import CONDUCTOR, READY_SECONDS, Ours
 from deployment.processes import ProcessError, Processes
 
-#: For the start of the workers and the first answers.
-FIRST_SECONDS = 240.0
 ROUND_SECONDS = 60.0
 
 
@@ -73,7 +71,7 @@ def rounds(processes: Processes, ours: Ours, name: str, count: int) -> dict[str,
         for number in range(1, count + 1):
             processes.until(
                 lambda number=number: finished(number),  # type: ignore[misc]
-                FIRST_SECONDS if number == 1 else ROUND_SECONDS,
+                READY_SECONDS + ROUND_SECONDS if number == 1 else ROUND_SECONDS,
                 f"round {number} of {name}",
             )
             memory.append(_memory(processes, ours))
@@ -94,7 +92,10 @@ def rounds(processes: Processes, ours: Ours, name: str, count: int) -> dict[str,
 
 
 def _rounds(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    events = run / "events.jsonl"
+    if not events.exists():
+        return []
+    lines = events.read_text(encoding="utf-8").splitlines(keepends=True)
     # The last line may be half written.
     found = [json.loads(line) for line in lines if line.endswith("\n")]
     return [event for event in found if event["event"] == "round"]

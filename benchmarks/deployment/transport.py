@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from deployment.ours import Ours
+from deployment.ours import READY_SECONDS, Ours
 from deployment.processes import ProcessError
 from deployment.study import study_of
 from fedgen.federation.coordinator import initial_checkpoint
@@ -22,8 +22,6 @@ from fedgen.study.study import Study
 from fedgen.training.vector import vector_sha256
 from fedgen_server.exchange import FleetExchange
 
-#: For the first answers: workers start, the sites fetch the manifest, decode their images and calibrate the noise.
-FIRST_SECONDS = 180.0
 ANSWER_SECONDS = 60.0
 AGAIN_SECONDS = 0.2
 
@@ -54,7 +52,7 @@ def _described(ours: Ours, exchange: FleetExchange, study: Study) -> None:
     """Ask until every site takes part."""
     waiting = set(ours.sites)
     told: Mapping[str, Answer] = {}
-    end = time.monotonic() + FIRST_SECONDS
+    end = time.monotonic() + READY_SECONDS
     task = Describe(study_hash(study), 1)
     while waiting:
         left = end - time.monotonic()

@@ -93,7 +93,8 @@ def _data(study: Study, site: SiteFile, cohort: str) -> str:
     return (
         f"Cohort {cohort} in {site.cohorts[cohort].folder}; no image leaves this site. {kept} and train nothing; each "
         f"step takes about {study.training.batch_patients} patients with at most {study.data.images_per_patient} of "
-        "their images."
+        f"their images. Where a table lists the images, its column {study.data.columns.patient} has to tell patients "
+        "apart: the epsilon is of whatever it tells apart."
     )
 
 

@@ -92,7 +92,7 @@ class PlainAggregator(Aggregator):
             )
             raise FederationError(
                 f"Round {task.round} had {len(updates)} of the {minimum_sites} sites it needs ({reasons}): "
-                "mend the sites and continue with --resume."
+                "mend the sites and resume the run."
             )
         return weighted_mean(updates, missing)
 

@@ -116,7 +116,7 @@ class SecureAggregator(Aggregator):
                         error.phase,
                         f"{_told(error.reason, session.refusals)}; round {task.round} was tried twice (first abort in "
                         f"phase {first['phase']}: {first['reason']}) and the model is unchanged, so mend the sites and "
-                        "continue with --resume",
+                        "resume the run",
                         error.sites,
                     ) from None
             else:

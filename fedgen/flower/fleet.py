@@ -12,6 +12,7 @@ What came is bytes until the worker opens it; nothing here runs, imports or unpa
 from __future__ import annotations
 
 import contextlib
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,27 +100,28 @@ class Fleet:
 
     Args:
         address: `host:port`.
-        ca: PEM of the only authority that is trusted.
+        trusted: TLS under the only authority that is trusted.
         node_key: PEM of the site's private node key.
         node_id: as the coordinator gave it when the site joined.
     """
 
-    def __init__(self, address: str, ca: bytes, node_key: bytes, node_id: int) -> None:
+    def __init__(self, address: str, trusted: ssl.SSLContext, node_key: bytes, node_id: int) -> None:
         key = load_pem_private_key(node_key, password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise PrivacyRefusedError(
                 "The node key is not an elliptic-curve key: restore it from its backup."
             )
         self._public_key = _public_pem(key)
-        self._client = FleetHttpClient.from_server_address(
-            address,
-            False,
-            ca,
+        self._client = FleetHttpClient(
+            f"https://{address}",
             interceptors=[
                 RuntimeVersionHttpInterceptor(component_name="SuperNode"),
                 NodeAuthHttpInterceptor(key, key.public_key()),
             ],
+            verify=trusted,
         )
+        # Flower follows redirects, and a coordinator could so have this site ask other hosts.
+        self._client._client.follow_redirects = False
         self._address = address
         self._node = Node(node_id=node_id)
         self._connected = False

@@ -14,12 +14,12 @@ from fedgen_server.studies import StudyEntry
 State = Literal["offered", "running", "done", "failed", "interrupted"]
 
 
-def federation_status(federation: Federation) -> StatusReply:
+def federation_status(federation: Federation, site: str) -> StatusReply:
     """Numbers about the federation and the studies on offer."""
     return StatusReply(
         federation=federation.config.name,
         sites=len(federation.sites.active()),
-        studies=[study_status(entry) for entry in federation.studies.open().values()],
+        studies=[study_status(entry) for entry in federation.studies.open().values() if site in entry.sites],
     )
 
 

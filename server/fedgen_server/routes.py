@@ -117,8 +117,8 @@ def router(federation: Federation, register: Register) -> APIRouter:
 
     @routes.get("/status")
     async def fedgen_status(request: Request) -> Response:
-        await _member(federation, request)
-        return _reply(await run_in_threadpool(federation_status, federation))
+        site = await _member(federation, request)
+        return _reply(await run_in_threadpool(federation_status, federation, site))
 
     return routes
 

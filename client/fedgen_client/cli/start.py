@@ -18,6 +18,7 @@ from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, site
 from fedgen_client.coordinator import pinned_ca
 from fedgen_client.folder import SiteFolder
 from fedgen_client.offers import Offers
+from fedgen_client.trust import pinned
 from fedgen_privacy.lock import exclusive
 
 #: Seconds between two questions whether a study is over, with --once.
@@ -39,7 +40,7 @@ def start(
     membership = own.membership()
     stopped = threading.Event()
     with _alone(own), _stopping(stopped) as interrupted:
-        fleet = Fleet(membership.address, pinned_ca(own).encode(), own.node_private_pem(), membership.node_id)
+        fleet = Fleet(membership.address, pinned(pinned_ca(own)), own.node_private_pem(), membership.node_id)
         offers = Offers(own, _say)
         supervisor = Supervisor(own, fleet, offers.refresh, _say, stopped)
         _say(

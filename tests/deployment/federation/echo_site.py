@@ -31,7 +31,9 @@ def main() -> None:
     from fedgen.flower import fleet
     from fedgen.flower.envelope import identify, open_message, seal_message
     from fedgen_client import supervisor
+    from fedgen_client.coordinator import pinned_ca
     from fedgen_client.folder import SiteFolder
+    from fedgen_client.trust import pinned
     from fedgen_client.workshop import Worked
 
     if asked.full:
@@ -82,7 +84,7 @@ def main() -> None:
     folder = SiteFolder(asked.folder)
     member = folder.membership()
     connection = fleet.Fleet(
-        member.address, folder.ca.read_bytes(), folder.node_private_pem(), member.node_id
+        member.address, pinned(pinned_ca(folder)), folder.node_private_pem(), member.node_id
     )
     stopped = threading.Event()
     try:

@@ -15,7 +15,7 @@ from fedgen_privacy.ledger import Ledger
 pytestmark = pytest.mark.slow
 
 STUDY = """
-study: {{name: kills, seed: 3}}
+study: {{name: kills, seed: {seed}}}
 data:
   modality: T1w
   image_size: [16, 16]
@@ -48,7 +48,8 @@ class Federation:
 
     def __init__(self, coordinator, processes, folder: Path, rounds: int) -> None:
         self.coordinator, self.processes, self.folder = coordinator, processes, folder
-        (folder / "study.yaml").write_text(STUDY.format(rounds=rounds))
+        self.seed = coordinator.joined
+        (folder / "study.yaml").write_text(STUDY.format(rounds=rounds, seed=coordinator.joined))
         self.sites: dict[str, Path] = {}
         self.running: dict[str, object] = {}
         self.at = ("--folder", str(coordinator.folder))
@@ -83,17 +84,24 @@ class Federation:
     def kill(self, name: str) -> None:
         self.processes.kill(self.running[name])
 
-    def conduct(self, *command: str):
-        return self.processes.start("run", "-m", "fedgen_server.cli", *command, *self.at, "--wait", "120")
+    def conduct(self, command: str):
+        """`run` with this federation's sites alone, or `resume`."""
+        what = ("study.yaml", "--sites", ",".join(self.sites)) if command == "run" else ()
+        return self.processes.start(
+            "run", "-m", "fedgen_server.cli", command, *what, *self.at, "--wait", "120"
+        )
 
     @property
     def run(self) -> Path:
-        (run,) = (self.coordinator.folder / "runs").glob("kills-*")
-        return run
+        runs = (self.coordinator.folder / "runs").glob("kills-*")
+        (mine,) = [run for run in runs if f"seed: {self.seed}\n" in (run / "study.yaml").read_text()]
+        return mine
 
     def rounds(self) -> int:
-        runs = list((self.coordinator.folder / "runs").glob("kills-*/events.jsonl"))
-        return runs[0].read_text().count('"event": "round"') if runs else 0
+        try:
+            return (self.run / "events.jsonl").read_text().count('"event": "round"')
+        except (ValueError, OSError):
+            return 0
 
     def in_phase(self, name: str, phase: str, after: int) -> bool:
         """Whether a site has come to a phase of a round after `after`."""
@@ -156,7 +164,7 @@ def federation(coordinator, processes, tmp_path, request):
 
 
 def test_a_site_is_killed_in_every_phase(federation, processes) -> None:
-    conductor = federation.conduct("run", "study.yaml")
+    conductor = federation.conduct("run")
     federation.wait_round(conductor, 0)
     victim = next(iter(federation.sites))
     for phase in PHASES:
@@ -174,7 +182,7 @@ def test_a_site_is_killed_in_every_phase(federation, processes) -> None:
 
 def test_the_coordinator_is_killed_in_every_phase(federation, processes) -> None:
     """The process that conducts the run, and once the server with it."""
-    conductor = federation.conduct("run", "study.yaml")
+    conductor = federation.conduct("run")
     watched = next(iter(federation.sites))
     for phase in PHASES:
         after = federation.rounds()
@@ -193,13 +201,13 @@ def test_the_coordinator_is_killed_in_every_phase(federation, processes) -> None
 
 
 def test_stopped_by_a_command_and_resumed(federation, processes) -> None:
-    conductor = federation.conduct("run", "study.yaml")
+    conductor = federation.conduct("run")
     federation.wait_round(conductor, 1)
     stopped = processes.run("-m", "fedgen_server.cli", "stop", *federation.at)
     assert stopped.returncode == 0, stopped.stderr
     assert conductor.wait(60.0) == 130
     status = json.loads(processes.run("-m", "fedgen_server.cli", "status", "--json", *federation.at).stdout)
-    (run,) = status["runs"]
+    (run,) = [row for row in status["runs"] if row["run"] == str(federation.run)]
     assert run["state"] == "interrupted" and not run["conducted"] and 2 <= run["round"] < ROUNDS
     again = processes.run("-m", "fedgen_server.cli", "run", "study.yaml", *federation.at)
     assert again.returncode == 2 and "was published before" in again.stderr
