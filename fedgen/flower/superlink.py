@@ -1,7 +1,7 @@
 """A coordinator's SuperLink: Flower's Fleet API and nothing else of Flower's, with our routes beside it.
 
-Private names used: the Fleet and health routers, the two middlewares that decode and authenticate what a node sends,
-the translator of errors, the gRPC health server, and the link state behind them, in which nodes are registered by key.
+Private names used: what `fleet_api` names, the gRPC health server, and the link state behind them, in which nodes
+are registered by key.
 
 Flower's own factory (`flwr.superlink.main.create_app`) also mounts the Control API, which without an account plugin
 lets whoever reaches the port start a run with code of theirs, and the Runtime API, which hands out tasks. Neither is
@@ -22,16 +22,12 @@ from fastapi import APIRouter, FastAPI
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.supercore.constant import NodeStatus
-from flwr.supercore.error import http_error_translator
 from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
 from flwr.supercore.object_store import ObjectStoreFactory
-from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
-from flwr.supercore.routers import health
 from flwr.superlink.federation import NoOpFederationManager
-from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
-from flwr.superlink.routers.fleet.router import router as fleet_router
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
+
+from fedgen.flower.fleet_api import fleet_routes
 
 # It logs every call of every message.
 logging.getLogger("flwr").setLevel(logging.WARNING)
@@ -66,17 +62,12 @@ def superlink_app(
         redoc_url=None,
         openapi_url=None,
         lifespan=lifespan,
-        middleware=[
-            *guards,
-            Middleware(BaseHTTPMiddleware, dispatch=http_error_translator),
-            Middleware(ProtobufTranslationMiddleware),
-            Middleware(NodeAuthMiddleware),
-        ],
+        middleware=list(guards),
+        routes=fleet_routes(factory),
     )
-    # What Flower's routes look for.
+    # Where Flower's authentication looks for it.
     app.state.linkstate_factory = factory
-    app.state.enable_supernode_auth = True
-    for router in (health.router, fleet_router, *routers):
+    for router in routers:
         app.include_router(router)
     return app
 
