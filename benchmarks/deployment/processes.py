@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-MARK = "FEDGEN_BENCHMARK"
+from deployment import reaper
+
 REPO = Path(__file__).parents[2]
 #: Where scripts lie that were installed with this interpreter.
 PROGRAMS = Path(sys.executable).parent
@@ -41,7 +42,8 @@ class Processes:
     """Everything the benchmark starts, by name; a context manager that ends all of it.
 
     A started process carries a mark in its environment, and so does whatever it starts, also in another session. Only
-    marked processes are counted as its own, and only they are killed.
+    marked processes are counted as its own, and only they are killed; where this process is killed itself, a reaper
+    does it (`deployment/reaper.py`).
 
     Args:
         logs: folder for what they write.
@@ -51,6 +53,9 @@ class Processes:
         self._logs = logs
         self._key = secrets.token_hex(8)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._reaper = subprocess.Popen(
+            [sys.executable, reaper.__file__, self._key], stdin=subprocess.PIPE, start_new_session=True
+        )
 
     def __enter__(self) -> Processes:
         return self
@@ -61,7 +66,8 @@ class Processes:
         try:
             self.stop(*self._running)
         finally:
-            self._kill("")
+            reaper.kill_marked(f"{self._key}/")
+            self._reaper.communicate()
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
         """Start a process that goes on; returns its id."""
@@ -112,19 +118,7 @@ class Processes:
 
     def family(self, name: str) -> dict[int, str]:
         """Command line by id of that process and of all that it started and that still live."""
-        return self._marked(f"{name}/")
-
-    def _marked(self, start: str) -> dict[int, str]:
-        mark = f"\0{MARK}={self._key}/{start}".encode()
-        found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            # Processes of others cannot be read, and any may end while it is looked at.
-            with contextlib.suppress(OSError):
-                if mark in b"\0" + (folder / "environ").read_bytes():
-                    found[int(folder.name)] = (
-                        (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                    )
-        return found
+        return reaper.marked(f"{self._key}/{name}/")
 
     def check(self) -> None:
         """See that all go on.
@@ -158,7 +152,8 @@ class Processes:
         for name in names:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._running[name].wait(max(0.0, end - time.monotonic()))
-            self._kill(f"{name}/")
+            # A process that was killed stays in /proc, without a mark, until it is waited for.
+            reaper.kill_marked(f"{self._key}/{name}/")
             self._running.pop(name).wait()
 
     def written(self, name: str) -> str:
@@ -169,16 +164,6 @@ class Processes:
         """The last lines of that."""
         return "\n".join(self.written(name).splitlines()[-SHOWN_LINES:])
 
-    def _kill(self, start: str) -> None:
-        # Again while there are any: one may be starting another just now.
-        while found := self._marked(start):
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(POLL_SECONDS)
-            for process in self._running.values():
-                process.poll()
-
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
@@ -187,7 +172,7 @@ class Processes:
         path = os.pathsep.join(str((REPO / place).resolve()) for place in places)
         # Flower starts its own scripts by name.
         programs = os.pathsep.join([str(PROGRAMS), os.environ.get("PATH", os.defpath)])
-        own = {"PYTHONPATH": path, "PATH": programs, MARK: f"{self._key}/{name}/"}
+        own = {"PYTHONPATH": path, "PATH": programs, reaper.MARK: f"{self._key}/{name}/"}
         return {**os.environ, **ENVIRONMENT, **own, **(extra or {})}
 
 

@@ -98,7 +98,7 @@ def _flat(rounds: Result | None) -> Verdict:
     name, growth = max(
         ((name, after[name] / before[name] - 1) for name in before), key=lambda found: found[1]
     )
-    told = f"{growth:+.1%} at most ({name}, {before[name]:.0f} to {after[name]:.0f} MB)"
+    told = f"{growth:+.1%} at most ({name}, {before[name]:.0f} to {after[name]:.0f} MB at the least)"
     return Verdict(target, told, growth <= FLAT)
 
 

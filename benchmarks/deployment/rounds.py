@@ -3,11 +3,16 @@
 A site's training is timed from outside, by two files that it writes around it: the row that charges the round to
 the ledger, before, and the result in the outbox, after. So it is the training of that very round, beside the same
 neighbours on the same cores; the result's encoding and its way to the disk count as training.
+
+Memory is the least that a process held at any moment of a round: a vector on its way, of 4 MB here, is in the memory of
+a process for a part of a round, and what grows with the rounds is there in all of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +66,13 @@ def rounds(processes: Processes, ours: Ours, name: str, count: int) -> dict[str,
         for site in ours.sites
     ]
     memory: list[dict[str, float]] = []
+    least = _Least()
     with ours.conduct(name, count) as run:
 
         def finished(number: int) -> bool:
             for training in watched:
                 training.look()
+            least.look()
             return len(_rounds(run)) >= number
 
         for number in range(1, count + 1):
@@ -74,7 +81,7 @@ def rounds(processes: Processes, ours: Ours, name: str, count: int) -> dict[str,
                 READY_SECONDS + ROUND_SECONDS if number == 1 else ROUND_SECONDS,
                 f"round {number} of {name}",
             )
-            memory.append(_memory(processes, ours))
+            memory.append(least.end_round(_pids(processes, ours)))
         events = _rounds(run)
     seconds = [float(event["seconds"]) for event in events]
     slowest = [max(of_round) for of_round in zip(*(w.seconds(count) for w in watched), strict=True)]
@@ -101,15 +108,33 @@ def _rounds(run: Path) -> list[dict[str, Any]]:
     return [event for event in found if event["event"] == "round"]
 
 
-def _memory(processes: Processes, ours: Ours) -> dict[str, float]:
-    found = {
-        "server": resident_mb(processes.pid(ours.link)),
-        "conductor": resident_mb(processes.pid(CONDUCTOR)),
-    }
+def _pids(processes: Processes, ours: Ours) -> dict[str, int]:
+    found = {"server": processes.pid(ours.link), "conductor": processes.pid(CONDUCTOR)}
     for site in ours.sites:
-        found[f"supervisor {site}"] = resident_mb(processes.pid(site))
         worker = ours.worker(site)
         if worker is None:
             raise ProcessError(f"{site} has no worker in the middle of a study:\n{processes.tail(site)}")
-        found[f"worker {site}"] = resident_mb(worker)
+        found |= {f"supervisor {site}": processes.pid(site), f"worker {site}": worker}
     return found
+
+
+class _Least:
+    """The least memory of each process in each round; in the first, when it ends."""
+
+    def __init__(self) -> None:
+        self._pids: dict[str, int] = {}
+        self._least: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Take down what the processes hold now."""
+        for name, pid in self._pids.items():
+            # A worker may be replaced; the round's end finds the new one.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                self._least[name] = min(self._least.get(name, math.inf), resident_mb(pid))
+
+    def end_round(self, pids: dict[str, int]) -> dict[str, float]:
+        """What was found since the last call, in MB by name; goes on with these processes."""
+        self._pids = pids
+        self.look()
+        found, self._least = self._least, {}
+        return found

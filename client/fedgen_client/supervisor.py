@@ -24,7 +24,7 @@ from fedgen_client.site_log import SiteLog
 from fedgen_client.workshop import Worker, WorkerDiedError
 
 #: Seconds between polls: just after a reply, when the next message of a round comes; later in a round; otherwise.
-EAGER_POLL, EAGER_SECONDS = 0.04, 1.0
+EAGER_POLL, EAGER_SECONDS = 0.05, 0.5
 ACTIVE_POLL = 0.1
 IDLE_POLL = 5.0
 #: Seconds between two notes of what the site is doing, where nothing of weight has changed.

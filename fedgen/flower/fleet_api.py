@@ -22,7 +22,7 @@ from flwr.proto.fleet_pb2 import (
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, PullObjectRequest, PushObjectRequest
-from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.server.superlink.linkstate import LinkState
 from flwr.supercore.error import FlowerError
 from flwr.supercore.error.catalog import API_ERROR_MAP
 from flwr.supercore.utils import uint64_to_int64
@@ -69,22 +69,21 @@ CALLS: dict[str, tuple[type[Any], Handler]] = {
 }
 
 
-def fleet_routes(factory: LinkStateFactory) -> list[BaseRoute]:
+def fleet_routes(state: LinkState) -> list[BaseRoute]:
     """The routes beneath `/v1/fleet/`.
 
     Args:
-        factory: of the state they work on.
+        state: what they work on.
     """
-    return [Route(f"/v1/fleet/{name}", _endpoint(factory, name), methods=["POST"]) for name in CALLS]
+    return [Route(f"/v1/fleet/{name}", _endpoint(state, name), methods=["POST"]) for name in CALLS]
 
 
-def _endpoint(factory: LinkStateFactory, name: str) -> Callable[[Request], Any]:
+def _endpoint(state: LinkState, name: str) -> Callable[[Request], Any]:
     kind, handler = CALLS[name]
 
     def work(request: Request, body: bytes) -> bytes:
         message = kind.FromString(body)
         request.state.protobuf_request = message
-        state = factory.state()
         # One transaction for who asks and what is done: SQLite waits for its lock once, and writes once.
         with state.session():
             authenticate_node(request)

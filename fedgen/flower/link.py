@@ -31,7 +31,7 @@ from flwr.superlink.servicer.runtime import runtime_handlers
 from sqlalchemy.exc import OperationalError
 
 from fedgen.errors import FederationError
-from fedgen.flower.superlink import link_state
+from fedgen.flower.state import open_state
 
 #: Flower forgets a run that is silent for 60 s.
 HEARTBEAT_SECONDS = 10.0
@@ -70,7 +70,7 @@ class Link:
     """
 
     def __init__(self, database: Path, stop: threading.Event) -> None:
-        self._state = link_state(database)
+        self._state = open_state(database)
         self._stop = stop
         self._ended = threading.Event()
         self._lost = threading.Event()

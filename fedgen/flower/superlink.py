@@ -1,7 +1,7 @@
 """A coordinator's SuperLink: Flower's Fleet API and nothing else of Flower's, with our routes beside it.
 
 Private names used: what `fleet_api` names, the gRPC health server, and the link state behind them, in which nodes
-are registered by key.
+are registered by key (`state`).
 
 Flower's own factory (`flwr.superlink.main.create_app`) also mounts the Control API, which without an account plugin
 lets whoever reaches the port start a run with code of theirs, and the Runtime API, which hands out tasks. Neither is
@@ -11,8 +11,6 @@ mounted here, no SuperExec is started, and nothing installs dependencies: what i
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,17 +18,13 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID
-from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.server.superlink.linkstate import LinkState
 from flwr.supercore.constant import NodeStatus
 from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
-from flwr.supercore.object_store import ObjectStoreFactory
-from flwr.superlink.federation import NoOpFederationManager
 from starlette.middleware import Middleware
 
 from fedgen.flower.fleet_api import fleet_routes
-
-# It logs every call of every message.
-logging.getLogger("flwr").setLevel(logging.WARNING)
+from fedgen.flower.state import StateFactory, open_state
 
 
 def superlink_app(
@@ -47,7 +41,8 @@ def superlink_app(
         guards: ours, before everything else.
         health_address: `host:port` of the gRPC health service (grpc.health.v1), None for none.
     """
-    factory = _factory(database)
+    # Opened now, so that a damaged file is found before anything is served.
+    state = open_state(database)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -63,28 +58,13 @@ def superlink_app(
         openapi_url=None,
         lifespan=lifespan,
         middleware=list(guards),
-        routes=fleet_routes(factory),
+        routes=fleet_routes(state),
     )
     # Where Flower's authentication looks for it.
-    app.state.linkstate_factory = factory
+    app.state.linkstate_factory = StateFactory(state)
     for router in routers:
         app.include_router(router)
     return app
-
-
-def _factory(database: Path) -> LinkStateFactory:
-    factory = LinkStateFactory(str(database), NoOpFederationManager(), ObjectStoreFactory(str(database)))
-    with warnings.catch_warnings():
-        # The database's own library warns about Flower's use of it.
-        warnings.simplefilter("ignore")
-        # Made now, so that a damaged file is found before anything is served.
-        factory.state()
-    return factory
-
-
-def link_state(database: Path) -> LinkState:
-    """The state in a database file, as any process of the coordinator opens it."""
-    return _factory(database).state()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from fedgen.federation.flower import answer_of, task_message
 from fedgen.flower.link import Link
 from fedgen.protocol.messages import Answer, Refusal, Task
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.015
 #: Polls get rarer up to this while a long round of training goes on.
 LONGEST_POLL = 0.1
 PRESENCE_SECONDS = 1.0
@@ -78,7 +78,7 @@ class FleetExchange:
                 look = time.monotonic() + PRESENCE_SECONDS
             if waiting and not replies:
                 self._stop.wait(poll)
-                poll = min(1.2 * poll, LONGEST_POLL)
+                poll = min(1.1 * poll, LONGEST_POLL)
 
     def _await_server(self) -> float:
         """Wait while the server is away, and then for the sites to find it again; returns the seconds it took."""

@@ -34,9 +34,10 @@ def overview(federation: Federation) -> Json:
 def _sites(federation: Federation) -> list[Json]:
     nodes: dict[int, Any] = {}
     if federation.paths.database.exists():
-        from fedgen.flower.superlink import link_state, presence
+        from fedgen.flower.state import open_state
+        from fedgen.flower.superlink import presence
 
-        nodes = presence(link_state(federation.paths.database))
+        nodes = presence(open_state(federation.paths.database))
     rows = []
     for name, site in sorted(federation.sites.all().items()):
         node = nodes.get(site.node_id)

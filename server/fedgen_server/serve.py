@@ -14,7 +14,8 @@ import uvicorn
 from starlette.middleware import Middleware
 
 from fedgen.errors import FederationError, PrivacyRefusedError, StudyError
-from fedgen.flower.superlink import link_state, register_node, superlink_app
+from fedgen.flower.state import open_state
+from fedgen.flower.superlink import register_node, superlink_app
 from fedgen_privacy.lock import exclusive
 from fedgen_server.folder import Federation
 from fedgen_server.guard import Guard
@@ -43,7 +44,7 @@ def serve(federation: Federation) -> None:
         database.chmod(0o600)
         app = superlink_app(
             database,
-            routers=[router(federation, partial(register_node, link_state(database)))],
+            routers=[router(federation, partial(register_node, open_state(database)))],
             guards=[Middleware(Guard, message_bytes=config.message_bytes)],
             health_address=None if config.health_port is None else f"127.0.0.1:{config.health_port}",
         )

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from fedgen.errors import StudyError
-from fedgen.flower.superlink import link_state, register_node
+from fedgen.flower.state import open_state
+from fedgen.flower.superlink import register_node
 from fedgen.protocol.invitation import decode_invitation
 from fedgen_server.cli.main import app
 from fedgen_server.folder import Federation
@@ -75,7 +76,7 @@ def test_invite_prints_the_token_alone(folder) -> None:
 def test_sites_and_remove(folder) -> None:
     assert "fedgen-server invite" in call("sites").stdout
     federation = Federation.open(folder)
-    state = link_state(federation.paths.database)
+    state = open_state(federation.paths.database)
     node = register_node(state, b"the node's key", "north")
     federation.sites.add(
         Site.model_validate_json(
@@ -95,7 +96,7 @@ def test_sites_and_remove(folder) -> None:
     assert "north  member" in shown and "abababab" in shown and "south  invited" in shown
     assert "Removed north" in call("remove", "north").stdout
     assert "north  removed" in call("sites").stdout
-    assert link_state(federation.paths.database).get_node_id_by_public_key(b"the node's key") is None
+    assert open_state(federation.paths.database).get_node_id_by_public_key(b"the node's key") is None
 
 
 def test_renew(folder) -> None:

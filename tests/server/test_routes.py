@@ -282,10 +282,12 @@ def test_studies_are_offered_to_their_roster(server, tmp_path) -> None:
     for identity, path in ((south, route), (north, f"studies/{'0' * 64}"), (north, "studies/sites")):
         refusal(get(server, identity, path), 404)
 
-    def status() -> StatusReply:
-        return StatusReply.model_validate_json(get(server, south, "status").content)
+    def status(of=north) -> StatusReply:
+        return StatusReply.model_validate_json(get(server, of, "status").content)
 
     assert status().sites == 2
+    # who has no part in it does not hear of it
+    assert status(south).studies == []
     (one,) = status().studies
     assert (one.name, one.state, one.round, one.rounds, one.sites) == (
         "demo",

@@ -108,9 +108,10 @@ def remove(
     federation = Federation.open(folder)
     removed = federation.remove(site)
     if federation.paths.database.exists():
-        from fedgen.flower.superlink import link_state, remove_node
+        from fedgen.flower.state import open_state
+        from fedgen.flower.superlink import remove_node
 
-        remove_node(link_state(federation.paths.database), removed.node_key.encode())
+        remove_node(open_state(federation.paths.database), removed.node_key.encode())
     typer.echo(
         f"Removed {site} from {federation.config.name}. What it contributed to models so far stays in them; a run that "
         "has it on its roster goes on without it."

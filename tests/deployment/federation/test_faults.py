@@ -11,7 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from fedgen.flower.superlink import link_state, presence, remove_node
+from fedgen.flower.state import open_state
+from fedgen.flower.superlink import presence, remove_node
 
 START = ("-m", "fedgen_client.cli", "start", "--folder")
 
@@ -29,7 +30,7 @@ def test_a_site_that_is_stopped_says_good_bye(coordinator, link, connected, proc
     assert site.wait(20.0) == 130
     assert "Stopped. Nothing is lost" in processes.log(folder.name)
     # at once, and not when a minute has passed without a sign of life
-    assert not presence(link_state(coordinator.federation.paths.database))[node].online
+    assert not presence(open_state(coordinator.federation.paths.database))[node].online
     assert json.loads((folder / "status.json").read_text())["state"] == "stopped"
 
 
@@ -177,7 +178,7 @@ def test_code_in_a_bundle_never_reaches_a_site(
 
     mark = tmp_path / "executed"
     bundle = malicious_bundle(mark)
-    state = link_state(coordinator.federation.paths.database)
+    state = open_state(coordinator.federation.paths.database)
     fab_hash = state.store_fab(Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
     _set_bundle(coordinator, link.run_id, fab_hash)
     folder = coordinator.join()
@@ -221,7 +222,7 @@ def _set_bundle(coordinator, run_id: int, fab_hash: str) -> None:
 
 def test_a_node_that_is_unknown_is_not_admitted(coordinator, echo, processes) -> None:
     folder = coordinator.join()
-    state = link_state(coordinator.federation.paths.database)
+    state = open_state(coordinator.federation.paths.database)
     from fedgen_client.folder import SiteFolder
 
     assert remove_node(state, SiteFolder(folder).node_public_pem().encode())
