@@ -87,7 +87,9 @@ def test_a_file_that_reads_alike_is_refused(change: bytes) -> None:
         decode_signed(FILE + change if change.isspace() else change)
 
 
-@pytest.mark.parametrize("key", [Identity.generate("other").public_key, b"", b"\0" * 31])
+@pytest.mark.parametrize(
+    "key", [Identity.generate("other").public_key, b"", b"\0" * 31], ids=["other", "none", "short"]
+)
 def test_another_coordinator_is_refused(key: bytes) -> None:
     with pytest.raises(PrivacyRefusedError, match="not signed"):
         open_manifest(SIGNED, key)
