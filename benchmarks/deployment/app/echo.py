@@ -16,11 +16,7 @@ from flwr.serverapp import Grid, ServerApp
 
 NODE_POLL = 0.1
 
-client = ClientApp()
-server = ServerApp()
 
-
-@client.query()
 def answer(message: Message, context: Context) -> Message:
     """What came, back again; the vector is opened and made anew, as an update would be."""
     del context
@@ -31,7 +27,6 @@ def answer(message: Message, context: Context) -> Message:
     return Message(content, reply_to=message)
 
 
-@server.main()
 def main(grid: Grid, context: Context) -> None:
     """Time exchanges with all nodes, and write the seconds of those that every node answered."""
     config = context.run_config
@@ -67,3 +62,9 @@ def _exchange(grid: Grid, nodes: list[int], length: int, timeout: float) -> floa
     if len(good) < len(nodes):
         raise RuntimeError(f"{len(good)} of {len(nodes)} nodes answered within {timeout:g} s")
     return seconds
+
+
+client = ClientApp()
+client.query()(answer)
+server = ServerApp()
+server.main()(main)
