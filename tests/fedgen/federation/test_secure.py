@@ -181,7 +181,7 @@ def test_two_failures_abort_twice_and_leave_the_model(tiny_study, hospitals, pha
         train(study, exchange, aggregator, run)
     assert aborted.value.exit_code == ExitCode.FEDERATION == 5
     assert aborted.value.phase is phase
-    for words in ("tried twice", "the model is unchanged", "--resume", "south: no answer"):
+    for words in ("tried twice", "the model is unchanged", "resume the run", "south: no answer"):
         assert words in str(aborted.value)
     [event] = events(run, "abort")
     assert event["code"] == 5
