@@ -23,6 +23,7 @@ from fedgen.protocol.manifest import manifest_of, sign_manifest
 from fedgen.protocol.messages import Describe, Refusal, SiteDescription
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.run.directory import RunDirectory, write_atomic
+from fedgen.run.memory import return_large_buffers
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
 from fedgen_privacy.secagg import Roster
@@ -95,6 +96,7 @@ def conduct(
         FedgenError: as `run_federation`; also where too few sites came in time, or another process conducts it.
         KeyboardInterrupt: after a clean stop.
     """
+    return_large_buffers()
     work = Workspace.open(Path(entry.run))
     study, run = work.study, work.run
     roster = {site: bytes.fromhex(key) for site, key in entry.manifest.roster.items()}

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from fedgen.errors import FederationError, PrivacyRefusedError, StudyError
 from fedgen.flower.state import open_state
 from fedgen.flower.superlink import register_node, superlink_app
+from fedgen.run.memory import return_large_buffers
 from fedgen_privacy.lock import exclusive
 from fedgen_server.folder import Federation
 from fedgen_server.guard import Guard
@@ -36,6 +37,7 @@ def serve(federation: Federation) -> None:
         PrivacyRefusedError: another server works on this folder.
         FederationError: the port is taken or may not be used.
     """
+    return_large_buffers()
     federation.check_certificate()
     with _alone(federation), _listening(federation) as listening:
         paths, config = federation.paths, federation.config

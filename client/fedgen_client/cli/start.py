@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from fedgen.errors import FederationError, FedgenError, PrivacyRefusedError
+from fedgen.run.memory import return_large_buffers
 from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, site
 from fedgen_client.coordinator import pinned_ca
 from fedgen_client.folder import SiteFolder
@@ -36,6 +37,7 @@ def start(
     from fedgen.flower.fleet import Fleet
     from fedgen_client.supervisor import Supervisor
 
+    return_large_buffers()
     own = site(folder)
     membership = own.membership()
     stopped = threading.Event()
