@@ -166,8 +166,9 @@ class Link:
         if self._ended.is_set():
             return
         self._ended.set()
-        self._state.finish_task(self._task_id, SubStatus.COMPLETED if done else SubStatus.STOPPED, "")
+        # An interrupt may have left a transaction of this very process open; Flower forgets a silent run by itself.
         with contextlib.suppress(OperationalError):
+            self._state.finish_task(self._task_id, SubStatus.COMPLETED if done else SubStatus.STOPPED, "")
             self._state.cleanup_run(self.run_id)
         self._grid.close()
 
