@@ -6,8 +6,9 @@ disk ends a study at once, before anything is computed, charged or sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,13 @@ from fedgen.protocol.messages import (
     Task,
     TrainMasked,
 )
+from fedgen.training.spending import epsilon_after
 from fedgen_client.books import budget_of
 from fedgen_client.consent import approve_by_policy, require_consent
 from fedgen_client.folder import SiteFolder
 from fedgen_client.policy import cohort_problems, withheld
 from fedgen_client.site_file import SiteFile
 from fedgen_client.studies import OfferedStudy, Studies
-from fedgen_privacy.accounting import EpsilonCurve
 from fedgen_privacy.secagg import Keyholder, Phase
 
 #: Seconds in which the coordinator, told that this site takes part, begins or asks the others.
@@ -64,7 +65,7 @@ class _Ready:
     made_of: tuple[str, str, SiteFile]
     offered: OfferedStudy
     site: Site
-    curve: EpsilonCurve | None
+    epsilon_after: Callable[[int], float] | None
 
 
 class Hospital:
@@ -127,8 +128,8 @@ class Hospital:
         made_of = (offered.manifest_sha256, cohort, site_file)
         if known is not None and known.made_of == made_of:
             return self._keep(sha256, replace(known, offered=offered))
-        site, curve = self._prepare(offered, site_file, cohort)
-        return self._keep(sha256, _Ready(stamp, made_of, offered, site, curve))
+        site, epsilon = self._prepare(offered, site_file, cohort)
+        return self._keep(sha256, _Ready(stamp, made_of, offered, site, epsilon))
 
     def _keep(self, sha256: str, ready: _Ready) -> _Ready:
         # Approving by policy has written the approval since the files were looked at.
@@ -143,7 +144,7 @@ class Hospital:
 
     def _prepare(
         self, offered: OfferedStudy, site_file: SiteFile, name: str
-    ) -> tuple[Site, EpsilonCurve | None]:
+    ) -> tuple[Site, Callable[[int], float] | None]:
         study, cohort = offered.study, site_file.cohorts[name]
         own = self._folder.study(offered.study_sha256)
         prepared = prepare_site(study, cohort.folder, self._name, own / "data", self._folder.cache)
@@ -167,12 +168,14 @@ class Hospital:
             assessor=Assessor(study, prepared.data, own, metrics, device=site_file.runtime.device),
             device=site_file.runtime.device,
             journal=self._journal,
+            roster_size=len(offered.manifest.to_roster()),
         )
         problems = cohort_problems(site_file.policy, site.plan.patients)
         if problems:
             raise PolicyRefusedError(" ".join(problems))
         spend = site.plan.spend
-        return site, None if spend is None else EpsilonCurve(spend, cohort.delta)
+        after = None if spend is None else partial(epsilon_after, study, spend, cohort.delta)
+        return site, after
 
     def _journal(self, event: str, fields: Mapping[str, Any]) -> None:
         self._events.append({"event": event, **fields})
@@ -184,8 +187,12 @@ class Hospital:
         ready = self._ready.get(sha256)
         if isinstance(answer, SiteDescription):
             fields["epsilon"] = answer.epsilon
-        elif isinstance(answer, MaskedUpdate | RoundUpdate) and ready is not None and ready.curve is not None:
-            fields["epsilon"] = ready.curve.after(answer.round)
+        elif (
+            isinstance(answer, MaskedUpdate | RoundUpdate)
+            and ready is not None
+            and ready.epsilon_after is not None
+        ):
+            fields["epsilon"] = ready.epsilon_after(answer.round)
         return {**fields, "decision": "answered"}
 
 
@@ -219,7 +226,7 @@ def _active(task: Task, answer: Answer, offered: OfferedStudy) -> float:
         return SOON
     if isinstance(task, Assess):
         return 0.0
-    last = offered.study.training.rounds
+    last = offered.study.total_rounds
     if isinstance(task, SecureStep) and task.phase is Phase.UNMASK and task.round >= last:
         return AFTERWARDS
     return offered.study.aggregation.deadline
@@ -235,6 +242,6 @@ def _said(answer: Answer, task: Task, ready: _Ready | None) -> str | None:
         )
         return f"{name}takes part with {answer.patients} training patients, {epsilon}."
     if isinstance(answer, MaskedUpdate | RoundUpdate):
-        rounds = "?" if ready is None else ready.offered.study.training.rounds
+        rounds = "?" if ready is None else ready.offered.study.total_rounds
         return f"{name}sent round {answer.round} of {rounds}."
     return f"{name}assessed the release." if isinstance(task, Assess) else None

@@ -104,7 +104,8 @@ def _privacy(study: Study) -> str:
         return "NO differential privacy: what the model can tell of a single patient has no bound."
     against = {
         "local": "against everybody, the coordinator and the other sites included",
-        "distributed": "against whoever sees only sums of the sites, as long as most sites are honest",
+        "distributed": "against a coordinator that follows the protocol and any single site, as long as the other "
+        "sites add their part of the noise",
     }[privacy.mode]
     text = (
         f"Epsilon {privacy.epsilon:g} at delta {privacy.delta:g} a patient over the whole study at most, {against} "

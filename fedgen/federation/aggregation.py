@@ -19,6 +19,7 @@ from fedgen.errors import FederationError
 from fedgen.federation.exchange import Exchange, ask
 from fedgen.protocol.messages import Answer, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.training.vector import check_vector
+from fedgen_privacy.secagg import Parameters
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Aggregate:
     """Result of a round.
 
     Attributes:
-        update: (P,) float32, weighted mean of the sites' updates.
+        update: (P,) float32, weighted mean of the sites' vectors; in privacy.mode distributed their sum.
         losses: objective to (weighted mean, standard deviation of the privacy noise in it).
         sites: who is in it, sorted.
         missing: sites that were asked and are not in it, with the reason.
@@ -49,6 +50,8 @@ class Aggregator(ABC):
     hides_updates: bool
     #: one true sentence about who saw what, printed in every result
     statement: str
+    #: parameters of the secure aggregation and the number of sites in the roster, None where there is none
+    secure: tuple[Parameters, int] | None = None
 
     def begin(self, sites: Sequence[SiteDescription], round: int) -> None:  # noqa: B027 - most need nothing
         """Take what the sites' descriptions bring for the first round that follows."""
@@ -74,6 +77,10 @@ class PlainAggregator(Aggregator):
         "Secure aggregation was off: the coordinator saw the update of each single site, not only their sum."
     )
 
+    def __init__(self, length: int | None = None) -> None:
+        """Args: length: of a site's vector, where it is not the model's."""
+        self._length = length
+
     def collect(self, exchange: Exchange, task: TrainRound, minimum_sites: int, deadline: float) -> Aggregate:
         """Ask every site once."""
         asked = sorted(exchange.sites())
@@ -81,7 +88,7 @@ class PlainAggregator(Aggregator):
         updates: dict[str, RoundUpdate] = {}
         missing: dict[str, str] = {}
         for site in asked:
-            checked = check_update(answers.get(site), task)
+            checked = check_update(answers.get(site), task, self._length)
             if isinstance(checked, RoundUpdate):
                 updates[site] = checked
             else:
@@ -97,7 +104,7 @@ class PlainAggregator(Aggregator):
         return weighted_mean(updates, missing)
 
 
-def check_update(answer: Answer | None, task: TrainRound) -> RoundUpdate | str:
+def check_update(answer: Answer | None, task: TrainRound, length: int | None = None) -> RoundUpdate | str:
     """The answer if it is a usable update for `task`, else the reason why it is not."""
     if answer is None:
         return "no answer within aggregation.deadline"
@@ -108,7 +115,7 @@ def check_update(answer: Answer | None, task: TrainRound) -> RoundUpdate | str:
     if (answer.round, answer.model_sha256) != (task.round, task.model_sha256):
         return f"answered for round {answer.round} or another model"
     try:
-        check_vector(answer.update, task.model.shape[0])
+        check_vector(answer.update, length or task.model.shape[0])
     except FederationError as error:
         return f"sent an unusable update: {error}"
     if not (answer.weight > 0 and math.isfinite(answer.weight)):

@@ -7,20 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from fedgen.errors import ExitCode, FederationError, FedgenError
-from fedgen.federation.aggregation import Aggregate, Aggregator
+from fedgen.federation.aggregation import Aggregator
 from fedgen.federation.exchange import Exchange, ask
-from fedgen.models.registry import build_family
+from fedgen.federation.progress import initial_checkpoint, next_checkpoint
 from fedgen.protocol.messages import Answer, Describe, Refusal, SiteDescription, Task, TrainRound
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
-from fedgen.training.vector import Layout, vector_sha256
-from fedgen_privacy.accounting import EpsilonCurve, Spend
+from fedgen.training.spending import epsilon_after
+from fedgen.training.vector import vector_sha256
+from fedgen_privacy.accounting import Spend
 
 DESCRIBE_DEADLINE = 300.0
 #: Seconds in which a site that comes late has to say what it brings, while the others wait for the next round.
@@ -73,14 +71,14 @@ def train(
     sha256 = study_hash(study)
     state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(study)
     first = state.round + 1
-    sites, left_out = describe(study, exchange, min(first, study.training.rounds))
+    sites, left_out = describe(study, exchange, min(first, study.total_rounds))
     for site, reason in left_out.items():
         run.event("left_out", site=site, reason=reason)
     described = _Described(exchange, sites)
     aggregator.begin(sites, first)
     if state.round == 0:
         save_checkpoint(run.checkpoints, state)
-    for round_number in range(first, study.training.rounds + 1):
+    for round_number in range(first, study.total_rounds + 1):
         started = time.monotonic()
         if round_number > first:
             joined = described.admit(study, round_number)
@@ -95,12 +93,12 @@ def train(
         except FedgenError as error:
             run.event("abort", round=round_number, reason=str(error), code=int(error.exit_code))
             raise
-        state = next_checkpoint(study, state, aggregate)
+        state, losses = next_checkpoint(study, state, aggregate, aggregator.secure)
         save_checkpoint(run.checkpoints, state)
         report = RoundReport(
             round=round_number,
-            rounds=study.training.rounds,
-            losses=aggregate.losses,
+            rounds=study.total_rounds,
+            losses=losses,
             epsilon=described.epsilon_bound(study, round_number),
             sites=aggregate.sites,
             missing=aggregate.missing,
@@ -156,16 +154,16 @@ class _Described:
     def epsilon_bound(self, study: Study, rounds: int) -> float | None:
         """Largest epsilon of any site after so many rounds, None without privacy; neither bound is below the truth."""
         bounds = [
-            min(_curve(study, site).after(rounds), site.epsilon)
+            min(epsilon_after(study, _base(study, site), study.privacy.delta, rounds), site.epsilon)
             for site in self._sites.values()
             if site.epsilon is not None
         ]
         return max(bounds, default=None)
 
 
-def _curve(study: Study, site: SiteDescription) -> EpsilonCurve:
-    spend = Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round)
-    return EpsilonCurve(spend, study.privacy.delta)
+def _base(study: Study, site: SiteDescription) -> Spend:
+    discrete = study.privacy.mode == "distributed"
+    return Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round, discrete)
 
 
 def describe(
@@ -204,31 +202,6 @@ def describe(
             )
             left_out[name] = reason
     return tuple(described), dict(sorted(left_out.items()))
-
-
-def initial_checkpoint(study: Study) -> Checkpoint:
-    """Round 0: weights drawn from the study's seed, the same for every site."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(study.study.seed)
-        networks = build_family(study).networks()
-    model = Layout.of(networks).flatten(networks)
-    return Checkpoint(0, model, model.clone(), study_hash(study))
-
-
-def next_checkpoint(study: Study, state: Checkpoint, aggregate: Aggregate) -> Checkpoint:
-    """Add the mean update and move the average.
-
-    The decay warms up as min(ema, (1 + r) / (10 + r)), so that the untrained weights are forgotten.
-    """
-    model = state.model + aggregate.update
-    if not bool(torch.isfinite(model).all()):
-        raise FederationError(
-            f"The model is not finite after round {state.round + 1}: lower training.learning_rate."
-        )
-    r = state.round + 1
-    decay = min(study.training.ema, (1 + r) / (10 + r))
-    ema: Tensor = decay * state.ema + (1 - decay) * model
-    return Checkpoint(r, model, ema, state.study_sha256)
 
 
 def _write(run: RunDirectory, report: RoundReport, record: Mapping[str, Any]) -> None:

@@ -86,7 +86,7 @@ class RemoteKeyholder:
         self,
         round: int,
         attempt: int,
-        vector: np.ndarray[tuple[int], np.dtype[np.float32]],
+        vector: np.ndarray[tuple[int], np.dtype[Any]],
         weight: int,
         metrics: Sequence[float],
     ) -> MaskedVector:

@@ -16,9 +16,15 @@ from fedgen.models.registry import build_family
 from fedgen.run.directory import unwritable
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
+from fedgen.training import central_images
+from fedgen.training.distributed import dimension, private_objective
 from fedgen.training.vector import Layout
 from fedgen_privacy.secagg import Identity, Keyholder, Parameters, Roster, default_threshold
 from fedgen_privacy.secagg.identity_file import IDENTITY_FILE, stored_identity
+from fedgen_privacy.secagg.parameters import SPARE_BITS
+
+#: Levels of a ring of 32 bits for the sum of all sites.
+INTEGER_LEVELS = 2 ** (31 - SPARE_BITS)
 
 
 def session_parameters(study: Study, sites: int) -> Parameters:
@@ -28,9 +34,7 @@ def session_parameters(study: Study, sites: int) -> Parameters:
         StudyError: they would not protect the sites.
     """
     asked = study.aggregation
-    family = build_family(study)
-    with torch.random.fork_rng(devices=[]):
-        length = Layout.of(family.networks()).size
+    distributed = study.privacy.mode == "distributed"
     parameters = Parameters(
         minimum_sites=asked.minimum_sites,
         threshold=(
@@ -39,14 +43,27 @@ def session_parameters(study: Study, sites: int) -> Parameters:
             else sites - asked.tolerated_dropouts
         ),
         colluders=asked.colluders,
-        bound=asked.update_bound,
-        weight_cap=asked.weight_cap,
+        # Integers are summed as they are: with the bound at as many levels as there are, a level is 1.
+        bound=float(INTEGER_LEVELS // sites) if distributed else asked.update_bound,
+        weight_cap=1 if distributed else asked.weight_cap,
         ring_bits=asked.ring_bits,
-        length=length,
-        metrics=PER_OBJECTIVE * len(objective_names(study)),
+        length=vector_length(study),
+        metrics=0 if distributed else PER_OBJECTIVE * len(objective_names(study)),
     )
     parameters.check(sites)
     return parameters
+
+
+def vector_length(study: Study) -> int:
+    """Numbers in what a site sends: of the model's update or of a step's sum, or of the warm start if it has more."""
+    family = build_family(study)
+    with torch.random.fork_rng(devices=[]):
+        networks = family.networks()
+    if study.privacy.mode == "distributed":
+        length = dimension(private_objective(family.objectives()), networks)
+    else:
+        length = Layout.of(networks).size
+    return max(length, central_images.length(study))
 
 
 def objective_names(study: Study) -> tuple[str, ...]:

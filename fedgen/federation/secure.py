@@ -57,7 +57,9 @@ class SecureAggregator(Aggregator):
         self._study = bytes.fromhex(study_hash(study))
         self._roster = roster
         self._parameters = session_parameters(study, len(roster))
-        self._objectives = objective_names(study)
+        self.secure = (self._parameters, len(roster))
+        self._summed = study.privacy.mode == "distributed"
+        self._objectives = () if self._summed else objective_names(study)
         self._keys: dict[str, Advertisement] = {}
         self._keys_for: tuple[int, int] = (0, 0)
         c = self._parameters.colluders
@@ -178,7 +180,8 @@ class SecureAggregator(Aggregator):
             "failed_later": {site: reason for site, reason in reasons.items() if site in survivors},
         }
         losses = weighted_means(self._objectives, total.metrics)
-        return Aggregate(torch.from_numpy(total.mean), losses, survivors, missing, record)
+        update = torch.from_numpy(total.mean) * (total.weight if self._summed else 1)
+        return Aggregate(update, losses, survivors, missing, record)
 
 
 class _Session:

@@ -22,7 +22,7 @@ from fedgen.federation.coordinator import RoundReport, Trained, train
 from fedgen.federation.engine import Context, in_main_thread, ray_engine, run_simulation
 from fedgen.federation.flower import FlowerExchange, client_app, server_app
 from fedgen.federation.keyholders import RemoteKeyholder, start_keyholders
-from fedgen.federation.provision import identity, roster, session_parameters
+from fedgen.federation.provision import identity, roster, session_parameters, vector_length
 from fedgen.federation.secure import SecureAggregator
 from fedgen.federation.site import Site
 from fedgen.run.directory import RunDirectory
@@ -57,14 +57,16 @@ class VirtualSites:
         if folder not in _loaded:
             torch.set_num_threads(self.threads)
             data = read_site(folder / "site.safetensors")
-            _loaded[folder] = Site(self.study, data, folder, RemoteKeyholder(data.site))
+            _loaded[folder] = Site(
+                self.study, data, folder, RemoteKeyholder(data.site), roster_size=len(self.folders)
+            )
         return _loaded[folder]
 
 
 def virtual_aggregator(study: Study, sites: Sequence[str], run: RunDirectory) -> Aggregator:
     """The aggregator that the study asks for, over identities kept in the virtual sites' folders."""
     if not study.aggregation.secure:
-        return PlainAggregator()
+        return PlainAggregator(vector_length(study))
     return SecureAggregator(study, roster({site: run.site(site) for site in sites}))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import nn
 from fedgen.data.site_data import SiteData
 from fedgen.errors import FederationError, FedgenError, PolicyRefusedError, PrivacyRefusedError
 from fedgen.federation.losses import summable
+from fedgen.federation.part import Part
 from fedgen.models.registry import build_family
 from fedgen.protocol.messages import (
     Answer,
@@ -38,10 +39,9 @@ from fedgen.run.directory import unwritable
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training.cohort import Cohort
-from fedgen.training.local import LocalTrainer
-from fedgen.training.optimizer_state import load_state, state_tensors
 from fedgen.training.outbox import Outbox, RoundResult
 from fedgen.training.plan import plan_site
+from fedgen.training.spending import history, spend_of
 from fedgen.training.vector import Layout, vector_sha256
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Budget, BudgetExceededError, Charge, Ledger
@@ -66,7 +66,7 @@ class Holder(Protocol):
         self,
         round: int,
         attempt: int,
-        vector: np.ndarray[tuple[int], np.dtype[np.float32]],
+        vector: np.ndarray[tuple[int], np.dtype[Any]],
         weight: int,
         metrics: Sequence[float],
     ) -> MaskedVector:
@@ -103,6 +103,7 @@ class Site:
         account: what pays for it; None where only this study will ever use these patients, as in a simulation.
         assessor: audits and evaluates the finished model on the site's patients; None where nobody will ask.
         device: torch device instead of the study's.
+        roster_size: sites that the study's roster has; needed where they make the noise together.
         journal: told what happens; by default it is appended to `log.jsonl` in the folder.
     """
 
@@ -116,6 +117,7 @@ class Site:
         account: Account | None = None,
         assessor: Callable[[Assess], Assessment] | None = None,
         device: str | None = None,
+        roster_size: int | None = None,
         journal: Callable[[str, Mapping[str, object]], None] | None = None,
     ) -> None:
         self.name = data.site
@@ -133,6 +135,7 @@ class Site:
         self._outbox = Outbox(folder / "outbox")
         plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)
         self.plan = plan if device is None else replace(plan, local=replace(plan.local, device=device))
+        self._part = Part(study, self._family, self._cohort, self.plan, roster_size)
 
     def answer(self, task: Task) -> Answer:
         """Do a task. Errors become a `Refusal`; their text stays in the site's log.
@@ -215,12 +218,14 @@ class Site:
         result = self._result(train)
         weight, cap = int(self.plan.weight), self._study.aggregation.weight_cap
         names = [objective.name for objective in self._objectives]
+        integers = result.update.dtype == torch.int32
         masked = self._sessions().mask(
             train.round,
             attempt,
             result.update.numpy(),
             weight,
-            summable(names, result.losses, weight / cap),
+            # The loss of a distributed step is among its integers.
+            [] if integers else summable(names, result.losses, weight / cap),
         )
         if masked.clipped:
             self._log("clipped", round=train.round, coordinates=masked.clipped)
@@ -240,15 +245,15 @@ class Site:
             case Phase.UNMASK:
                 reply = sessions.unmask(*session, task.request)
                 self._log("unmasked", round=task.round, attempt=task.attempt)
-                if task.round < self._study.training.rounds:
+                if task.round < self._study.total_rounds:
                     keys = sessions.advertise(task.round + 1, 1)
             case Phase.MASK:
                 raise PrivacyRefusedError(f"Site {self.name} was asked to mask an update without a model.")
         return SecureReply(self.name, task.round, task.attempt, task.phase, reply, keys)
 
     def _check_round(self, round: int) -> None:
-        if not 1 <= round <= self._study.training.rounds:
-            raise FederationError(f"Round {round} is not one of the study's {self._study.training.rounds}.")
+        if not 1 <= round <= self._study.total_rounds:
+            raise FederationError(f"Round {round} is not one of the study's {self._study.total_rounds}.")
 
     def _result(self, task: TrainRound) -> RoundResult:
         """The round's update, trained and charged once, however often it is asked for, by however many processes."""
@@ -269,11 +274,12 @@ class Site:
         result = self._outbox.get(task.round, key)
         if result is None:
             networks = self._family.networks()
-            # Before the charge: a model that cannot be trained must not cost the patients a round.
+            # Before the charge: what cannot be trained must not cost the patients a round.
             Layout.of(networks).load(networks, task.model)
+            self._part.check(task.round)
             # Where other studies use these patients too, work without privacy is entered as well: it cannot be undone.
             if self.plan.spend is not None or self._shared:
-                self._charge(task, self.plan.spend)
+                self._charge(task, self.plan.spend and spend_of(self._study, task.round, self.plan.spend))
             result = self._work(task, networks)
             self._outbox.put(task.round, key, result)
         self._log("update", round=task.round, model=task.model_sha256, update=vector_sha256(result.update))
@@ -307,25 +313,12 @@ class Site:
         """Refuse at the start a study that the budget would end in the middle."""
         if self._account.budget is None:
             return
-        plan = [self.plan.spend] * self._study.training.rounds
+        plan = [None] if self.plan.spend is None else history(self._study, self.plan.spend)
         Ledger(self._account.ledger).admit(self._study_sha256, plan, self._account.budget)
 
     def _work(self, task: TrainRound, networks: dict[str, nn.Module]) -> RoundResult:
-        for network in networks.values():
-            network.to(self.plan.local.device)
-        trainer = LocalTrainer(self._objectives, networks, self._study.training.learning_rate)
-        load_state(trainer.optimizers, self._outbox.optimizer_before(task.round, self._study_sha256))
-        losses = trainer.run(self._cohort, self.plan.local, self._random(task.round))
-        update = Layout.of(networks).flatten(networks) - task.model
-        if not bool(torch.isfinite(update).all()):
-            raise FederationError(
-                f"Training at {self.name} gave values that are not finite: lower training.learning_rate."
-            )
-        return RoundResult(
-            update=update,
-            losses={name: (loss.value, loss.std) for name, loss in losses.items()},
-            optimizer=state_tensors(trainer.optimizers),
-        )
+        before = self._outbox.optimizer_before(task.round, self._study_sha256)
+        return self._part.result(task.round, task.model, networks, before, self._random(task.round))
 
     def _random(self, round: int) -> SecretRandom:
         if self.plan.spend is not None:

@@ -13,6 +13,8 @@ from fedgen.errors import FederationError
 from fedgen.federation.exchange import Exchange
 from fedgen.protocol.messages import Answer, SiteDescription, Task, TrainMasked, TrainRound
 from fedgen.run.directory import RunDirectory
+from fedgen.study.study import Study
+from fedgen.training.spending import spend_of
 from fedgen_privacy.accounting import Spend
 
 _FIELDS = (
@@ -68,7 +70,7 @@ class Asking:
 
 
 def spent(
-    run: RunDirectory, sites: Sequence[SiteDescription], rounds: int
+    study: Study, run: RunDirectory, sites: Sequence[SiteDescription], rounds: int
 ) -> tuple[list[SiteDescription], dict[str, list[Spend]]]:
     """Every site that was ever asked to train, and an upper bound of what each spent.
 
@@ -76,10 +78,12 @@ def spent(
     for both.
 
     Args:
+        study: the resolved study.
         run: with the events of all its starts.
         sites: who described itself last.
         rounds: finished rounds.
     """
+    discrete = study.privacy.mode == "distributed"
     known = {site.site: site for site in sites}
     charged: dict[str, set[tuple[int, Spend]]] = {site.site: set() for site in sites}
 
@@ -87,7 +91,8 @@ def spent(
         known.setdefault(site.site, site)
         rows = charged.setdefault(site.site, set())
         if site.noise_multiplier > 0:
-            rows.add((round, Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round)))
+            base = Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round, discrete)
+            rows.add((round, spend_of(study, round, base)))
 
     noted = set()
     for event in run.read_events("asked"):

@@ -95,7 +95,7 @@ class Assessor:
         """
         check_question(self.study, task)
         outbox = Outbox(self.folder / "outbox")
-        if not any(outbox.holds(round) for round in range(1, self.study.training.rounds + 1)):
+        if not any(outbox.holds(round) for round in range(1, self.study.total_rounds + 1)):
             raise PrivacyRefusedError(
                 f"Site {self.data.site} was asked to assess a model that it did not help to train."
             )

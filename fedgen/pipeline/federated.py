@@ -119,7 +119,7 @@ def finish(
 def record_training(work: Workspace, trained: Trained, aggregator: Aggregator) -> None:
     """Write privacy.json and the entries of run.json that training has a word in."""
     study, run, rounds = work.study, work.run, trained.checkpoint.round
-    sites, ledgers = spent(run, trained.sites, rounds)
+    sites, ledgers = spent(study, run, trained.sites, rounds)
     told = privacy.privacy_report(study, sites, ledgers, None, PRIVACY_LIMITS)
     run.update_summary(
         study=study.study.name,

@@ -8,17 +8,38 @@ from typing import Any
 
 from fedgen.protocol.messages import SiteDescription
 from fedgen.study.study import Study
-from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
+from fedgen_privacy.accounting import Spend, epsilon_rdp, epsilon_reported
 
-HOLDS_AGAINST = (
+LOCAL = (
     "the coordinator, every other site, and anyone who sees the model or the synthetic images, "
     "whatever else they know"
 )
 LIMITS = (
     "The number of training patients of each site is treated as public.",
     "Audit and evaluation results depend on the patients' data and are not covered by the training's epsilon.",
-    "Noise is added in floating point, whose own leakage (Mironov 2012) is not part of the accounting.",
 )
+LIMITS_OF = {
+    "local": (
+        "Noise is added in floating point, whose own leakage (Mironov 2012) is not part of the accounting.",
+    ),
+    "distributed": (
+        "The noise is the sites' together: a site that adds less than it should weakens the guarantee of the others.",
+        "A coordinator that breaks the protocol, by sites it made up or by asking a single site, is kept off by the "
+        "sites' roster and thresholds, not by the noise.",
+    ),
+}
+
+
+def holds_against(study: Study) -> str:
+    """Whom the guarantee of a study with privacy holds against."""
+    if study.privacy.mode == "local":
+        return LOCAL
+    c = max(1, study.aggregation.colluders)
+    others = "any one of the other sites" if c == 1 else f"any {c} of the other sites"
+    return (
+        f"a coordinator that follows the protocol, even together with {others}, and anyone who sees the model or the "
+        "synthetic images, as long as the remaining sites add the noise that the study asks of them"
+    )
 
 
 def privacy_report(
@@ -49,7 +70,7 @@ def privacy_report(
                 "sampling_rate": site.sampling_rate,
                 "noise_multiplier": site.noise_multiplier if private else None,
                 "steps": sum(spend.steps for spend in spends) if private else None,
-                "epsilon": epsilon_prv(spends, privacy.delta) if private else None,
+                "epsilon": epsilon_reported(spends, privacy.delta) if private else None,
                 "epsilon_rdp": epsilon_rdp(spends, privacy.delta) if private else None,
             }
         )
@@ -61,15 +82,19 @@ def privacy_report(
         "statement": _statement(study, epsilon, shared_patients),
         "epsilon": epsilon,
         "delta": privacy.delta if epsilon is not None else None,
-        "accountant": "PRV" if epsilon is not None else None,
-        "holds_against": HOLDS_AGAINST if epsilon is not None else "nobody",
+        "accountant": _accountant(study) if epsilon is not None else None,
+        "holds_against": holds_against(study) if epsilon is not None else "nobody",
         "clipping_norm": privacy.clipping_norm if epsilon is not None else None,
         "multiplicity": privacy.multiplicity,
         "images_per_patient": study.data.images_per_patient,
         "shared_patients": shared_patients,
         "sites": rows,
-        "limits": [*LIMITS, *limits] if epsilon is not None else [],
+        "limits": [*LIMITS, *LIMITS_OF[privacy.mode], *limits] if epsilon is not None else [],
     }
+
+
+def _accountant(study: Study) -> str:
+    return "PRV" if study.privacy.mode == "local" else "RDP at whole orders"
 
 
 def rounded_up(epsilon: float) -> float:
@@ -98,7 +123,7 @@ def _statement(study: Study, epsilon: float | None, shared_patients: int | None)
             f" ({shared_patients} {noun} at more than one site, and for them the epsilons and deltas of their "
             "sites add up)"
         )
-    return f"{what}; this holds against {HOLDS_AGAINST}."
+    return f"{what}; this holds against {holds_against(study)}."
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,10 +87,10 @@ class Workspace:
             DataError: training has not finished.
         """
         checkpoint = self.checkpoint()
-        if checkpoint is None or checkpoint.round < self.study.training.rounds:
+        if checkpoint is None or checkpoint.round < self.study.total_rounds:
             done = 0 if checkpoint is None else checkpoint.round
             raise DataError(
-                f"{self.run.path} has finished {done} of {self.study.training.rounds} rounds: "
+                f"{self.run.path} has finished {done} of {self.study.total_rounds} rounds: "
                 f"run `fedgen train {self.run.path}` first."
             )
         return checkpoint

@@ -14,7 +14,7 @@ from fedgen.planning.search import Budget, Cohort, batch_for, patients_for
 from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
 from fedgen.study.study import Study
 from fedgen.training.plan import SitePlan, plan_site
-from fedgen_privacy.accounting import EpsilonCurve
+from fedgen.training.spending import epsilon_after
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,15 @@ def forecast(study: Study, patients: Sequence[int]) -> Forecast:
 
 
 def epsilon_by_round(study: Study, plan: SitePlan) -> tuple[float, ...]:
-    """Epsilon of a site after each round: RDP on the way, never above the PRV of the whole study, which ends it.
+    """Epsilon of a site after each aggregation: RDP on the way, never above that of the whole study, which ends it.
 
     Neither bound is below the truth, so the smaller is not.
     """
     if plan.spend is None or plan.epsilon is None:
         raise ValueError("a plan without privacy has no epsilon")
-    curve, rounds = EpsilonCurve(plan.spend, study.privacy.delta), study.training.rounds
-    return (*(min(curve.after(r), plan.epsilon) for r in range(1, rounds)), plan.epsilon)
+    spend, delta, epsilon = plan.spend, study.privacy.delta, plan.epsilon
+    on_the_way = (min(epsilon_after(study, spend, delta, r), epsilon) for r in range(1, study.total_rounds))
+    return (*on_the_way, epsilon)
 
 
 def _at(

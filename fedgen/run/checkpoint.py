@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -15,6 +16,7 @@ from fedgen.errors import DataError
 from fedgen.run.directory import write_atomic
 
 KEEP = 3
+SERVER = "server/"
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class Checkpoint:
         model: (P,) float32, the model the next round starts from.
         ema: (P,) float32, its moving average over rounds; what is sampled from.
         study_sha256: of the study it belongs to.
+        server: state of the coordinator's optimizers by name; empty where it has none.
     """
 
     round: int
     model: Tensor
     ema: Tensor
     study_sha256: str
+    server: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -41,7 +45,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         DataError: the disk is full or the folder is not writable; older checkpoints stay intact.
     """
     stem = f"round-{checkpoint.round:05d}"
-    content = save({"model": checkpoint.model, "ema": checkpoint.ema})
+    server = {f"{SERVER}{name}": tensor for name, tensor in checkpoint.server.items()}
+    content = save({"model": checkpoint.model, "ema": checkpoint.ema, **server})
     description = {
         "round": checkpoint.round,
         "study_sha256": checkpoint.study_sha256,
@@ -84,5 +89,6 @@ def latest_checkpoint(folder: Path, study_sha256: str) -> Checkpoint | None:
             raise DataError(
                 f"The checkpoint {path} is damaged ({error}): remove it to use the one before."
             ) from None
-        return Checkpoint(round_number, tensors["model"], tensors["ema"], study)
+        server = {n.removeprefix(SERVER): t for n, t in tensors.items() if n.startswith(SERVER)}
+        return Checkpoint(round_number, tensors["model"], tensors["ema"], study, server)
     return None

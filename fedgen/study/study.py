@@ -49,13 +49,42 @@ class Study(Section):
                 "aggregation.minimum_sites must be 3 or more where aggregation.secure is on, because from the sum of "
                 "two updates each of the two sites knows the other's"
             )
-        if self.privacy.mode == "distributed":
+        if self.privacy.mode == "none" and self.privacy.central_images is not None:
             raise ValueError(
-                "privacy.mode distributed is not part of this version: use local, which holds against everybody"
+                "privacy.central_images is a query with noise, which privacy.mode none does not have: leave it out, "
+                "or use another mode"
             )
+        if self.privacy.mode == "distributed":
+            self._require_distributed()
         unknown = set(self.synthesis.balance or ()) - set(self.data.labels)
         if unknown:
             raise ValueError(
                 f"synthesis.balance names {', '.join(sorted(unknown))}, which data.labels does not list"
             )
         return self
+
+    def _require_distributed(self) -> None:
+        if not self.aggregation.secure or self.aggregation.ring_bits != 32:
+            raise ValueError(
+                "privacy.mode distributed needs aggregation.secure on and aggregation.ring_bits 32, because only the "
+                "sum of the sites carries enough noise"
+            )
+        if self.privacy.sampling_rate is None:
+            raise ValueError(
+                "privacy.mode distributed needs privacy.sampling_rate, the same public number for all sites: about "
+                "training.batch_patients / the training patients of all sites together"
+            )
+        if self.training.local_steps != 1:
+            raise ValueError(
+                f"privacy.mode distributed sums single steps, so training.local_steps must be 1, not "
+                f"{self.training.local_steps}: set training.rounds to the number of steps"
+            )
+
+    @property
+    def total_rounds(self) -> int:
+        """Aggregations in all: the warm start, where there is one, and the training's rounds."""
+        return self.training.rounds + (self.privacy.central_images is not None)
+
+    def is_warm_start(self, round: int) -> bool:
+        """Whether an aggregation, counted from 1, asks for central images instead of training."""
+        return self.privacy.central_images is not None and round == 1

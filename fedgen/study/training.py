@@ -9,6 +9,17 @@ from pydantic import Field, model_validator
 from fedgen.study.section import Section
 
 
+class ServerOptimizer(Section):
+    """What the coordinator does with the sites' mean update (Reddi et al. 2021); mode distributed has the family's."""
+
+    name: Literal["average", "momentum", "adam"] = Field(
+        "average", description="average adds the mean update"
+    )
+    learning_rate: float = Field(1.0, gt=0, description="eta, factor on what is added; about 0.01 for adam")
+    beta_1: float = Field(0.9, ge=0, lt=1, description="decay of the mean update's moving average")
+    beta_2: float = Field(0.99, ge=0, lt=1, description="decay of its square's, for adam")
+
+
 class TrainingSection(Section):
     """Rounds and local steps."""
 
@@ -23,10 +34,40 @@ class TrainingSection(Section):
     ema: float = Field(
         0.9, ge=0, lt=1, description="decay a round of the server's moving average of the model"
     )
+    server: ServerOptimizer = Field(default_factory=lambda: ServerOptimizer())
     microbatch: int = Field(
         16, ge=1, description="records whose gradients are computed at once; changes memory only"
     )
     device: str = Field("cpu", description="torch device of the sites: cpu, cuda, cuda:0")
+
+
+class SchedulePoint(Section):
+    """From some round on, other noise and clipping; the whole is calibrated to the same epsilon."""
+
+    from_round: int = Field(ge=2, description="first training round it holds for")
+    noise_factor: float = Field(1.0, gt=0, description="factor on the noise multiplier of the first round")
+    clipping_factor: float = Field(1.0, gt=0, description="factor on clipping_norm")
+
+
+class CentralImages(Section):
+    """Mean images of random patients, by class and with noise: what the model is first trained on (DP-FETA, 2025).
+
+    Their cost is part of the study's epsilon.
+    """
+
+    images: int = Field(5, ge=1, description="mean images of each class")
+    sampling_rate: float = Field(
+        0.1, gt=0, le=1, description="probability of each patient to be in one of them"
+    )
+    noise_multiplier: float = Field(5.0, gt=0, description="sigma of the sums")
+    clipping_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="L2 bound of a patient's image in [0, 1], as a share of an all-white one's",
+    )
+    steps: int = Field(300, ge=1, description="training steps on them at the coordinator")
+    batch: int = Field(32, ge=1, description="mean images a step, each with noise of its own")
 
 
 class PrivacySection(Section):
@@ -37,19 +78,40 @@ class PrivacySection(Section):
     )
     mode: Literal["local", "distributed", "none"] = Field(
         "local",
-        description="local: each site runs DP-SGD; distributed: not in this version; none: no protection",
+        description="local: each site runs DP-SGD; distributed: sites sum single steps under secure aggregation and "
+        "share the noise; none: no protection",
     )
-    epsilon: float = Field(
-        10.0, gt=0, description="target epsilon of each site over the whole study (PRV accountant)"
-    )
+    epsilon: float = Field(10.0, gt=0, description="target epsilon of each patient over the whole study")
     delta: float = Field(1e-5, gt=0, lt=1, description="must be below 1 / training patients of every site")
     allow_large_delta: bool = Field(
         False, description="accept a delta of 1 / patients or more, which permits publishing a whole patient"
+    )
+    sampling_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="q: public probability of each patient to be in a batch; required in mode distributed, and "
+        "batch_patients / training patients of the site where not given",
     )
     clipping_norm: float = Field(1.0, gt=0, description="C: L2 bound of one patient's gradient")
     multiplicity: int = Field(
         1, ge=1, description="K: noise or latent draws a record, averaged before the one clip"
     )
+
+    schedule: tuple[SchedulePoint, ...] = Field(
+        (), strict=False, description="changes of noise and clipping on the way, by rising from_round"
+    )
+    central_images: CentralImages | None = Field(
+        None,
+        description="a warm start from noised mean images, asked for in a round before the first (DP-FETA)",
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        rounds = [point.from_round for point in self.schedule]
+        if rounds != sorted(set(rounds)):
+            raise ValueError("schedule needs rising, different values of from_round")
+        return self
 
 
 class AggregationSection(Section):

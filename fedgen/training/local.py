@@ -130,29 +130,32 @@ class LocalTrainer:
     ) -> LossReport | None:
         params = trainable(objective, self.networks)
         if not objective.touches_data:
-            draws = _to(objective.draw(plan.batch, 1, 1, draws_rng), plan.device)
-            gradients, value = self._plain(objective, params, None, draws)
-            report = LossReport(value, 0.0)
+            return self.without_data(objective, plan.batch, plan.device, draws_rng)
+        records, draws = sampled(objective, cohort, plan, random, draws_rng)
+        if plan.mechanism is not None:
+            gradients, report = self._private(objective, params, records, draws, plan, random)
+        elif records is None:
+            return None
         else:
-            sampled = random.poisson_sample(cohort.n_patients, plan.sampling_rate)
-            records: Records | None = None
-            draws = {}
-            if len(sampled):
-                records = _records_to(cohort.records(sampled, random), plan.device)
-                draws = _to(
-                    objective.draw(len(sampled), plan.images, plan.multiplicity, draws_rng), plan.device
-                )
-            if plan.mechanism is None:
-                if records is None:
-                    return None
-                gradients, value = self._plain(objective, params, records, draws)
-                report = LossReport(value, 0.0)
-            else:
-                gradients, report = self._private(objective, params, records, draws, plan, random)
-        for name, parameter in params.items():
-            parameter.grad = gradients[name]
-        self.optimizers[objective.name].step()
+            gradients, value = self._plain(objective, params, records, draws)
+            report = LossReport(value, 0.0)
+        self.apply(objective, gradients)
         return report
+
+    def apply(self, objective: Objective, gradients: Mapping[str, Tensor]) -> None:
+        """Let an objective's optimizer take a step with these gradients, by parameter name."""
+        for name, parameter in trainable(objective, self.networks).items():
+            parameter.grad = gradients[name].to(parameter.device)
+        self.optimizers[objective.name].step()
+
+    def without_data(
+        self, objective: Objective, batch: int, device: str, draws_rng: torch.Generator
+    ) -> LossReport:
+        """A plain step of an objective that reads no data."""
+        draws = _to(objective.draw(batch, 1, 1, draws_rng), device)
+        gradients, value = self._plain(objective, trainable(objective, self.networks), None, draws)
+        self.apply(objective, gradients)
+        return LossReport(value, 0.0)
 
     def _plain(
         self, objective: Objective, params: dict[str, Tensor], records: Records | None, draws: Draws
@@ -182,6 +185,17 @@ class LocalTrainer:
         batch = None if records is None else batch_tensors(records, draws)
         private = step(record_loss(objective, self.networks), values, batch, random)
         return private.gradients, LossReport(private.loss, private.loss_std)
+
+
+def sampled(
+    objective: Objective, cohort: Cohort, plan: LocalPlan, random: SecretRandom, draws_rng: torch.Generator
+) -> tuple[Records | None, Draws]:
+    """A Poisson sample of the cohort's patients with the objective's random numbers; None where nobody is in it."""
+    patients = random.poisson_sample(cohort.n_patients, plan.sampling_rate)
+    if not len(patients):
+        return None, {}
+    records = _records_to(cohort.records(patients, random), plan.device)
+    return records, _to(objective.draw(len(patients), plan.images, plan.multiplicity, draws_rng), plan.device)
 
 
 def mechanism_steps(objectives: tuple[Objective, ...], local_steps: int) -> int:

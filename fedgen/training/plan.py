@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.models.family import Objective
 from fedgen.study.study import Study
 from fedgen.training.local import LocalPlan, Mechanism, mechanism_steps
-from fedgen_privacy.accounting import Spend, calibrate_noise, epsilon_prv, epsilon_rdp
+from fedgen.training.spending import calibrated, clipping_norm, history, spend_of, training_round
+from fedgen_privacy.accounting import Spend, epsilon_rdp, epsilon_reported
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,10 @@ class SitePlan:
 
     Attributes:
         patients: N, training patients.
-        local: what each round runs.
-        spend: what each round costs, None without privacy.
-        epsilon: PRV epsilon of the whole study, None without privacy.
+        local: what the first round of the training runs.
+        spend: what the first round of the training costs, None without privacy; `fedgen.training.spending` knows
+            of the others.
+        epsilon: of the whole study, by the accountant that is reported; None without privacy.
         epsilon_rdp: the same by RDP.
         weight: weight of the site's update in the average.
     """
@@ -32,6 +34,17 @@ class SitePlan:
     weight: float
 
 
+def local_plan(study: Study, plan: SitePlan, round: int) -> LocalPlan:
+    """What a site runs in one aggregation of the training, by the schedule of noise and clipping."""
+    if plan.spend is None:
+        return plan.local
+    mechanism = Mechanism(
+        clipping_norm(study, training_round(study, round)),
+        spend_of(study, round, plan.spend).noise_multiplier,
+    )
+    return replace(plan.local, mechanism=mechanism)
+
+
 def check_cohort(study: Study, site: str, patients: int) -> None:
     """Refuse a cohort too small for the study's batch or its delta.
 
@@ -40,13 +53,16 @@ def check_cohort(study: Study, site: str, patients: int) -> None:
         PrivacyRefusedError: delta is not below 1 / patients, and not allowed by name.
     """
     B = study.training.batch_patients
-    if patients < B:
+    # Where the sampling rate is given, it and not the batch says who is taken; a batch is then of all sites, or may be
+    # larger than a small site.
+    if study.privacy.sampling_rate is None and patients < B:
         raise DataError(
             f"Site {site} has {patients} training patients but training.batch_patients asks for batches of {B}: "
             f"set training.batch_patients to {max(patients, 1)} or less, or leave the site out."
         )
     aggregation = study.aggregation
-    if aggregation.secure and aggregation.weighting == "patients" and patients > aggregation.weight_cap:
+    weighted = aggregation.weighting == "patients" and study.privacy.mode != "distributed"
+    if aggregation.secure and weighted and patients > aggregation.weight_cap:
         raise DataError(
             f"Site {site} has {patients} training patients but aggregation.weight_cap is {aggregation.weight_cap}: "
             f"set aggregation.weight_cap to {patients} or more, or aggregation.weighting to uniform."
@@ -68,7 +84,7 @@ def plan_site(study: Study, site: str, patients: int, objectives: tuple[Objectiv
     """
     check_cohort(study, site, patients)
     training, privacy = study.training, study.privacy
-    q = training.batch_patients / patients
+    q = privacy.sampling_rate or training.batch_patients / patients
     steps = mechanism_steps(objectives, training.local_steps)
     mechanism = spend = epsilon = rdp = None
     if privacy.mode != "none":
@@ -76,12 +92,10 @@ def plan_site(study: Study, site: str, patients: int, objectives: tuple[Objectiv
             raise DataError(
                 f"training.local_steps {training.local_steps} is too small for any step on data: raise it."
             )
-        total = steps * training.rounds
-        sigma = calibrate_noise(epsilon=privacy.epsilon, delta=privacy.delta, sampling_rate=q, steps=total)
-        mechanism = Mechanism(privacy.clipping_norm, sigma)
-        spend = Spend(sigma, q, steps)
-        whole = [Spend(sigma, q, total)]
-        epsilon, rdp = epsilon_prv(whole, privacy.delta), epsilon_rdp(whole, privacy.delta)
+        spend = calibrated(study, q, steps)
+        mechanism = Mechanism(privacy.clipping_norm, spend.noise_multiplier)
+        whole = history(study, spend)
+        epsilon, rdp = epsilon_reported(whole, privacy.delta), epsilon_rdp(whole, privacy.delta)
     local = LocalPlan(
         steps=training.local_steps,
         batch=training.batch_patients,
@@ -92,5 +106,6 @@ def plan_site(study: Study, site: str, patients: int, objectives: tuple[Objectiv
         device=training.device,
         mechanism=mechanism,
     )
-    weight = float(patients) if study.aggregation.weighting == "patients" else 1.0
+    averaged = study.aggregation.weighting == "patients" and privacy.mode != "distributed"
+    weight = float(patients) if averaged else 1.0
     return SitePlan(patients, local, spend, epsilon, rdp, weight)

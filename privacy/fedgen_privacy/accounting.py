@@ -2,6 +2,10 @@
 
 Opacus' analysis does the mathematics: PRV (Gopi, Lee and Wutschitz, NeurIPS 2021) is reported, RDP
 (Mironov 2017; Mironov, Talwar and Zhang 2019) is the cross-check. Adjacency is add-or-remove one record.
+
+Integer-valued noise, the discrete Gaussian of mode `distributed`, is accounted by RDP at WHOLE orders alone: there its
+subsampled bound equals that of the continuous Gaussian exactly (docs/decisions/013), which is not so of its
+privacy loss distribution.
 """
 
 from __future__ import annotations
@@ -55,11 +59,13 @@ class Spend:
         noise_multiplier: sigma > 0.
         sampling_rate: q in (0, 1].
         steps: number of steps, >= 0.
+        discrete: the noise is a discrete Gaussian on integers, whose sensitivity is what sigma is a multiple of.
     """
 
     noise_multiplier: float
     sampling_rate: float
     steps: int
+    discrete: bool = False
 
     def __post_init__(self) -> None:
         if not (self.noise_multiplier > 0 and math.isfinite(self.noise_multiplier)):
@@ -94,10 +100,15 @@ def _to_epsilon(rdp: npt.NDArray[np.float64], delta: float, orders: tuple[float,
 
 
 def epsilon_rdp(spends: Sequence[Spend], delta: float, *, orders: tuple[float, ...] = RDP_ORDERS) -> float:
-    """Epsilon at `delta` by Renyi composition, an upper bound whatever the `orders`; 0 for nothing spent."""
+    """Epsilon at `delta` by Renyi composition, an upper bound whatever the `orders`; 0 for nothing spent.
+
+    Where a spend is discrete only the whole ones among the orders are used.
+    """
     history = _history(spends)
     if not history:
         return 0.0
+    if any(spend.discrete for spend in spends):
+        orders = tuple(order for order in orders if order.is_integer())
     rdp = sum(steps * _rdp_of_one_step(sigma, q, orders) for sigma, q, steps in history)
     return _to_epsilon(np.asarray(rdp), delta, orders)
 
@@ -149,10 +160,13 @@ def epsilon_prv(spends: Sequence[Spend], delta: float) -> float:
     Raises:
         PrivacyRefusedError: the numerical bound is not finite, negative, or above the RDP bound: then
             neither number is to be trusted.
+        ValueError: a spend is discrete.
     """
     history = _history(spends)
     if not history:
         return 0.0
+    if any(spend.discrete for spend in spends):
+        raise ValueError("the discrete Gaussian is accounted by RDP alone")
     upper = epsilon_rdp(spends, delta)
     try:
         epsilon = _upper_bound_prv(history, delta, min(PRV_RELATIVE_ERROR * upper, PRV_LARGEST_ERROR))
@@ -169,30 +183,64 @@ def epsilon_prv(spends: Sequence[Spend], delta: float) -> float:
     return epsilon
 
 
+def epsilon_reported(spends: Sequence[Spend], delta: float) -> float:
+    """Epsilon at `delta` of ONE study, by the tightest accountant that holds for its noise: PRV, RDP where discrete."""
+    if any(spend.discrete for spend in spends):
+        return epsilon_rdp(spends, delta)
+    return epsilon_prv(spends, delta)
+
+
 @cache
 def calibrate_noise(
-    *, epsilon: float, delta: float, sampling_rate: float, steps: int, tolerance: float = 0.01
+    *,
+    epsilon: float,
+    delta: float,
+    sampling_rate: float,
+    steps: int | tuple[tuple[float, int], ...],
+    tolerance: float = 0.01,
+    discrete: bool = False,
+    besides: tuple[Spend, ...] = (),
 ) -> float:
-    """The smallest noise multiplier, up to `tolerance` in epsilon, whose PRV epsilon is at most `epsilon`.
+    """The smallest noise multiplier, up to `tolerance` in epsilon, whose reported epsilon is at most `epsilon`.
+
+    Args:
+        epsilon: target of the whole.
+        delta: of the whole.
+        sampling_rate: q of the steps.
+        steps: their number; or, where noise changes on the way, pairs of a factor on the noise multiplier and the
+            number of steps that have it.
+        tolerance: share of epsilon that may be left unused.
+        discrete: the noise is a discrete Gaussian.
+        besides: what else the target has to cover, such as a query before the training.
 
     Raises:
         PrivacyRefusedError: no noise multiplier up to 1e5 reaches the target.
     """
 
+    phases = ((1.0, steps),) if isinstance(steps, int) else steps
+    total = sum(count for _, count in phases)
+
+    def history(sigma: float) -> list[Spend]:
+        return [
+            *besides,
+            *(Spend(sigma * factor, sampling_rate, count, discrete) for factor, count in phases),
+        ]
+
     def spent(sigma: float) -> float:
-        return epsilon_prv([Spend(sigma, sampling_rate, steps)], delta)
+        return epsilon_reported(history(sigma), delta)
 
     def bound(sigma: float) -> float:
         # RDP is cheap and never below PRV by more than the slack: a safe first bracket.
-        return epsilon_rdp([Spend(sigma, sampling_rate, steps)], delta, orders=ROUGH_ORDERS)
+        return epsilon_rdp(history(sigma), delta, orders=ROUGH_ORDERS)
 
     low, high = 0.1, 0.3
     while bound(high) > epsilon:
         low, high = high, 2.0 * high
         if high > 1e5:
+            beside = f" beside {len(besides)} other queries of the study" if besides else ""
             raise PrivacyRefusedError(
                 f"No noise reaches epsilon {epsilon:g} at delta {delta:g} with sampling rate {sampling_rate:g} "
-                f"over {steps} steps: ask for a larger epsilon or fewer steps."
+                f"over {total} steps{beside}: ask for a larger epsilon or fewer steps."
             )
     while high > 1.03 * low:
         middle = (low * high) ** 0.5
@@ -227,21 +275,3 @@ def calibrate_noise(
         else:
             high, reached = guess, at_guess
     return high
-
-
-class EpsilonCurve:
-    """Epsilon by RDP after any number of repetitions of one spend, for the price of one.
-
-    Args:
-        spend: what each repetition costs.
-        delta: in (0, 1).
-    """
-
-    def __init__(self, spend: Spend, delta: float) -> None:
-        self._delta = delta
-        one_step = _rdp_of_one_step(spend.noise_multiplier, spend.sampling_rate, RDP_ORDERS)
-        self._rdp = spend.steps * one_step
-
-    def after(self, repetitions: int) -> float:
-        """Epsilon after `repetitions` >= 0; an upper bound."""
-        return _to_epsilon(self._rdp * repetitions, self._delta) if repetitions else 0.0

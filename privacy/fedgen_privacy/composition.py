@@ -8,7 +8,8 @@ chosen on the way (Regehr et al. 2026, arXiv 2602.15815; arXiv 2602.06756). A si
 noise and steps follow from the study file and the number of patients before round 1, and stopping it early is
 post-processing of the whole. A site's history of studies is of the first kind: what is asked next may depend on what
 was learnt before. Hence: one study by the smaller of both bounds, so that a study calibrated by PRV to exactly the
-site's limit is not refused in its last round for the slack of the other bound; several studies by RDP.
+site's limit is not refused in its last round for the slack of the other bound; several studies by RDP. Integer
+noise has no PRV bound, so that a study with such noise is counted by RDP as well.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def epsilon_of_studies(studies: Iterable[Spends], delta: float, *, enough: float
     active = [kept for spends in whole if (kept := [spend for spend in spends if spend and spend.steps])]
     together = [spend for spends in active for spend in spends]
     bound = epsilon_rdp(together, delta)
-    if len(active) != 1 or bound <= enough:
+    if len(active) != 1 or bound <= enough or any(spend.discrete for spend in together):
         return bound
     try:
         return min(bound, epsilon_prv(together, delta))
@@ -59,12 +60,12 @@ def with_plan(charged: Spends, plan: Spends) -> list[Spend | None]:
     """
     without = [None] if None in (*charged, *plan) else []
     steps = _steps(charged) | _steps(plan)
-    return [*without, *(Spend(sigma, q, count) for (sigma, q), count in steps.items())]
+    return [*without, *(Spend(sigma, q, count, discrete) for (sigma, q, discrete), count in steps.items())]
 
 
-def _steps(spends: Spends) -> Counter[tuple[float, float]]:
-    steps: Counter[tuple[float, float]] = Counter()
+def _steps(spends: Spends) -> Counter[tuple[float, float, bool]]:
+    steps: Counter[tuple[float, float, bool]] = Counter()
     for spend in spends:
         if spend is not None:
-            steps[spend.noise_multiplier, spend.sampling_rate] += spend.steps
+            steps[spend.noise_multiplier, spend.sampling_rate, spend.discrete] += spend.steps
     return steps

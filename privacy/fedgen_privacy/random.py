@@ -30,9 +30,13 @@ class SecretRandom:
             raise ValueError(f"the key must have 32 bytes, not {len(key)}")
         self._keystream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
+    def words(self, n: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+        """(n,) uint64, uniform."""
+        return np.frombuffer(self._keystream.update(bytes(8 * n)), dtype="<u8")
+
     def uniform(self, n: int) -> Tensor:
         """(n,) float64, uniform on the 2**53 midpoints of (0, 1)."""
-        words = np.frombuffer(self._keystream.update(bytes(8 * n)), dtype="<u8")
+        words = self.words(n)
         return torch.from_numpy(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
 
     def poisson_sample(self, n: int, q: float) -> Tensor:

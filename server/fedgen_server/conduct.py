@@ -14,6 +14,7 @@ from types import FrameType
 from fedgen.errors import FederationError, StudyError
 from fedgen.federation.aggregation import Aggregator, PlainAggregator
 from fedgen.federation.exchange import Exchange, ask
+from fedgen.federation.provision import vector_length
 from fedgen.federation.secure import SecureAggregator
 from fedgen.flower.link import Link, LinkLostError
 from fedgen.pipeline.federated import recorded, run_federation
@@ -140,7 +141,7 @@ def gather(
         PrivacyRefusedError: so many refused for good that the others do not suffice.
     """
     state = latest_checkpoint(run.checkpoints, study_hash(study))
-    round = min(study.training.rounds, 1 + (0 if state is None else state.round))
+    round = min(study.total_rounds, 1 + (0 if state is None else state.round))
     ready: set[str] = set()
     why = dict.fromkeys(roster, "not connected")
     end = time.monotonic() + wait
@@ -183,7 +184,11 @@ def _listed(why: dict[str, str]) -> str:
 
 
 def _aggregator(study: Study, keys: dict[str, bytes]) -> Aggregator:
-    return SecureAggregator(study, Roster(keys)) if study.aggregation.secure else PlainAggregator()
+    return (
+        SecureAggregator(study, Roster(keys))
+        if study.aggregation.secure
+        else PlainAggregator(vector_length(study))
+    )
 
 
 def _nodes(federation: Federation, roster: dict[str, bytes]) -> dict[str, int]:

@@ -17,6 +17,7 @@ from fedgen.study.study import Study
 from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, LocalTrainer, Mechanism
 from fedgen.training.plan import plan_site
+from fedgen.training.spending import history
 from fedgen_client.books import budget_of, open_ledger, shown
 from fedgen_client.checks.line import Line, mend
 from fedgen_client.folder import SiteFolder
@@ -45,7 +46,7 @@ def cost_line(
     try:
         plan = plan_site(study, name, patients, build_family(study).objectives())
         ledger = open_ledger(folder.ledger(name))
-        steps: list[Spend | None] = [plan.spend and _whole(plan.spend, study)]
+        steps: list[Spend | None] = [None] if plan.spend is None else [*history(study, plan.spend)]
         budget = budget_of(cohort)
         after = (
             ledger.after(steps, cohort.delta, sha256)
@@ -58,10 +59,6 @@ def cost_line(
     return Line(
         about, f"brings epsilon of cohort {name} to {shown(after)} of {limit} at delta {cohort.delta:g}."
     )
-
-
-def _whole(round: Spend, study: Study) -> Spend:
-    return dataclasses.replace(round, steps=round.steps * study.training.rounds)
 
 
 def seconds_per_step(study: Study, device: str | None = None) -> float:

@@ -11,14 +11,14 @@ import contextlib
 import dataclasses
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fedgen_privacy.errors import FederationError
 from fedgen_privacy.secagg import keys, sharing
-from fedgen_privacy.secagg.encoding import encode_masked
+from fedgen_privacy.secagg.encoding import masked
 from fedgen_privacy.secagg.errors import MessageError, Phase, SecAggAborted
 from fedgen_privacy.secagg.masks import Masks
 from fedgen_privacy.secagg.messages import (
@@ -148,7 +148,7 @@ class Client:
 
     def mask(
         self,
-        vector: np.ndarray[tuple[int], np.dtype[np.float32]],
+        vector: np.ndarray[tuple[int], np.dtype[Any]],
         weight: int,
         metrics: Sequence[float],
         out: Words | None = None,
@@ -156,7 +156,7 @@ class Client:
         """MASK: the receipt, the masked vector, and how many coordinates were clipped to the bound.
 
         Args:
-            vector: (P,) float32, the site's update.
+            vector: (P,) float32, the site's update; or (P,) int32, to be summed as it is with weight 1.
             weight: of the update in the mean, 1 to the weight cap.
             metrics: scalars to be summed.
             out: memory for the masked vector, so that a site can use the same in every round.
@@ -169,7 +169,7 @@ class Client:
         self._opened = False
         with self._guard(Phase.MASK):
             add, subtract = self._mask_keys()
-            words, clipped = encode_masked(
+            words, clipped = masked(
                 self._parameters, len(self._roster), vector, weight, metrics, Masks(add, subtract), out
             )
             receipt = Receipt(self._session, self._me, keys.set_hash(self._session, self._participants))

@@ -11,6 +11,7 @@ import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -101,11 +102,7 @@ def encode_masked(
             f"An update of {parameters.length} float32 values was expected, but {vector.shape} {vector.dtype} came."
         )
     layout = Layout.of(parameters)
-    words = np.empty(layout.words, dtype=np.uint32) if out is None else out
-    if words.shape != (layout.words,) or words.dtype != np.uint32 or not words.flags.c_contiguous:
-        raise ValueError(
-            f"memory for {layout.words} uint32 words was expected, not {words.shape} {words.dtype}"
-        )
+    words = _memory(layout, out)
     ring = layout.ring(words)
     rounding = _Rounding(parameters, sites, weight)
     clipped = 0
@@ -115,12 +112,81 @@ def encode_masked(
             lanes = ring[piece]
             clipped += rounding.encode(vector[piece.start : min(piece.stop, parameters.length)], lanes)
             masks.apply(lanes)
-    tail = layout.tail_of(words)
+    _mask_tail(layout.tail_of(words), weight, metrics, masks)
+    return words, clipped
+
+
+def mask_integers(
+    parameters: Parameters,
+    sites: int,
+    vector: np.ndarray[tuple[int], np.dtype[np.int32]],
+    metrics: Sequence[float],
+    masks: Masks,
+    out: Words | None = None,
+) -> Words:
+    """The masked vector of integers that are summed as they are, modulo the ring, with weight 1.
+
+    Nothing is rounded or cut to a range: where integers carry noise, either would change its distribution in the sum.
+
+    Args:
+        vector: (P,) int32, elements of the ring in two's complement.
+        sites, metrics, masks, out: as in `encode_masked`.
+
+    Raises:
+        FederationError: a wrong shape or type, or a ring of fewer bits.
+    """
+    check_contribution(parameters, sites, 1, metrics)
+    if vector.dtype != np.int32 or vector.shape != (parameters.length,) or parameters.ring_bits != 32:
+        raise FederationError(
+            f"{parameters.length} int32 values for a ring of {parameters.ring_bits} bits were expected, but "
+            f"{vector.shape} {vector.dtype} for one of 32 came."
+        )
+    layout = Layout.of(parameters)
+    words = _memory(layout, out)
+    ring = layout.ring(words)
+    ring[: len(vector)] = vector.view(np.uint32)
+    ring[len(vector) :] = 0
+    for piece in chunks(ring):
+        masks.apply(ring[piece])
+    _mask_tail(layout.tail_of(words), 1, metrics, masks)
+    return words
+
+
+def masked(
+    parameters: Parameters,
+    sites: int,
+    vector: np.ndarray[tuple[int], np.dtype[Any]],
+    weight: int,
+    metrics: Sequence[float],
+    masks: Masks,
+    out: Words | None = None,
+) -> tuple[Words, int]:
+    """`mask_integers` for integers, `encode_masked` for anything else; also how many coordinates were clipped.
+
+    Raises:
+        FederationError: as both; integers with another weight than 1.
+    """
+    if vector.dtype != np.int32:
+        return encode_masked(parameters, sites, vector, weight, metrics, masks, out)
+    if weight != 1:
+        raise FederationError(f"Integers are summed with weight 1, not {weight}.")
+    return mask_integers(parameters, sites, vector, metrics, masks, out), 0
+
+
+def _memory(layout: Layout, out: Words | None) -> Words:
+    words = np.empty(layout.words, dtype=np.uint32) if out is None else out
+    if words.shape != (layout.words,) or words.dtype != np.uint32 or not words.flags.c_contiguous:
+        raise ValueError(
+            f"memory for {layout.words} uint32 words was expected, not {words.shape} {words.dtype}"
+        )
+    return words
+
+
+def _mask_tail(tail: Lanes, weight: int, metrics: Sequence[float], masks: Masks) -> None:
     tail[0], tail[1] = 1, weight
     tail.view(np.int64)[FIXED_TAIL:] = [round(value * 2**METRIC_BITS) for value in metrics]
     for piece in chunks(tail):
         masks.apply(tail[piece])
-    return words, clipped
 
 
 class _Rounding:

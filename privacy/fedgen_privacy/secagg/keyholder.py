@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class Keyholder:
         self,
         round: int,
         attempt: int,
-        vector: np.ndarray[tuple[int], np.dtype[np.float32]],
+        vector: np.ndarray[tuple[int], np.dtype[Any]],
         weight: int,
         metrics: Sequence[float],
     ) -> MaskedVector:
