@@ -78,12 +78,11 @@ def quick_plans() -> Iterator[None]:
 
     For tests of what happens around a plan; the plan itself is tested without it.
     """
-    real_prv, real_rdp = plan.epsilon_prv, plan.epsilon_rdp
-    prv = functools.cache(lambda spends, delta: real_prv(list(spends), delta))
+    real_reported, real_rdp = plan.epsilon_reported, plan.epsilon_rdp
+    reported = functools.cache(lambda spends, delta: real_reported(list(spends), delta))
     rdp = functools.cache(lambda spends, delta: real_rdp(list(spends), delta))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "calibrate_noise", functools.cache(plan.calibrate_noise))
-        patch.setattr(plan, "epsilon_prv", lambda spends, delta: prv(tuple(spends), delta))
+        patch.setattr(plan, "epsilon_reported", lambda spends, delta: reported(tuple(spends), delta))
         patch.setattr(plan, "epsilon_rdp", lambda spends, delta: rdp(tuple(spends), delta))
         yield
 

@@ -58,7 +58,7 @@ def test_sizes_are_those_on_the_wire(secure_study, tiny_study) -> None:
     """The vectors themselves are the reference: those that a session masks and a task carries."""
     study = secure_study()
     sizes = exchanged(study, 3)
-    from fedgen.federation.coordinator import initial_checkpoint
+    from fedgen.federation.progress import initial_checkpoint
     from fedgen_privacy.secagg.payload import Layout
 
     model = initial_checkpoint(study).model

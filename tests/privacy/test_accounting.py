@@ -12,7 +12,6 @@ from fedgen_privacy import accounting
 from fedgen_privacy.accounting import (
     PRV_LARGEST_ERROR,
     PRV_RELATIVE_ERROR,
-    EpsilonCurve,
     Spend,
     calibrate_noise,
     epsilon_prv,
@@ -138,13 +137,6 @@ def test_small_epsilons_are_reachable() -> None:
     sigma = calibrate_noise(epsilon=0.1, delta=1e-5, sampling_rate=0.3, steps=40)
     assert epsilon_rdp([Spend(sigma, 0.3, 40)], 1e-5) < 0.13
     assert calibrate_noise(epsilon=0.006, delta=1e-5, sampling_rate=1.0, steps=1) > 300
-
-
-def test_the_curve_equals_recomputing() -> None:
-    curve = EpsilonCurve(Spend(1.3, 0.2, 7), 1e-5)
-    for rounds in (1, 3, 20):
-        assert curve.after(rounds) == pytest.approx(epsilon_rdp([Spend(1.3, 0.2, 7 * rounds)], 1e-5))
-    assert curve.after(0) == 0.0
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), float("inf")])

@@ -11,7 +11,8 @@ import torch
 
 from fedgen.errors import DataError, ExitCode, FederationError
 from fedgen.federation.aggregation import Aggregate
-from fedgen.federation.coordinator import describe, initial_checkpoint, next_checkpoint
+from fedgen.federation.coordinator import describe
+from fedgen.federation.progress import initial_checkpoint, next_checkpoint
 from fedgen.federation.site import Site
 from fedgen.protocol.messages import Refusal, TrainRound
 from fedgen.run.checkpoint import latest_checkpoint
@@ -63,7 +64,7 @@ def test_the_averages_decay_warms_up(tiny_study, ema) -> None:
     state = dataclasses.replace(initial_checkpoint(study), model=torch.tensor([1.0]), ema=torch.tensor([8.0]))
     for r, warm in ((1, 2 / 11), (2, 3 / 12), (3, 4 / 13)):
         before = state
-        state = next_checkpoint(study, state, Aggregate(torch.tensor([0.5]), {}, (), {}))
+        state, _ = next_checkpoint(study, state, Aggregate(torch.tensor([0.5]), {}, (), {}), None)
         d = min(ema, warm)
         assert state.model.item() == before.model.item() + 0.5
         assert state.ema.item() == pytest.approx(d * before.ema.item() + (1 - d) * state.model.item())
@@ -145,7 +146,7 @@ def test_a_model_that_overflows_ends_the_run_and_is_not_saved(tiny_study, federa
                 initial_checkpoint(study), model=initial_checkpoint(study).model.sign() * 1e38
             ),
         )
-        patch.setattr("fedgen.federation.site.LocalTrainer.run", lambda *_: {})
+        patch.setattr("fedgen.federation.part.LocalTrainer.run", lambda *_: {})
         with pytest.raises(FederationError, match=r"not finite after round 1.*learning_rate"):
             made.train()
     assert latest(made).round == 0
@@ -174,9 +175,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
             original = next_checkpoint
             patch.setattr(
                 "fedgen.federation.coordinator.next_checkpoint",
-                lambda study, state, aggregate: (
-                    halt() if state.round == 1 else original(study, state, aggregate)
-                ),
+                lambda study, state, *rest: halt() if state.round == 1 else original(study, state, *rest),
             )
         made.train(lambda report: halt() if report.round == 2 and "after" in stop else None)
     assert latest(made).round == (2 if "after" in stop else 1)

@@ -11,8 +11,9 @@ import torch
 
 from fedgen.errors import ExitCode
 from fedgen.federation.aggregation import PlainAggregator
-from fedgen.federation.coordinator import initial_checkpoint, train
+from fedgen.federation.coordinator import train
 from fedgen.federation.exchange import DirectExchange
+from fedgen.federation.progress import initial_checkpoint
 from fedgen.federation.provision import keyholder, roster, session_parameters
 from fedgen.federation.secure import SecureAggregator
 from fedgen.federation.site import Site

@@ -69,7 +69,7 @@ def test_nobody_is_asked_to_spend_an_unknown_epsilon(run) -> None:
     assert run.read_events("asked") == []
 
 
-def test_every_round_asked_counts_once_over_all_starts(run) -> None:
+def test_every_round_asked_counts_once_over_all_starts(run, tiny_study) -> None:
     a, b, c = described("a"), described("b"), described("c", sigma=4.0)
     first = Asking(Deaf(run, a, b), run)
     ask(first, ("a", Describe(HASH, 1)), ("b", Describe(HASH, 1)))
@@ -80,26 +80,34 @@ def test_every_round_asked_counts_once_over_all_starts(run) -> None:
     ask(second, ("a", Describe(HASH, 2)), ("c", Describe(HASH, 2)))
     ask(second, ("a", train(2)))
     ask(second, ("a", train(3)), ("c", train(3)))
-    sites, spends = spent(run, (a, c), 3)
+    sites, spends = spent(tiny_study(), run, (a, c), 3)
     assert [site.site for site in sites] == ["a", "b", "c"]
     assert spends == {"a": [Spend(2.0, 0.5, 3)] * 3, "b": [Spend(2.0, 0.5, 3)] * 2, "c": [Spend(4.0, 0.5, 3)]}
 
 
-def test_a_site_that_comes_back_with_another_plan_is_charged_for_both(run) -> None:
+def test_a_site_that_comes_back_with_another_plan_is_charged_for_both(run, tiny_study) -> None:
     for sigma in (2.0, 3.0):
         exchange = Asking(Deaf(run, described("a", sigma)), run)
         ask(exchange, ("a", Describe(HASH, 1)))
         ask(exchange, ("a", train(1)))
-    _, spends = spent(run, (described("a", 3.0),), 1)
+    _, spends = spent(tiny_study(), run, (described("a", 3.0),), 1)
     assert sorted(spend.noise_multiplier for spend in spends["a"]) == [2.0, 3.0]
 
 
-def test_a_round_of_which_nothing_is_known_counts_for_everybody(run) -> None:
-    _, spends = spent(run, (described("a"), described("b")), 2)
+def test_a_round_of_which_nothing_is_known_counts_for_everybody(run, tiny_study) -> None:
+    _, spends = spent(tiny_study(), run, (described("a"), described("b")), 2)
     assert spends == {"a": [Spend(2.0, 0.5, 3)] * 2, "b": [Spend(2.0, 0.5, 3)] * 2}
 
 
-def test_without_privacy_nothing_is_spent(run) -> None:
-    sites, spends = spent(run, (described("a", sigma=0.0),), 2)
+def test_without_privacy_nothing_is_spent(run, tiny_study) -> None:
+    sites, spends = spent(tiny_study(), run, (described("a", sigma=0.0),), 2)
     assert [site.site for site in sites] == ["a"]
     assert spends == {"a": []}
+
+
+def test_a_warm_start_and_a_schedule_cost_what_they_say(run, tiny_study) -> None:
+    study = tiny_study(
+        privacy={"central_images": {"images": 2}, "schedule": [{"from_round": 2, "noise_factor": 0.5}]}
+    )
+    _, spends = spent(study, run, (described("a"),), 3)
+    assert spends == {"a": [Spend(5.0, 0.1, 2), Spend(2.0, 0.5, 3), Spend(1.0, 0.5, 3)]}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedgen.pipeline.privacy import HOLDS_AGAINST, privacy_report, rounded_up, summary
+from fedgen.pipeline.privacy import LOCAL, privacy_report, rounded_up, summary
 from fedgen.protocol.messages import SiteDescription
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 
@@ -36,7 +36,7 @@ def test_numbers_are_the_ledgers(tiny_study) -> None:
     assert south["epsilon"] < north["epsilon"]
     assert report["epsilon"] == north["epsilon"]
     assert (report["delta"], report["accountant"], report["mode"]) == (DELTA, "PRV", "local")
-    assert report["holds_against"] == HOLDS_AGAINST
+    assert report["holds_against"] == LOCAL
     assert len(report["limits"]) == 3
 
 
@@ -58,7 +58,7 @@ def test_a_site_that_was_never_asked_spent_nothing(tiny_study) -> None:
 def test_the_statement_of_a_private_run(tiny_study) -> None:
     report = privacy_report(tiny_study(), [described("north")], {"north": [SPEND]}, 0)
     statement = report["statement"]
-    assert statement.endswith(f"this holds against {HOLDS_AGAINST}.")
+    assert statement.endswith(f"this holds against {LOCAL}.")
     assert "for each patient at each site, all images of the patient together" in statement
     assert "more than one site" not in statement
     epsilon, delta = re.match(

@@ -44,7 +44,7 @@ def test_the_epsilon_agrees_with_another_accountant(tiny_study) -> None:
 
 
 def test_only_steps_on_data_cost(tiny_study, monkeypatch) -> None:
-    monkeypatch.setattr("fedgen.training.plan.calibrate_noise", lambda **_: 2.0)
+    monkeypatch.setattr("fedgen.training.spending.calibrate_noise", lambda **_: 2.0)
     study = tiny_study("gan", training={"local_steps": 4})
     discriminator, generator = build_family(study).objectives()
     assert (discriminator.touches_data, generator.touches_data) == (True, False)

@@ -1,0 +1,314 @@
+"""Mode distributed in a whole federation: integers under masks, one ledger row a step, the coordinator's optimizer."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from fedgen.errors import ExitCode, StudyError
+from fedgen.federation.coordinator import train
+from fedgen.federation.exchange import DirectExchange
+from fedgen.federation.noise import round_share
+from fedgen.federation.progress import initial_checkpoint
+from fedgen.federation.provision import keyholder, roster, session_parameters, vector_length
+from fedgen.federation.secure import SecureAggregator
+from fedgen.federation.site import Account, Site
+from fedgen.models.registry import build_family
+from fedgen.pipeline.privacy import privacy_report
+from fedgen.protocol.messages import Refusal
+from fedgen.run.checkpoint import latest_checkpoint
+from fedgen.run.directory import RunDirectory
+from fedgen.study.show import study_hash
+from fedgen.training import central_images
+from fedgen.training.cohort import Cohort
+from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.outbox import Outbox
+from fedgen.training.vector import Layout
+from fedgen_privacy.accounting import Spend, epsilon_rdp
+from fedgen_privacy.integer_step import read_step
+from fedgen_privacy.ledger import Budget, Ledger
+from fedgen_privacy.random import SecretRandom
+from fedgen_privacy.step import clipped_sum
+
+SIZES = {"east": 6, "north": 9, "south": 9, "west": 12}
+#: 36 patients in all, a third of them in a step
+DISTRIBUTED = {"mode": "distributed", "sampling_rate": 1 / 3, "epsilon": 20.0, "delta": 1e-3}
+SECURE = {"secure": True, "minimum_sites": 3, "tolerated_dropouts": 0}
+
+
+@pytest.fixture
+def distributed(tiny_study):
+    """A study of three steps."""
+
+    def build(family="vae", **sections):
+        return tiny_study(
+            family,
+            training={"local_steps": 1, "batch_patients": 12, **sections.pop("training", {})},
+            privacy={**DISTRIBUTED, **sections.pop("privacy", {})},
+            aggregation={**SECURE, **sections.pop("aggregation", {})},
+            **sections,
+        )
+
+    return build
+
+
+class Silent:
+    """An exchange from which chosen sites are gone."""
+
+    def __init__(self, exchange, gone) -> None:
+        self._exchange, self._gone = exchange, gone
+        self.refusals = []
+
+    def sites(self):
+        return [site for site in self._exchange.sites() if site not in self._gone]
+
+    def stream(self, tasks, deadline):
+        for site, answer in self._exchange.stream(tasks, deadline):
+            if isinstance(answer, Refusal):
+                self.refusals.append(answer)
+            yield site, answer
+
+
+@pytest.fixture
+def hospitals(tmp_path, tiny_site):
+    """`hospitals(study)`: exchange, aggregator and run; called again, the same after a restart."""
+
+    def build(study, *, gone=(), budget=None):
+        run = RunDirectory(tmp_path / "run")
+        run.path.mkdir(exist_ok=True)
+        names = roster({site: run.site(site) for site in SIZES})
+        sites = [
+            Site(
+                study,
+                tiny_site(site, n),
+                run.site(site),
+                keyholder(study, names, site, run.site(site)),
+                roster_size=len(SIZES),
+                account=Account(run.site(site) / "ledger.jsonl", budget),
+            )
+            for site, n in SIZES.items()
+        ]
+        return Silent(DirectExchange(sites), gone), SecureAggregator(study, names), run
+
+    return build
+
+
+def rows(run, site="north"):
+    return list(Ledger(run.site(site) / "ledger.jsonl"))
+
+
+@pytest.mark.parametrize("family", ["vae", "gan", "diffusion"])
+def test_every_family_trains(distributed, hospitals, family) -> None:
+    study = distributed(family)
+    exchange, aggregator, run = hospitals(study)
+    trained = train(study, exchange, aggregator, run)
+    start = latest_checkpoint(run.checkpoints, study_hash(study))
+    assert start is not None and start.round == 3 and torch.equal(start.model, trained.checkpoint.model)
+    private = [o for o in build_family(study).objectives() if o.touches_data]
+    assert len(private) == 1
+    events = [json.loads(line) for line in run.events.read_text().splitlines()]
+    for event in (event for event in events if event["event"] == "round"):
+        assert event["losses"][private[0].name]["std"] > 0
+        assert event["secure"]["weight"] == 4
+    if family == "gan":
+        # The generator is trained by the coordinator alone.
+        assert {name.split("/")[0] for name in start.server} == {"discriminator", "generator"}
+
+
+def test_each_step_is_one_row_and_the_whole_keeps_its_epsilon(distributed, hospitals) -> None:
+    study = distributed()
+    exchange, aggregator, run = hospitals(study)
+    trained = train(study, exchange, aggregator, run)
+    spends = [row.spend for row in rows(run)]
+    assert len(spends) == 3 and len(set(spends)) == 1
+    (spend,) = set(spends)
+    assert (spend.sampling_rate, spend.steps, spend.discrete) == (1 / 3, 1, True)
+    reached = epsilon_rdp([Spend(spend.noise_multiplier, 1 / 3, 3, discrete=True)], 1e-3)
+    assert 0.98 * 20 < reached <= 20
+    for site in trained.sites:
+        assert site.epsilon == pytest.approx(reached) and site.noise_multiplier == spend.noise_multiplier
+    report = privacy_report(
+        study, trained.sites, {s: Ledger(run.site(s) / "ledger.jsonl").spends() for s in SIZES}, 0
+    )
+    assert report["accountant"] == "RDP at whole orders" and report["epsilon"] == pytest.approx(reached)
+    assert "even together with any one of the other sites" in report["statement"]
+    assert not any("floating point" in limit for limit in report["limits"])
+
+
+def test_what_leaves_is_integers_with_the_sites_share_of_the_noise(distributed, hospitals) -> None:
+    """What the site keeps to be sent again is what was masked; most coordinates have a gradient far below the noise."""
+    study = distributed(privacy={"epsilon": 0.5})
+    exchange, aggregator, run = hospitals(study)
+    train(study, exchange, aggregator, run)
+    share = round_share(study, session_parameters(study, 4), 4, 3)
+    key = {"study": study_hash(study)}
+    kept = {site: Outbox(run.site(site) / "outbox").get(3, key) for site in SIZES}
+    for result in kept.values():
+        assert result.update.dtype == torch.int32 and result.losses == {}
+        ratio = float(result.update.double().std()) / share.std
+        assert 0.9 < ratio < 1.1
+    pairs = [
+        np.corrcoef(kept["east"].update, kept[other].update)[0, 1] for other in ("north", "south", "west")
+    ]
+    assert max(map(abs, pairs)) < 0.1
+
+
+def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monkeypatch) -> None:
+    """All patients in every batch, one image each, no noise: the sites' sum steps as one site with all patients."""
+    study = distributed("diffusion", privacy={"sampling_rate": 1.0}, training={"rounds": 1})
+    monkeypatch.setattr(
+        "fedgen_privacy.integer_step.discrete_gaussian", lambda random, n, sigma: np.zeros(n, np.int64)
+    )
+
+    def fixed(self, B, M, K, rng):
+        return {
+            "log_sigma": torch.zeros(B, M, K),
+            "noise": torch.zeros(B, M, K, *self.image_shape),
+        }
+
+    monkeypatch.setattr("fedgen.models.diffusion.DenoisingObjective.draw", fixed)
+    monkeypatch.setattr(Cohort, "_choose", lambda self, patient, random: self._members[patient][:2])
+    seen = []
+
+    def reading(levels, shapes, **options):
+        seen.append(read_step(levels, shapes, **options))
+        return seen[-1]
+
+    monkeypatch.setattr("fedgen.training.distributed.read_step", reading)
+    exchange, aggregator, run = hospitals(study)
+    train(study, exchange, aggregator, run)
+    family = build_family(study)
+    networks = family.networks()
+    Layout.of(networks).load(networks, initial_checkpoint(study).model)
+    (objective,) = family.objectives()
+    total = 0
+    for site in exchange._exchange._sites.values():
+        cohort = site._cohort
+        records = cohort.records(torch.arange(cohort.n_patients), SecretRandom())
+        batch = batch_tensors(records, fixed(objective, cohort.n_patients, 2, 1, None))
+        params = {name: p.detach() for name, p in trainable(objective, networks).items()}
+        central_step = clipped_sum(
+            record_loss(objective, networks), params, batch, bound=0.96**0.5, loss_bound=2.0, chunk=64
+        )
+        total = total + torch.cat([g.flatten() for g in central_step.gradients.values()])
+    (opened,) = seen
+    mine = 12 * torch.cat([g.flatten() for g in opened.gradients.values()])
+    assert float(total.norm()) > 1
+    assert float((mine - total).norm() / total.norm()) < 1e-3
+
+
+def test_a_run_goes_on_after_a_crash_with_the_same_epsilon(distributed, hospitals, monkeypatch) -> None:
+    study = distributed()
+    exchange, aggregator, run = hospitals(study)
+
+    def stop(report):
+        if report.round == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(study, exchange, aggregator, run, stop)
+    moments = latest_checkpoint(run.checkpoints, study_hash(study)).server
+    assert moments and float(moments["vae/0/step"]) == 2.0
+    exchange, aggregator, run = hospitals(study)
+    train(study, exchange, aggregator, run)
+    assert [row.round for row in rows(run)] == [1, 2, 3]
+    assert float(latest_checkpoint(run.checkpoints, study_hash(study)).server["vae/0/step"]) == 3.0
+
+
+def test_a_site_that_is_gone_stops_the_sum_where_no_dropout_is_tolerated(distributed, hospitals) -> None:
+    study = distributed()
+    exchange, aggregator, run = hospitals(study, gone=("west",))
+    with pytest.raises(Exception, match="are fewer than the 4") as raised:
+        train(study, exchange, aggregator, run)
+    assert raised.value.exit_code == ExitCode.FEDERATION
+
+
+def test_sites_refuse_what_their_budget_does_not_cover(distributed, hospitals) -> None:
+    study = distributed()
+    exchange, aggregator, run = hospitals(study, budget=Budget(5.0, 1e-3))
+    with pytest.raises(Exception, match="privacy budget") as raised:
+        train(study, exchange, aggregator, run)
+    assert raised.value.exit_code == ExitCode.REFUSED
+    assert rows(run) == []
+
+
+def test_a_site_without_a_roster_refuses_before_it_spends(distributed, tiny_site, tmp_path) -> None:
+    site = Site(distributed(), tiny_site("east", 6), tmp_path)
+    with pytest.raises(StudyError, match="roster"):
+        site._part.check(1)
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"aggregation": {"secure": False}}, "aggregation.secure on"),
+        ({"aggregation": {"ring_bits": 16}}, "ring_bits 32"),
+        ({"privacy": {"sampling_rate": None}}, "needs privacy.sampling_rate"),
+        ({"training": {"local_steps": 5}}, "local_steps must be 1"),
+    ],
+)
+def test_impossible_studies_are_refused(distributed, sections, words) -> None:
+    with pytest.raises(ValidationError, match=words):
+        distributed(**sections)
+
+
+CENTRAL = {"images": 2, "sampling_rate": 0.9, "noise_multiplier": 3.0, "steps": 4, "batch": 2}
+
+
+@pytest.mark.parametrize("mode", ["local", "distributed"])
+def test_a_warm_start_is_a_round_that_is_paid_for(tiny_study, distributed, hospitals, mode) -> None:
+    if mode == "local":
+        study = tiny_study(
+            privacy={"central_images": CENTRAL},
+            aggregation={**SECURE, "tolerated_dropouts": 1, "weight_cap": 16},
+        )
+    else:
+        study = distributed(privacy={"central_images": CENTRAL})
+    exchange, aggregator, run = hospitals(study)
+    trained = train(study, exchange, aggregator, run)
+    assert trained.checkpoint.round == study.total_rounds == 4
+    first, second, *_ = [row.spend for row in rows(run)]
+    assert (first.noise_multiplier, first.sampling_rate, first.steps) == (3.0, 0.9, 2)
+    assert second.sampling_rate != 0.9 and first.discrete == second.discrete == (mode == "distributed")
+    for site in trained.sites:
+        assert site.epsilon is not None and 0.95 * 20 < site.epsilon <= 20
+
+
+def test_central_images_are_the_class_means(distributed, tiny_site) -> None:
+    """Everybody sampled, no noise: the weighted mean of each class, through levels and back."""
+    study = distributed(privacy={"central_images": {**CENTRAL, "sampling_rate": 1.0, "clipping_share": 1.0}})
+    data = tiny_site("north", 9)
+    cohort = Cohort(data, 8)
+    vectors = central_images.patient_vectors(study, cohort, torch.arange(9), SecretRandom())
+    assert float(vectors.norm(dim=1).max()) <= 1 + 1e-6
+    images, labels = central_images.images_of(study, torch.cat([vectors.sum(dim=0)] * 2) / 9)
+    records = cohort.records(torch.arange(9), SecretRandom())
+    for image, label in zip(images, labels, strict=True):
+        weights = records.weights * (records.labels == label)
+        # where no patient is clipped, shares are all that weighs
+        mean = (weights[:, :, None, None, None] * records.images).sum(dim=(0, 1)) / weights.sum()
+        assert torch.allclose(image, mean, atol=2e-3)
+    assert labels.tolist() == [0, 1, 0, 1]
+
+
+def test_a_patients_central_vector_is_clipped(distributed, tiny_site) -> None:
+    study = distributed(privacy={"central_images": {**CENTRAL, "clipping_share": 0.05}})
+    vectors = central_images.patient_vectors(
+        study, Cohort(tiny_site("north", 9), 2), torch.arange(9), SecretRandom()
+    )
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(9), atol=1e-5)
+
+
+def test_the_vector_is_long_enough_for_both(distributed) -> None:
+    study = distributed(privacy={"central_images": {**CENTRAL, "images": 400}})
+    assert vector_length(study) == central_images.length(study) == 400 * 2 * 257
+    assert vector_length(distributed()) < central_images.length(study)
+
+
+def test_central_images_need_privacy(tiny_study) -> None:
+    with pytest.raises(ValidationError, match="central_images is a query with noise"):
+        tiny_study(privacy={"mode": "none", "central_images": {}})
