@@ -14,7 +14,6 @@ from torch.nn.functional import avg_pool2d, interpolate, silu
 
 from fedgen.models.conditioning import one_hot
 
-
 #: Factor by which the affine denoiser's input is smaller than the image; sides must be multiples of it.
 THUMBNAIL = 8
 

@@ -81,7 +81,10 @@ class DiffusionOptions(Section):
         "needs linear_denoisers false",
     )
     label_dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of images trained without their label, K draws together; DPDM has 0.1"
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of images trained without their label, K draws together; DPDM has 0.1",
     )
     sigma_data: float = Field(
         0.5, gt=0, description="standard deviation of the data in [-1, 1]; a public constant"
@@ -119,7 +122,9 @@ class DiffusionOptions(Section):
                 "parametrization v needs linear_denoisers: false, because they are written for the target of edm"
             )
         if self.guidance > 0 and self.label_dropout == 0:
-            raise ValueError("guidance needs label_dropout above 0, or the UNet never learns to do without a label")
+            raise ValueError(
+                "guidance needs label_dropout above 0, or the UNet never learns to do without a label"
+            )
         if not self.sigma_min < self.sigma_max:
             raise ValueError(f"sigma_min ({self.sigma_min:g}) must be below sigma_max ({self.sigma_max:g})")
         return self

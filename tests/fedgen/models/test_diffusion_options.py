@@ -177,8 +177,6 @@ def test_the_self_test_passes_on_the_options(study_of, options, check) -> None:
         update={"data": study.data.model_copy(update={"labels": ("none", "lesion")})},
     )
     family = build_family(study)
-    subject = replace(
-        installed("diffusion"), networks=family.networks, objective=family.objectives()[0]
-    )
+    subject = replace(installed("diffusion"), networks=family.networks, objective=family.objectives()[0])
     finding = check(subject)
     assert finding.passed, finding

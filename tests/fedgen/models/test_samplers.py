@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -162,7 +163,7 @@ def test_one_step_of_churn_worked_by_hand() -> None:
 def test_deterministic_ddim_is_eulers_method() -> None:
     noise, t = start(50), sigma_steps(18, 0.002, 80, 7)
     x = noise * t[0]
-    for t_i, t_next in zip(t[:-1], t[1:], strict=True):
+    for t_i, t_next in itertools.pairwise(t):
         x = x + (t_next - t_i) * (x - gaussian(x, t_i.expand(50))) / t_i
     assert torch.allclose(ddim_sampler(gaussian, noise, t, 0.0, no_noise), x, atol=1e-12)
 
