@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedgen.errors import StudyError
 from fedgen.models.adaptive import RATES, AdaptiveRule, ScheduleState, next_rate
 from fedgen.models.registry import build_family
+from fedgen.training.local import mechanism_steps
 
 accuracies = st.floats(0, 1)
 states = st.builds(
@@ -137,6 +138,12 @@ def test_a_round_too_short_for_the_generator_is_refused(study_of) -> None:
         build_family(study)
     adaptive = build_family(study_of("gan", discriminator_steps=50, adaptive_threshold=0.6))
     assert adaptive.objectives()[1].rule is not None
+
+
+@pytest.mark.parametrize("options", [{}, {"adaptive_threshold": 0.6}, {"discriminator_steps": 5}])
+def test_no_schedule_changes_what_a_round_costs(study_of, options) -> None:
+    objectives = build_family(study_of("gan", **options)).objectives()
+    assert [mechanism_steps(objectives, steps) for steps in (1, 10, 33)] == [1, 10, 33]
 
 
 def test_both_optimizers_have_the_betas_of_dcgan(study_of) -> None:
