@@ -127,7 +127,7 @@ def test_the_run_directory_page_names_every_arm_and_key_of_fidelity() -> None:
 
 
 def test_every_preset_explains_itself_and_is_private_by_every_means() -> None:
-    assert [path.stem for path in PRESETS] == ["chest_xray", "demo", "mnist", "mnist_gpu"]
+    assert [path.stem for path in PRESETS] == ["chest_xray", "demo", "mnist", "mnist_gan", "mnist_gpu"]
     for path in PRESETS:
         text = path.read_text(encoding="utf-8")
         study = load_study(str(path))

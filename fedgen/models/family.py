@@ -38,6 +38,9 @@ class Records:
 #: Random numbers of a step, drawn outside the loss; every tensor starts with the record dimension B.
 Draws = Mapping[str, Tensor]
 
+#: What an objective without data remembers from step to step and round to round: named scalars.
+Memory = Mapping[str, Tensor]
+
 
 @dataclass(frozen=True)
 class Adam:
@@ -75,6 +78,27 @@ class Objective(ABC):
             records: the batch, or None for an objective that does not touch data.
             draws: what `draw` returned.
         """
+
+    def due(self, step: int, memory: Memory) -> bool:
+        """Whether an objective that does not touch data has its turn.
+
+        Those that do step at every multiple of `every`, as the accountant counts, and are never asked.
+
+        Args:
+            step: local step of the round, from 1.
+            memory: what `remember` returned last; empty before the first step.
+        """
+        return step % self.every == 0
+
+    def remember(self, networks: Mapping[str, nn.Module], draws: Draws | None, memory: Memory) -> Memory:
+        """What to remember after a local step, from the networks before this objective's own update.
+
+        Args:
+            networks: every network of the family by name.
+            draws: what the step's loss reads, or None where it was not this objective's turn.
+            memory: what was remembered before.
+        """
+        return memory
 
 
 @dataclass(frozen=True)

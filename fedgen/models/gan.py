@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from fedgen.models.family import Adam, Apply, Capability, Draws, Family, Objective, Records
+from fedgen.errors import StudyError
+from fedgen.models.adaptive import AdaptiveRule, ScheduleState
+from fedgen.models.family import Adam, Apply, Capability, Draws, Family, Memory, Objective, Records
 from fedgen.models.folding import fold, patient_mean, rows
 from fedgen.models.gan_networks import ConditionalDiscriminator, ConditionalGenerator
 from fedgen.models.registry import register
@@ -63,6 +65,10 @@ class GeneratorObjective(Objective):
     """-log D(G(z, y), y), the non-saturating loss, with labels drawn uniformly.
 
     Uniformly, because a site's real label counts are private.
+
+    Its turns come after a fixed number of the discriminator's, or as `AdaptiveRule` decides. Each site adapts by
+    itself, from the fakes of its own turns: post-processing, since no data and nothing but the private
+    discriminator enters.
     """
 
     name = "generator"
@@ -74,6 +80,8 @@ class GeneratorObjective(Objective):
         self.latent_size = options.latent_size
         self.classes = classes
         self.every = options.discriminator_steps
+        threshold = options.adaptive_threshold
+        self.rule = None if threshold is None else AdaptiveRule(threshold)
         self.optimizer = Adam(options.learning_rate, BETAS)
 
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
@@ -87,9 +95,31 @@ class GeneratorObjective(Objective):
         """Loss of each of B groups of M*K fakes, (B,)."""
         if records is not None:
             raise ValueError("the generator's objective must not see records")
-        y = rows(draws["labels"])
-        logits = networks["discriminator"](networks["generator"](rows(draws["z"]), y), y)
-        return softplus(-logits).reshape(draws["z"].shape[0], -1).mean(dim=1)
+        return softplus(-_judged(networks, draws)).reshape(draws["z"].shape[0], -1).mean(dim=1)
+
+    def due(self, step: int, memory: Memory) -> bool:
+        """Every `discriminator_steps`, or when the adaptive rule says so."""
+        if self.rule is None:
+            return super().due(step, memory)
+        return self.rule.due(ScheduleState.of(memory, self.every))
+
+    @torch.no_grad()
+    def remember(self, networks: Mapping[str, nn.Module], draws: Draws | None, memory: Memory) -> Memory:
+        """The adaptive rule's state; nothing where the schedule is fixed."""
+        if self.rule is None:
+            return memory
+        state = ScheduleState.of(memory, self.every)
+        if draws is None:
+            return self.rule.wait(state).tensors()
+        accuracy = float((_judged(networks, draws) < 0).double().mean())
+        return self.rule.turn(state, accuracy).tensors()
+
+
+def _judged(networks: Mapping[str, Apply], draws: Draws) -> Tensor:
+    """The discriminator's logits of the generator's turn, (B*M*K,); below 0 for a fake that it recognises."""
+    y = rows(draws["labels"])
+    logits: Tensor = networks["discriminator"](networks["generator"](rows(draws["z"]), y), y)
+    return logits
 
 
 class GANFamily(Family):
@@ -136,8 +166,21 @@ class GANFamily(Family):
 
 
 def build(study: Study) -> Family:
-    """The GAN a study asks for."""
-    data = study.data
+    """The GAN a study asks for.
+
+    Raises:
+        StudyError: a round is too short for the generator to have a turn.
+    """
+    data, every = study.data, study.model.gan.discriminator_steps
+    # A step of mode distributed is a round, and the coordinator counts those.
+    distributed = study.privacy.mode == "distributed"
+    steps = study.training.rounds if distributed else study.training.local_steps
+    if study.model.gan.adaptive_threshold is None and every > steps:
+        raise StudyError(
+            f"model.gan.discriminator_steps is {every} but a round has {steps} local steps, so that the generator "
+            f"would never have a turn: set training.local_steps to a multiple of {every}, or "
+            "model.gan.adaptive_threshold, whose schedule goes on from round to round."
+        )
     return GANFamily((data.channels, *data.image_size), len(data.labels), study.model.gan)
 
 

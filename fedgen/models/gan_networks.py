@@ -58,7 +58,8 @@ class ConditionalGenerator(nn.Module):
             norm=None,
         )
         he_initialise(self.generator)
-        self.linear = LinearImage(options.latent_size + classes, image_shape, reduction=8, gain=1.0)
+        reduction = 4 if H % 8 or W % 8 else 8
+        self.linear = LinearImage(options.latent_size + classes, image_shape, reduction=reduction, gain=1.0)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """Images (n, C, H, W) in [-1, 1] of latents z (n, latent_size) with labels (n,)."""

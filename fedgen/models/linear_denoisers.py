@@ -14,6 +14,9 @@ from torch.nn.functional import avg_pool2d, interpolate, silu
 
 from fedgen.models.conditioning import one_hot
 
+#: Factor by which the affine denoiser's input is smaller than the image; sides must be multiples of it.
+THUMBNAIL = 8
+
 
 def upsample(image: Tensor, factor: int) -> Tensor:
     """Bilinear enlargement of (n, C, H, W)."""
@@ -75,7 +78,7 @@ class AffineDenoiser(nn.Module):
     """A perceptron from a thumbnail to a coarse image.
 
     At high noise the best denoiser is nearly an affine map of the whole image onto its class's mean and
-    principal components; shared convolution weights approximate one slowly.
+    principal components; shared convolution weights approximate one slowly. A label beyond the classes is no label.
     """
 
     #: Hidden units, the rank of the map.
@@ -88,14 +91,14 @@ class AffineDenoiser(nn.Module):
         C, H, W = image_shape
         self.classes = classes
         self.shape = (C, H // 4, W // 4)
-        self.read = nn.Linear(C * (H // 8) * (W // 8) + classes + 1, self.HIDDEN)
+        self.read = nn.Linear(C * (H // THUMBNAIL) * (W // THUMBNAIL) + classes + 1, self.HIDDEN)
         self.write = nn.Linear(self.HIDDEN, C * (H // 4) * (W // 4))
         nn.init.zeros_(self.write.weight)
         nn.init.zeros_(self.write.bias)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
         """The map's share of F (n, C, H, W), for x (n, C, H, W) scaled by c_in, c_noise (n,) and labels (n,)."""
-        thumbnail = avg_pool2d(x, 8).flatten(1)
+        thumbnail = avg_pool2d(x, THUMBNAIL).flatten(1)
         condition = [c_noise[:, None], one_hot(labels, self.classes, x.dtype)]
         coarse = self.write(silu(self.read(torch.cat([thumbnail, *condition], dim=1))))
         return self.GAIN * upsample(coarse.reshape(-1, *self.shape), 4)

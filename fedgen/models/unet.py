@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from fedgen.errors import StudyError
-from fedgen.models.linear_denoisers import AffineDenoiser, WienerFilter
+from fedgen.models.linear_denoisers import THUMBNAIL, AffineDenoiser, WienerFilter
 from fedgen.study.model import DiffusionOptions
 
 #: GroupNorm groups and channels of an attention head; the options demand channels that are multiples of it.
@@ -28,10 +28,10 @@ def patch_size(image_size: tuple[int, int]) -> int:
 
 
 def require_divisible(image_size: tuple[int, int], options: DiffusionOptions) -> None:
-    """Check that the image can be halved between all levels.
+    """Check that the image can be halved between all levels, and that the linear denoisers' thumbnail is exact.
 
     Raises:
-        StudyError: it cannot.
+        StudyError: it cannot, or it is not.
     """
     levels = len(options.channels)
     factor = patch_size(image_size) * 2 ** (levels - 1)
@@ -39,6 +39,11 @@ def require_divisible(image_size: tuple[int, int], options: DiffusionOptions) ->
         raise StudyError(
             f"data.image_size {list(image_size)} does not suit the {levels} levels of model.diffusion.channels: "
             f"use sides that are multiples of {factor}, or fewer levels."
+        )
+    if options.linear_denoisers and any(side % THUMBNAIL for side in image_size):
+        raise StudyError(
+            f"data.image_size {list(image_size)} does not suit the linear denoisers beside the UNet: use sides that "
+            f"are multiples of {THUMBNAIL}, or set model.diffusion.linear_denoisers to false."
         )
 
 
@@ -51,7 +56,11 @@ def coordinate_maps(height: int, width: int, frequencies: int = 3) -> Tensor:
 
 
 class ConditionalUNet(nn.Module):
-    """F(x; c_noise, y)."""
+    """F(x; c_noise, y).
+
+    Where labels are dropped in training, y = `classes` stands for no label: one more class embedding. A network
+    that never meets it has none.
+    """
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int, options: DiffusionOptions) -> None:
         super().__init__()
@@ -61,8 +70,10 @@ class ConditionalUNet(nn.Module):
         self.coordinates: Tensor
         maps = coordinate_maps(H // self.patch, W // self.patch)
         self.register_buffer("coordinates", maps, persistent=False)
-        self.wiener = WienerFilter(image_shape, options.sigma_data)
-        self.affine = AffineDenoiser(image_shape, classes)
+        self.linear = options.linear_denoisers
+        if self.linear:
+            self.wiener = WienerFilter(image_shape, options.sigma_data)
+            self.affine = AffineDenoiser(image_shape, classes)
         self.unet: nn.Module = DiffusionModelUNet(
             spatial_dims=2,
             in_channels=C * self.patch**2 + self.coordinates.shape[1],
@@ -72,7 +83,7 @@ class ConditionalUNet(nn.Module):
             num_res_blocks=options.residual_blocks,
             num_head_channels=NORM_GROUPS,
             norm_num_groups=NORM_GROUPS,
-            num_class_embeds=classes,
+            num_class_embeds=classes + (1 if options.label_dropout > 0 else 0),
         )
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
@@ -82,4 +93,7 @@ class ConditionalUNet(nn.Module):
         output = self.unet(
             torch.cat([patches, maps], dim=1), timesteps=C_NOISE_SCALE * c_noise, class_labels=labels
         )
-        return pixel_shuffle(output, self.patch) + self.wiener(x, c_noise) + self.affine(x, c_noise, labels)
+        F = pixel_shuffle(output, self.patch)
+        if self.linear:
+            F = F + self.wiener(x, c_noise) + self.affine(x, c_noise, labels)
+        return F

@@ -86,7 +86,7 @@ class DataSection(Section):
     dimensions: Literal[2] = Field(2, description="2 (3D families are not part of this version)")
     image_size: tuple[int, int] = Field(
         (64, 64),
-        description="height and width in pixels after resampling; multiples of 8, at least 16",
+        description="height and width in pixels after resampling; multiples of 4, at least 16; some models need 8",
         strict=False,
     )
     channels: Literal[1, 3] = Field(
@@ -118,6 +118,6 @@ class DataSection(Section):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be different from each other")
         for side in self.image_size:
-            if side < 16 or side % 8:
-                raise ValueError(f"image_size {side} must be at least 16 and a multiple of 8")
+            if side < 16 or side % 4:
+                raise ValueError(f"image_size {side} must be at least 16 and a multiple of 4")
         return self

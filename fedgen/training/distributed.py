@@ -137,7 +137,7 @@ def server_step(
     for objective in objectives:
         if objective is private:
             trainer.apply(objective, opened.gradients)
-        elif training_round(study, round) % objective.every == 0:
+        elif trainer.due(objective, training_round(study, round)):
             losses[objective.name] = trainer.without_data(
                 objective, study.training.batch_patients, study.training.device, rng
             )

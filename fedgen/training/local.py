@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fedgen.models.family import Draws, Objective, Records
 from fedgen.training.cohort import Cohort
 from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.optimizer_state import memory_of, remember
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep
 
@@ -112,13 +113,27 @@ class LocalTrainer:
         draws_rng = random.generator()
         for step in range(1, plan.steps + 1):
             for objective in self.objectives:
-                if step % objective.every == 0:
+                if self.due(objective, step):
                     loss = self._step(objective, cohort, plan, random, draws_rng)
                     if loss is not None:
                         running[objective.name].add(loss.value, loss.std)
             if on_step is not None:
                 on_step(step)
         return {name: losses.report() for name, losses in running.items() if losses.count}
+
+    def due(self, objective: Objective, step: int) -> bool:
+        """Whether an objective has its turn in a step, counted from 1; asked once a step."""
+        # What touches data steps as `mechanism_steps` counts, whatever anything remembers.
+        if objective.touches_data:
+            return step % objective.every == 0
+        due = objective.due(step, memory_of(self.optimizers[objective.name]))
+        if not due:
+            self._remember(objective, None)
+        return due
+
+    def _remember(self, objective: Objective, draws: Draws | None) -> None:
+        optimizer = self.optimizers[objective.name]
+        remember(optimizer, objective.remember(self.networks, draws, memory_of(optimizer)))
 
     def _step(
         self,
@@ -153,6 +168,7 @@ class LocalTrainer:
     ) -> LossReport:
         """A plain step of an objective that reads no data."""
         draws = _to(objective.draw(batch, 1, 1, draws_rng), device)
+        self._remember(objective, draws)
         gradients, value = self._plain(objective, trainable(objective, self.networks), None, draws)
         self.apply(objective, gradients)
         return LossReport(value, 0.0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedgen.models.blocks import LinearImage, he_initialise
-from fedgen.models.edm import denoise
+from fedgen.models.edm import denoise, precondition
 from fedgen.models.linear_denoisers import AffineDenoiser, WienerFilter, bands, upsample
 
 
@@ -29,7 +29,7 @@ def test_wiener_filter_multiplies_each_band_by_r_over_r_plus_sigma_squared(sigma
     with torch.no_grad():
         network.log_power.copy_(torch.linspace(-0.2, 0.3, network.log_power.numel())[:, None])
     x = torch.randn(3, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    D = denoise(network, x, torch.full((3,), sigma, dtype=torch.float64), sigma_data)
+    D = denoise(network, x, precondition(torch.full((3,), sigma, dtype=torch.float64), sigma_data))
     expected = torch.zeros_like(x)
     for octave, band in enumerate(bands(x, network.octaves)):
         r = sigma_data**2 * 8.0 ** (octave - 3) * torch.exp(10 * network.log_power[octave, 0])
@@ -45,7 +45,7 @@ def test_wiener_filter_learns_the_spectrum_of_smooth_images() -> None:
     for _ in range(60):
         y = upsample(torch.randn(16, 1, 4, 4, generator=rng), 4) / 2
         noisy = y + 0.2 * torch.randn(y.shape, generator=rng)
-        D = denoise(network, noisy, torch.full((16,), 0.2), 0.5)
+        D = denoise(network, noisy, precondition(torch.full((16,), 0.2), 0.5))
         optimizer.zero_grad()
         (D - y).square().mean().backward()
         optimizer.step()

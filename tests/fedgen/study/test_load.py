@@ -64,8 +64,8 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
             "s.yaml, line 3: data.image_size needs at least 2 entries, but is [64].",
         ),
         (
-            "data: {image_size: [28, 28]}",
-            "s.yaml, line 3: data: image_size 28 must be at least 16 and a multiple",
+            "data: {image_size: [30, 30]}",
+            "s.yaml, line 3: data: image_size 30 must be at least 16 and a multiple",
         ),
         (
             "data: {intensity: {lower: 300}}",
@@ -184,7 +184,7 @@ def test_a_folder_and_a_binary_file_are_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_preset_lists_those_that_exist() -> None:
     with pytest.raises(
-        StudyError, match=r"no preset 'dmeo': choose one of chest_xray, demo, mnist, mnist_gpu"
+        StudyError, match=r"no preset 'dmeo': choose one of chest_xray, demo, mnist, mnist_gan, mnist_gpu"
     ):
         load_study("dmeo")
 

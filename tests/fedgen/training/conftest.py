@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
-from fedgen.models.family import Adam, Apply, Draws, Objective, Records
+from fedgen.models.family import Adam, Apply, Draws, Memory, Objective, Records
 from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, Mechanism
 from fedgen_privacy.random import SecretRandom
@@ -64,6 +64,19 @@ class Follower(Objective):
     def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
         assert records is None
         return (networks["second"](draws["x"]) - networks["net"](draws["x"])).square().mean(dim=1)
+
+
+class Patient(Follower):
+    """Waits one step longer after each of its turns, and keeps the mean of what it was shown."""
+
+    def due(self, step: int, memory: Memory) -> bool:
+        return int(memory.get("waited", torch.tensor(0))) >= int(memory.get("turns", torch.tensor(0)))
+
+    def remember(self, networks: Mapping[str, nn.Module], draws: Draws | None, memory: Memory) -> Memory:
+        zero = torch.tensor(0)
+        if draws is None:
+            return {**memory, "waited": memory.get("waited", zero) + 1}
+        return {"waited": zero, "turns": memory.get("turns", zero) + 1, "shown": draws["x"].double().mean()}
 
 
 class ScriptedRandom(SecretRandom):
@@ -130,6 +143,7 @@ def toy() -> Any:
     return SimpleNamespace(
         Regression=Regression,
         Follower=Follower,
+        Patient=Patient,
         ScriptedRandom=ScriptedRandom,
         Mechanism=Mechanism,
         plan=plan,

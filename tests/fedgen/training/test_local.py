@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalTrainer, mechanism_steps
 from fedgen.training.optimizer_state import load_state, state_tensors
+from fedgen.training.outbox import Outbox, RoundResult
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep
 
@@ -222,6 +223,78 @@ def test_optimizer_moments_continue_bit_for_bit(toy, private) -> None:
     LocalTrainer(objectives, forgetful).run(cohort, plan, toy.random(1))
     LocalTrainer(objectives, forgetful).run(cohort, plan, toy.random(2))
     assert not torch.equal(weights(forgetful), weights(whole))
+
+
+def test_an_objective_that_remembers_takes_its_turns_when_it_says(toy) -> None:
+    """Turns at steps 1, 3, 6, 10, ...: one more step of waiting each time, whatever round a step belongs to."""
+    objective, networks = toy.Patient(), toy.networks()
+    trainer = LocalTrainer((toy.Regression(), objective), networks)
+    taken: list[int] = []
+
+    def count(step: int) -> None:
+        taken.append(len(objective.batches))
+
+    for round in range(3):
+        trainer.run(toy.cohort([1, 2, 1]), toy.plan(steps=4), toy.random(round), count)
+    assert taken == [1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4]
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_what_an_objective_remembers_continues_bit_for_bit(toy, private, tmp_path) -> None:
+    """Stopped between two rounds, saved as a round's result and resumed, against never stopped."""
+    plan = toy.plan(steps=4, mechanism=toy.Mechanism(1.0, 0.5) if private else None)
+    cohort = toy.cohort([1, 2, 3, 1])
+
+    def rounds(save: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        networks, kept = toy.networks(), {}
+        trainer = LocalTrainer((toy.Regression(), toy.Patient()), networks)
+        outbox = Outbox(tmp_path)
+        for round in range(4):
+            if save:
+                trainer = LocalTrainer((toy.Regression(), toy.Patient()), networks)
+                load_state(trainer.optimizers, outbox.optimizer_before(round, "study"))
+            trainer.run(cohort, plan, toy.random(round))
+            kept = state_tensors(trainer.optimizers)
+            result = RoundResult(torch.zeros(1), {}, kept)
+            outbox.put(round, {"study": "study", "model": f"{round}"}, result)
+        return weights(networks), kept
+
+    (whole, state), (stopped, state_of_stopped) = rounds(save=False), rounds(save=True)
+    assert torch.equal(stopped, whole)
+    assert {"follower/memory/turns", "follower/memory/waited", "follower/memory/shown"} <= set(state)
+    assert set(state_of_stopped) == set(state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in state_of_stopped.items())
+
+
+def test_a_turn_is_remembered_before_its_update(toy) -> None:
+    seen = []
+
+    class Watcher(toy.Patient):
+        def remember(self, networks, draws, memory):
+            seen.append(networks["second"].weight.detach().clone())
+            return super().remember(networks, draws, memory)
+
+    networks = toy.networks()
+    before = networks["second"].weight.detach().clone()
+    LocalTrainer((Watcher(),), networks).run(toy.cohort([1]), toy.plan(steps=1), toy.random())
+    assert torch.equal(seen[0], before)
+    assert not torch.equal(networks["second"].weight, before)
+
+
+def test_what_touches_data_is_never_asked_when_it_is_due(toy) -> None:
+    """The accountant counted its steps before the study began: nothing it may say changes them."""
+
+    class Greedy(toy.Regression):
+        def due(self, step, memory):
+            raise AssertionError("asked")
+
+        def remember(self, networks, draws, memory):
+            raise AssertionError("asked")
+
+    objective = Greedy(every=2)
+    plan = toy.plan(steps=6, sampling_rate=1.0, mechanism=toy.Mechanism(1.0, 1.0))
+    LocalTrainer((objective, toy.Patient()), toy.networks()).run(toy.cohort([1, 2]), plan, toy.random())
+    assert len(objective.batches) == mechanism_steps((objective, toy.Patient()), 6) == 3
 
 
 def test_no_moments_before_the_first_step(toy) -> None:
