@@ -251,3 +251,23 @@ def test_noise_that_changes_is_calibrated_as_a_whole() -> None:
         history = [*extra, Spend(sigma, 0.05, 50, discrete), Spend(0.7 * sigma, 0.05, 30, discrete)]
         reached = epsilon_rdp(history, 1e-5) if discrete else epsilon_prv(history, 1e-5)
         assert 2.9 < reached <= 3.0
+
+
+@pytest.mark.parametrize("std", [0.6, 0.8, 1.0])
+@pytest.mark.parametrize("shares", [2, 3, 5])
+def test_a_sum_of_shares_is_nearly_one_discrete_gaussian(std, shares) -> None:
+    """The published bound on its log-probabilities, by convolution; it falls with exp(-2 pi^2 std^2)."""
+    x = np.arange(-60, 61)
+
+    def pmf(variance):
+        weight = np.exp(-(x.astype(np.longdouble) ** 2) / (2 * variance))
+        return weight / weight.sum()
+
+    total = pmf(std**2)
+    for _ in range(shares - 1):
+        total = np.convolve(total, pmf(std**2), mode="same")
+    middle = np.abs(x) <= 6 * std * shares**0.5
+    distance = float(np.abs(np.log(total[middle] / pmf(shares * std**2)[middle])).max())
+    tau = 5 * sum(math.exp(-2 * math.pi**2 * std**2 * j / (j + 1)) for j in range(1, shares))
+    assert distance <= tau
+    assert 5 * math.exp(-2 * math.pi**2 * FEWEST_NOISE_LEVELS**2 / 2) < 1e-270
