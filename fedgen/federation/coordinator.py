@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedgen.errors import ExitCode, FederationError, FedgenError
+from fedgen.errors import DataError, ExitCode, FederationError, FedgenError
 from fedgen.federation.aggregation import Aggregate, Aggregator
 from fedgen.federation.exchange import Exchange, ask
 from fedgen.models.registry import build_family
@@ -19,6 +19,7 @@ from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
+from fedgen.training.pretrained import Pretrained, plain_layout, read_pretrained
 from fedgen.training.vector import Layout, vector_sha256
 from fedgen_privacy.accounting import EpsilonCurve, Spend
 
@@ -68,10 +69,13 @@ def train(
 
     Raises:
         FederationError: too few sites answered, a deadline passed, or the model is not finite.
-        DataError: a checkpoint could not be written or read.
+        DataError: a checkpoint could not be written or read, or the pretrained weights not be used.
+        StudyError: the pretrained weights are others than the study names.
     """
     sha256 = study_hash(study)
-    state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(study)
+    state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(
+        study, read_pretrained(study, run.pretrained)
+    )
     first = state.round + 1
     sites, left_out = describe(study, exchange, min(first, study.training.rounds))
     for site, reason in left_out.items():
@@ -206,11 +210,22 @@ def describe(
     return tuple(described), dict(sorted(left_out.items()))
 
 
-def initial_checkpoint(study: Study) -> Checkpoint:
-    """Round 0: weights drawn from the study's seed, the same for every site."""
+def initial_checkpoint(study: Study, start: Pretrained | None = None) -> Checkpoint:
+    """Round 0, the same for every site: weights drawn from the study's seed, or those it starts from.
+
+    Adapters on pretrained weights are drawn from the seed too, and change nothing yet.
+
+    Raises:
+        DataError: the study names pretrained weights and `start` is None.
+    """
+    if study.model.pretrained is not None and start is None:
+        raise DataError("The study starts from pretrained weights, which were not given: use --pretrained.")
+    if start is not None and study.model.adapters is None:
+        model = torch.cat([start.weights[name].flatten() for name, _ in plain_layout(study).entries])
+        return Checkpoint(0, model, model.clone(), study_hash(study))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(study.study.seed)
-        networks = build_family(study).networks()
+        networks = build_family(study, None if start is None else start.weights).networks()
     model = Layout.of(networks).flatten(networks)
     return Checkpoint(0, model, model.clone(), study_hash(study))
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
 from fedgen.federation.losses import PER_OBJECTIVE
 from fedgen.models.registry import build_family
 from fedgen.run.directory import unwritable
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
-from fedgen.training.vector import Layout
+from fedgen.training.pretrained import study_layout
 from fedgen_privacy.secagg import Identity, Keyholder, Parameters, Roster, default_threshold
 from fedgen_privacy.secagg.identity_file import IDENTITY_FILE, stored_identity
 
@@ -28,9 +26,6 @@ def session_parameters(study: Study, sites: int) -> Parameters:
         StudyError: they would not protect the sites.
     """
     asked = study.aggregation
-    family = build_family(study)
-    with torch.random.fork_rng(devices=[]):
-        length = Layout.of(family.networks()).size
     parameters = Parameters(
         minimum_sites=asked.minimum_sites,
         threshold=(
@@ -42,7 +37,7 @@ def session_parameters(study: Study, sites: int) -> Parameters:
         bound=asked.update_bound,
         weight_cap=asked.weight_cap,
         ring_bits=asked.ring_bits,
-        length=length,
+        length=study_layout(study).size,
         metrics=PER_OBJECTIVE * len(objective_names(study)),
     )
     parameters.check(sites)
