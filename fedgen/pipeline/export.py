@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from fedgen.errors import PrivacyRefusedError, StudyError
 from fedgen.pipeline.privacy import rounded_up
+from fedgen.pipeline.start import origin_of
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.directory import write_atomic
 from fedgen.study.model import Pretrained
@@ -71,14 +72,14 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
             f"{work.run.path} was trained WITHOUT differential privacy, so its weights may be passed on only if its "
             'data are public: say what they are and their licence with --public "...", or train privately.'
         )
-    # A phantom has no patients, so no site's name stands for any.
-    phantom = work.run.read_json("run.json").get("data", {}).get("source") == "phantom"
+    unprotected, protected = _sites(work, privacy)
     origin = Origin(
         study=work.study.study.name,
         study_sha256=study_hash(work.study),
         mode=privacy["mode"],
-        sites=() if phantom else tuple(str(row["site"]) for row in privacy["sites"]),
         public=public is not None,
+        unprotected=unprotected,
+        protected=protected,
         source=_source(work.study, privacy, public),
         statement=privacy["statement"],
     )
@@ -100,6 +101,18 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
         ) from None
     write_atomic(out, content)
     return Exported(out, start, origin)
+
+
+def _sites(work: Workspace, privacy: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sites whose patients are in the weights without and with privacy, those of the start among them."""
+    # A phantom has no patients, so no site's name stands for any.
+    phantom = work.run.read_json("run.json").get("data", {}).get("source") == "phantom"
+    own = set() if phantom else {str(row["site"]) for row in privacy["sites"]}
+    before = origin_of(work.run, work.study)
+    unprotected = set(before.unprotected if before else ())
+    protected = set(before.protected if before else ())
+    (unprotected if privacy["mode"] == "none" else protected).update(own)
+    return tuple(sorted(unprotected)), tuple(sorted(protected))
 
 
 def _source(study: Study, privacy: dict[str, Any], public: str | None) -> str:

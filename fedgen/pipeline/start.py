@@ -70,29 +70,29 @@ def refuse_same_patients(study: Study, origin: Origin | None, sites: Iterable[st
     Raises:
         PrivacyRefusedError: the weights say so themselves; where they do not, nobody can know.
     """
-    if origin is None or study.privacy.mode == "none" or origin.mode != "none":
+    if origin is None or study.privacy.mode == "none":
         return
-    if not origin.public:
+    if origin.mode == "none" and not origin.public:
         raise PrivacyRefusedError(
             f"The pretrained weights are of the run {origin.study} without privacy, whose data nobody declared "
             "public: start from weights of public data or of a private run."
         )
-    both = sorted(set(sites) & set(origin.sites))
+    both = sorted(set(sites) & set(origin.unprotected))
     if both:
         raise PrivacyRefusedError(
-            f"The pretrained weights are of the run {origin.study} WITHOUT privacy at {', '.join(both)}, where this "
-            "study promises privacy: start from other weights, or rename the sites where they are not the same."
+            f"The pretrained weights of the run {origin.study} were trained WITHOUT privacy at {', '.join(both)}, where "
+            "this study promises privacy: start from other weights, or rename the sites where they are not the same."
         )
 
 
 def start_limits(origin: Origin | None, sites: Iterable[str]) -> list[str]:
     """What an epsilon on top of an earlier private run does not say."""
-    both = [] if origin is None or origin.mode == "none" else sorted(set(sites) & set(origin.sites))
+    both = [] if origin is None else sorted(set(sites) & set(origin.protected))
     if origin is None or not both:
         return []
     return [
-        f"The start was trained in the private run {origin.study} at {', '.join(both)} too: for patients in both, the "
-        "epsilons and deltas of the two add up."
+        f"The start (of the run {origin.study}) was trained privately at {', '.join(both)} too: for patients who were "
+        "in both, the epsilons and deltas add up."
     ]
 
 

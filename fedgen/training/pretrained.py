@@ -28,14 +28,15 @@ KEY = "fedgen"
 
 
 class Origin(Section):
-    """Where exported weights come from, as the file itself says.
+    """Where exported weights come from, as the file itself says; a phantom's sites have no patients and no names here.
 
     Attributes:
         study: name of the study that trained them.
         study_sha256: its hash.
         mode: its privacy.mode.
-        sites: names of the sites whose patients it was trained on; empty for a phantom, which has none.
         public: whether the one who exported it declared its data public.
+        unprotected: sites whose patients it, or what it started from, was trained on without privacy.
+        protected: sites whose patients it, or what it started from, was trained on with privacy.
         source: the sentence for `model.pretrained.source`.
         statement: what the run's privacy.json states.
     """
@@ -43,8 +44,9 @@ class Origin(Section):
     study: str
     study_sha256: str
     mode: str
-    sites: tuple[str, ...]
     public: bool
+    unprotected: tuple[str, ...]
+    protected: tuple[str, ...]
     source: str
     statement: str
 
