@@ -80,8 +80,8 @@ def refuse_same_patients(study: Study, origin: Origin | None, sites: Iterable[st
     both = sorted(set(sites) & set(origin.unprotected))
     if both:
         raise PrivacyRefusedError(
-            f"The pretrained weights of the run {origin.study} were trained WITHOUT privacy at {', '.join(both)}, where "
-            "this study promises privacy: start from other weights, or rename the sites where they are not the same."
+            f"The pretrained weights of the run {origin.study} were trained WITHOUT privacy at {', '.join(both)}, "
+            "where this study promises privacy: start from other weights, or rename the sites if they are not the same."
         )
 
 
