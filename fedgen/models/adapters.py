@@ -1,7 +1,8 @@
 """Low-rank adapters (LoRA: Hu et al., ICLR 2022): frozen layers that learn W + (alpha / r) B A.
 
-B starts at zero, so an adapted network begins exactly as the frozen one. The low-rank path is computed beside the
-frozen layer, not as a new W: no gradient of W's size exists, of any record.
+B starts at zero, so an adapted network begins exactly as the frozen one. The sum of both is formed before the layer is
+applied: at the sizes of these networks one convolution with a whole kernel takes less time than the low-rank path
+beside it, whose own per-record gradients are convolutions in many small groups.
 
 A layer keeps the names of its frozen parameters, `weight` and `bias`, beside `adapter_A` and `adapter_B`; only these
 two ask for gradients.
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from monai.networks.blocks import SABlock
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear
+from torch.nn.functional import linear
 
 from fedgen.errors import StudyError
 from fedgen.study.model import Adapters
@@ -25,7 +26,7 @@ L = TypeVar("L", nn.Linear, nn.Conv2d)
 
 
 class AdaptedLinear(nn.Linear):
-    """x W^T + b + s (x A^T) B^T, with A (r, in), B (out, r) and s = alpha / rank.
+    """x (W + s B A)^T + b, with A (r, in), B (out, r) and s = alpha / rank.
 
     Args:
         frozen: the layer whose parameters are shared, and asked for no gradient.
@@ -43,17 +44,20 @@ class AdaptedLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
-        low_rank = linear(linear(input, self.adapter_A), self.adapter_B)
-        return super().forward(input) + self.scale * low_rank
+        return linear(input, self.summed(), self.bias)
+
+    def summed(self) -> Tensor:
+        """W + s B A, (out, in)."""
+        return self.weight + self.scale * self.adapter_B @ self.adapter_A
 
     def merged(self) -> nn.Linear:
         """A plain layer with the same outputs."""
         plain = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
-        return _with_parameters(plain, self.weight + self.scale * self.adapter_B @ self.adapter_A, self.bias)
+        return _with_parameters(plain, self.summed(), self.bias)
 
 
 class AdaptedConv2d(nn.Conv2d):
-    """A frozen convolution beside s B (A * x): A (r, in, kh, kw) goes over x as the layer does, B is 1 x 1.
+    """A convolution with W + s B A, where A (r, in, kh, kw) is r kernels of W's size and B (out, r) mixes them.
 
     Args:
         frozen: the layer whose parameters are shared, and asked for no gradient; groups must be 1.
@@ -67,19 +71,21 @@ class AdaptedConv2d(nn.Conv2d):
         r = min(options.rank, out, math.prod(fan_in))
         self.scale = options.alpha / options.rank
         self.adapter_A = nn.Parameter(frozen.weight.new_empty(r, *fan_in))
-        self.adapter_B = nn.Parameter(frozen.weight.new_zeros(out, r, 1, 1))
+        self.adapter_B = nn.Parameter(frozen.weight.new_zeros(out, r))
         nn.init.kaiming_uniform_(self.adapter_A, a=math.sqrt(5))
 
     def forward(self, input: Tensor) -> Tensor:
         """(n, in, H, W) to (n, out, H', W')."""
-        # The layer's own way to convolve: A has its stride, dilation and every mode of padding.
-        low_rank = conv2d(self._conv_forward(input, self.adapter_A, None), self.adapter_B)
-        return super().forward(input) + self.scale * low_rank
+        # The layer's own way to convolve, with its stride, dilation and mode of padding.
+        return self._conv_forward(input, self.summed(), self.bias)
+
+    def summed(self) -> Tensor:
+        """W + s B A, (out, in, kh, kw)."""
+        return self.weight + self.scale * torch.einsum("or,r...->o...", self.adapter_B, self.adapter_A)
 
     def merged(self) -> nn.Conv2d:
         """A plain layer with the same outputs."""
-        BA = torch.einsum("or,r...->o...", self.adapter_B.flatten(1), self.adapter_A)
-        return _with_parameters(nn.Conv2d(**_geometry(self)), self.weight + self.scale * BA, self.bias)
+        return _with_parameters(nn.Conv2d(**_geometry(self)), self.summed(), self.bias)
 
 
 def attach(networks: Mapping[str, nn.Module], options: Adapters) -> None:

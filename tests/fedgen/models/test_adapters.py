@@ -128,9 +128,7 @@ def test_a_convolution_is_the_one_of_its_summed_kernel(stride, dilation, mode, b
     kernel = layer.weight.detach().clone()
     for k in range(inner):
         for out in range(4):
-            kernel[out] += (
-                5.0 / rank * adapted.adapter_B[out, k, 0, 0].detach() * adapted.adapter_A[k].detach()
-            )
+            kernel[out] += 5.0 / rank * adapted.adapter_B[out, k].detach() * adapted.adapter_A[k].detach()
     expected = copy.deepcopy(layer)
     expected.weight = nn.Parameter(kernel)
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
