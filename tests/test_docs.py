@@ -108,7 +108,16 @@ def test_every_exit_code_has_its_paragraphs() -> None:
 def test_the_run_directory_page_names_every_place_of_a_run() -> None:
     text = page("reference/run-directory.md")
     run = RunDirectory(Path("run"))
-    places = [run.study, run.events, run.checkpoints, run.samples, run.figures, run.data, run.sites]
+    places = [
+        run.study,
+        run.events,
+        run.pretrained,
+        run.checkpoints,
+        run.samples,
+        run.figures,
+        run.data,
+        run.sites,
+    ]
     for place in places:
         assert f"`{place.relative_to('run')}" in text, place
 
@@ -127,14 +136,25 @@ def test_the_run_directory_page_names_every_arm_and_key_of_fidelity() -> None:
 
 
 def test_every_preset_explains_itself_and_is_private_by_every_means() -> None:
-    assert [path.stem for path in PRESETS] == ["chest_xray", "demo", "mnist", "mnist_gan", "mnist_gpu"]
+    assert [path.stem for path in PRESETS] == [
+        "chest_xray",
+        "chest_xray_finetune",
+        "demo",
+        "mnist",
+        "mnist_gan",
+        "mnist_gpu",
+        "phantom_pretrain",
+    ]
     for path in PRESETS:
         text = path.read_text(encoding="utf-8")
         study = load_study(str(path))
         assert text.startswith("#")
         assert study.study.description
         assert study.aggregation.secure and "secure: true" in text
-        assert study.privacy.mode == "local"
+        # The one without privacy has no patients: its weights are made to be passed on.
+        patients = path.stem != "phantom_pretrain"
+        assert study.privacy.mode == ("local" if patients else "none")
+        assert patients or study.data.phantom is not None
         assert study.study.name == path.stem.replace("_", "-")
 
 

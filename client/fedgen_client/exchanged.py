@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
 from fedgen.federation.provision import session_parameters
-from fedgen.models.registry import build_family
 from fedgen.study.study import Study
-from fedgen.training.vector import Layout
+from fedgen.training.pretrained import study_layout
 from fedgen_privacy.secagg import Parameters
 from fedgen_privacy.secagg.payload import Layout as MaskedLayout
 
@@ -22,7 +19,7 @@ class Exchanged:
     """Sizes of a study's messages at one site, without what travels around them.
 
     Attributes:
-        numbers: P, parameters of the model.
+        numbers: P, trained parameters of the model.
         model_bytes: comes in, each round.
         update_bytes: leaves, each round.
         release_bytes: the synthetic images that come in at the end to be assessed.
@@ -46,8 +43,7 @@ def exchanged(study: Study, sites: int) -> Exchanged:
         secure = session_parameters(study, sites)
         numbers, update = secure.length, 4 * MaskedLayout.of(secure).words
     else:
-        with torch.random.fork_rng(devices=[]):
-            numbers = Layout.of(build_family(study).networks()).size
+        numbers = study_layout(study).size
         secure, update = None, _FLOAT * numbers
     image = study.data.channels * math.prod(study.data.image_size)
     release = _FLOAT * study.synthesis.images * (image + 1)

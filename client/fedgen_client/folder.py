@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedgen.errors import DataError
+from fedgen.run.directory import PRETRAINED
 from fedgen_client.files import unwritable
 from fedgen_client.membership import Membership, require_membership
 from fedgen_client.site_file import SiteFile, load_site_file
@@ -82,6 +83,10 @@ class SiteFolder:
     def study(self, study_sha256: str) -> Path:
         """The folder of one study."""
         return self.studies / study_sha256
+
+    def pretrained(self, study_sha256: str) -> Path:
+        """The weights under a study's adapters, which the coordinator does not send."""
+        return self.study(study_sha256) / PRETRAINED
 
     def ledger(self, cohort: str) -> Path:
         """The budget ledger of one cohort."""

@@ -29,6 +29,7 @@ from fedgen.protocol.messages import (
     Task,
     TrainMasked,
 )
+from fedgen.training.pretrained import frozen_weights
 from fedgen.training.spending import epsilon_after
 from fedgen_client.books import budget_of
 from fedgen_client.consent import approve_by_policy, require_consent
@@ -148,6 +149,7 @@ class Hospital:
         study, cohort = offered.study, site_file.cohorts[name]
         own = self._folder.study(offered.study_sha256)
         prepared = prepare_site(study, cohort.folder, self._name, own / "data", self._folder.cache)
+        start = frozen_weights(study, self._folder.pretrained(offered.study_sha256))
         holder = None
         if study.aggregation.secure:
             roster = offered.manifest.to_roster()
@@ -165,10 +167,11 @@ class Hospital:
             own,
             holder,
             account=Account(self._folder.ledger(name), budget_of(cohort)),
-            assessor=Assessor(study, prepared.data, own, metrics, device=site_file.runtime.device),
+            assessor=Assessor(study, prepared.data, own, metrics, site_file.runtime.device, start),
             device=site_file.runtime.device,
             journal=self._journal,
             roster_size=len(offered.manifest.to_roster()),
+            start=start,
         )
         problems = cohort_problems(site_file.policy, site.plan.patients)
         if problems:

@@ -46,6 +46,7 @@ def describe(
         ("study", _title(offered)),
         ("who", _who(offered)),
         ("trains", _trains(study)),
+        *_start(study),
         ("your data", _data(study, site, cohort)),
         ("privacy", _privacy(study)),
         ("each round", _each_round(study, sizes)),
@@ -85,6 +86,22 @@ def _trains(study: Study) -> str:
         f"{height} x {width} pixels with the classes {', '.join(study.data.labels)}, in {training.rounds} rounds of "
         f"{training.local_steps} steps at each site."
     )
+
+
+def _start(study: Study) -> list[Paragraph]:
+    start, adapters = study.model.pretrained, study.model.adapters
+    if start is None:
+        return []
+    text = (
+        f"Weights trained before (sha256 {start.sha256}): {start.source.rstrip('.')}. The epsilon below is about this "
+        "study's patients and says nothing about the data that this start was trained on."
+    )
+    if adapters is not None:
+        text += (
+            f" Only adapters of rank {adapters.rank} are trained and sent; the weights under them stay as they are, "
+            "and this site is given their file with --pretrained."
+        )
+    return [("starts from", text)]
 
 
 def _data(study: Study, site: SiteFile, cohort: str) -> str:

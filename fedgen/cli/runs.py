@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from fedgen.cli.display import Display
     from fedgen.pipeline.workspace import Workspace
 
+Pretrained = Annotated[
+    Path | None,
+    typer.Option("--pretrained", metavar="FILE", help="The weights that the study's model.pretrained names."),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo-20260101T120000Z.")]
 
 
@@ -44,6 +48,7 @@ def simulate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest unfinished run of this study.")
     ] = False,
+    pretrained: Pretrained = None,
 ) -> None:
     """Run a whole study on this machine: virtual sites train, then synthesis, audit, evaluation, report."""
     study = load_study(file, overrides or ())
@@ -52,18 +57,20 @@ def simulate(
 
     from fedgen.cli.display import Display
     from fedgen.pipeline.simulate import run_stages, unfinished
+    from fedgen.pipeline.start import add_start
     from fedgen.pipeline.workspace import Workspace
 
     console = Console()
     if resume:
         work = unfinished(study, out)
+        add_start(work.run, study, pretrained)
         if data is not None and data.absolute() != work.folder:
             raise StudyError(
                 f"--resume goes on with the data {work.run.path} was started with, not with --data {data}: "
                 "leave --data away."
             )
     else:
-        work = Workspace.create(study, data, out)
+        work = Workspace.create(study, data, out, pretrained)
     console.print(f"{study.study.name}  ->  {work.run.path}", highlight=False, soft_wrap=True)
     for sentence in loud(study):
         console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
@@ -86,6 +93,11 @@ def loud(study: Study) -> list[str]:
     if study.privacy.allow_large_delta:
         sentences.append(
             "WARNING: privacy.allow_large_delta is on. The delta may permit publishing a whole patient."
+        )
+    if study.model.pretrained is not None:
+        sentences.append(
+            f"NOTE: training starts from pretrained weights, about whose data this study's privacy says nothing: "
+            f"{study.model.pretrained.source}"
         )
     return sentences
 
@@ -119,11 +131,16 @@ def _stage(path: Path, name: str, action: Callable[[Workspace, Display], None]) 
         work.run.update_summary(status="done" if done else "running")
 
 
-def train(run: Run) -> None:
+def train(run: Run, pretrained: Pretrained = None) -> None:
     """Train, from the newest checkpoint of a run."""
     from fedgen.pipeline import stages
+    from fedgen.pipeline.start import add_start
 
-    _stage(run, "train", lambda work, display: stages.train(work, display.watcher.round))
+    def action(work: Workspace, display: Display) -> None:
+        add_start(work.run, work.study, pretrained)
+        stages.train(work, display.watcher.round)
+
+    _stage(run, "train", action)
 
 
 def synthesize(run: Run) -> None:

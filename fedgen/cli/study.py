@@ -24,7 +24,10 @@ Overrides = Annotated[
 @app.command()
 def check(file: File, overrides: Overrides = None) -> None:
     """Validate a study and say in one line what it asks for."""
-    typer.echo(f"ok: {essentials(load_study(file, overrides or ()))}")
+    study = load_study(file, overrides or ())
+    typer.echo(f"ok: {essentials(study)}")
+    if study.model.pretrained is not None:
+        typer.echo(start(study))
 
 
 @app.command()
@@ -32,6 +35,27 @@ def show(file: File, overrides: Overrides = None) -> None:
     """Print the resolved study, all defaults written out, as YAML."""
     study = load_study(file, overrides or ())
     typer.echo(f"# sha256 {study_hash(study)}\n{dump_study(study)}", nl=False)
+
+
+def start(study: Study) -> str:
+    """What a study with pretrained weights starts from and how much of it is trained, in one line.
+
+    Raises:
+        StudyError: an adapter's targets name no layer.
+    """
+    # Here, since only the networks know their size, and with them come torch and MONAI.
+    from fedgen.training.pretrained import plain_layout, study_layout
+
+    pretrained, adapters = study.model.pretrained, study.model.adapters
+    if pretrained is None:
+        return "starts from random weights"
+    every, trained = plain_layout(study).size, study_layout(study).size
+    what = (
+        f"all {every} parameters"
+        if adapters is None
+        else f"{trained} parameters in adapters of rank {adapters.rank}, the network's {every} being frozen"
+    )
+    return f"starts from {pretrained.sha256[:12]} ({pretrained.source}) and trains {what}"
 
 
 def essentials(study: Study) -> str:

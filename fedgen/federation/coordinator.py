@@ -16,6 +16,7 @@ from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
+from fedgen.training.pretrained import frozen_weights, read_pretrained
 from fedgen.training.spending import epsilon_after
 from fedgen.training.vector import vector_sha256
 from fedgen_privacy.accounting import Spend
@@ -66,10 +67,14 @@ def train(
 
     Raises:
         FederationError: too few sites answered, a deadline passed, or the model is not finite.
-        DataError: a checkpoint could not be written or read.
+        DataError: a checkpoint could not be written or read, or the pretrained weights not be used.
+        StudyError: the pretrained weights are others than the study names.
     """
     sha256 = study_hash(study)
-    state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(study)
+    frozen = frozen_weights(study, run.pretrained)
+    state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(
+        study, read_pretrained(study, run.pretrained)
+    )
     first = state.round + 1
     sites, left_out = describe(study, exchange, min(first, study.total_rounds))
     for site, reason in left_out.items():
@@ -93,7 +98,7 @@ def train(
         except FedgenError as error:
             run.event("abort", round=round_number, reason=str(error), code=int(error.exit_code))
             raise
-        state, losses = next_checkpoint(study, state, aggregate, aggregator.secure)
+        state, losses = next_checkpoint(study, state, aggregate, aggregator.secure, frozen)
         save_checkpoint(run.checkpoints, state)
         report = RoundReport(
             round=round_number,

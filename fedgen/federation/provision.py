@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 
 from fedgen.federation.losses import PER_OBJECTIVE
-from fedgen.models.registry import build_family
+from fedgen.models.registry import blank_family, build_family
 from fedgen.run.directory import unwritable
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training import central_images
 from fedgen.training.distributed import dimension, private_objective
-from fedgen.training.vector import Layout
+from fedgen.training.pretrained import study_layout
 from fedgen_privacy.secagg import Identity, Keyholder, Parameters, Roster, default_threshold
 from fedgen_privacy.secagg.identity_file import IDENTITY_FILE, stored_identity
 from fedgen_privacy.secagg.parameters import SPARE_BITS
@@ -56,13 +56,11 @@ def session_parameters(study: Study, sites: int) -> Parameters:
 
 def vector_length(study: Study) -> int:
     """Numbers in what a site sends: of the model's update or of a step's sum, or of the warm start if it has more."""
-    family = build_family(study)
-    with torch.random.fork_rng(devices=[]):
-        networks = family.networks()
+    length = study_layout(study).size
     if study.privacy.mode == "distributed":
-        length = dimension(private_objective(family.objectives()), networks)
-    else:
-        length = Layout.of(networks).size
+        family = blank_family(study)
+        with torch.random.fork_rng(devices=[]):
+            length = dimension(private_objective(family.objectives()), family.networks())
     return max(length, central_images.length(study))
 
 

@@ -28,6 +28,7 @@ from fedgen.federation.site import Site
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
+from fedgen.training.pretrained import frozen_weights
 
 CONNECT_DEADLINE = 120.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -50,6 +51,7 @@ class VirtualSites:
     study: Study
     folders: tuple[Path, ...]
     threads: int
+    pretrained: Path
 
     def __call__(self, context: Context) -> Site:
         """The site of this node's partition."""
@@ -58,7 +60,12 @@ class VirtualSites:
             torch.set_num_threads(self.threads)
             data = read_site(folder / "site.safetensors")
             _loaded[folder] = Site(
-                self.study, data, folder, RemoteKeyholder(data.site), roster_size=len(self.folders)
+                self.study,
+                data,
+                folder,
+                RemoteKeyholder(data.site),
+                start=frozen_weights(self.study, self.pretrained),
+                roster_size=len(self.folders),
             )
         return _loaded[folder]
 
@@ -104,7 +111,10 @@ def simulate_training(
     cores = os.cpu_count() or 1
     parallel = min(cores, len(sites))
     virtual = VirtualSites(
-        study, tuple(run.site(s.site).absolute() for s in sites), max(1, cores // parallel)
+        study,
+        tuple(run.site(s.site).absolute() for s in sites),
+        max(1, cores // parallel),
+        run.pretrained.absolute(),
     )
     gpu = torch.cuda.is_available() and study.training.device.startswith("cuda")
     outcome: list[Trained | BaseException] = []

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedgen.data.site_data import SiteData
 from fedgen.errors import FederationError, FedgenError, PolicyRefusedError, PrivacyRefusedError
@@ -105,6 +105,7 @@ class Site:
         device: torch device instead of the study's.
         roster_size: sites that the study's roster has; needed where they make the noise together.
         journal: told what happens; by default it is appended to `log.jsonl` in the folder.
+        start: the weights under the study's adapters; a study without adapters needs none.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Site:
         device: str | None = None,
         roster_size: int | None = None,
         journal: Callable[[str, Mapping[str, object]], None] | None = None,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.name = data.site
         self._holder = holder if study.aggregation.secure else None
@@ -130,7 +132,7 @@ class Site:
         self._study_sha256 = study_hash(study)
         self._folder = folder
         self._cohort = Cohort(data, study.data.images_per_patient)
-        self._family = build_family(study)
+        self._family = build_family(study, start)
         self._objectives = self._family.objectives()
         self._outbox = Outbox(folder / "outbox")
         plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from torch import Tensor
+
+from fedgen.models.adapted import AdaptedFamily
 from fedgen.models.family import Capability, Family
 from fedgen.study.study import Study
 
@@ -22,6 +25,23 @@ def capabilities() -> list[Capability]:
     return [_BUILDERS[name][0] for name in sorted(_BUILDERS)]
 
 
-def build_family(study: Study) -> Family:
-    """The family a study asks for, with its options and image shape."""
+def build_family(study: Study, start: Mapping[str, Tensor] | None = None) -> Family:
+    """The family a study asks for, with its options, image shape and adapters.
+
+    Args:
+        study: what is asked for.
+        start: its pretrained weights by `network/parameter`; a study with adapters makes no networks without them.
+    """
+    plain, adapters = plain_family(study), study.model.adapters
+    return plain if adapters is None else AdaptedFamily(plain, adapters, start)
+
+
+def blank_family(study: Study) -> Family:
+    """As `build_family`, for networks that are only counted or timed: what is frozen may have any weights."""
+    plain, adapters = plain_family(study), study.model.adapters
+    return plain if adapters is None else AdaptedFamily(plain, adapters, None, blank=True)
+
+
+def plain_family(study: Study) -> Family:
+    """The family without adapters: what a file of pretrained weights has the parameters of."""
     return _BUILDERS[study.model.family][1](study)

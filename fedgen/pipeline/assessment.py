@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
 from fedgen.models.registry import build_family
-from fedgen.pipeline.model import trained_networks
 from fedgen.pipeline.site_numbers import audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assess, Assessment
 from fedgen.protocol.release import check_pixels
@@ -29,7 +29,8 @@ from fedgen.study.study import Study
 from fedgen.synthesis.counts import class_counts
 from fedgen.training.outbox import Outbox
 from fedgen.training.plan import plan_site
-from fedgen.training.vector import vector_sha256
+from fedgen.training.pretrained import study_layout
+from fedgen.training.vector import check_vector, vector_sha256
 from fedgen_privacy.lock import exclusive
 
 Json = dict[str, Any]
@@ -44,6 +45,7 @@ def assess(
     task: Assess,
     metrics: frozenset[str],
     device: str | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> Assessment:
     """Audit and evaluate a release on one site's patients; what the policy withholds is not even computed.
 
@@ -54,6 +56,7 @@ def assess(
         task: the question.
         metrics: what the site's policy lets leave: `audit`, `evaluation`.
         device: the site's own torch device; None for the study's.
+        start: the weights under the study's adapters, where it has some.
 
     Raises:
         FederationError, PrivacyRefusedError: the question is not one of this study (`check_question`).
@@ -63,7 +66,7 @@ def assess(
     return Assessment(
         data.site,
         task.sha256,
-        audit_numbers(study, data, epsilon, task, device) if AUDIT in metrics else None,
+        audit_numbers(study, data, epsilon, task, device, start) if AUDIT in metrics else None,
         evaluation_numbers(study, data, task) if EVALUATION in metrics else None,
     )
 
@@ -78,6 +81,7 @@ class Assessor:
         folder: the site's folder of the study, which also holds the outbox.
         metrics: what the site's policy lets leave now; what it withholds is None in the answer, kept or not.
         device: the site's own torch device; None for the study's.
+        start: the weights under the study's adapters, where it has some.
     """
 
     study: Study
@@ -85,6 +89,7 @@ class Assessor:
     folder: Path
     metrics: frozenset[str]
     device: str | None = None
+    start: Mapping[str, Tensor] | None = None
 
     def __call__(self, task: Assess) -> Assessment:
         """Answer the question, from disk where it was answered before.
@@ -110,7 +115,10 @@ class Assessor:
                 self.data.site,
                 task.sha256,
                 self._kept(
-                    AUDIT, lambda: audit_numbers(self.study, self.data, self._epsilon(), task, self.device)
+                    AUDIT,
+                    lambda: audit_numbers(
+                        self.study, self.data, self._epsilon(), task, self.device, self.start
+                    ),
                 ),
                 self._kept(EVALUATION, lambda: evaluation_numbers(self.study, self.data, task)),
             )
@@ -164,7 +172,7 @@ def check_question(study: Study, task: Assess) -> None:
         raise PrivacyRefusedError("A site was asked to assess a study it does not have.")
     if vector_sha256(task.model) != task.model_sha256:
         raise FederationError("The model that came does not have the hash that came with it.")
-    trained_networks(build_family(study), task.model, "cpu")
+    check_vector(task.model, study_layout(study).size)
     data = study.data
     expected = (study.synthesis.images, data.channels, *data.image_size)
     if tuple(task.images.shape) != expected:

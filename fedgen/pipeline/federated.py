@@ -17,6 +17,7 @@ from fedgen.pipeline.asked import Asking, spent
 from fedgen.pipeline.gather import ASSESS_DEADLINE, assess
 from fedgen.pipeline.progress import Watcher, guarded, timed
 from fedgen.pipeline.release import draw_release
+from fedgen.pipeline.start import origin_of, start_limits
 from fedgen.pipeline.summary import describe_aggregation, describe_model, versions
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
@@ -120,7 +121,8 @@ def record_training(work: Workspace, trained: Trained, aggregator: Aggregator) -
     """Write privacy.json and the entries of run.json that training has a word in."""
     study, run, rounds = work.study, work.run, trained.checkpoint.round
     sites, ledgers = spent(study, run, trained.sites, rounds)
-    told = privacy.privacy_report(study, sites, ledgers, None, PRIVACY_LIMITS)
+    limits = [*PRIVACY_LIMITS, *start_limits(origin_of(run, study), [site.site for site in sites])]
+    told = privacy.privacy_report(study, sites, ledgers, None, limits)
     run.update_summary(
         study=study.study.name,
         seed=study.study.seed,

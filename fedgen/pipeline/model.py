@@ -6,19 +6,22 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.audit.attacks import Score
+from fedgen.models.adapters import merge
 from fedgen.models.family import Family
 from fedgen.training.vector import Layout
 
 
 def trained_networks(family: Family, weights: Tensor, device: str) -> dict[str, nn.Module]:
-    """The family's networks with `weights` (P,), in eval mode on `device`.
+    """The family's networks with `weights` (P,), in eval mode on `device`; adapters become part of their layers.
 
     Raises:
         FederationError: the weights do not fit the family or are not finite.
+        DataError: the family has adapters, and the weights beneath them are not at hand.
     """
     with torch.random.fork_rng(devices=[]):
         networks = family.networks()
     Layout.of(networks).load(networks, weights)
+    merge(networks)
     return {name: network.eval().to(device) for name, network in networks.items()}
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedgen.pipeline.summary import start_of
 from fedgen.protocol.messages import SiteDescription
 from fedgen.study.study import Study
 from fedgen_privacy.accounting import Spend, epsilon_rdp, epsilon_reported
@@ -88,6 +89,7 @@ def privacy_report(
         "multiplicity": privacy.multiplicity,
         "images_per_patient": study.data.images_per_patient,
         "shared_patients": shared_patients,
+        "start": start_of(study),
         "sites": rows,
         "limits": [*LIMITS, *LIMITS_OF[privacy.mode], *limits] if epsilon is not None else [],
     }
@@ -107,7 +109,7 @@ def _statement(study: Study, epsilon: float | None, shared_patients: int | None)
         return (
             "This model was trained WITHOUT differential privacy: nothing bounds what the model and the synthetic "
             "images reveal about the patients they were trained on."
-        )
+        ) + _start(study)
     what = (
         f"Training was ({rounded_up(epsilon):.2f}, {study.privacy.delta:g})-differentially private for each patient "
         "at each site, all images of the patient together, under adding or removing one patient"
@@ -123,7 +125,20 @@ def _statement(study: Study, epsilon: float | None, shared_patients: int | None)
             f" ({shared_patients} {noun} at more than one site, and for them the epsilons and deltas of their "
             "sites add up)"
         )
-    return f"{what}; this holds against {holds_against(study)}."
+    return f"{what}; this holds against {holds_against(study)}.{_start(study)}"
+
+
+def _start(study: Study) -> str:
+    start = study.model.pretrained
+    if start is None:
+        return ""
+    source = start.source if start.source.endswith((".", "!", "?")) else f"{start.source}."
+    says = (
+        "Nothing here bounds what is revealed of the data of the start"
+        if study.privacy.mode == "none"
+        else "The guarantee is about the patients of this study, and not about the data its start was trained on"
+    )
+    return f" Training started from pretrained weights (sha256 {start.sha256}). {says}: {source}"
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
+
+from torch import Tensor
 
 from fedgen.audit.result import AuditResult
 from fedgen.audit.run import run_audit
@@ -22,15 +25,28 @@ Json = dict[str, Any]
 
 
 def audit_numbers(
-    study: Study, data: SiteData, epsilon: float | None, task: Assess, device: str | None = None
+    study: Study,
+    data: SiteData,
+    epsilon: float | None,
+    task: Assess,
+    device: str | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> Json:
     """`run_audit` on one site, in the form that may leave (`AuditNumbers`); `device` is where the model runs.
+
+    Args:
+        study: as the site approved it.
+        data: all parts of the site's data.
+        epsilon: what its training patients were promised; None without privacy.
+        task: the model and the release.
+        device: None for the study's.
+        start: the weights under the study's adapters, where it has some.
 
     Raises:
         DataError: the site's images do not fit, or the model's scores are not finite.
     """
     device, seed = device or study.training.device, study.study.seed
-    family = build_family(study)
+    family = build_family(study, start)
     networks = trained_networks(family, task.model, device)
     score = membership_score(family, networks, device, seed)
     result = run_audit(

@@ -14,6 +14,7 @@ from fedgen.federation.simulation import simulate_training, virtual_aggregator
 from fedgen.pipeline import privacy
 from fedgen.pipeline.model import membership_score
 from fedgen.pipeline.release import draw_release
+from fedgen.pipeline.start import origin_of, refuse_same_patients, require_start, start_limits
 from fedgen.pipeline.summary import describe_aggregation, describe_model, versions
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
@@ -42,13 +43,19 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
     )
     for site in sites:
         check_cohort(study, site.site, site.part(Part.TRAIN).n_patients)
-    aggregator = virtual_aggregator(study, [site.site for site in sites], run)
+    names = [site.site for site in sites]
+    require_start(run, study)
+    origin = origin_of(run, study)
+    refuse_same_patients(study, origin, names)
+    aggregator = virtual_aggregator(study, names, run)
     trained = simulate_training(study, sites, run, aggregator, on_round)
     ledgers = {
         site.site: Ledger(run.site(site.site) / "ledger.jsonl").spends(study_hash(study))
         for site in trained.sites
     }
-    report = privacy.privacy_report(study, trained.sites, ledgers, work.data.shared_patients)
+    report = privacy.privacy_report(
+        study, trained.sites, ledgers, work.data.shared_patients, start_limits(origin, names)
+    )
     run.write_json("privacy.json", report)
     run.update_summary(
         rounds=trained.checkpoint.round,

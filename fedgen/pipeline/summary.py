@@ -22,9 +22,17 @@ def describe_model(study: Study, checkpoint: Checkpoint) -> dict[str, object]:
     """The `model` entry: of the averaged weights, which are sampled from."""
     return {
         "family": study.model.family,
+        "start": start_of(study),
+        "adapters": None if study.model.adapters is None else study.model.adapters.model_dump(mode="json"),
         "parameters": checkpoint.ema.shape[0],
         "sha256": vector_sha256(checkpoint.ema),
     }
+
+
+def start_of(study: Study) -> dict[str, str] | None:
+    """The pretrained weights as the study names them; None where it starts from random ones."""
+    start = study.model.pretrained
+    return None if start is None else start.model_dump(mode="json")
 
 
 def describe_aggregation(

@@ -13,11 +13,13 @@ from fedgen.errors import DataError
 from fedgen.models.family import Family
 from fedgen.models.registry import build_family
 from fedgen.pipeline.model import trained_networks
+from fedgen.pipeline.start import given_start, keep_start
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint
 from fedgen.run.directory import RunDirectory, write_atomic
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
+from fedgen.training.pretrained import frozen_weights
 
 SOURCE = "data/source.json"
 
@@ -30,14 +32,19 @@ class Workspace:
     study: Study
 
     @classmethod
-    def create(cls, study: Study, source: Path | None, out: Path) -> Workspace:
-        """A new run folder under `out`, with the resolved study in it.
+    def create(
+        cls, study: Study, source: Path | None, out: Path, pretrained: Path | None = None
+    ) -> Workspace:
+        """A new run folder under `out`, with the resolved study and the weights it starts from in it.
 
         Raises:
-            DataError: the folder cannot be made or written.
+            DataError: the folder cannot be made or written, or the pretrained weights cannot be used.
+            StudyError: the study asks for other pretrained weights, or for none.
         """
+        start = given_start(study, pretrained)
         run = RunDirectory.create(out, study.study.name)
         write_atomic(run.study, dump_study(study).encode())
+        keep_start(run, start)
         run.write_json(SOURCE, {"source": None if source is None else str(source.absolute())})
         run.update_summary(status="running", study=study.study.name, seed=study.study.seed)
         return cls(run, study)
@@ -73,8 +80,8 @@ class Workspace:
 
     @cached_property
     def family(self) -> Family:
-        """The model family."""
-        return build_family(self.study)
+        """The model family; where it has adapters, on the weights in the run directory."""
+        return build_family(self.study, frozen_weights(self.study, self.run.pretrained))
 
     def checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint, or None before training."""

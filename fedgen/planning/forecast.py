@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fedgen.errors import StudyError
 from fedgen.models.family import Family
-from fedgen.models.registry import build_family
+from fedgen.models.registry import blank_family
 from fedgen.planning.reference import Reference, reference
 from fedgen.planning.search import Budget, Cohort, batch_for, patients_for
 from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
@@ -74,7 +74,7 @@ def forecast(study: Study, patients: Sequence[int]) -> Forecast:
         DataError, PrivacyRefusedError: a site would refuse the study, see `fedgen.training.plan.plan_site`.
     """
     require_privacy(study)
-    family = build_family(study)
+    family = blank_family(study)
     plans = {
         size: plan_site(study, f"{patients.index(size) + 1}", size, family.objectives())
         for size in dict.fromkeys(patients)

@@ -19,6 +19,9 @@ from fedgen.errors import DataError
 
 Json = dict[str, Any]
 
+#: Weights that training starts from, in a run directory and in a site's folder of a study.
+PRETRAINED = "pretrained.safetensors"
+
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` so that a crash leaves either the old file or the new one, never a part.
@@ -96,6 +99,11 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         """`checkpoints/`."""
         return self.path / "checkpoints"
+
+    @property
+    def pretrained(self) -> Path:
+        """`pretrained.safetensors`: the weights that training starts from, where the study names some."""
+        return self.path / PRETRAINED
 
     @property
     def samples(self) -> Path:

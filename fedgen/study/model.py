@@ -135,10 +135,52 @@ class DiffusionOptions(Section):
         return self.sampler == "churn" or (self.sampler == "ddim" and self.eta > 0)
 
 
+class Pretrained(Section):
+    """Weights that training starts from, made from other data: `fedgen export` writes the file and these lines."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the safetensors file, in hexadecimal")
+    source: str = Field(
+        pattern=r"^\S[^\n]*\S$",
+        max_length=2000,
+        description="what the weights were trained on, by which licence; every site reads it before it approves",
+    )
+
+
+class Adapters(Section):
+    """Low-rank adapters (LoRA, Hu et al. 2021): W + (alpha / rank) B A, with the pretrained W frozen.
+
+    Only A and B are trained, clipped, noised and sent.
+    """
+
+    rank: int = Field(
+        4, ge=1, le=256, description="r: inner dimension of B A; a smaller layer has a smaller one"
+    )
+    alpha: float = Field(4.0, gt=0, description="B A is scaled by alpha / rank")
+    targets: tuple[Literal["attention", "convolution", "linear"], ...] = Field(
+        ("attention", "convolution", "linear"),
+        min_length=1,
+        strict=False,
+        description="which layers: those of attention, 2D convolutions, and all other linear layers",
+    )
+
+
 class ModelSection(Section):
     """The generative model."""
 
+    pretrained: Pretrained | None = Field(
+        None, description="training then starts from weights drawn from the study's seed"
+    )
+    adapters: Adapters | None = Field(None, description="all weights are then trained")
     family: FamilyName = Field("diffusion", description="which family is trained; `fedgen models` lists them")
     vae: VAEOptions = Field(default_factory=lambda: VAEOptions())
     gan: GANOptions = Field(default_factory=lambda: GANOptions())
     diffusion: DiffusionOptions = Field(default_factory=lambda: DiffusionOptions())
+
+    @model_validator(mode="after")
+    def _frozen_weights(self) -> Self:
+        if self.adapters is not None and self.pretrained is None:
+            raise ValueError(
+                "adapters need pretrained: they leave every other weight as it is, and a network frozen at random "
+                "weights learns nothing"
+            )
+        return self

@@ -101,7 +101,12 @@ def _sections() -> Iterator[str]:
         yield f"\n## `{dotted(key.path)}`\n"
         yield " ".join((section.__doc__ or "").split())
         if not key.field.is_required() and key.field.get_default(call_default_factory=True) is None:
-            opened = f"`{key.path[-1]}: {{}}` takes the defaults"
+            needed = [name for name, inner in section.model_fields.items() if inner.is_required()]
+            opened = (
+                f"Given, it needs {' and '.join(f'`{name}`' for name in needed)}"
+                if needed
+                else f"`{key.path[-1]}: {{}}` takes the defaults"
+            )
             yield f"\nAbsent unless given: {key.field.description}. {opened}."
         yield "\n| key | type | default | allowed | meaning |\n|---|---|---|---|---|"
         for inner in keys(section, key.path):

@@ -15,11 +15,12 @@ RECORD_KEYS = ("images", "labels", "weights")
 
 
 def trainable(objective: Objective, networks: Mapping[str, nn.Module]) -> Params:
-    """Parameters the objective updates, named `network/parameter`."""
+    """Parameters the objective updates, named `network/parameter`; frozen ones are constants of its loss."""
     return {
         f"{network}/{name}": parameter
         for network in objective.updates
         for name, parameter in networks[network].named_parameters()
+        if parameter.requires_grad
     }
 
 

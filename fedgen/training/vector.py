@@ -14,7 +14,7 @@ from fedgen.errors import FederationError
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and shapes of all parameters in the vector's order.
+    """Names and shapes of all trained parameters in the vector's order.
 
     Both ends build it from the study, so a vector needs no description of its own.
     """
@@ -23,12 +23,13 @@ class Layout:
 
     @classmethod
     def of(cls, networks: Mapping[str, nn.Module]) -> Layout:
-        """The layout of a family's networks: networks by name, parameters in their own order."""
+        """The layout of a family's networks: networks by name, parameters in their own order, frozen ones left out."""
         return cls(
             tuple(
                 (f"{network}/{name}", tuple(parameter.shape))
                 for network in sorted(networks)
                 for name, parameter in networks[network].named_parameters()
+                if parameter.requires_grad
             )
         )
 
@@ -54,7 +55,7 @@ class Layout:
         return {name: piece.reshape(shape) for (name, shape), piece in zip(self.entries, pieces, strict=True)}
 
     def load(self, networks: Mapping[str, nn.Module], vector: Tensor) -> None:
-        """Copy `vector` into the networks' parameters.
+        """Copy `vector` into the networks' parameters; frozen ones stay.
 
         Raises:
             FederationError: the vector has another length or holds a value that is not finite.
@@ -63,7 +64,8 @@ class Layout:
         with torch.no_grad():
             for network, module in networks.items():
                 for name, parameter in module.named_parameters():
-                    parameter.copy_(values[f"{network}/{name}"])
+                    if parameter.requires_grad:
+                        parameter.copy_(values[f"{network}/{name}"])
 
 
 def check_vector(vector: Tensor, size: int) -> None:

@@ -8,8 +8,8 @@ guarantee has to hold against each site too.
 
 The sum of k discrete Gaussians is none, but so near to one that no accountant can tell: each probability differs by
 a factor within exp(+-tau), tau = 5 sum_{j=1}^{k-1} exp(-2 pi^2 s^2 j / (j + 1)) for shares of standard deviation s
-(their bound on convolutions; a test computes some). From s = FEWEST_NOISE_LEVELS on tau is below 1e-270, less than the rounding of any epsilon however
-many coordinates and steps there are; smaller shares are refused.
+(their bound on convolutions; a test computes some). From s = FEWEST_NOISE_LEVELS on tau is below 1e-270, less than
+the rounding of any epsilon however many coordinates and steps there are; smaller shares are refused.
 
 Sensitivity is exact. A record's vector is clipped to L2 norm C, multiplied by a scale and rounded coordinate by
 coordinate to the nearest integer BEFORE it is added to others, so that adding a record to the data adds one integer

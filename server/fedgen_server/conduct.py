@@ -19,6 +19,7 @@ from fedgen.federation.secure import SecureAggregator
 from fedgen.flower.link import Link, LinkLostError
 from fedgen.pipeline.federated import recorded, run_federation
 from fedgen.pipeline.progress import Watcher
+from fedgen.pipeline.start import given_start, keep_start, refuse_same_patients
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.manifest import manifest_of, sign_manifest
 from fedgen.protocol.messages import Describe, Refusal, SiteDescription
@@ -44,14 +45,20 @@ LINKS = 20
 Waiting = Callable[[str], None]
 
 
-def publish(federation: Federation, study: Study, names: Sequence[str] | None) -> StudyEntry:
+def publish(
+    federation: Federation, study: Study, names: Sequence[str] | None, pretrained: Path | None = None
+) -> StudyEntry:
     """Sign a study's manifest, make its run folder, and offer it to the sites.
 
     Args:
         names: the sites of its roster; None for all members.
+        pretrained: file of the weights that the study starts from, where it names some; the run keeps a copy.
 
     Raises:
-        StudyError: a name is no member's, too few sites, or this very study was published before.
+        StudyError: a name is no member's, too few sites, this very study was published before, or it asks for other
+            pretrained weights.
+        DataError: the pretrained weights cannot be used.
+        PrivacyRefusedError: they were trained without privacy at one of these sites.
     """
     members = federation.sites.active()
     chosen = sorted(members) if names is None else sorted(set(names))
@@ -72,6 +79,8 @@ def publish(federation: Federation, study: Study, names: Sequence[str] | None) -
             f"This very study was published before, with its run in {known.run}: continue that with `fedgen-server "
             "resume`, or give the study another name or seed. A site trains a round once, so it cannot begin again."
         )
+    start = given_start(study, pretrained)
+    refuse_same_patients(study, None if start is None else start.origin, chosen)
     keys = {name: bytes.fromhex(members[name].identity_key) for name in chosen}
     _aggregator(study, keys)  # its parameters are refused here, before anybody is asked to approve them
     signed = sign_manifest(
@@ -79,6 +88,7 @@ def publish(federation: Federation, study: Study, names: Sequence[str] | None) -
     )
     run = RunDirectory.create(federation.paths.runs, study.study.name)
     write_atomic(run.study, dump_study(study).encode())
+    keep_start(run, start)
     run.update_summary(status="running", study=study.study.name, seed=study.study.seed)
     entry = federation.studies.publish(signed, run.path)
     federation.log.write("published", study=study_hash(study), name=study.study.name, run=str(run.path))

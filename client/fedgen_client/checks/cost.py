@@ -12,7 +12,7 @@ import torch
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import ExitCode, FedgenError
-from fedgen.models.registry import build_family
+from fedgen.models.registry import blank_family, build_family
 from fedgen.study.study import Study
 from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, LocalTrainer, Mechanism
@@ -68,7 +68,7 @@ def seconds_per_step(study: Study, device: str | None = None) -> float:
         study: what is timed.
         device: instead of the study's.
     """
-    family, privacy = build_family(study), study.privacy
+    family, privacy = blank_family(study), study.privacy
     objectives = family.objectives()
     with torch.random.fork_rng(devices=[]):
         networks = family.networks()

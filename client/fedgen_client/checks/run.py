@@ -102,6 +102,13 @@ def _work(
     from fedgen_client.checks.cost import cost_line, time_line  # heavy
     from fedgen_client.checks.data import study_data
 
+    if offered.study.model.adapters is not None:
+        from fedgen_client.start import require_start  # heavy
+
+        try:
+            require_start(offered, folder.pretrained(offered.study_sha256))
+        except FedgenError as error:
+            yield mend(about, error)
     fits = False
     for name in cohorts:
         cohort = site.cohorts[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,6 +48,14 @@ def approve(
         str | None,
         typer.Option("--cohort", metavar="C", help="Whose patients take part and whose budget pays."),
     ] = None,
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(
+            "--pretrained",
+            metavar="FILE",
+            help="The weights under the adapters, where the study trains some.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
@@ -61,6 +70,10 @@ def approve(
     chosen = choose_cohort(site_file, cohort)
     if _show(place, site_file, offered, chosen) and not yes:
         _ask(offered)
+    if pretrained is not None or offered.study.model.adapters is not None:
+        from fedgen_client.start import take_start  # loads torch
+
+        take_start(place, offered, pretrained)
     approval = record_approval(place, site_file, offered, chosen)
     say(
         f"Approved for cohort {chosen} by {approval.by}. Next: run `fedgen-client start` if it is not running."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from fedgen.cli.runs import Pretrained
 from fedgen.errors import StudyError
 from fedgen.study.load import load_study
 from fedgen_server.cli.options import DEFAULT_FOLDER, Folder
@@ -62,6 +63,7 @@ def run(
     sites: Annotated[
         str | None, typer.Option("--sites", metavar="A,B,C", help="Its roster; all members by default.")
     ] = None,
+    pretrained: Pretrained = None,
     wait: Wait = WAIT,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
@@ -72,7 +74,7 @@ def run(
 
     from fedgen_server.conduct import publish
 
-    entry = publish(federation, study, names)
+    entry = publish(federation, study, names, pretrained)
     console = Console()
     console.print(f"{study.study.name}  ->  {entry.run}", highlight=False, soft_wrap=True)
     _loud(console, entry)

@@ -142,7 +142,7 @@ def test_a_model_that_overflows_ends_the_run_and_is_not_saved(tiny_study, federa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "fedgen.federation.coordinator.initial_checkpoint",
-            lambda study: dataclasses.replace(
+            lambda study, start: dataclasses.replace(
                 initial_checkpoint(study), model=initial_checkpoint(study).model.sign() * 1e38
             ),
         )

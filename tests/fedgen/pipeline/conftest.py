@@ -17,6 +17,7 @@ from fedgen.federation.exchange import DirectExchange
 from fedgen.federation.site import Site
 from fedgen.pipeline.simulate import Watcher
 from fedgen.pipeline.workspace import Workspace
+from fedgen.training.pretrained import frozen_weights
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,7 +30,8 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training without Ray."""
 
     def simulate_training(study: Any, sites: Any, run: Any, aggregator: Any, on_round: Any = None) -> Any:
-        exchange = DirectExchange([Site(study, site, run.site(site.site)) for site in sites])
+        start = frozen_weights(study, run.pretrained)
+        exchange = DirectExchange([Site(study, site, run.site(site.site), start=start) for site in sites])
         return train(study, exchange, aggregator, run, on_round)
 
     monkeypatch.setattr("fedgen.pipeline.stages.simulate_training", simulate_training)

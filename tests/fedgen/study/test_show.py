@@ -75,7 +75,9 @@ def test_any_number_round_trips(value: float) -> None:
 
 
 def test_the_dump_has_every_key(smallest: str) -> None:
-    text = dump_study(parse_study(smallest, "s.yaml", ["data.phantom={}"]))
+    start = f"model.pretrained={{sha256: '{'0' * 64}', source: public images}}"
+    opened = ["data.phantom={}", start, "model.adapters={}"]
+    text = dump_study(parse_study(smallest, "s.yaml", opened))
     for key in every_key():
         assert f"{key.path[-1]}:" in text
 
@@ -130,7 +132,10 @@ def test_errors_reach_the_caller(command: str) -> None:
 def test_presets_differ_in_name_and_carry_no_other_sites_data() -> None:
     studies = [load_study(name) for name in presets.names()]
     assert len({study.study.name for study in studies}) == len(studies)
-    assert [study.study.name for study in studies if study.data.phantom] == ["demo"]
+    assert [study.study.name for study in studies if study.data.phantom] == [
+        "demo",
+        "phantom-pretrain",
+    ]
 
 
 @pytest.mark.parametrize("module", [keys, problems, reference])

@@ -1,0 +1,133 @@
+"""A finished run's weights as a file that other studies can start from, with where they come from written into it.
+
+What is exported is the averaged model that the release is drawn from. Of a private run this is post-processing: it
+costs no epsilon beyond the run's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from fedgen.errors import PrivacyRefusedError, StudyError
+from fedgen.pipeline.privacy import rounded_up
+from fedgen.pipeline.start import origin_of
+from fedgen.pipeline.workspace import Workspace
+from fedgen.run.directory import write_atomic
+from fedgen.study.model import Pretrained
+from fedgen.study.show import study_hash
+from fedgen.study.study import Study
+from fedgen.training.pretrained import Origin, encode
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file of weights.
+
+    Attributes:
+        path: where it is.
+        start: what a study writes under `model.pretrained`.
+        origin: what the file says of itself.
+    """
+
+    path: Path
+    start: Pretrained
+    origin: Origin
+
+    @property
+    def yaml(self) -> str:
+        """Lines to paste into a study."""
+        lines = {"model": {"pretrained": self.start.model_dump()}}
+        return yaml.safe_dump(lines, sort_keys=False, allow_unicode=True, width=100)
+
+
+def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
+    """Write the weights of a finished run.
+
+    Args:
+        work: the run.
+        out: a new file that ends in `.safetensors`.
+        public: what the data were, in one sentence with their licence; the declaration that they are public.
+
+    Raises:
+        PrivacyRefusedError: the run had no privacy, and nobody declares that its data are public.
+        StudyError: `out` exists or has another ending, or `public` is no single sentence.
+        DataError: training has not finished, or the file cannot be written.
+    """
+    if out.suffix != SUFFIX:
+        raise StudyError(f"--out {out} must end in {SUFFIX}, the only format that weights are written in.")
+    if out.exists():
+        raise StudyError(f"{out} exists: name another file with --out, or remove it.")
+    weights = work.trained().ema
+    privacy = work.run.read_json("privacy.json")
+    if privacy["mode"] == "none" and public is None:
+        raise PrivacyRefusedError(
+            f"{work.run.path} was trained WITHOUT differential privacy, so its weights may be passed on only if its "
+            'data are public: say what they are and their licence with --public "...", or train privately.'
+        )
+    unprotected, protected = _sites(work, privacy)
+    origin = Origin(
+        study=work.study.study.name,
+        study_sha256=study_hash(work.study),
+        mode=privacy["mode"],
+        public=public is not None,
+        unprotected=unprotected,
+        protected=protected,
+        source=_source(work.study, privacy, public),
+        statement=privacy["statement"],
+    )
+    networks = work.networks(weights)
+    content = encode(
+        {
+            f"{network}/{name}": parameter.detach().cpu().float()
+            for network, module in networks.items()
+            for name, parameter in module.named_parameters()
+        },
+        origin,
+    )
+    try:
+        start = Pretrained(sha256=hashlib.sha256(content).hexdigest(), source=origin.source)
+    except ValidationError:
+        raise StudyError(
+            "--public must be one sentence on one line, of what the data are and by which licence, not longer than "
+            "2000 characters together with what the run itself started from."
+        ) from None
+    write_atomic(out, content)
+    return Exported(out, start, origin)
+
+
+def _sites(work: Workspace, privacy: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sites whose patients are in the weights without and with privacy, those of the start among them."""
+    # A phantom has no patients, so no site's name stands for any.
+    phantom = work.run.read_json("run.json").get("data", {}).get("source") == "phantom"
+    own = set() if phantom else {str(row["site"]) for row in privacy["sites"]}
+    before = origin_of(work.run, work.study)
+    unprotected = set(before.unprotected if before else ())
+    protected = set(before.protected if before else ())
+    (unprotected if privacy["mode"] == "none" else protected).update(own)
+    return tuple(sorted(unprotected)), tuple(sorted(protected))
+
+
+def _source(study: Study, privacy: dict[str, Any], public: str | None) -> str:
+    parts = [] if public is None else [_sentence(public)]
+    if privacy["epsilon"] is not None:
+        parts.append(
+            f"Run {study.study.name} at {', '.join(row['site'] for row in privacy['sites'])}, trained with "
+            f"({rounded_up(privacy['epsilon']):.2f}, {privacy['delta']:g})-differential privacy for each of their "
+            "patients."
+        )
+    if study.model.pretrained is not None:
+        parts.append(f"It started from other weights itself: {_sentence(study.model.pretrained.source)}")
+    return " ".join(parts)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."

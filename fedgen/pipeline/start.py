@@ -1,0 +1,109 @@
+"""What a run starts from: the file of pretrained weights that was given, where it came from, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fedgen.errors import DataError, PrivacyRefusedError, StudyError
+from fedgen.run.directory import RunDirectory, write_atomic
+from fedgen.study.study import Study
+from fedgen.training.pretrained import Origin, Pretrained, read_pretrained
+
+
+def given_start(study: Study, path: Path | None) -> Pretrained | None:
+    """The weights of `--pretrained FILE`, checked before a run is made; None where the study starts from random ones.
+
+    Raises:
+        StudyError: a file is given and not asked for, or asked for and not given, or another file was meant.
+        DataError: the file cannot be used.
+    """
+    if study.model.pretrained is None:
+        if path is not None:
+            raise StudyError(
+                f"--pretrained {path} is given but the study has no model.pretrained: write its sha256 and source "
+                "into the study, so that whoever reads the study knows of it."
+            )
+        return None
+    if path is None:
+        raise StudyError(
+            "The study starts from pretrained weights (model.pretrained): give their file with --pretrained."
+        )
+    return read_pretrained(study, path)
+
+
+def keep_start(run: RunDirectory, start: Pretrained | None) -> None:
+    """Put the weights into the run directory, so that no later command has to be given them.
+
+    Raises:
+        DataError: the disk is full or the folder is not writable.
+    """
+    if start is not None:
+        write_atomic(run.pretrained, start.content)
+
+
+def add_start(run: RunDirectory, study: Study, path: Path | None) -> None:
+    """Take the weights of `--pretrained FILE` into a run that was made without them; no path changes nothing.
+
+    Raises:
+        StudyError, DataError: see `given_start`.
+    """
+    if path is not None:
+        keep_start(run, given_start(study, path))
+
+
+def origin_of(run: RunDirectory, study: Study) -> Origin | None:
+    """Where the weights in the run directory come from; None without such weights or where nobody wrote it down.
+
+    Raises:
+        StudyError, DataError: see `read_pretrained`.
+    """
+    start = read_pretrained(study, run.pretrained)
+    return None if start is None else start.origin
+
+
+def refuse_same_patients(study: Study, origin: Origin | None, sites: Iterable[str]) -> None:
+    """Refuse weights that a run without privacy made at sites whose patients this study protects.
+
+    Their patients are in the start already, unprotected, and an epsilon of this study would be no promise to them.
+
+    Raises:
+        PrivacyRefusedError: the weights say so themselves; where they do not, nobody can know.
+    """
+    if origin is None or study.privacy.mode == "none":
+        return
+    if origin.mode == "none" and not origin.public:
+        raise PrivacyRefusedError(
+            f"The pretrained weights are of the run {origin.study} without privacy, whose data nobody declared "
+            "public: start from weights of public data or of a private run."
+        )
+    both = sorted(set(sites) & set(origin.unprotected))
+    if both:
+        raise PrivacyRefusedError(
+            f"The pretrained weights of the run {origin.study} were trained WITHOUT privacy at {', '.join(both)}, "
+            "where this study promises privacy: start from other weights, or rename the sites if they are not the same."
+        )
+
+
+def start_limits(origin: Origin | None, sites: Iterable[str]) -> list[str]:
+    """What an epsilon on top of an earlier private run does not say."""
+    both = [] if origin is None else sorted(set(sites) & set(origin.protected))
+    if origin is None or not both:
+        return []
+    return [
+        f"The start (of the run {origin.study}) was trained privately at {', '.join(both)} too: for patients who were "
+        "in both, the epsilons and deltas add up."
+    ]
+
+
+def require_start(run: RunDirectory, study: Study) -> None:
+    """Refuse to go on with a run whose weights are gone, before anything is computed.
+
+    Raises:
+        DataError: the run directory lacks them.
+    """
+    if study.model.pretrained is not None and not run.pretrained.is_file():
+        raise DataError(
+            f"{run.pretrained} does not exist, and the study starts from it: give the file again with "
+            f"`fedgen train {run.path} --pretrained FILE`."
+        )

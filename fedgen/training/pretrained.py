@@ -1,0 +1,166 @@
+"""Files of pretrained weights: safetensors with one tensor a parameter, named `network/parameter`; never pickle.
+
+The file's sha256 stands in the study, so whoever has approved the study has approved these very bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from fedgen.errors import DataError, StudyError
+from fedgen.models.registry import blank_family, plain_family
+from fedgen.study.section import Section
+from fedgen.study.study import Study
+from fedgen.training.vector import Layout
+
+#: The one key of the file's metadata; several would be written in an order that changes from time to time.
+KEY = "fedgen"
+
+
+class Origin(Section):
+    """Where exported weights come from, as the file itself says; a phantom's sites have no patients and no names here.
+
+    Attributes:
+        study: name of the study that trained them.
+        study_sha256: its hash.
+        mode: its privacy.mode.
+        public: whether the one who exported it declared its data public.
+        unprotected: sites whose patients it, or what it started from, was trained on without privacy.
+        protected: sites whose patients it, or what it started from, was trained on with privacy.
+        source: the sentence for `model.pretrained.source`.
+        statement: what the run's privacy.json states.
+    """
+
+    study: str
+    study_sha256: str
+    mode: str
+    public: bool
+    unprotected: tuple[str, ...]
+    protected: tuple[str, ...]
+    source: str
+    statement: str
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A file of weights, checked against the study that starts from it.
+
+    Attributes:
+        weights: by `network/parameter`, all of the family's networks, float32.
+        origin: None for a file that fedgen did not export.
+        content: its bytes.
+    """
+
+    weights: Mapping[str, Tensor]
+    origin: Origin | None
+    content: bytes
+
+
+def plain_layout(study: Study) -> Layout:
+    """All parameters of the study's family; torch's generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return Layout.of(plain_family(study).networks())
+
+
+def study_layout(study: Study) -> Layout:
+    """The parameters that the study trains: what crosses the wire; torch's generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return Layout.of(blank_family(study).networks())
+
+
+def encode(weights: Mapping[str, Tensor], origin: Origin) -> bytes:
+    """A file of weights; the same weights and origin give the same bytes."""
+    metadata = {KEY: origin.model_dump_json()}
+    return save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata=metadata)
+
+
+def read_pretrained(study: Study, path: Path) -> Pretrained | None:
+    """The weights that a study starts from, or None where it starts from random ones.
+
+    Raises:
+        StudyError: the file is another than the study names.
+        DataError: it is absent, no safetensors, not of the study's networks, or not finite.
+    """
+    asked = study.model.pretrained
+    if asked is None:
+        return None
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(
+            f"The study starts from pretrained weights but {path} does not exist: give the file with --pretrained."
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"The pretrained weights {path} cannot be read ({error.strerror}): check the path and its permissions."
+        ) from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != asked.sha256:
+        raise StudyError(
+            f"{path} has the sha256 {found}, but model.pretrained.sha256 is {asked.sha256}: give the file that the "
+            "study was written for."
+        )
+    return Pretrained(_weights(content, path, plain_layout(study)), _origin(content, path), content)
+
+
+def frozen_weights(study: Study, path: Path) -> Mapping[str, Tensor] | None:
+    """What the study never changes: its pretrained weights where it trains adapters, and nothing otherwise.
+
+    Raises:
+        StudyError, DataError: see `read_pretrained`.
+    """
+    if study.model.adapters is None:
+        return None
+    found = read_pretrained(study, path)
+    return None if found is None else found.weights
+
+
+def _weights(content: bytes, path: Path, layout: Layout) -> dict[str, Tensor]:
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise DataError(
+            f"{path} is not a safetensors file ({error}): make one with `fedgen export`."
+        ) from None
+    expected = dict(layout.entries)
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in tensors:
+            wrong = f"lacks {name}"
+        elif name not in expected:
+            wrong = f"has {name}, which the study's networks do not have"
+        elif tuple(tensors[name].shape) != expected[name]:
+            wrong = f"has {name} in the shape {tuple(tensors[name].shape)}, not {expected[name]}"
+        elif tensors[name].dtype != torch.float32:
+            wrong = f"has {name} as {tensors[name].dtype}, not torch.float32"
+        elif not bool(torch.isfinite(tensors[name]).all()):
+            wrong = f"has values in {name} that are not finite"
+        else:
+            continue
+        raise DataError(
+            f"{path} does not fit the study ({wrong}): use weights of the same family, image size, labels and options."
+        )
+    return tensors
+
+
+def _origin(content: bytes, path: Path) -> Origin | None:
+    # safetensors has read this very header: its length in 8 little-endian bytes, then JSON.
+    length = int.from_bytes(content[:8], "little")
+    text = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(KEY)
+    if text is None:
+        return None
+    try:
+        return Origin.model_validate_json(text)
+    except ValidationError:
+        raise DataError(
+            f"The metadata of {path} cannot be read: export it again with this version."
+        ) from None

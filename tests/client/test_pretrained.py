@@ -1,0 +1,133 @@
+"""A site reads what a study starts from, and is given the weights under its adapters once, by a file it checks."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+
+from fedgen.errors import ExitCode, PrivacyRefusedError, StudyError
+from fedgen.federation.progress import initial_checkpoint
+from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
+from fedgen.study.show import study_hash
+from fedgen.training.pretrained import Origin, encode, plain_layout, read_pretrained, study_layout
+from fedgen.training.vector import vector_sha256
+from fedgen_client.hospital import Hospital
+
+SOURCE = "NIH ChestX-ray14, CC0."
+VAE = {"family": "vae", "vae": {"channels": (4, 8), "latent_size": 4}}
+
+
+@pytest.fixture(autouse=True)
+def _quick(quick_plans: None) -> None:
+    """Noise is calibrated once."""
+
+
+@pytest.fixture
+def started(tiny_study, secure_study, tmp_path):
+    """`started(adapters={...}, unprotected=("north",))`: a study that starts from a file, and the file."""
+
+    def build(adapters=None, unprotected=(), secure=True):
+        shapes = plain_layout(tiny_study(model=VAE)).entries
+        origin = Origin(
+            study="earlier",
+            study_sha256="0" * 64,
+            mode="none",
+            public=True,
+            unprotected=unprotected,
+            protected=(),
+            source=SOURCE,
+            statement="none",
+        )
+        torch.manual_seed(0)
+        content = encode({name: 0.1 * torch.randn(shape) for name, shape in shapes}, origin)
+        path = tmp_path / "start.safetensors"
+        path.write_bytes(content)
+        start = {"sha256": hashlib.sha256(content).hexdigest(), "source": SOURCE}
+        model = {**VAE, "pretrained": start, "adapters": adapters}
+        sections = {} if secure else {"aggregation": {"secure": False, "minimum_sites": 3}}
+        return secure_study(model=model, **sections), path
+
+    return build
+
+
+def test_the_source_is_read_before_approving(started, with_data, stub, others, command) -> None:
+    study, _ = started()
+    stub.offer(study, **others)
+    result = command("approve", "tiny", "--yes", folder=with_data)
+    assert result.exit_code == 0, result.output
+    read = " ".join(result.output.split())
+    assert "starts from Weights trained before" in read
+    assert SOURCE in read
+    assert study.model.pretrained.sha256 in read
+    assert "says nothing about the data that this start was trained on" in read
+    # without adapters every weight comes in with the first round
+    assert not with_data.pretrained(study_hash(study)).exists()
+
+
+def test_adapters_are_not_approved_without_the_weights_under_them(
+    started, with_data, stub, others, command, tmp_path
+) -> None:
+    study, path = started({"rank": 2})
+    stub.offer(study, **others)
+    kept = with_data.pretrained(study_hash(study))
+    refused = command("approve", "tiny", "--yes", folder=with_data)
+    assert isinstance(refused.exception, StudyError)
+    assert "Only adapters of rank 2 are trained and sent" in " ".join(refused.output.split())
+    assert f"In comes the model of {study_layout(study).size} numbers" in " ".join(refused.output.split())
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(path.read_bytes() + b" ")
+    wrong = command("approve", "tiny", "--yes", "--pretrained", str(other), folder=with_data)
+    assert isinstance(wrong.exception, StudyError)
+    assert study.model.pretrained.sha256 in str(wrong.exception)
+    assert not kept.exists()
+
+    done = command("approve", "tiny", "--yes", "--pretrained", str(path), folder=with_data)
+    assert done.exit_code == 0, done.output
+    assert kept.read_bytes() == path.read_bytes()
+    # given once, it need not be given again
+    assert command("approve", "tiny", "--yes", folder=with_data).exit_code == 0
+
+
+def test_weights_of_a_site_of_the_roster_without_privacy_are_refused(
+    started, with_data, stub, others, command
+) -> None:
+    study, path = started({"rank": 2}, unprotected=("north", "elsewhere"))
+    stub.offer(study, **others)
+    refused = command("approve", "tiny", "--yes", "--pretrained", str(path), folder=with_data)
+    assert isinstance(refused.exception, PrivacyRefusedError)
+    assert "WITHOUT privacy at north," in str(refused.exception)
+
+
+def test_a_file_for_a_study_that_needs_none_is_an_error(
+    started, with_data, stub, others, command, secure_study
+) -> None:
+    _, path = started()
+    stub.offer(secure_study(), **others)
+    refused = command("approve", "tiny", "--yes", "--pretrained", str(path), folder=with_data)
+    assert isinstance(refused.exception, StudyError)
+
+
+def test_a_hospital_trains_adapters_on_its_own_copy(
+    started, with_data, stub, others, command, edit_site_file
+) -> None:
+    edit_site_file(with_data, ("require_secure_aggregation: true", "require_secure_aggregation: false"))
+    study, path = started({"rank": 2}, secure=False)
+    stub.offer(study, **others)
+    sha256 = study_hash(study)
+    assert command("approve", "tiny", "--yes", "--pretrained", str(path), folder=with_data).exit_code == 0
+    hospital = Hospital(with_data)
+
+    with_data.pretrained(sha256).rename(path.with_name("away"))
+    refused = hospital.answer(Describe(sha256, 1))
+    assert isinstance(refused, Refusal)
+    assert refused.code is ExitCode.DATA
+    path.with_name("away").rename(with_data.pretrained(sha256))
+
+    assert isinstance(hospital.answer(Describe(sha256, 1)), SiteDescription)
+    model = initial_checkpoint(study, read_pretrained(study, path)).model
+    answer = hospital.answer(TrainRound(sha256, 1, vector_sha256(model), model))
+    assert isinstance(answer, RoundUpdate)
+    assert answer.update.shape == (study_layout(study).size,)
+    assert answer.update.abs().max() > 0

@@ -1,0 +1,85 @@
+"""A published study has its pretrained weights in its run folder, or is not published at all."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedgen.errors import PrivacyRefusedError, StudyError
+from fedgen.run.directory import RunDirectory
+from fedgen.training.pretrained import Origin, encode, plain_layout
+from fedgen_privacy.secagg import Identity
+from fedgen_server.conduct import publish
+from fedgen_server.sites import Site
+
+VAE = {"family": "vae", "vae": {"channels": (4, 8), "latent_size": 4}}
+
+
+@pytest.fixture
+def members(federation):
+    """A federation with two sites."""
+    for number, name in enumerate(("east", "north")):
+        key = Identity.generate(name).public_key.hex()
+        moment = datetime.now(UTC)
+        site = Site(name=name, identity_key=key, node_key=f"key {name}", node_id=number + 1, joined=moment)
+        federation.sites.add(site)
+    return federation
+
+
+@pytest.fixture
+def started(tiny_study, tmp_path):
+    """`started(unprotected)`: a study that starts from a file of that origin, and the file."""
+
+    def build(unprotected=()):
+        shapes = plain_layout(tiny_study(model=VAE)).entries
+        origin = Origin(
+            study="earlier",
+            study_sha256="0" * 64,
+            mode="none",
+            public=True,
+            unprotected=unprotected,
+            protected=(),
+            source="Public images.",
+            statement="none",
+        )
+        content = encode({name: torch.zeros(shape) for name, shape in shapes}, origin)
+        path = tmp_path / "start.safetensors"
+        path.write_bytes(content)
+        start = {"sha256": hashlib.sha256(content).hexdigest(), "source": "Public images."}
+        return tiny_study(model={**VAE, "pretrained": start}), path
+
+    return build
+
+
+def runs(federation) -> list[Path]:
+    return sorted(federation.paths.runs.glob("*"))
+
+
+def test_the_run_keeps_a_copy(members, started) -> None:
+    study, path = started()
+    entry = publish(members, study, None, path)
+    assert RunDirectory(Path(entry.run)).pretrained.read_bytes() == path.read_bytes()
+
+
+def test_nothing_is_published_without_the_right_file(members, started, tiny_study) -> None:
+    study, path = started()
+    with pytest.raises(StudyError, match="--pretrained"):
+        publish(members, study, None)
+    with pytest.raises(StudyError, match="--pretrained"):
+        publish(members, tiny_study(), None, path)
+    path.write_bytes(b"something else")
+    with pytest.raises(StudyError, match="sha256"):
+        publish(members, study, None, path)
+    assert runs(members) == []
+    assert members.studies.all() == {}
+
+
+def test_weights_of_a_member_without_privacy_are_refused(members, started) -> None:
+    study, path = started(("north",))
+    with pytest.raises(PrivacyRefusedError, match="WITHOUT privacy at north"):
+        publish(members, study, None, path)
+    assert runs(members) == []
