@@ -15,8 +15,9 @@ from fedgen.selftest.subject import Step, Subject, local_steps
 from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, Mechanism
 from fedgen_privacy.accounting import Spend, epsilon_prv
+from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.random import SecretRandom
-from fedgen_privacy.step import Batch, GaussianStep, Params, PrivateGradient, RecordLoss
+from fedgen_privacy.step import GaussianStep, PrivateGradient
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ class _Unclipped(GaussianStep):
     """The noise of C without its clip."""
 
     def __call__(
-        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+        self, per_record: Gradients, params: Params, batch: Batch | None, random: SecretRandom
     ) -> PrivateGradient:
-        return _without_clip(self)(loss, params, batch, random)
+        return _without_clip(self)(per_record, params, batch, random)
 
 
 def _without_clip(step: GaussianStep) -> GaussianStep:
@@ -110,13 +111,13 @@ class _Mean(GaussianStep):
     """Divides by the patients that happened to be in the batch."""
 
     def __call__(
-        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+        self, per_record: Gradients, params: Params, batch: Batch | None, random: SecretRandom
     ) -> PrivateGradient:
         size = 1 if batch is None else len(batch["weights"])
         mean = GaussianStep(
             self.clipping_norm, self.noise_multiplier, float(size), self.loss_bound, self.chunk
         )
-        return mean(loss, params, batch, random)
+        return mean(per_record, params, batch, random)
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,13 @@ class _ClipsImages(GaussianStep):
     """Clips every image and calls it a patient."""
 
     def __call__(
-        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+        self, per_record: Gradients, params: Params, batch: Batch | None, random: SecretRandom
     ) -> PrivateGradient:
         if batch is not None:
             present = batch["weights"].flatten() > 0
             batch = {name: tensor.flatten(0, 1)[present].unsqueeze(1) for name, tensor in batch.items()}
             batch["weights"] = torch.ones_like(batch["weights"])
-        return super().__call__(loss, params, batch, random)
+        return super().__call__(per_record, params, batch, random)
 
 
 class _Fronted(nn.Module):

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.models.family import Draws, Objective, Records
+from fedgen.training.backends import Backend, Precision, casting, gradients_of
 from fedgen.training.cohort import Cohort
-from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.functional import batch_tensors, trainable
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep
 
@@ -40,6 +41,8 @@ class LocalPlan:
         chunk: records differentiated at once.
         device: torch device.
         mechanism: None for a run without privacy.
+        backend: how per-record gradients are computed.
+        precision: of forward and backward passes.
     """
 
     steps: int
@@ -50,6 +53,8 @@ class LocalPlan:
     chunk: int
     device: str
     mechanism: Mechanism | None
+    backend: Backend = "vmap"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ class LocalTrainer:
         params = trainable(objective, self.networks)
         if not objective.touches_data:
             draws = _to(objective.draw(plan.batch, 1, 1, draws_rng), plan.device)
-            gradients, value = self._plain(objective, params, None, draws)
+            gradients, value = self._plain(objective, params, None, draws, plan)
             report = LossReport(value, 0.0)
         else:
             sampled = random.poisson_sample(cohort.n_patients, plan.sampling_rate)
@@ -145,7 +150,7 @@ class LocalTrainer:
             if plan.mechanism is None:
                 if records is None:
                     return None
-                gradients, value = self._plain(objective, params, records, draws)
+                gradients, value = self._plain(objective, params, records, draws, plan)
                 report = LossReport(value, 0.0)
             else:
                 gradients, report = self._private(objective, params, records, draws, plan, random)
@@ -155,9 +160,15 @@ class LocalTrainer:
         return report
 
     def _plain(
-        self, objective: Objective, params: dict[str, Tensor], records: Records | None, draws: Draws
+        self,
+        objective: Objective,
+        params: dict[str, Tensor],
+        records: Records | None,
+        draws: Draws,
+        plan: LocalPlan,
     ) -> tuple[dict[str, Tensor], float]:
-        loss = objective.loss(self.networks, records, draws).mean()
+        with casting(plan.precision, plan.device):
+            loss = objective.loss(self.networks, records, draws).mean()
         gradients = torch.autograd.grad(loss, list(params.values()))
         return dict(zip(params, gradients, strict=True)), float(loss.detach())
 
@@ -180,7 +191,8 @@ class LocalTrainer:
         )
         values = {name: parameter.detach() for name, parameter in params.items()}
         batch = None if records is None else batch_tensors(records, draws)
-        private = step(record_loss(objective, self.networks), values, batch, random)
+        per_record = gradients_of(objective, self.networks, plan.backend, plan.precision)
+        private = step(per_record, values, batch, random)
         return private.gradients, LossReport(private.loss, private.loss_std)
 
 

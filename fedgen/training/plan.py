@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.models.family import Objective
 from fedgen.study.study import Study
+from fedgen.training.backends import backend_for
 from fedgen.training.local import LocalPlan, Mechanism, mechanism_steps
 from fedgen_privacy.accounting import Spend, calibrate_noise, epsilon_prv, epsilon_rdp
 
@@ -91,6 +92,8 @@ def plan_site(study: Study, site: str, patients: int, objectives: tuple[Objectiv
         chunk=training.microbatch,
         device=training.device,
         mechanism=mechanism,
+        backend=backend_for(training.gradients, study.model.family, training.device),
+        precision=training.precision,
     )
     weight = float(patients) if study.aggregation.weighting == "patients" else 1.0
     return SitePlan(patients, local, spend, epsilon, rdp, weight)

@@ -70,7 +70,7 @@ def test_faults_of_the_mechanism_are_caught(subject, fault) -> None:
 
 def test_an_error_that_is_not_a_refusal_does_not_count_as_caught(subject) -> None:
 
-    def broken(loss, params, batch, *, chunk):
+    def broken(objective, networks, backend):
         raise RuntimeError("shapes do not match")
 
     (equality,) = (check for check in FAMILY_CHECKS if check.__name__ == "equality")
