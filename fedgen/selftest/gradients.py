@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
+from fedgen.errors import PrivacyRefusedError
 from fedgen.selftest.finding import Check, Finding, at_most
 from fedgen.selftest.patients import COUNTS, draws, one, records
 from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject, perturbed
+from fedgen.training.backends import Precision
 from fedgen.training.cohort import Cohort
 from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.local import LocalPlan, Mechanism
@@ -20,7 +22,7 @@ from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.step import LOSS_SHARE, PrivateGradient
 
 EQUALITY, NORMS, SUMS = "gradients equal a loop", "true clipped norm", "sum over a public divisor"
-TRAINER = "trainer clips patients"
+TRAINER, MIXED = "trainer clips patients", "trainer clips patients in bfloat16"
 
 #: Relative difference of float64 gradients: rounding, and nothing else.
 EXACT = 1e-9
@@ -35,13 +37,15 @@ EXPECTED_BATCH = 16.0
 
 
 def refusable(name: str) -> Callable[[Check], Check]:
-    """Turn torch's refusal to differentiate a forward pass that writes to a buffer into a failed finding."""
+    """Turn a refusal of hooks, or torch's to differentiate a forward pass that writes to a buffer, into a failure."""
 
     def decorate(check: Check) -> Check:
         @functools.wraps(check)
         def guarded(subject: Subject) -> Finding:
             try:
                 return check(subject)
+            except PrivacyRefusedError as error:
+                return Finding(name, subject.family, False, float("inf"), 0.0, "<=", f"refused: {error}")
             except RuntimeError as error:
                 # Other errors are defects, and must not count as a fault that was caught.
                 if not re.search(r"in-?place", str(error)):
@@ -85,6 +89,11 @@ def equality(subject: Subject) -> Finding:
         return Finding(EQUALITY, subject.family, False, alive, ALIVE, ">=", sentence)
     pieces = per_record(params, batch, chunk=3)
     actual = torch.cat([_rows(gradients) for gradients, _ in pieces])
+    if len(actual) != len(expected):
+        sentence = (
+            f"{len(actual)} gradients, each of which would be clipped by itself, for {len(expected)} patients"
+        )
+        return Finding(EQUALITY, subject.family, False, len(actual), len(expected), "<=", sentence)
     error_of = float(((actual - expected).norm(dim=1) / expected.norm(dim=1)).max())
     return at_most(
         EQUALITY, subject.family, error_of, EXACT, "largest relative error of a patient's gradient, float64"
@@ -129,6 +138,18 @@ def clipped_sums(subject: Subject) -> Finding:
 @refusable(TRAINER)
 def trained_norm(subject: Subject) -> Finding:
     """What the trainer itself gives the optimizer for one patient with three images is within C / B."""
+    sentence = "norm of one patient's part in the trainer's own step, in clipping norms (float32)"
+    return at_most(TRAINER, subject.family, _trained_norm(subject, "float32"), 1 + SINGLE, sentence)
+
+
+@refusable(MIXED)
+def mixed_norm(subject: Subject) -> Finding:
+    """The same with forward and backward passes in bfloat16: rounding before the clip cannot loosen it."""
+    sentence = "norm of one patient's part in the trainer's own step, in clipping norms (bfloat16)"
+    return at_most(MIXED, subject.family, _trained_norm(subject, "bfloat16"), 1 + SINGLE, sentence)
+
+
+def _trained_norm(subject: Subject, precision: Precision) -> float:
     networks = perturbed(subject, torch.float32)
     rng = torch.Generator().manual_seed(3)
     M, C, B = 3, 1e-3, 2
@@ -149,14 +170,17 @@ def trained_norm(subject: Subject) -> Finding:
         chunk=2,
         device=subject.device,
         mechanism=Mechanism(C, SILENT),
+        backend=subject.backend,
+        precision=precision,
     )
     released = subject.train(subject.objective, networks, Cohort(data, M), plan, subject.random())
-    norm = B * float(_vector(released[0]).norm())
-    sentence = "norm of one patient's part in the trainer's own step, in clipping norms (float32)"
-    return at_most(TRAINER, subject.family, norm / C, 1 + SINGLE, sentence)
+    return B * float(_vector(released[0]).norm()) / C
 
 
-FAMILY_CHECKS = (independence, equality, clipped_norms, clipped_sums, trained_norm)
+#: What every backend must pass in every family.
+BACKEND_CHECKS: tuple[Check, ...] = (equality, clipped_norms, clipped_sums, trained_norm, mixed_norm)
+#: What a family must pass however its gradients are computed.
+FAMILY_CHECKS: tuple[Check, ...] = (independence,)
 
 
 def _case(subject: Subject) -> tuple[Gradients, Params, Batch, Tensor]:

@@ -19,6 +19,7 @@ from fedgen_privacy.gradients.protocol import Batch, BatchLoss, Gradients, Param
 from fedgen_privacy.gradients.vmap import vmapped
 
 Backend = Literal["vmap", "hooks"]
+BACKENDS: tuple[Backend, ...] = ("vmap", "hooks")
 Precision = Literal["float32", "bfloat16"]
 
 #: The faster backend by family and type of device, from benchmarks/dp_step.py; vmap where none was measured.
