@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
@@ -27,7 +29,10 @@ C, SIGMA, MICROBATCH = 1.0, 1.0, 16
 def _wiener(layer: nn.Module, activations: list[Tensor], backprops: Tensor) -> dict[nn.Parameter, Tensor]:
     """For Opacus, which has no rule for a layer with two inputs and could not take part at all."""
     params = {name: p.detach() for name, p in layer.named_parameters()}
-    found = any_layer(layer, params, tuple(activations), backprops, len(backprops))
+    # Without Opacus' own hooks, which would count this pass, too.
+    bare = copy.copy(layer)
+    bare._forward_hooks, bare._backward_hooks = OrderedDict(), OrderedDict()
+    found = any_layer(bare, params, tuple(activations), backprops, len(backprops))
     return {p: found[name] for name, p in layer.named_parameters()}
 
 
