@@ -46,6 +46,14 @@ class HookedGradients:
         self._networks = networks
         self._rule = rule
         self._layers = [found for name, network in networks.items() for found in _layers(name, network)]
+        # By identity, since a parameter that two layers share has one name.
+        names = {
+            id(p): f"{name}/{local}" for name, n in networks.items() for local, p in n.named_parameters()
+        }
+        self._names = {
+            name: {local: names[id(p)] for local, p in layer.named_parameters()}
+            for name, layer in self._layers
+        }
         for name, layer in self._layers:
             if isinstance(layer, _BatchNorm):
                 raise _refused(f"layer {name} normalises with statistics of the whole batch")
@@ -67,8 +75,8 @@ class HookedGradients:
 
         def collector(layer: str) -> Collect:
             def collect(gradients: Params) -> None:
-                for name, gradient in gradients.items():
-                    key = layer + name
+                for local, gradient in gradients.items():
+                    key = self._names[layer][local]
                     gradient = gradient.to(params[key].dtype)
                     found[key] = found[key] + gradient if key in found else gradient
 
@@ -77,8 +85,8 @@ class HookedGradients:
         before = self._buffers()
         with torch.enable_grad(), self._hooked(root, b, collector):
             losses = self._loss({name: p.detach() for name, p in params.items()}, piece)
-        if before != self._buffers():
-            raise _refused("a forward pass writes to a buffer in place")
+        if any(not torch.equal(old, new) for old, new in zip(before, self._buffers(), strict=True)):
+            raise _refused("a forward pass writes to a buffer")
         if losses.requires_grad:
             torch.autograd.grad(losses.sum(), root, allow_unused=True)
         missing = sorted(set(params) - set(found))
@@ -102,22 +110,15 @@ class HookedGradients:
             for handle in handles:
                 handle.remove()
 
-    def _buffers(self) -> list[tuple[int, int]]:
-        """Identity and number of writes of every buffer."""
-        return [
-            (id(buffer), buffer._version)
-            for network in self._networks.values()
-            for buffer in network.buffers()
-        ]
+    def _buffers(self) -> list[Tensor]:
+        """A copy of every buffer: torch counts its writes, but not those through `.data`, as MONAI's codebook has."""
+        return [buffer.clone() for network in self._networks.values() for buffer in network.buffers()]
 
 
 def _layers(prefix: str, module: nn.Module, join: str = "/") -> Iterator[tuple[str, nn.Module]]:
-    """Layers with parameters of their own, each with what its parameters' names begin with.
-
-    What is inside such a layer belongs to it.
-    """
+    """Layers with parameters of their own, by name; what is inside such a layer belongs to it."""
     if next(module.parameters(recurse=False), None) is not None:
-        yield prefix + join, module
+        yield prefix, module
         return
     for name, child in module.named_children():
         yield from _layers(f"{prefix}{join}{name}", child, ".")
