@@ -17,6 +17,8 @@ from dp.contenders import CONTENDERS, Step
 from fedgen.run.memory import return_large_buffers
 
 MiB = 1024.0
+#: Seconds after which a process that measures memory is given up; torch.compile alone takes minutes.
+PATIENCE = 600.0
 
 
 def seconds(case: Case, names: Sequence[str], repeats: int) -> dict[str, float | None]:
@@ -50,12 +52,12 @@ def peak_mebibytes(case: Case, name: str) -> float | None:
     child.start()
     writer.close()
     try:
-        found: float = reader.recv()
+        return float(reader.recv()) if reader.poll(PATIENCE) else None
     except EOFError:
         return None
     finally:
+        child.kill()
         child.join()
-    return found
 
 
 def _peak(case: Case, name: str, writer: Connection) -> None:
