@@ -24,7 +24,9 @@ class TrainingSection(Section):
         0.9, ge=0, lt=1, description="decay a round of the server's moving average of the model"
     )
     microbatch: int = Field(
-        16, ge=1, description="records whose gradients are computed at once; fewer need less memory and more time"
+        16,
+        ge=1,
+        description="records whose gradients are computed at once; fewer need less memory and more time",
     )
     gradients: Literal["auto", "vmap", "hooks"] = Field(
         "auto", description="how each patient's gradient is computed; changes time and memory only"
