@@ -74,7 +74,7 @@ def show(result: Result, console: Console) -> None:
     """Print the findings and the faults as tables."""
     table = Table("check", "family", "result", "measured", "limit", "what was measured")
     for finding in result.findings:
-        table.add_row(finding.check, finding.family, _verdict(finding), *_numbers(finding), finding.sentence)
+        table.add_row(finding.check, finding.where, _verdict(finding), *_numbers(finding), finding.sentence)
     console.print(table)
     if result.faults:
         planted = Table("planted fault", "family", "caught by")

@@ -73,6 +73,8 @@ class Objective(ABC):
     def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
         """Loss of each record, shape (B,); no value of one record may depend on another record.
 
+        A network is called with R rows, of which the first R / B belong to the first record, and so on.
+
         Args:
             networks: every network of the family by name, callable.
             records: the batch, or None for an objective that does not touch data.

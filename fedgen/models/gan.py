@@ -50,15 +50,19 @@ class DiscriminatorObjective(Objective):
         """Loss of each patient, (B,)."""
         if records is None:
             raise ValueError("the discriminator's objective needs records")
+        B, M = records.labels.shape
         K = draws["z"].shape[2]
         x, y = fold(records.images, records.labels, 1)
         y_fake = fold(records.images, records.labels, K)[1]
         fakes = networks["generator"](rows(draws["z"]), y_fake).detach()
-        # One call for real and fake: no layer looks across rows.
-        logits = networks["discriminator"](torch.cat([x, fakes]), torch.cat([y, y_fake]))
-        n = y.shape[0]
-        real = patient_mean(softplus(-logits[:n]), records.weights)
-        return real + patient_mean(softplus(logits[n:]), records.weights)
+        # One call for real and fake, no layer looks across rows; the rows of a patient stay neighbours.
+        pair = [
+            torch.cat([a.unflatten(0, (B, -1)), b.unflatten(0, (B, -1))], dim=1)
+            for a, b in ((x, fakes), (y, y_fake))
+        ]
+        logits = networks["discriminator"](*(both.flatten(0, 1) for both in pair)).reshape(B, -1)
+        real = patient_mean(softplus(-logits[:, :M]).flatten(), records.weights)
+        return real + patient_mean(softplus(logits[:, M:]).flatten(), records.weights)
 
 
 class GeneratorObjective(Objective):

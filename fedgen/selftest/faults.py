@@ -12,11 +12,16 @@ from torch import Tensor, nn
 
 from fedgen.models.family import Objective
 from fedgen.selftest.subject import Step, Subject, local_steps
+from fedgen.training.backends import Backend
 from fedgen.training.cohort import Cohort
+from fedgen.training.functional import batch_loss
 from fedgen.training.local import LocalPlan, Mechanism
 from fedgen_privacy.accounting import Spend, epsilon_prv
+from fedgen_privacy.gradients.hooks import HookedGradients
+from fedgen_privacy.gradients.layers import Rule, rule_of
+from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.random import SecretRandom
-from fedgen_privacy.step import Batch, GaussianStep, Params, PrivateGradient, RecordLoss
+from fedgen_privacy.step import GaussianStep, PrivateGradient
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,9 @@ class _Unclipped(GaussianStep):
     """The noise of C without its clip."""
 
     def __call__(
-        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+        self, per_record: Gradients, params: Params, batch: Batch | None, random: SecretRandom
     ) -> PrivateGradient:
-        return _without_clip(self)(loss, params, batch, random)
+        return _without_clip(self)(per_record, params, batch, random)
 
 
 def _without_clip(step: GaussianStep) -> GaussianStep:
@@ -110,13 +115,13 @@ class _Mean(GaussianStep):
     """Divides by the patients that happened to be in the batch."""
 
     def __call__(
-        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+        self, per_record: Gradients, params: Params, batch: Batch | None, random: SecretRandom
     ) -> PrivateGradient:
         size = 1 if batch is None else len(batch["weights"])
         mean = GaussianStep(
             self.clipping_norm, self.noise_multiplier, float(size), self.loss_bound, self.chunk
         )
-        return mean(loss, params, batch, random)
+        return mean(per_record, params, batch, random)
 
 
 @dataclass(frozen=True)
@@ -124,13 +129,13 @@ class _ClipsImages(GaussianStep):
     """Clips every image and calls it a patient."""
 
     def __call__(
-        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+        self, per_record: Gradients, params: Params, batch: Batch | None, random: SecretRandom
     ) -> PrivateGradient:
         if batch is not None:
             present = batch["weights"].flatten() > 0
             batch = {name: tensor.flatten(0, 1)[present].unsqueeze(1) for name, tensor in batch.items()}
             batch["weights"] = torch.ones_like(batch["weights"])
-        return super().__call__(loss, params, batch, random)
+        return super().__call__(per_record, params, batch, random)
 
 
 class _Fronted(nn.Module):
@@ -190,6 +195,58 @@ _TRAINER_WITHOUT_CLIP = Fault(
     "clipping off in the trainer", lambda subject: replace(subject, train=_train_unclipped)
 )
 
+
+def _misread(layer: nn.Module) -> Rule:
+    """Reads a convolution's input as if its memory were in the order of its axes, as Opacus 1.6 does."""
+    right = rule_of(layer)
+
+    def rule(
+        layer: nn.Module, params: Params, inputs: tuple[Tensor, ...], backprop: Tensor, b: int
+    ) -> Params:
+        read = tuple(x.as_strided(x.shape, torch.empty(x.shape, device="meta").stride()) for x in inputs)
+        return right(layer, params, read, backprop, b)
+
+    return rule if isinstance(layer, nn.Conv2d) else right
+
+
+def _rows_alone(layer: nn.Module) -> Rule:
+    """Takes each row for a record, as Opacus does where a patient's images and draws are repeated rows."""
+    right = rule_of(layer)
+
+    def rule(
+        layer: nn.Module, params: Params, inputs: tuple[Tensor, ...], backprop: Tensor, b: int
+    ) -> Params:
+        return right(layer, params, inputs, backprop, len(backprop))
+
+    return rule
+
+
+def _channels_last(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The same networks, with the memory of every convolution's input in the order that MONAI's attention leaves."""
+    for network in networks.values():
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.register_forward_pre_hook(
+                    lambda _, inputs: (inputs[0].contiguous(memory_format=torch.channels_last),)
+                )
+                # What comes out would be in that order, too, and a `view` further on refuse it.
+                layer.register_forward_hook(lambda _, inputs, output: output.contiguous())
+    return dict(networks)
+
+
+def _hooks_by(rules: Callable[[nn.Module], Rule]) -> Callable[[Subject], Subject]:
+    def gradients(objective: Objective, networks: Mapping[str, nn.Module], backend: Backend) -> Gradients:
+        updated = {name: networks[name] for name in objective.updates}
+        return HookedGradients(batch_loss(objective, networks), updated, rules)
+
+    return lambda subject: replace(subject, backend="hooks", gradients=gradients)
+
+
+def _misread_channels_last(subject: Subject) -> Subject:
+    planted = _hooks_by(_misread)(subject)
+    return replace(planted, networks=lambda: _channels_last(subject.networks()))
+
+
 #: Planted in every family, for the checks of a family to find.
 FAMILY_FAULTS = (
     _TRAINER_WITHOUT_CLIP,
@@ -198,6 +255,11 @@ FAMILY_FAULTS = (
     Fault("images clipped, patients reported", _make(_ClipsImages)),
     Fault("BatchNorm", _behind(lambda: nn.BatchNorm2d(1))),
     Fault("EMA codebook", _behind(_Codebook)),
+)
+#: Planted in every family, with gradients by hooks.
+BACKEND_FAULTS = (
+    Fault("channels-last misread", _misread_channels_last),
+    Fault("rows clipped, patients reported", _hooks_by(_rows_alone)),
 )
 #: Planted once, for the checks of what all families share to find.
 SHARED_FAULTS = (

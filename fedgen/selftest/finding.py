@@ -23,6 +23,7 @@ class Finding:
         limit: what `measured` was compared with.
         rule: how: `<=` or `>=`.
         sentence: what was measured, in one sentence.
+        backend: how the patients' gradients were computed; None where it does not matter.
     """
 
     check: str
@@ -32,6 +33,12 @@ class Finding:
     limit: float
     rule: str
     sentence: str
+    backend: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The family, and the backend if it matters."""
+        return self.family if self.backend is None else f"{self.family}, {self.backend}"
 
 
 #: A check looks at a subject and touches nothing else.

@@ -10,16 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
+from fedgen.errors import PrivacyRefusedError
 from fedgen.selftest.finding import Check, Finding, at_most
 from fedgen.selftest.patients import COUNTS, draws, one, records
 from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject, perturbed
+from fedgen.training.backends import Precision
 from fedgen.training.cohort import Cohort
-from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.local import LocalPlan, Mechanism
-from fedgen_privacy.step import LOSS_SHARE, Batch, Params, PrivateGradient, RecordLoss
+from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
+from fedgen_privacy.step import LOSS_SHARE, PrivateGradient
 
 EQUALITY, NORMS, SUMS = "gradients equal a loop", "true clipped norm", "sum over a public divisor"
-TRAINER = "trainer clips patients"
+TRAINER, MIXED = "trainer clips patients", "trainer clips patients in bfloat16"
 
 #: Relative difference of float64 gradients: rounding, and nothing else.
 EXACT = 1e-9
@@ -34,13 +37,15 @@ EXPECTED_BATCH = 16.0
 
 
 def refusable(name: str) -> Callable[[Check], Check]:
-    """Turn torch's refusal to differentiate a forward pass that writes to a buffer into a failed finding."""
+    """Turn a refusal of hooks, or torch's to differentiate a forward pass that writes to a buffer, into a failure."""
 
     def decorate(check: Check) -> Check:
         @functools.wraps(check)
         def guarded(subject: Subject) -> Finding:
             try:
                 return check(subject)
+            except PrivacyRefusedError as error:
+                return Finding(name, subject.family, False, float("inf"), 0.0, "<=", f"refused: {error}")
             except RuntimeError as error:
                 # Other errors are defects, and must not count as a fault that was caught.
                 if not re.search(r"in-?place", str(error)):
@@ -77,13 +82,18 @@ def independence(subject: Subject) -> Finding:
 @refusable(EQUALITY)
 def equality(subject: Subject) -> Finding:
     """Per-record gradients equal ordinary autograd, one patient at a time, in float64."""
-    loss, params, batch, expected = _case(subject)
+    per_record, params, batch, expected = _case(subject)
     alive = float((expected != 0).any(dim=0).double().mean())
     if alive < ALIVE:
         sentence = f"only {alive:.0%} of the parameters have a gradient, so a comparison would prove nothing"
         return Finding(EQUALITY, subject.family, False, alive, ALIVE, ">=", sentence)
-    pieces = subject.gradients(loss, params, batch, chunk=3)
+    pieces = per_record(params, batch, chunk=3)
     actual = torch.cat([_rows(gradients) for gradients, _ in pieces])
+    if len(actual) != len(expected):
+        sentence = (
+            f"{len(actual)} gradients, each of which would be clipped by itself, for {len(expected)} patients"
+        )
+        return Finding(EQUALITY, subject.family, False, len(actual), len(expected), "<=", sentence)
     error_of = float(((actual - expected).norm(dim=1) / expected.norm(dim=1)).max())
     return at_most(
         EQUALITY, subject.family, error_of, EXACT, "largest relative error of a patient's gradient, float64"
@@ -93,13 +103,13 @@ def equality(subject: Subject) -> Finding:
 @refusable(NORMS)
 def clipped_norms(subject: Subject) -> Finding:
     """One patient, images and draws together, moves gradient and reported loss by at most C."""
-    loss, params, batch, expected = _case(subject)
+    per_record, params, batch, expected = _case(subject)
     C = _clipping_norm(expected)
-    nobody = _released(subject, loss, params, None, C)
+    nobody = _released(subject, per_record, params, None, C)
     moved = []
     for b in range(len(COUNTS)):
         alone = {name: tensor[b : b + 1] for name, tensor in batch.items()}
-        with_b = _released(subject, loss, params, alone, C)
+        with_b = _released(subject, per_record, params, alone, C)
         gradient = EXPECTED_BATCH * (_vector(with_b.gradients) - _vector(nobody.gradients)).norm()
         # In the units of the noise, which is the same for the loss as for every coordinate of the gradient.
         reported = (with_b.loss - nobody.loss) / with_b.loss_std * SILENT * C
@@ -111,14 +121,14 @@ def clipped_norms(subject: Subject) -> Finding:
 @refusable(SUMS)
 def clipped_sums(subject: Subject) -> Finding:
     """The step is the SUM of clipped gradients over the public B, whatever the number of patients in the batch."""
-    loss, params, batch, expected = _case(subject)
+    per_record, params, batch, expected = _case(subject)
     C = _clipping_norm(expected)
     share = C * (1 - LOSS_SHARE**2) ** 0.5
     clipped = expected * (share / expected.norm(dim=1, keepdim=True)).clamp(max=1)
     worst = 0.0
     for size in (1, len(COUNTS)):
         some = {name: tensor[:size] for name, tensor in batch.items()}
-        released = _vector(_released(subject, loss, params, some, C).gradients)
+        released = _vector(_released(subject, per_record, params, some, C).gradients)
         wrong = (EXPECTED_BATCH * released - clipped[:size].sum(dim=0)).norm() / C
         worst = max(worst, float(wrong))
     sentence = "largest distance of a step from the sum of clipped gradients over the expected batch, in clipping norms"
@@ -128,6 +138,18 @@ def clipped_sums(subject: Subject) -> Finding:
 @refusable(TRAINER)
 def trained_norm(subject: Subject) -> Finding:
     """What the trainer itself gives the optimizer for one patient with three images is within C / B."""
+    sentence = "norm of one patient's part in the trainer's own step, in clipping norms (float32)"
+    return at_most(TRAINER, subject.family, _trained_norm(subject, "float32"), 1 + SINGLE, sentence)
+
+
+@refusable(MIXED)
+def mixed_norm(subject: Subject) -> Finding:
+    """The same with forward and backward passes in bfloat16: rounding before the clip cannot loosen it."""
+    sentence = "norm of one patient's part in the trainer's own step, in clipping norms (bfloat16)"
+    return at_most(MIXED, subject.family, _trained_norm(subject, "bfloat16"), 1 + SINGLE, sentence)
+
+
+def _trained_norm(subject: Subject, precision: Precision) -> float:
     networks = perturbed(subject, torch.float32)
     rng = torch.Generator().manual_seed(3)
     M, C, B = 3, 1e-3, 2
@@ -148,18 +170,21 @@ def trained_norm(subject: Subject) -> Finding:
         chunk=2,
         device=subject.device,
         mechanism=Mechanism(C, SILENT),
+        backend=subject.backend,
+        precision=precision,
     )
     released = subject.train(subject.objective, networks, Cohort(data, M), plan, subject.random())
-    norm = B * float(_vector(released[0]).norm())
-    sentence = "norm of one patient's part in the trainer's own step, in clipping norms (float32)"
-    return at_most(TRAINER, subject.family, norm / C, 1 + SINGLE, sentence)
+    return B * float(_vector(released[0]).norm()) / C
 
 
-FAMILY_CHECKS = (independence, equality, clipped_norms, clipped_sums, trained_norm)
+#: What every backend must pass in every family.
+BACKEND_CHECKS: tuple[Check, ...] = (equality, clipped_norms, clipped_sums, trained_norm, mixed_norm)
+#: What a family must pass however its gradients are computed.
+FAMILY_CHECKS: tuple[Check, ...] = (independence,)
 
 
-def _case(subject: Subject) -> tuple[RecordLoss, Params, Batch, Tensor]:
-    """Loss and parameters as the step takes them, the batch, and the true gradients (B, P)."""
+def _case(subject: Subject) -> tuple[Gradients, Params, Batch, Tensor]:
+    """Gradients and parameters as the step takes them, the batch, and the true gradients (B, P)."""
     networks = perturbed(subject, torch.float64)
     patients, drawn = records(subject), draws(subject)
     parameters = trainable(subject.objective, networks)
@@ -171,7 +196,7 @@ def _case(subject: Subject) -> tuple[RecordLoss, Params, Batch, Tensor]:
         )
     values = {name: parameter.detach() for name, parameter in parameters.items()}
     return (
-        record_loss(subject.objective, networks),
+        subject.gradients(subject.objective, networks, subject.backend),
         values,
         batch_tensors(patients, drawn),
         torch.stack(expected),
@@ -184,7 +209,7 @@ def _clipping_norm(gradients: Tensor) -> float:
 
 
 def _released(
-    subject: Subject, loss: RecordLoss, params: Params, batch: Batch | None, C: float
+    subject: Subject, per_record: Gradients, params: Params, batch: Batch | None, C: float
 ) -> PrivateGradient:
     step = subject.step(
         clipping_norm=C,
@@ -193,7 +218,7 @@ def _released(
         loss_bound=subject.objective.loss_bound,
         chunk=3,
     )
-    return step(loss, params, batch, subject.random())
+    return step(per_record, params, batch, subject.random())
 
 
 def _buffers(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:

@@ -13,8 +13,9 @@ from torch import Tensor
 from fedgen.selftest.finding import SHARED, Finding, at_least
 from fedgen.selftest.probe import Setting, released
 from fedgen.selftest.subject import Subject
+from fedgen_privacy.gradients.protocol import Batch, Params
+from fedgen_privacy.gradients.vmap import vmapped
 from fedgen_privacy.statistics.multiplicity import worse_of
-from fedgen_privacy.step import Batch, Params
 
 #: Probability that right noise fails: the other half of the self-test's one in a million.
 FALSE_ALARM = 5e-7
@@ -73,7 +74,7 @@ def _loss_reports(subject: Subject) -> Array:
     """(REPORTS,) losses reported for empty batches, in units of the standard deviation they come with."""
     step = subject.step(clipping_norm=C, noise_multiplier=SIGMA, expected_batch=5.0, loss_bound=1.0, chunk=1)
     random = subject.random()
-    reports = [step(_no_loss, {"w": torch.zeros(1)}, None, random) for _ in range(REPORTS)]
+    reports = [step(vmapped(_no_loss), {"w": torch.zeros(1)}, None, random) for _ in range(REPORTS)]
     return np.array([report.loss / report.loss_std for report in reports])
 
 

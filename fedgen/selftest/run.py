@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedgen.errors import GateError, StudyError
 from fedgen.selftest.accountant import not_below_the_truth, order
 from fedgen.selftest.canaries import canaries
-from fedgen.selftest.faults import FAMILY_FAULTS, SHARED_FAULTS, Fault
+from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS, Fault
 from fedgen.selftest.finding import SHARED, Check, Finding
-from fedgen.selftest.gradients import FAMILY_CHECKS
+from fedgen.selftest.gradients import BACKEND_CHECKS, FAMILY_CHECKS
 from fedgen.selftest.noise import noise
 from fedgen.selftest.sampling import contribution, sampling
 from fedgen.selftest.subject import Subject, installed, private_families
+from fedgen.training.backends import BACKENDS
 
 #: Checks of what every family shares: the trainer on a probe, and the accountant.
 SHARED_CHECKS: tuple[Check, ...] = (contribution, sampling, noise, order, not_below_the_truth, canaries)
@@ -49,7 +50,7 @@ class Result:
     def sentence(self) -> str:
         """The outcome in one sentence."""
         if self.failed:
-            names = ", ".join(f"{finding.check} ({finding.family})" for finding in self.failed)
+            names = ", ".join(f"{finding.check} ({finding.where})" for finding in self.failed)
             return f"The self-test failed in {names}: do not train on patients with this installation."
         if self.missed:
             names = ", ".join(f"{caught.fault} ({caught.family})" for caught in self.missed)
@@ -106,13 +107,18 @@ def selftest(
     for subject in subjects:
         on_progress(subject.family)
         findings += [check(subject) for check in FAMILY_CHECKS]
+        for backend in BACKENDS:
+            on_progress(f"{subject.family}, gradients by {backend}")
+            chosen = replace(subject, backend=backend)
+            findings += [replace(check(chosen), backend=backend) for check in BACKEND_CHECKS]
     on_progress("sampling, noise, accountant and canaries")
     findings += [check(subjects[0]) for check in SHARED_CHECKS]
     caught: list[Caught] = []
     for subject in subjects if faults else ():
-        for fault in FAMILY_FAULTS:
+        for fault in (*FAMILY_FAULTS, *BACKEND_FAULTS):
             on_progress(f"planted fault: {fault.name} in {subject.family}")
-            caught.append(Caught(fault.name, subject.family, plant(fault, subject, FAMILY_CHECKS)))
+            checks = (*FAMILY_CHECKS, *BACKEND_CHECKS)
+            caught.append(Caught(fault.name, subject.family, plant(fault, subject, checks)))
     for fault in SHARED_FAULTS if faults else ():
         on_progress(f"planted fault: {fault.name}")
         caught.append(Caught(fault.name, SHARED, plant(fault, subjects[0], SHARED_CHECKS)))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fedgen.models.family import Objective
 from fedgen.models.registry import build_family, capabilities
 from fedgen.study.study import Study
+from fedgen.training.backends import Backend, gradients_of
 from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, LocalTrainer
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
+from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.random import SecretRandom
-from fedgen_privacy.step import Batch, GaussianStep, Params, PrivateGradient, RecordLoss, per_record_gradients
+from fedgen_privacy.step import GaussianStep, PrivateGradient
 
 #: Networks small enough for a check, of the same layers as the real ones.
 TINY: dict[str, dict[str, Any]] = {
@@ -28,17 +30,11 @@ CLASSES = ("none", "lesion")
 IMAGE_SIZE = (16, 16)
 
 
-class PerRecordGradients(Protocol):
-    """`fedgen_privacy.step.per_record_gradients`."""
-
-    def __call__(
-        self, loss: RecordLoss, params: Params, batch: Batch, *, chunk: int
-    ) -> Iterator[tuple[Params, Tensor]]:
-        """Gradients and losses of each record, chunk by chunk."""
-
+#: `fedgen.training.backends.gradients_of`
+GradientsMaker = Callable[[Objective, Mapping[str, nn.Module], Backend], Gradients]
 
 #: a private step as `GaussianStep` takes it
-Step = Callable[[RecordLoss, Params, Batch | None, SecretRandom], PrivateGradient]
+Step = Callable[[Gradients, Params, Batch | None, SecretRandom], PrivateGradient]
 
 
 class StepMaker(Protocol):
@@ -108,7 +104,8 @@ class Subject:
         networks: fresh networks by name, in the mode in which they are trained.
         objective: the family's objective on data.
         device: torch device of the gradient checks and of the trainer.
-        gradients: per-record gradients.
+        backend: how per-record gradients are computed.
+        gradients: makes per-record gradients of an objective and networks.
         step: the private step.
         random: sampling and noise, fresh at each call.
         train: the trainer.
@@ -120,7 +117,8 @@ class Subject:
     networks: Callable[[], dict[str, nn.Module]]
     objective: Objective
     device: str = "cpu"
-    gradients: PerRecordGradients = per_record_gradients
+    backend: Backend = "vmap"
+    gradients: GradientsMaker = gradients_of
     step: StepMaker = GaussianStep
     random: Callable[[], SecretRandom] = SecretRandom
     train: Train = local_steps
@@ -128,7 +126,7 @@ class Subject:
     epsilon_rdp: Accountant = epsilon_rdp
 
 
-def installed(family: str, device: str = "cpu") -> Subject:
+def installed(family: str, device: str = "cpu", backend: Backend = "vmap") -> Subject:
     """The installed code with a small network of `family`.
 
     Raises:
@@ -145,7 +143,7 @@ def installed(family: str, device: str = "cpu") -> Subject:
     objectives = [objective for objective in built.objectives() if objective.touches_data]
     if len(objectives) != 1:
         raise ValueError(f"the family {family} has {len(objectives)} objectives on data, not one")
-    return Subject(family, built.networks, objectives[0], device)
+    return Subject(family, built.networks, objectives[0], device, backend)
 
 
 def private_families() -> tuple[str, ...]:

@@ -36,7 +36,16 @@ class TrainingSection(Section):
     )
     server: ServerOptimizer = Field(default_factory=lambda: ServerOptimizer())
     microbatch: int = Field(
-        16, ge=1, description="records whose gradients are computed at once; changes memory only"
+        16,
+        ge=1,
+        description="records whose gradients are computed at once; fewer need less memory and more time",
+    )
+    gradients: Literal["auto", "vmap", "hooks"] = Field(
+        "auto", description="how each patient's gradient is computed; changes time and memory only"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="of forward and backward passes; gradients are clipped, summed and noised in float32",
     )
     device: str = Field("cpu", description="torch device of the sites: cpu, cuda, cuda:0")
 

@@ -9,6 +9,7 @@ out is post-processing, so that it may take as many steps as it likes.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from fedgen.models.family import Objective
 from fedgen.study.study import Study
 from fedgen.study.training import CentralImages
 from fedgen.training.cohort import Cohort
-from fedgen.training.local import LocalPlan, LocalTrainer
+from fedgen.training.local import LocalTrainer, plan_without_privacy
 from fedgen_privacy.distributed import NoiseShare, noise_share
 from fedgen_privacy.integer_step import rounded_sum, with_noise
 from fedgen_privacy.random import SecretRandom
@@ -149,15 +150,12 @@ def train(
         patients=torch.arange(n),
         parts=torch.full((n,), int(Part.TRAIN)),
     )
-    plan = LocalPlan(
+    plan = replace(
+        plan_without_privacy(study),
         steps=query.steps,
         batch=query.batch,
         sampling_rate=min(1.0, query.batch / n),
         images=1,
-        multiplicity=study.privacy.multiplicity,
-        chunk=study.training.microbatch,
-        device=study.training.device,
-        mechanism=None,
     )
     key = hashlib.sha256(f"central/{study.study.seed}".encode()).digest()
     LocalTrainer(objectives, networks, study.training.learning_rate).run(

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from fedgen.errors import StudyError
 from fedgen.models.family import Objective
 from fedgen.study.study import Study
+from fedgen.training.backends import gradients_of
 from fedgen.training.cohort import Cohort
-from fedgen.training.functional import batch_tensors, record_loss, trainable
-from fedgen.training.local import LocalPlan, LocalTrainer, LossReport, sampled
+from fedgen.training.functional import batch_tensors, trainable
+from fedgen.training.local import LocalPlan, LocalTrainer, LossReport, plan_without_privacy, sampled
 from fedgen.training.optimizer_state import load_state, state_tensors
 from fedgen.training.spending import clipping_norm, training_round
 from fedgen_privacy.distributed import NoiseShare, noise_share
@@ -83,7 +84,7 @@ def site_part(
     assert plan.mechanism is not None
     records, draws = sampled(objective, cohort, plan, random, random.generator())
     total = integer_sum(
-        record_loss(objective, networks),
+        gradients_of(objective, networks, plan.backend, plan.precision),
         {name: parameter.detach() for name, parameter in trainable(objective, networks).items()},
         None if records is None else batch_tensors(records, draws),
         clipping_norm=plan.mechanism.clipping_norm,
@@ -138,9 +139,7 @@ def server_step(
         if objective is private:
             trainer.apply(objective, opened.gradients)
         elif trainer.due(objective, training_round(study, round)):
-            losses[objective.name] = trainer.without_data(
-                objective, study.training.batch_patients, study.training.device, rng
-            )
+            losses[objective.name] = trainer.without_data(objective, plan_without_privacy(study), rng)
     return state_tensors(trainer.optimizers), losses
 
 

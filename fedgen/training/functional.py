@@ -1,16 +1,16 @@
-"""From an objective and its networks to the loss of one record, as the private step differentiates it."""
+"""From an objective and its networks to losses that are functions of parameters and batch, as gradients need them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from fedgen.models.family import Apply, Draws, Objective, Records
+from fedgen_privacy.gradients.protocol import Batch, BatchLoss, Params, RecordLoss
 
-Params = dict[str, Tensor]
 RECORD_KEYS = ("images", "labels", "weights")
 
 
@@ -24,7 +24,7 @@ def trainable(objective: Objective, networks: Mapping[str, nn.Module]) -> Params
     }
 
 
-def batch_tensors(records: Records, draws: Draws) -> dict[str, Tensor]:
+def batch_tensors(records: Records, draws: Draws) -> Batch:
     """One dictionary of everything a record's loss reads, each tensor with B first."""
     return {
         "images": records.images,
@@ -34,18 +34,25 @@ def batch_tensors(records: Records, draws: Draws) -> dict[str, Tensor]:
     }
 
 
-def record_loss(
-    objective: Objective, networks: Mapping[str, nn.Module]
-) -> Callable[[Params, dict[str, Tensor]], Tensor]:
-    """`loss(params, record) -> scalar` of one record, for torch.func; networks not updated stay constant."""
+def batch_loss(objective: Objective, networks: Mapping[str, nn.Module]) -> BatchLoss:
+    """`loss(params, batch) -> (B,)` of a batch; networks that are not updated stay constant."""
 
-    def loss(params: Params, record: dict[str, Tensor]) -> Tensor:
-        one = {name: tensor.unsqueeze(0) for name, tensor in record.items()}
-        records = Records(**{name: one[name] for name in RECORD_KEYS})
-        draws = {name.removeprefix("draws/"): t for name, t in one.items() if name.startswith("draws/")}
-        return objective.loss(_with_params(objective, networks, params), records, draws)[0]
+    def loss(params: Params, batch: Batch) -> Tensor:
+        records = Records(**{name: batch[name] for name in RECORD_KEYS})
+        draws = {name.removeprefix("draws/"): t for name, t in batch.items() if name.startswith("draws/")}
+        return objective.loss(_with_params(objective, networks, params), records, draws)
 
     return loss
+
+
+def record_loss(objective: Objective, networks: Mapping[str, nn.Module]) -> RecordLoss:
+    """`loss(params, record) -> scalar` of one record, for torch.func; see `batch_loss`."""
+    return first_of(batch_loss(objective, networks))
+
+
+def first_of(loss: BatchLoss) -> RecordLoss:
+    """The loss of one record, as that of a batch of one."""
+    return lambda params, record: loss(params, {name: t.unsqueeze(0) for name, t in record.items()})[0]
 
 
 def _with_params(objective: Objective, networks: Mapping[str, nn.Module], params: Params) -> dict[str, Apply]:

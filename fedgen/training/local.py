@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.models.family import Draws, Objective, Records
+from fedgen.study.study import Study
+from fedgen.training.backends import Backend, Precision, casting, gradients_of
 from fedgen.training.cohort import Cohort
-from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.optimizer_state import memory_of, remember
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep
@@ -41,6 +43,8 @@ class LocalPlan:
         chunk: records differentiated at once.
         device: torch device.
         mechanism: None for a run without privacy.
+        backend: how per-record gradients are computed.
+        precision: of forward and backward passes.
     """
 
     steps: int
@@ -51,6 +55,24 @@ class LocalPlan:
     chunk: int
     device: str
     mechanism: Mechanism | None
+    backend: Backend = "vmap"
+    precision: Precision = "float32"
+
+
+def plan_without_privacy(study: Study) -> LocalPlan:
+    """What the coordinator runs on data that are no patients', or on none."""
+    training = study.training
+    return LocalPlan(
+        steps=training.local_steps,
+        batch=training.batch_patients,
+        sampling_rate=1.0,
+        images=study.data.images_per_patient,
+        multiplicity=study.privacy.multiplicity,
+        chunk=training.microbatch,
+        device=training.device,
+        mechanism=None,
+        precision=training.precision,
+    )
 
 
 @dataclass(frozen=True)
@@ -145,14 +167,14 @@ class LocalTrainer:
     ) -> LossReport | None:
         params = trainable(objective, self.networks)
         if not objective.touches_data:
-            return self.without_data(objective, plan.batch, plan.device, draws_rng)
+            return self.without_data(objective, plan, draws_rng)
         records, draws = sampled(objective, cohort, plan, random, draws_rng)
         if plan.mechanism is not None:
             gradients, report = self._private(objective, params, records, draws, plan, random)
         elif records is None:
             return None
         else:
-            gradients, value = self._plain(objective, params, records, draws)
+            gradients, value = self._plain(objective, params, records, draws, plan)
             report = LossReport(value, 0.0)
         self.apply(objective, gradients)
         return report
@@ -163,20 +185,24 @@ class LocalTrainer:
             parameter.grad = gradients[name].to(parameter.device)
         self.optimizers[objective.name].step()
 
-    def without_data(
-        self, objective: Objective, batch: int, device: str, draws_rng: torch.Generator
-    ) -> LossReport:
+    def without_data(self, objective: Objective, plan: LocalPlan, draws_rng: torch.Generator) -> LossReport:
         """A plain step of an objective that reads no data."""
-        draws = _to(objective.draw(batch, 1, 1, draws_rng), device)
+        draws = _to(objective.draw(plan.batch, 1, 1, draws_rng), plan.device)
         self._remember(objective, draws)
-        gradients, value = self._plain(objective, trainable(objective, self.networks), None, draws)
+        gradients, value = self._plain(objective, trainable(objective, self.networks), None, draws, plan)
         self.apply(objective, gradients)
         return LossReport(value, 0.0)
 
     def _plain(
-        self, objective: Objective, params: dict[str, Tensor], records: Records | None, draws: Draws
+        self,
+        objective: Objective,
+        params: dict[str, Tensor],
+        records: Records | None,
+        draws: Draws,
+        plan: LocalPlan,
     ) -> tuple[dict[str, Tensor], float]:
-        loss = objective.loss(self.networks, records, draws).mean()
+        with casting(plan.precision, plan.device):
+            loss = objective.loss(self.networks, records, draws).mean()
         gradients = torch.autograd.grad(loss, list(params.values()))
         return dict(zip(params, gradients, strict=True)), float(loss.detach())
 
@@ -199,7 +225,8 @@ class LocalTrainer:
         )
         values = {name: parameter.detach() for name, parameter in params.items()}
         batch = None if records is None else batch_tensors(records, draws)
-        private = step(record_loss(objective, self.networks), values, batch, random)
+        per_record = gradients_of(objective, self.networks, plan.backend, plan.precision)
+        private = step(per_record, values, batch, random)
         return private.gradients, LossReport(private.loss, private.loss_std)
 
 

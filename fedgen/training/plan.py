@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.models.family import Objective
 from fedgen.study.study import Study
+from fedgen.training.backends import backend_for
 from fedgen.training.local import LocalPlan, Mechanism, mechanism_steps
 from fedgen.training.spending import calibrated, clipping_norm, history, spend_of, training_round
 from fedgen_privacy.accounting import Spend, epsilon_rdp, epsilon_reported
@@ -105,6 +106,8 @@ def plan_site(study: Study, site: str, patients: int, objectives: tuple[Objectiv
         chunk=training.microbatch,
         device=training.device,
         mechanism=mechanism,
+        backend=backend_for(training.gradients, study.model.family, training.device),
+        precision=training.precision,
     )
     averaged = study.aggregation.weighting == "patients" and privacy.mode != "distributed"
     weight = float(patients) if averaged else 1.0

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from fedgen_privacy.discrete_gaussian import discrete_gaussian
 from fedgen_privacy.distributed import NoiseShare
+from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.random import SecretRandom
-from fedgen_privacy.step import LOSS_SHARE, Batch, Params, RecordLoss, clip_factors, per_record_gradients
+from fedgen_privacy.step import LOSS_SHARE, clip_factors
 
 #: The ring of a secure aggregation, two's complement.
 Ring = np.ndarray[Any, np.dtype[np.int32]]
@@ -26,7 +27,7 @@ MARGIN = 1.0 - 2.0**-12
 
 
 def integer_sum(
-    loss: RecordLoss,
+    per_record: Gradients,
     params: Params,
     batch: Batch | None,
     *,
@@ -46,7 +47,7 @@ def integer_sum(
         return total
     bound = MARGIN * clipping_norm
     loss_unit = LOSS_SHARE * bound / loss_bound
-    for gradients, losses in per_record_gradients(loss, params, batch, chunk=chunk):
+    for gradients, losses in per_record(params, batch, chunk=chunk):
         factors = clip_factors(gradients, bound * (1.0 - LOSS_SHARE**2) ** 0.5) * share.scale
         clamped = torch.nan_to_num(losses, nan=loss_bound).clamp(0.0, loss_bound)
         pieces = [*(_levels(g, factors) for g in gradients.values())]

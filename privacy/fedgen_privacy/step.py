@@ -1,47 +1,23 @@
 """One differentially private gradient: per-record gradients, one clip each, noise on the sum.
 
-A record is whatever `loss` averages into one number: in fedgen a patient with several images and several
+A record is whatever the loss averages into one number: in fedgen a patient with several images and several
 noise draws, so the guarantee is about patients (Abadi et al., CCS 2016, with user-level records).
 
-Gradients come from torch.func's vmap(grad): exact for every layer, whatever memory format activations have
-(docs/decisions/001). Records pass in chunks, and only one chunk's gradients exist at a time.
+Gradients come from `fedgen_privacy.gradients`, chunk by chunk, and only one chunk's exist at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, vmap
 
+from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.random import SecretRandom
-
-Params = dict[str, Tensor]
-#: tensors of a batch by name, each with the record dimension B first
-Batch = dict[str, Tensor]
-#: loss of ONE record: parameters and the record's tensors (without B) to a scalar
-RecordLoss = Callable[[Params, Batch], Tensor]
 
 #: Share of the clipping norm given to the reported loss; the gradient keeps sqrt(1 - share^2) = 98 % of it.
 LOSS_SHARE = 0.2
-
-
-def per_record_gradients(
-    loss: RecordLoss, params: Params, batch: Batch, *, chunk: int
-) -> Iterator[tuple[Params, Tensor]]:
-    """Gradients of each record's loss, chunk by chunk.
-
-    Yields:
-        gradients with shape (b, *parameter shape) and losses (b,), b <= chunk, in the batch's order.
-    """
-    size = next(iter(batch.values())).shape[0]
-    compute = vmap(grad_and_value(loss), in_dims=(None, 0))
-    for start in range(0, size, chunk):
-        piece = {name: tensor[start : start + chunk] for name, tensor in batch.items()}
-        gradients, losses = compute(params, piece)
-        yield gradients, losses
 
 
 def clip_factors(gradients: Params, bound: float) -> Tensor:
@@ -64,7 +40,13 @@ class ClippedSum:
 
 
 def clipped_sum(
-    loss: RecordLoss, params: Params, batch: Batch | None, *, bound: float, loss_bound: float, chunk: int
+    per_record: Gradients,
+    params: Params,
+    batch: Batch | None,
+    *,
+    bound: float,
+    loss_bound: float,
+    chunk: int,
 ) -> ClippedSum:
     """Sum over records of the gradient clipped to L2 norm `bound`, and of the loss clipped to [0, loss_bound].
 
@@ -75,7 +57,7 @@ def clipped_sum(
     total_loss = torch.zeros(())
     if batch is None:
         return ClippedSum(total, total_loss)
-    for gradients, losses in per_record_gradients(loss, params, batch, chunk=chunk):
+    for gradients, losses in per_record(params, batch, chunk=chunk):
         factors = clip_factors(gradients, bound)
         for name, g in gradients.items():
             finite = torch.nan_to_num(g, nan=0.0, posinf=0.0, neginf=0.0)
@@ -123,12 +105,12 @@ class GaussianStep:
     chunk: int
 
     def __call__(
-        self, loss: RecordLoss, params: Params, batch: Batch | None, random: SecretRandom
+        self, per_record: Gradients, params: Params, batch: Batch | None, random: SecretRandom
     ) -> PrivateGradient:
         """Differentiate, clip, sum, add noise, divide."""
         C, sigma, B = self.clipping_norm, self.noise_multiplier, self.expected_batch
         summed = clipped_sum(
-            loss,
+            per_record,
             params,
             batch,
             bound=C * (1.0 - LOSS_SHARE**2) ** 0.5,

@@ -16,6 +16,7 @@ from fedgen_privacy.accounting import Spend, calibrate_noise, epsilon_prv, epsil
 from fedgen_privacy.composition import epsilon_of_studies, with_plan
 from fedgen_privacy.distributed import FEWEST_NOISE_LEVELS, RING_LEVELS, NoiseShare, noise_share
 from fedgen_privacy.errors import StudyError
+from fedgen_privacy.gradients.vmap import vmapped
 from fedgen_privacy.integer_step import integer_sum, read_step, rounded_sum, with_noise
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep, clipped_sum
@@ -32,6 +33,7 @@ SHARE = {
 }
 
 
+@vmapped
 def quadratic(params, record):
     """Gradient w - x of a record x, with a loss that is not bounded."""
     return 0.5 * (params["w"] - record["x"]).square().sum()

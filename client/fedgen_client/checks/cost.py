@@ -14,6 +14,7 @@ from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import ExitCode, FedgenError
 from fedgen.models.registry import blank_family, build_family
 from fedgen.study.study import Study
+from fedgen.training.backends import backend_for
 from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, LocalTrainer, Mechanism
 from fedgen.training.plan import plan_site
@@ -81,6 +82,8 @@ def seconds_per_step(study: Study, device: str | None = None) -> float:
         chunk=study.training.microbatch,
         device=device or study.training.device,
         mechanism=None if privacy.mode == "none" else Mechanism(privacy.clipping_norm, 1.0),
+        backend=backend_for(study.training.gradients, study.model.family, device or study.training.device),
+        precision=study.training.precision,
     )
     for network in networks.values():
         network.to(plan.device)

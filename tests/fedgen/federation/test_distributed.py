@@ -24,8 +24,9 @@ from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen.training import central_images
+from fedgen.training.backends import gradients_of
 from fedgen.training.cohort import Cohort
-from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.outbox import Outbox
 from fedgen.training.vector import Layout
 from fedgen_privacy.accounting import Spend, epsilon_rdp
@@ -192,7 +193,7 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
         batch = batch_tensors(records, fixed(objective, cohort.n_patients, 2, 1, None))
         params = {name: p.detach() for name, p in trainable(objective, networks).items()}
         central_step = clipped_sum(
-            record_loss(objective, networks), params, batch, bound=0.96**0.5, loss_bound=2.0, chunk=64
+            gradients_of(objective, networks), params, batch, bound=0.96**0.5, loss_bound=2.0, chunk=64
         )
         total = total + torch.cat([g.flatten() for g in central_step.gradients.values()])
     (opened,) = seen

@@ -15,9 +15,9 @@ from fedgen.models.adapted import AdaptedFamily
 from fedgen.models.adapters import AdaptedConv2d, AdaptedLinear, attach, merge
 from fedgen.models.family import Records
 from fedgen.study.model import Adapters
-from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.backends import BACKENDS, gradients_of
+from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.vector import Layout
-from fedgen_privacy.step import per_record_gradients
 
 OPTIONS = Adapters(rank=2, alpha=3.0)
 
@@ -58,17 +58,18 @@ def test_adapted_networks_begin_as_the_frozen_ones(family, perturbed, ragged, dr
     assert torch.equal(losses(family, networks, records, draw_for), losses(family, frozen, records, draw_for))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
-def test_per_record_gradients_equal_a_loop(family, dtype, tolerance, perturbed, ragged, draw_for) -> None:
-    """vmap over functional calls beside one record at a time through the modules and ordinary autograd."""
+def test_per_record_gradients_equal_a_loop(
+    family, dtype, tolerance, backend, perturbed, ragged, draw_for
+) -> None:
+    """Each backend beside one record at a time through the modules and ordinary autograd."""
     networks = shaken(AdaptedFamily(family, OPTIONS, weights(perturbed(family))).networks(), dtype)
     records = ragged(dtype)
     objective = next(o for o in family.objectives() if o.touches_data)
     draws, params = draw_for(objective, dtype=dtype), trainable(objective, networks)
     values = {name: parameter.detach() for name, parameter in params.items()}
-    chunks = per_record_gradients(
-        record_loss(objective, networks), values, batch_tensors(records, draws), chunk=3
-    )
+    chunks = gradients_of(objective, networks, backend)(values, batch_tensors(records, draws), chunk=3)
     actual = torch.cat([torch.cat([g[name].flatten(1) for name in params], dim=1) for g, _ in chunks])
     alive = torch.zeros(actual.shape[1], dtype=torch.bool)
     for b in range(len(records.images)):

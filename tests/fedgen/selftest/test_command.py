@@ -23,6 +23,8 @@ app.command()(command)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One check of each kind and two faults: the rest has tests of its own."""
     monkeypatch.setattr(run, "FAMILY_CHECKS", run.FAMILY_CHECKS[:1])
+    monkeypatch.setattr(run, "BACKEND_CHECKS", ())
+    monkeypatch.setattr(run, "BACKEND_FAULTS", ())
     monkeypatch.setattr(run, "SHARED_CHECKS", (run.noise,))
     monkeypatch.setattr(run, "FAMILY_FAULTS", [f for f in run.FAMILY_FAULTS if f.name == "BatchNorm"])
     monkeypatch.setattr(run, "SHARED_FAULTS", [f for f in SHARED_FAULTS if f.name == "noise x 0.3"])

@@ -13,7 +13,8 @@ from torch.func import grad
 from fedgen.models.family import Records
 from fedgen.models.registry import build_family
 from fedgen.training.functional import batch_tensors, record_loss, trainable
-from fedgen_privacy.step import clipped_sum, per_record_gradients
+from fedgen_privacy.gradients.vmap import per_record_gradients, vmapped
+from fedgen_privacy.step import clipped_sum
 
 COUNTS = (3, 1, 2, 3)
 K = 2
@@ -100,7 +101,7 @@ def test_each_patients_part_has_at_most_the_norm_asked_for(tiny_study, family) -
     loss, params = record_loss(objective, networks), values(objective, networks)
 
     def total(part):
-        return vector(clipped_sum(loss, params, part, bound=C, loss_bound=4.0, chunk=3).gradients)
+        return vector(clipped_sum(vmapped(loss), params, part, bound=C, loss_bound=4.0, chunk=3).gradients)
 
     check_clipped(total(batch), expected, C)
     for b in range(4):
@@ -139,7 +140,9 @@ def test_the_gate_catches_a_clip_for_each_image(tiny_study, family) -> None:
         for i in range(n):
             image = {name: tensor[b : b + 1, i : i + 1] for name, tensor in batch.items()}
             image["weights"] = torch.ones(1, 1)
-            broken += vector(clipped_sum(loss, params, image, bound=C, loss_bound=4.0, chunk=1).gradients)
+            broken += vector(
+                clipped_sum(vmapped(loss), params, image, bound=C, loss_bound=4.0, chunk=1).gradients
+            )
     with pytest.raises(AssertionError):
         check_clipped(broken, expected, C)
 
