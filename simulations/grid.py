@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -82,8 +80,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_readme(readme: Path, content: str) -> None:
-    """Replace what stands between the markers."""
+    """Replace what stands between the markers of the results."""
+    write_between(readme, "results", content)
+
+
+def write_between(readme: Path, name: str, content: str) -> None:
+    """Replace what stands between the markers of this name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    readme.write_text(f"{before}{BEGIN}\n{content}\n{END}{after}", encoding="utf-8")
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    readme.write_text(f"{before}{begin}\n{content}\n{end}{after}", encoding="utf-8")

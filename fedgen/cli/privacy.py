@@ -68,7 +68,7 @@ def plan(
 def _cost(result: Forecast) -> Table:
     from fedgen.pipeline.privacy import rounded_up
 
-    rounds = result.study.training.rounds
+    rounds = result.study.total_rounds
     shown = sorted({1, max(rounds // 2, 1), rounds})
     epsilon = ", ".join(str(r) for r in shown)
     table = Table(
@@ -90,7 +90,7 @@ def _cost(result: Forecast) -> Table:
             str(size.plan.local.batch),
             f"{spend.sampling_rate:.3g}",
             f"{spend.noise_multiplier:.3g}",
-            str(spend.steps * rounds),
+            str(spend.steps * result.study.training.rounds),
             ", ".join(f"{rounded_up(size.epsilon_by_round[r - 1]):.2f}" for r in shown),
         )
     return table

@@ -14,12 +14,12 @@ from fedgen.planning.search import Budget, Cohort, batch_for, patients_for
 from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
 from fedgen.study.study import Study
 from fedgen.training.plan import SitePlan, plan_site
-from fedgen.training.spending import epsilon_after
+from fedgen.training.spending import epsilon_after, warm_start_spend
 
 
 @dataclass(frozen=True)
 class SiteForecast:
-    """All sites of one size.
+    """All sites of one size; in mode distributed, all sites as one.
 
     Attributes:
         sites: how many there are.
@@ -75,11 +75,17 @@ def forecast(study: Study, patients: Sequence[int]) -> Forecast:
     """
     require_privacy(study)
     family = blank_family(study)
+    compared = reference()
+    if study.privacy.mode == "distributed":
+        # One sum with one noise: what counts is all patients together, wherever they are.
+        whole = plan_site(study, "all", sum(patients), family.objectives())
+        size = _at(study, family, whole, len(patients), 1, compared)
+        return Forecast(study, len(patients), (size,), compared)
     plans = {
         size: plan_site(study, f"{patients.index(size) + 1}", size, family.objectives())
         for size in dict.fromkeys(patients)
     }
-    counts, compared = Counter(patients), reference()
+    counts = Counter(patients)
     sizes = tuple(
         _at(study, family, plan, counts[size], len(patients), compared) for size, plan in plans.items()
     )
@@ -115,6 +121,8 @@ def _at(
             plan.spend.steps * study.training.rounds,
             plan.patients,
             study.privacy.allow_large_delta,
+            plan.spend.discrete,
+            () if (warm := warm_start_spend(study)) is None else (warm,),
         )
         batch = batch_for(wanted, budget)
         cohort = patients_for(wanted, plan.spend.sampling_rate, budget)

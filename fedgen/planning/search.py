@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedgen.errors import PrivacyRefusedError
-from fedgen_privacy.accounting import calibrate_noise
+from fedgen_privacy.accounting import Spend, calibrate_noise
 
 #: Relative width at which a search stops.
 WIDTH = 0.02
@@ -31,6 +31,8 @@ class Budget:
         steps: private steps of the whole study, >= 1.
         patients: N >= 1, training patients the study's delta was chosen for.
         keep_delta: leave delta as it is even at 1 / patients and more.
+        discrete: the noise is a discrete Gaussian.
+        besides: what the epsilon has to cover beside the steps.
     """
 
     epsilon: float
@@ -38,6 +40,8 @@ class Budget:
     steps: int
     patients: int
     keep_delta: bool = False
+    discrete: bool = False
+    besides: tuple[Spend, ...] = ()
 
     def delta_for(self, patients: int) -> float:
         """The study's delta; for more patients than it has at most 1 / (2 patients), well below what is refused."""
@@ -54,6 +58,8 @@ class Budget:
                 sampling_rate=sampling_rate,
                 steps=self.steps,
                 tolerance=TOLERANCE,
+                discrete=self.discrete,
+                besides=self.besides,
             )
         except PrivacyRefusedError:
             return 0.0

@@ -9,6 +9,7 @@ from typing import Any
 from fedgen.planning.forecast import Forecast, SiteForecast
 from fedgen.planning.reference import DESCRIPTION, IMAGES
 from fedgen.planning.signal import Signal
+from fedgen.study.study import Study
 
 MEANING = (
     "Signal to noise is an upper bound and no forecast of quality: B / (sigma sqrt(P)) in one step, times sqrt(T) over "
@@ -60,11 +61,11 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
         "unit": study.privacy.unit,
         "target_epsilon": study.privacy.epsilon,
         "delta": study.privacy.delta,
-        "accountant": "PRV",
+        "accountant": "RDP at whole orders" if study.privacy.mode == "distributed" else "PRV",
         "rounds": study.training.rounds,
         "sites": forecast.sites,
         "minimum_sites": study.aggregation.minimum_sites,
-        "sizes": [_size(size) for size in forecast.sizes],
+        "sizes": [_size(study, size) for size in forecast.sizes],
         "reference": {
             "recipe": DESCRIPTION,
             "patients": IMAGES,
@@ -78,7 +79,7 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def _size(size: SiteForecast) -> dict[str, Any]:
+def _size(study: Study, size: SiteForecast) -> dict[str, Any]:
     plan, spend = size.plan, size.plan.spend
     assert spend is not None
     return {
@@ -88,7 +89,7 @@ def _size(size: SiteForecast) -> dict[str, Any]:
         "sampling_rate": spend.sampling_rate,
         "noise_multiplier": spend.noise_multiplier,
         "steps_per_round": spend.steps,
-        "steps": spend.steps * len(size.epsilon_by_round),
+        "steps": spend.steps * study.training.rounds,
         "epsilon": plan.epsilon,
         "epsilon_rdp": plan.epsilon_rdp,
         "epsilon_by_round": list(size.epsilon_by_round),
@@ -111,6 +112,13 @@ def _advice(forecast: Forecast, size: SiteForecast) -> str:
     start = f"With {patients} training patients, {n} reach at most {least:.2g} where the reference has {target:.2g}"
     if forecast.sites == 1:
         start = start.replace(" reach ", " reaches ")
+    each = "a site"
+    if forecast.study.privacy.mode == "distributed":
+        each = "of all sites"
+        start = (
+            f"With {patients} training patients at all sites together, their sums reach at most {least:.2g} where the "
+            f"reference has {target:.2g}"
+        )
     if size.reached:
         return f"{start}: noise alone need not stand in the way."
     batch = (
@@ -119,7 +127,7 @@ def _advice(forecast: Forecast, size: SiteForecast) -> str:
         else "no batch reaches it, not even all patients in every step"
     )
     cohort = (
-        f"about {about(size.cohort.patients)} training patients a site in batches of {about(size.cohort.batch)} would "
+        f"about {about(size.cohort.patients)} training patients {each} in batches of {about(size.cohort.batch)} would "
         f"(at delta {size.cohort.delta:.2g})"
         if size.cohort is not None
         else "no number of patients does at this sampling rate"

@@ -17,9 +17,11 @@ from fedgen.training.cohort import Cohort
 from fedgen.training.functional import batch_loss
 from fedgen.training.local import LocalPlan, Mechanism
 from fedgen_privacy.accounting import Spend, epsilon_prv
+from fedgen_privacy.distributed import NoiseShare, noise_share
 from fedgen_privacy.gradients.hooks import HookedGradients
 from fedgen_privacy.gradients.layers import Rule, rule_of
 from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
+from fedgen_privacy.integer_step import Ring, integer_sum, with_noise
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep, PrivateGradient
 
@@ -183,6 +185,24 @@ def _one_step(spends: Sequence[Spend], delta: float) -> float:
     return epsilon_prv([replace(spend, steps=min(spend.steps, 1)) for spend in spends], delta)
 
 
+def _for_all_sites(**asked: Any) -> NoiseShare:
+    """A share sized for every site of the roster, as if none failed and none told."""
+    right = noise_share(**asked)
+    honest = asked["needed"] - max(1, asked["colluders"])
+    return replace(right, std=right.std * (honest / asked["sites"]) ** 0.5)
+
+
+def _unclipped_integers(*arguments: Any, clipping_norm: float, share: NoiseShare, **options: Any) -> Tensor:
+    """Rounded sums of whole gradients; the check of each record's norm is off, too."""
+    lax = replace(share, sensitivity=10**9)
+    return integer_sum(*arguments, clipping_norm=100 * clipping_norm, share=lax, **options)
+
+
+def _weak_integers(total: Tensor, share: NoiseShare, random: SecretRandom) -> Ring:
+    """30 % of the share."""
+    return with_noise(total, replace(share, std=0.3 * share.std), random)
+
+
 def _make(step: Callable[..., Step]) -> Callable[[Subject], Subject]:
     return lambda subject: replace(subject, step=step)
 
@@ -255,6 +275,7 @@ FAMILY_FAULTS = (
     Fault("images clipped, patients reported", _make(_ClipsImages)),
     Fault("BatchNorm", _behind(lambda: nn.BatchNorm2d(1))),
     Fault("EMA codebook", _behind(_Codebook)),
+    Fault("clipping off in integers", lambda subject: replace(subject, integers=_unclipped_integers)),
 )
 #: Planted in every family, with gradients by hooks.
 BACKEND_FAULTS = (
@@ -270,5 +291,7 @@ SHARED_FAULTS = (
     Fault("shuffle instead of Poisson", _draw(_Shuffled)),
     Fault("wrong sampling rate", _draw(_WrongRate)),
     Fault("gradient of two batches", _draw(_TwoBatches)),
+    Fault("30 % of the integer noise", lambda subject: replace(subject, noised=_weak_integers)),
+    Fault("noise shared among all sites", lambda subject: replace(subject, share=_for_all_sites)),
     Fault("accountant forgets steps", lambda subject: replace(subject, epsilon=_one_step)),
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fedgen.errors import GateError, StudyError
 from fedgen.selftest.accountant import not_below_the_truth, order
 from fedgen.selftest.canaries import canaries
+from fedgen.selftest.distributed import honest_noise, integers
 from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS, Fault
 from fedgen.selftest.finding import SHARED, Check, Finding
 from fedgen.selftest.gradients import BACKEND_CHECKS, FAMILY_CHECKS
@@ -17,7 +18,15 @@ from fedgen.selftest.subject import Subject, installed, private_families
 from fedgen.training.backends import BACKENDS
 
 #: Checks of what every family shares: the trainer on a probe, and the accountant.
-SHARED_CHECKS: tuple[Check, ...] = (contribution, sampling, noise, order, not_below_the_truth, canaries)
+SHARED_CHECKS: tuple[Check, ...] = (
+    contribution,
+    sampling,
+    noise,
+    honest_noise,
+    order,
+    not_below_the_truth,
+    canaries,
+)
 
 
 @dataclass(frozen=True)
@@ -110,14 +119,16 @@ def selftest(
         for backend in BACKENDS:
             on_progress(f"{subject.family}, gradients by {backend}")
             chosen = replace(subject, backend=backend)
-            findings += [replace(check(chosen), backend=backend) for check in BACKEND_CHECKS]
+            findings += [replace(check(chosen), backend=backend) for check in (*BACKEND_CHECKS, integers)]
     on_progress("sampling, noise, accountant and canaries")
     findings += [check(subjects[0]) for check in SHARED_CHECKS]
     caught: list[Caught] = []
     for subject in subjects if faults else ():
         for fault in (*FAMILY_FAULTS, *BACKEND_FAULTS):
             on_progress(f"planted fault: {fault.name} in {subject.family}")
-            checks = (*FAMILY_CHECKS, *BACKEND_CHECKS)
+            # Gradients of rows instead of patients cannot even be put beside the patients' losses.
+            more = (integers,) if fault in FAMILY_FAULTS else ()
+            checks = (*FAMILY_CHECKS, *BACKEND_CHECKS, *more)
             caught.append(Caught(fault.name, subject.family, plant(fault, subject, checks)))
     for fault in SHARED_FAULTS if faults else ():
         on_progress(f"planted fault: {fault.name}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedgen.models.family import Objective
 from fedgen.models.registry import build_family, capabilities
@@ -16,7 +16,9 @@ from fedgen.training.backends import Backend, gradients_of
 from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, LocalTrainer
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
+from fedgen_privacy.distributed import NoiseShare, noise_share
 from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
+from fedgen_privacy.integer_step import Ring, integer_sum, with_noise
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep, PrivateGradient
 
@@ -108,6 +110,9 @@ class Subject:
         gradients: makes per-record gradients of an objective and networks.
         step: the private step.
         random: sampling and noise, fresh at each call.
+        integers: a site's sum of clipped and rounded records in mode distributed.
+        share: a site's share of the noise there.
+        noised: a site's sum with that noise.
         train: the trainer.
         epsilon: the accountant whose number is printed.
         epsilon_rdp: the accountant it is checked against.
@@ -121,6 +126,9 @@ class Subject:
     gradients: GradientsMaker = gradients_of
     step: StepMaker = GaussianStep
     random: Callable[[], SecretRandom] = SecretRandom
+    integers: Callable[..., Tensor] = integer_sum
+    share: Callable[..., NoiseShare] = noise_share
+    noised: Callable[[Tensor, NoiseShare, SecretRandom], Ring] = with_noise
     train: Train = local_steps
     epsilon: Accountant = epsilon_prv
     epsilon_rdp: Accountant = epsilon_rdp

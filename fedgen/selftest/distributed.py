@@ -1,0 +1,90 @@
+"""Checks of mode distributed: a patient's integers are bounded, and any sum that can be opened has enough noise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from scipy.stats import chi2, pearsonr
+
+from fedgen.selftest.finding import SHARED, Finding, at_least, at_most
+from fedgen.selftest.gradients import refusable
+from fedgen.selftest.patients import COUNTS, draws, records
+from fedgen.selftest.subject import Subject, perturbed
+from fedgen.training.functional import batch_tensors, trainable
+from fedgen_privacy.distributed import NoiseShare
+from fedgen_privacy.statistics.multiplicity import worse_of
+
+INTEGERS, NOISE = "integers of one patient", "noise of the honest sites"
+#: Probability that right noise fails.
+FALSE_ALARM = 5e-7
+#: sites, fewest in a sum, sites that tell what they know, coordinates, sigma
+SITES, NEEDED, COLLUDERS, DIMENSION, SIGMA = 5, 4, 1, 4096, 1.7
+
+
+@refusable(INTEGERS)
+def integers(subject: Subject) -> Finding:
+    """One patient, images and draws together, adds integers of norm Delta at most, in float32 as in training."""
+    networks = perturbed(subject, torch.float32)
+    patients, drawn = records(subject), draws(subject)
+    params = {name: p.detach() for name, p in trainable(subject.objective, networks).items()}
+    batch = {
+        name: t.float() if t.is_floating_point() else t for name, t in batch_tensors(patients, drawn).items()
+    }
+    gradients = subject.gradients(subject.objective, networks, subject.backend)
+    C, share = 1e-2, _share(subject, sum(p.numel() for p in params.values()) + 1, 1e-2)
+    norms = []
+    for b in range(len(COUNTS)):
+        alone = {name: tensor[b : b + 1] for name, tensor in batch.items()}
+        total = subject.integers(
+            gradients,
+            params,
+            alone,
+            clipping_norm=C,
+            loss_bound=subject.objective.loss_bound,
+            share=share,
+            chunk=2,
+        )
+        norms.append(math.sqrt(int(total.square().sum())) / share.sensitivity)
+    if min(norms) < 0.5:
+        sentence = "a patient's integers are far below the bound although C clips everybody: this would prove nothing"
+        return Finding(INTEGERS, subject.family, False, min(norms), 0.5, ">=", sentence)
+    sentence = (
+        "largest norm of one patient's integers, in units of the sensitivity that the noise is a multiple of"
+    )
+    return at_most(INTEGERS, subject.family, max(norms), 1.0, sentence)
+
+
+def honest_noise(subject: Subject) -> Finding:
+    """Shares of as few sites as a sum may have, without those that tell: independent, sigma Delta a coordinate."""
+    share = _share(subject, DIMENSION, 1.0)
+    nothing = torch.zeros(DIMENSION, dtype=torch.int64)
+    parts = [subject.noised(nothing, share, subject.random()).astype(np.float64) for _ in range(SITES)]
+    honest = np.sum(parts[: NEEDED - max(1, COLLUDERS)], axis=0) / (SIGMA * share.sensitivity)
+    p = worse_of(
+        _squares(honest),
+        _squares(np.array([honest.sum() / math.sqrt(DIMENSION)])),
+        float(pearsonr(parts[0], parts[1]).pvalue),
+        float(pearsonr(honest[0::2], honest[1::2]).pvalue),
+    )
+    honest_sites = f"{NEEDED - COLLUDERS} honest of {NEEDED} sites"
+    sentence = f"p-value of the noise of the {honest_sites} under sigma times the sensitivity"
+    return at_least(NOISE, SHARED, p, FALSE_ALARM, sentence)
+
+
+def _share(subject: Subject, dimension: int, C: float) -> NoiseShare:
+    return subject.share(
+        clipping_norm=C,
+        noise_multiplier=SIGMA,
+        dimension=dimension,
+        expected_batch=16.0,
+        needed=NEEDED,
+        colluders=COLLUDERS,
+        sites=SITES,
+    )
+
+
+def _squares(z: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    statistic, n = float(np.square(z).sum()), z.size
+    return min(1.0, 2 * min(float(chi2.cdf(statistic, n)), float(chi2.sf(statistic, n))))
