@@ -50,12 +50,33 @@ class TrainingSection(Section):
     device: str = Field("cpu", description="torch device of the sites: cpu, cuda, cuda:0")
 
 
-class SchedulePoint(Section):
-    """From some round on, other noise and clipping; the whole is calibrated to the same epsilon."""
+class Schedule(Section):
+    """Changes of noise and clipping on the way; the whole is calibrated to the same epsilon."""
 
-    from_round: int = Field(ge=2, description="first training round it holds for")
-    noise_factor: float = Field(1.0, gt=0, description="factor on the noise multiplier of the first round")
-    clipping_factor: float = Field(1.0, gt=0, description="factor on clipping_norm")
+    from_round: tuple[int, ...] = Field(
+        (), strict=False, description="training rounds from which something changes, rising"
+    )
+    noise_factor: tuple[float, ...] = Field(
+        (), strict=False, description="factor on the first round's noise multiplier, one for each from_round"
+    )
+    clipping_factor: tuple[float, ...] = Field(
+        (), strict=False, description="factor on clipping_norm, one for each from_round"
+    )
+
+    @model_validator(mode="after")
+    def _points(self) -> Self:
+        if list(self.from_round) != sorted(set(self.from_round)) or min(self.from_round, default=2) < 2:
+            raise ValueError("schedule.from_round must be rising, different rounds from 2 on")
+        if min((*self.noise_factor, *self.clipping_factor), default=1.0) <= 0:
+            raise ValueError("factors of a schedule must be above 0")
+        for name in ("noise_factor", "clipping_factor"):
+            factors = getattr(self, name)
+            if factors and len(factors) != len(self.from_round):
+                raise ValueError(
+                    f"schedule.{name} has {len(factors)} entries but schedule.from_round has {len(self.from_round)}: "
+                    "give one for each, or leave it out"
+                )
+        return self
 
 
 class CentralImages(Section):
@@ -107,20 +128,11 @@ class PrivacySection(Section):
         1, ge=1, description="K: noise or latent draws a record, averaged before the one clip"
     )
 
-    schedule: tuple[SchedulePoint, ...] = Field(
-        (), strict=False, description="changes of noise and clipping on the way, by rising from_round"
-    )
+    schedule: Schedule = Field(default_factory=lambda: Schedule())
     central_images: CentralImages | None = Field(
         None,
         description="a warm start from noised mean images, asked for in a round before the first (DP-FETA)",
     )
-
-    @model_validator(mode="after")
-    def _rising(self) -> Self:
-        rounds = [point.from_round for point in self.schedule]
-        if rounds != sorted(set(rounds)):
-            raise ValueError("schedule needs rising, different values of from_round")
-        return self
 
 
 class AggregationSection(Section):

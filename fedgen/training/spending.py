@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
 
 from fedgen.study.study import Study
-from fedgen.study.training import SchedulePoint
 from fedgen_privacy.accounting import Spend, calibrate_noise, epsilon_rdp
 
 
-def schedule_point(study: Study, training_round: int) -> SchedulePoint | None:
-    """The point of the schedule that holds in a round of the training, counted from 1; None before the first."""
-    holding = [point for point in study.privacy.schedule if point.from_round <= training_round]
-    return holding[-1] if holding else None
-
-
 def noise_factor(study: Study, training_round: int) -> float:
-    """Factor on the noise multiplier in a round of the training."""
-    point = schedule_point(study, training_round)
-    return 1.0 if point is None else point.noise_factor
+    """Factor on the noise multiplier in a round of the training, counted from 1."""
+    return _factor(study, study.privacy.schedule.noise_factor, training_round)
 
 
 def clipping_norm(study: Study, training_round: int) -> float:
     """C in a round of the training."""
-    point = schedule_point(study, training_round)
-    return study.privacy.clipping_norm * (1.0 if point is None else point.clipping_factor)
+    factor = _factor(study, study.privacy.schedule.clipping_factor, training_round)
+    return factor * study.privacy.clipping_norm
+
+
+def _factor(study: Study, factors: tuple[float, ...], training_round: int) -> float:
+    """The factor of the last point that was reached; 1 before the first."""
+    reached = bisect_right(study.privacy.schedule.from_round, training_round)
+    return factors[reached - 1] if factors and reached else 1.0
 
 
 def warm_start_spend(study: Study) -> Spend | None:

@@ -167,7 +167,7 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
 
     def fixed(self, B, M, K, rng):
         return {
-            "log_sigma": torch.zeros(B, M, K),
+            "level": torch.zeros(B, M, K),
             "noise": torch.zeros(B, M, K, *self.image_shape),
         }
 

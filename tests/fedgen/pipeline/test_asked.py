@@ -107,7 +107,7 @@ def test_without_privacy_nothing_is_spent(run, tiny_study) -> None:
 
 def test_a_warm_start_and_a_schedule_cost_what_they_say(run, tiny_study) -> None:
     study = tiny_study(
-        privacy={"central_images": {"images": 2}, "schedule": [{"from_round": 2, "noise_factor": 0.5}]}
+        privacy={"central_images": {"images": 2}, "schedule": {"from_round": (2,), "noise_factor": (0.5,)}}
     )
     _, spends = spent(study, run, (described("a"),), 3)
     assert spends == {"a": [Spend(5.0, 0.1, 2), Spend(2.0, 0.5, 3), Spend(1.0, 0.5, 3)]}

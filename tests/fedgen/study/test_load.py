@@ -98,7 +98,7 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
         ),
         (
             "privacy: {mode: distributed}",
-            "s.yaml, line 3: privacy.mode distributed is not part of this version",
+            "s.yaml, line 3 and s.yaml, line 2: privacy.mode distributed needs aggregation.secure on",
         ),
         (
             "training: {round: 3}",

@@ -90,7 +90,12 @@ def test_an_override_below_a_broken_section_leaves_the_files_own_problem(refusal
 
 
 #: Sections that a study may leave out; a key beneath one opens it.
-OPTIONAL = {("data", "phantom"), ("model", "pretrained"), ("model", "adapters")}
+OPTIONAL = {
+    ("data", "phantom"),
+    ("model", "pretrained"),
+    ("model", "adapters"),
+    ("privacy", "central_images"),
+}
 
 
 @settings(deadline=None, max_examples=60)

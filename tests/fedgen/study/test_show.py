@@ -76,7 +76,7 @@ def test_any_number_round_trips(value: float) -> None:
 
 def test_the_dump_has_every_key(smallest: str) -> None:
     start = f"model.pretrained={{sha256: '{'0' * 64}', source: public images}}"
-    opened = ["data.phantom={}", start, "model.adapters={}"]
+    opened = ["data.phantom={}", start, "model.adapters={}", "privacy.central_images={}"]
     text = dump_study(parse_study(smallest, "s.yaml", opened))
     for key in every_key():
         assert f"{key.path[-1]}:" in text

@@ -12,10 +12,7 @@ from fedgen.training.plan import local_plan, plan_site
 from fedgen.training.spending import calibrated, epsilon_after, history, spend_of
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 
-SCHEDULE = [
-    {"from_round": 2, "noise_factor": 0.8, "clipping_factor": 0.5},
-    {"from_round": 4, "noise_factor": 0.6},
-]
+SCHEDULE = {"from_round": (2, 4), "noise_factor": (0.8, 0.6), "clipping_factor": (0.5, 1.0)}
 
 
 def test_each_round_has_its_noise_and_its_clipping(tiny_study) -> None:
@@ -45,7 +42,7 @@ def test_the_whole_is_what_its_rounds_add_up_to(tiny_study) -> None:
 @settings(max_examples=8)
 @given(st.floats(0.5, 2.0), st.integers(2, 5))
 def test_any_schedule_keeps_the_study_within_epsilon(tiny_study, factor, start) -> None:
-    schedule = [{"from_round": start, "noise_factor": factor}]
+    schedule = {"from_round": (start,), "noise_factor": (factor,)}
     for mode in ({}, {"mode": "distributed", "sampling_rate": 0.2}):
         study = tiny_study(
             training={"rounds": 6, "local_steps": 1},
@@ -66,7 +63,17 @@ def test_a_given_sampling_rate_does_not_look_at_the_patients(tiny_study) -> None
     assert small.local == large.local and small.spend == large.spend and small.weight == large.weight
 
 
-@pytest.mark.parametrize("rounds", [(3, 2), (2, 2)])
-def test_a_schedule_rises(tiny_study, rounds) -> None:
-    with pytest.raises(ValidationError, match="rising, different values of from_round"):
-        tiny_study(privacy={"schedule": [{"from_round": r} for r in rounds]})
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ({"from_round": (3, 2)}, "must be rising, different rounds"),
+        ({"from_round": (2, 2)}, "must be rising, different rounds"),
+        ({"from_round": (1, 2)}, "different rounds from 2 on"),
+        ({"from_round": (2,), "noise_factor": (0.0,)}, "must be above 0"),
+        ({"from_round": (2, 3), "noise_factor": (0.5,)}, "noise_factor has 1 entries"),
+        ({"clipping_factor": (0.5,)}, "clipping_factor has 1 entries"),
+    ],
+)
+def test_impossible_schedules_are_refused(tiny_study, schedule, words) -> None:
+    with pytest.raises(ValidationError, match=words):
+        tiny_study(privacy={"schedule": schedule})
