@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fedgen.federation.provision import session_parameters
+from fedgen.federation.provision import session_parameters, vector_length
 from fedgen.study.study import Study
 from fedgen.training.pretrained import study_layout
 from fedgen_privacy.secagg import Parameters
@@ -39,12 +39,9 @@ def exchanged(study: Study, sites: int) -> Exchanged:
     Raises:
         StudyError: the study's secure aggregation would not protect so many sites.
     """
-    if study.aggregation.secure:
-        secure = session_parameters(study, sites)
-        numbers, update = secure.length, 4 * MaskedLayout.of(secure).words
-    else:
-        numbers = study_layout(study).size
-        secure, update = None, _FLOAT * numbers
+    numbers = study_layout(study).size
+    secure = session_parameters(study, sites) if study.aggregation.secure else None
+    update = _FLOAT * vector_length(study) if secure is None else 4 * MaskedLayout.of(secure).words
     image = study.data.channels * math.prod(study.data.image_size)
     release = _FLOAT * study.synthesis.images * (image + 1)
     return Exchanged(numbers, _FLOAT * numbers, update, release, secure)

@@ -134,12 +134,26 @@ def _privacy(study: Study) -> str:
 
 
 def _each_round(study: Study, sizes: Exchanged) -> str:
-    total = study.training.rounds * (sizes.model_bytes + sizes.update_bytes)
+    total = study.total_rounds * (sizes.model_bytes + sizes.update_bytes)
     masked = "the masked change of the model" if sizes.secure else "the change of the model, IN THE CLEAR"
+    if study.privacy.mode == "distributed":
+        masked = (
+            "one step's summed gradients, as masked integers with this site's share of the noise, together"
+        )
     return (
         f"In comes the model of {sizes.numbers} numbers ({_mb(sizes.model_bytes)}); out goes {masked} with the "
         f"training loss ({_mb(sizes.update_bytes)}). {_mb(total)} over all rounds. Before the first round the number "
-        "of training patients and the noise leave."
+        f"of training patients and the noise leave.{_warm_start(study)}"
+    )
+
+
+def _warm_start(study: Study) -> str:
+    query = study.privacy.central_images
+    if query is None:
+        return ""
+    return (
+        f" The first round asks for {query.images} mean images of each class instead, each over about "
+        f"{query.sampling_rate:.0%} of the patients with noise; their cost is part of the study's epsilon."
     )
 
 
@@ -170,9 +184,14 @@ def _secure(study: Study, secure: Parameters | None, sites: int) -> str:
     return (
         f"Secure aggregation: the coordinator learns the sum of {secure.minimum_sites} honest sites or more and never "
         f"one site's part, {unless}. {secure.threshold} of {sites} sites have to agree to open a sum, so "
-        f"{sites - secure.needed} may fail in a round. Numbers have {secure.ring_bits} bits and are cut at "
-        f"{secure.bound:g}."
+        f"{sites - secure.needed} may fail in a round. {_numbers(study, secure)}"
     )
+
+
+def _numbers(study: Study, secure: Parameters) -> str:
+    if study.privacy.mode == "distributed":
+        return "What is summed are integers modulo 2^32, never cut to a range."
+    return f"Numbers have {secure.ring_bits} bits and are cut at {secure.bound:g}."
 
 
 def _ledger(study: Study, balance: Balance) -> str:

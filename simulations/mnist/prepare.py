@@ -29,15 +29,15 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def write(images: np.ndarray, labels: np.ndarray, sites: np.ndarray, out: Path) -> None:
-    """PNG files and metadata.csv; its column `pool` puts all records at one site."""
+    """PNG files and metadata.csv."""
     (out / "images").mkdir(parents=True, exist_ok=True)
     with (out / "metadata.csv").open("w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle)
-        table.writerow(["image", "patient", "site", "pool", "label"])
+        table.writerow(["image", "patient", "site", "label"])
         for number, (image, label, site) in enumerate(zip(images, labels, sites, strict=True)):
             name = f"images/{number:05d}.png"
             Image.fromarray(image).save(out / name)
-            table.writerow([name, f"record-{number:05d}", SITES[site], "pool", int(label)])
+            table.writerow([name, f"record-{number:05d}", SITES[site], int(label)])
 
 
 def main() -> None:

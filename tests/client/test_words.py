@@ -72,6 +72,16 @@ def test_sizes_are_those_on_the_wire(secure_study, tiny_study) -> None:
     assert sizes.release_bytes == 4 * study.synthesis.images * (16 * 16 + 1)
 
 
+def test_noise_of_all_sites_is_told(told, secure_study) -> None:
+    distributed = {"mode": "distributed", "sampling_rate": 0.3, "central_images": {"images": 2}}
+    study = secure_study("vae", privacy=distributed, training={"local_steps": 1})
+    found = told(study)
+    assert "a coordinator that follows the protocol and any single site" in found["privacy"]
+    assert "as masked integers with this site's share of the noise" in found["each round"]
+    assert "The first round asks for 2 mean images of each class" in found["each round"]
+    assert "never cut to a range" in found["hidden by"]
+
+
 def test_what_protects_nothing_is_loud(told, tiny_study) -> None:
     found = told(tiny_study("vae", privacy={"mode": "none"}))
     assert found["privacy"].startswith("NO differential privacy")
