@@ -141,6 +141,7 @@ def test_every_preset_explains_itself_and_is_private_by_every_means() -> None:
         "chest_xray_finetune",
         "demo",
         "mnist",
+        "mnist_distributed",
         "mnist_gan",
         "mnist_gpu",
         "phantom_pretrain",
@@ -153,7 +154,8 @@ def test_every_preset_explains_itself_and_is_private_by_every_means() -> None:
         assert study.aggregation.secure and "secure: true" in text
         # The one without privacy has no patients: its weights are made to be passed on.
         patients = path.stem != "phantom_pretrain"
-        assert study.privacy.mode == ("local" if patients else "none")
+        mode = "distributed" if path.stem == "mnist_distributed" else "local"
+        assert study.privacy.mode == (mode if patients else "none")
         assert patients or study.data.phantom is not None
         assert study.study.name == path.stem.replace("_", "-")
 

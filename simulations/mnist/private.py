@@ -29,8 +29,8 @@ from grid import table, write_between  # noqa: E402
 #: Training records: all but the tenth that is kept for audit and test.
 RECORDS = 54_000
 EPSILONS = (10.0, 1.0, 0.2)
-#: The query for mean images. With the noise that suits epsilon 1 and 10 it would cost nearly all of 0.2; there all records
-#: are averaged, twice, with much noise.
+#: The query for mean images. With the noise that suits epsilon 1 and 10 it would cost nearly all of 0.2; there all
+#: records are averaged, twice, with much noise.
 QUERY = {
     10.0: "{images: 5, sampling_rate: 0.1, noise_multiplier: 5, clipping_share: 0.3}",
     1.0: "{images: 5, sampling_rate: 0.1, noise_multiplier: 5, clipping_share: 0.3}",
