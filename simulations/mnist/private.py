@@ -59,9 +59,10 @@ class Recipe:
     overrides: tuple[str, ...] = ()
 
 
+#: Chosen among eleven settings by the accuracy of short trainings WITHOUT privacy, which no epsilon accounts for.
+VAE = ("model.vae.reconstruction_std=1.2", "model.vae.latent_size=8", "model.vae.learning_rate=5e-3")
 RECIPES = {
-    "trial": Recipe("mnist", steps=20, batch=512, local_steps=10),
-    "cpu": Recipe("mnist", steps=160, batch=512, local_steps=10),
+    "cpu": Recipe("mnist", steps=320, batch=256, local_steps=10, overrides=VAE),
     "gpu": Recipe("mnist_gpu", steps=4400, batch=4096, local_steps=20),
 }
 
