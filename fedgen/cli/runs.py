@@ -166,6 +166,11 @@ def evaluate(run: Run) -> None:
 
 def report(run: Run) -> None:
     """Write a run's report anew."""
-    from fedgen.pipeline import stages
+    from fedgen.cli.display import Display
+    from fedgen.pipeline.simulate import rewrite_report
+    from fedgen.pipeline.workspace import Workspace
 
-    _stage(run, "report", lambda work, display: stages.report(work))
+    work = Workspace.open(run)
+    with Display(Console()) as display:
+        display.watcher.stage("report")
+        rewrite_report(work)

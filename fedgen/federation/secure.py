@@ -71,10 +71,13 @@ class SecureAggregator(Aggregator):
                 f", {self._parameters.minimum_sites} of them honest",
             )
         )
+        sum_of, part = ("weighted sum of the updates", "update")
+        if self._summed:
+            sum_of, part = "sum of one step's clipped gradients, with the sites' noise,", "part"
         self.statement = (
-            "Secure aggregation was on: in each round the coordinator learned the weighted sum of the updates of at "
+            f"Secure aggregation was on: in each round the coordinator learned the {sum_of} of at "
             f"least {self._parameters.needed} of {len(roster)} sites{colluding[1]}, and no single site's "
-            f"update{colluding[0]}."
+            f"{part}{colluding[0]}."
         )
 
     def begin(self, sites: Sequence[SiteDescription], round: int) -> None:

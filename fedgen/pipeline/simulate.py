@@ -12,7 +12,15 @@ from fedgen.pipeline.workspace import Workspace
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 
-__all__ = ["Watcher", "guarded", "run_stages", "timed", "unfinished"]
+__all__ = ["Watcher", "guarded", "rewrite_report", "run_stages", "timed", "unfinished"]
+
+#: What each stage leaves in the run folder once it is done.
+PRODUCTS = {
+    "train": "privacy.json",
+    "synthesize": "samples/synthetic.safetensors",
+    "audit": "audit.json",
+    "evaluate": "evaluation.json",
+}
 
 
 def run_stages(work: Workspace, watcher: Watcher) -> None:
@@ -22,18 +30,18 @@ def run_stages(work: Workspace, watcher: Watcher) -> None:
         FedgenError: a stage failed; run.json says which, and a later call goes on from there.
         KeyboardInterrupt: likewise.
     """
-    actions: list[tuple[str, str, Callable[[], None]]] = [
-        ("train", "privacy.json", lambda: stages.train(work, watcher.round)),
-        ("synthesize", "samples/synthetic.safetensors", lambda: stages.synthesize(work, watcher.sample)),
-        ("audit", "audit.json", lambda: stages.audit(work)),
-        ("evaluate", "evaluation.json", lambda: stages.evaluate(work)),
+    actions: list[tuple[str, Callable[[], None]]] = [
+        ("train", lambda: stages.train(work, watcher.round)),
+        ("synthesize", lambda: stages.synthesize(work, watcher.sample)),
+        ("audit", lambda: stages.audit(work)),
+        ("evaluate", lambda: stages.evaluate(work)),
     ]
     with guarded(work):
         watcher.stage("prepare")
         with timed(work, "prepare"):
             _ = work.data
-        for name, product, action in actions:
-            if not (work.run.path / product).exists():
+        for name, action in actions:
+            if not (work.run.path / PRODUCTS[name]).exists():
                 watcher.stage(name)
                 with timed(work, name):
                     action()
@@ -44,6 +52,19 @@ def run_stages(work: Workspace, watcher: Watcher) -> None:
         # Once more, so that the report shows the final status and its own time.
         stages.report(work)
     work.run.event("done")
+
+
+def rewrite_report(work: Workspace) -> None:
+    """Write a run's report anew, as the run stands; one with the product of every stage is done.
+
+    Raises:
+        FedgenError: the report could not be written; the run's status stays what it was.
+    """
+    if all((work.run.path / product).exists() for product in PRODUCTS.values()):
+        # Before it is written, or the report would say that the run is not finished.
+        work.run.update_summary(status="done")
+    with timed(work, "report"):
+        stages.report(work)
 
 
 def unfinished(study: Study, out: Path) -> Workspace:

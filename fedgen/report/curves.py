@@ -51,7 +51,7 @@ def curves(events: Sequence[Event], *, target: float | None = None) -> list[Curv
             Curve(
                 "epsilon",
                 "Privacy spent",
-                "Upper bound of any site\u2019s \u03b5 after each round: RDP, or PRV of all rounds if lower.",
+                "Upper bound of any site\u2019s \u03b5 after each round: RDP, or that of all rounds if lower.",
                 svg,
             )
         )

@@ -10,19 +10,13 @@ import pytest
 
 from fedgen.errors import DataError, FederationError
 from fedgen.federation.aggregation import PlainAggregator
-from fedgen.pipeline.simulate import guarded, run_stages, timed, unfinished
+from fedgen.pipeline.simulate import PRODUCTS, guarded, rewrite_report, run_stages, timed, unfinished
 from fedgen.pipeline.workspace import Workspace
 from fedgen.study.show import dump_study
 from fedgen_privacy.accounting import epsilon_prv
 from fedgen_privacy.ledger import Ledger
 
 STAGES = ("prepare", "train", "synthesize", "audit", "evaluate", "report")
-PRODUCTS = {
-    "train": "privacy.json",
-    "synthesize": "samples/synthetic.safetensors",
-    "audit": "audit.json",
-    "evaluate": "evaluation.json",
-}
 
 
 def digests(work: Workspace) -> dict[str, str]:
@@ -202,3 +196,16 @@ def test_a_changed_study_is_not_resumed(tmp_path, tiny_study) -> None:
 def test_nothing_to_resume(tmp_path, tiny_study) -> None:
     with pytest.raises(DataError, match="leave --resume away"):
         unfinished(tiny_study(), tmp_path / "nowhere")
+
+
+def test_a_report_written_anew_says_how_the_run_stands(workspace, watcher) -> None:
+    work = workspace()
+    run_stages(work, watcher.watcher)
+    rewrite_report(workspace(work))
+    assert work.run.read_json("run.json")["status"] == "done"
+    assert "This run is not finished" not in (work.run.path / "report.html").read_text(encoding="utf-8")
+    (work.run.path / "evaluation.json").unlink()
+    work.run.update_summary(status="failed")
+    rewrite_report(workspace(work))
+    assert work.run.read_json("run.json")["status"] == "failed"
+    assert "This run is not finished" in (work.run.path / "report.html").read_text(encoding="utf-8")
