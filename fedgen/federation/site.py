@@ -135,6 +135,7 @@ class Site:
         self._family = build_family(study, start)
         self._objectives = self._family.objectives()
         self._outbox = Outbox(folder / "outbox")
+        self._ledger: Ledger | None = None
         plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)
         self.plan = plan if device is None else replace(plan, local=replace(plan.local, device=device))
         self._part = Part(study, self._family, self._cohort, self.plan, roster_size)
@@ -289,7 +290,11 @@ class Site:
 
     def _charge(self, task: TrainRound, spend: Spend | None) -> None:
         path = self._account.ledger
-        ledger = Ledger(path)
+        if self._ledger is None:
+            self._ledger = Ledger(path)
+        # Kept open, or each of thousands of rounds would verify all rows before it anew.
+        ledger = self._ledger
+        ledger.refresh()
         charge = Charge(self._study_sha256, task.round, task.model_sha256, spend)
         rows = [row for row in ledger if row.study == charge.study]
         for row in rows:

@@ -93,6 +93,18 @@ class Ledger:
     def __iter__(self) -> Iterator[Charge]:
         return iter(tuple(self._rows))
 
+    def refresh(self) -> None:
+        """Read what was written since, by this or another process; cheap where nothing was.
+
+        Raises:
+            PrivacyRefusedError, OSError: as when it was opened.
+        """
+        try:
+            self._chain.refresh()
+            self._rows = self._charges()
+        except ChainBrokenError as error:
+            raise self._damaged(error) from error
+
     def spends(self, study: str | None = None) -> list[Spend]:
         """The mechanisms charged, of one study or of all; work without privacy has none (`spent` counts it)."""
         rows = (row for row in self._rows if study is None or row.study == study)

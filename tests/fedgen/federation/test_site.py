@@ -16,7 +16,8 @@ from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescrip
 from fedgen.protocol.wire import encode_answer
 from fedgen.study.show import study_hash
 from fedgen.training.vector import vector_sha256
-from fedgen_privacy.ledger import Ledger
+from fedgen_privacy.accounting import Spend
+from fedgen_privacy.ledger import Charge, Ledger
 from fedgen_privacy.lock import exclusive
 
 SECRET = "/data/Meier^Anna/1931-02-03.dcm"
@@ -266,3 +267,22 @@ def test_two_processes_never_train_one_round_at_the_same_time(
     first = site().answer(task)
     assert same(first, site().answer(task))
     assert len(ledger(tmp_path / "north")) == 1
+
+
+def test_a_site_that_runs_sees_what_happens_to_its_ledger(tiny_study, site, tmp_path) -> None:
+    """Kept open from round to round, it is still the file that counts."""
+    study, running = tiny_study(), site()
+    model = initial_checkpoint(study).model
+    assert isinstance(running.answer(ask(study, 1)), RoundUpdate)
+    path = tmp_path / "north" / "ledger.jsonl"
+    other = Charge("c" * 64, 1, "d" * 64, Spend(1.0, 0.5, 1))
+    assert Ledger(path).charge(other)
+    assert isinstance(running.answer(ask(study, 2, model + 0.1)), RoundUpdate)
+    assert [row.study for row in ledger(tmp_path / "north")] == [
+        study_hash(study),
+        "c" * 64,
+        study_hash(study),
+    ]
+    path.write_text(path.read_text().replace("cccc", "dddd"))
+    assert refused(running.answer(ask(study, 3, model + 0.2)), ExitCode.REFUSED)
+    assert "damaged at line 2" in log(tmp_path / "north")[-1]["reason"]
