@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import torch
-from scipy.stats import chi2, pearsonr
+from scipy.stats import pearsonr
 
 from fedgen.selftest.finding import SHARED, Finding, at_least, at_most
 from fedgen.selftest.gradients import refusable
+from fedgen.selftest.noise import FALSE_ALARM, squares
 from fedgen.selftest.patients import COUNTS, draws, records
 from fedgen.selftest.subject import Subject, perturbed
 from fedgen.training.functional import batch_tensors, trainable
@@ -17,8 +18,6 @@ from fedgen_privacy.distributed import NoiseShare
 from fedgen_privacy.statistics.multiplicity import worse_of
 
 INTEGERS, NOISE = "integers of one patient", "noise of the honest sites"
-#: Probability that right noise fails.
-FALSE_ALARM = 5e-7
 #: sites, fewest in a sum, sites that tell what they know, coordinates, sigma
 SITES, NEEDED, COLLUDERS, DIMENSION, SIGMA = 5, 4, 1, 4096, 1.7
 
@@ -63,8 +62,8 @@ def honest_noise(subject: Subject) -> Finding:
     parts = [subject.noised(nothing, share, subject.random()).astype(np.float64) for _ in range(SITES)]
     honest = np.sum(parts[: NEEDED - max(1, COLLUDERS)], axis=0) / (SIGMA * share.sensitivity)
     p = worse_of(
-        _squares(honest),
-        _squares(np.array([honest.sum() / math.sqrt(DIMENSION)])),
+        squares(honest),
+        squares(np.array([honest.sum() / math.sqrt(DIMENSION)])),
         float(pearsonr(parts[0], parts[1]).pvalue),
         float(pearsonr(honest[0::2], honest[1::2]).pvalue),
     )
@@ -83,8 +82,3 @@ def _share(subject: Subject, dimension: int, C: float) -> NoiseShare:
         colluders=COLLUDERS,
         sites=SITES,
     )
-
-
-def _squares(z: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    statistic, n = float(np.square(z).sum()), z.size
-    return min(1.0, 2 * min(float(chi2.cdf(statistic, n)), float(chi2.sf(statistic, n))))

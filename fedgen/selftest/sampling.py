@@ -12,8 +12,8 @@ from fedgen.selftest.subject import Subject
 from fedgen_privacy.statistics.multiplicity import worse_of
 from fedgen_privacy.step import LOSS_SHARE
 
-#: Probability that a right sampler fails: half of the self-test's one in a million.
-FALSE_ALARM = 5e-7
+#: Probability that a right sampler fails: a share of the self-test's one in a million.
+FALSE_ALARM = 3e-7
 N, T, Q, B, C = 200, 200, 0.3, 60, 0.5
 #: Relative error of one patient's part in float32.
 SINGLE = 1e-5

@@ -11,6 +11,7 @@ from torch import nn
 from fedgen.selftest import noise as noise_check
 from fedgen.selftest import sampling as sampling_check
 from fedgen.selftest.accountant import order
+from fedgen.selftest.distributed import integers
 from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS, Fault
 from fedgen.selftest.gradients import BACKEND_CHECKS, FAMILY_CHECKS, equality, independence
 from fedgen.selftest.run import SHARED_CHECKS, plant
@@ -26,6 +27,7 @@ ABOUT_FAMILY = {
     "images clipped, patients reported": {"true clipped norm", "sum over a public divisor"},
     "BatchNorm": {"patients are independent", "gradients equal a loop"},
     "EMA codebook": {"patients are independent", "gradients equal a loop"},
+    "clipping off in integers": {"integers of one patient"},
 }
 ABOUT_SHARED = {
     "clipping off in the trainer": {"one part a patient and step", "canary audit"},
@@ -35,6 +37,8 @@ ABOUT_SHARED = {
     "shuffle instead of Poisson": {"Poisson sampling"},
     "wrong sampling rate": {"Poisson sampling"},
     "gradient of two batches": {"one part a patient and step"},
+    "30 % of the integer noise": {"noise of the honest sites"},
+    "noise shared among all sites": {"noise of the honest sites"},
     "accountant forgets steps": {"epsilon not below the truth"},
 }
 #: One gradient a patient is demanded before any clip, so these fail there, whatever the clip makes of them.
@@ -43,7 +47,7 @@ ABOUT_BACKEND = {
     "rows clipped, patients reported": {"gradients equal a loop", "sum over a public divisor"},
 }
 FAMILIES = ["diffusion", "gan", "vae"]
-CHECKS = (*FAMILY_CHECKS, *BACKEND_CHECKS)
+CHECKS = (*FAMILY_CHECKS, *BACKEND_CHECKS, integers)
 
 
 def test_the_families_are_those_that_can_be_trained_privately() -> None:
