@@ -11,12 +11,15 @@ from fedgen.selftest.canaries import canaries
 from fedgen.selftest.distributed import honest_noise, integers
 from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS, Fault
 from fedgen.selftest.finding import SHARED, Check, Finding
-from fedgen.selftest.gradients import BACKEND_CHECKS, FAMILY_CHECKS
+from fedgen.selftest.gradients import BACKEND_CHECKS as GRADIENT_CHECKS
+from fedgen.selftest.gradients import FAMILY_CHECKS
 from fedgen.selftest.noise import noise
 from fedgen.selftest.sampling import contribution, sampling
 from fedgen.selftest.subject import Subject, installed, private_families
 from fedgen.training.backends import BACKENDS
 
+#: Checks of each family with each backend: of gradients, and of the integers made from them.
+BACKEND_CHECKS: tuple[Check, ...] = (*GRADIENT_CHECKS, integers)
 #: Checks of what every family shares: the trainer on a probe, and the accountant.
 SHARED_CHECKS: tuple[Check, ...] = (
     contribution,
@@ -119,7 +122,7 @@ def selftest(
         for backend in BACKENDS:
             on_progress(f"{subject.family}, gradients by {backend}")
             chosen = replace(subject, backend=backend)
-            findings += [replace(check(chosen), backend=backend) for check in (*BACKEND_CHECKS, integers)]
+            findings += [replace(check(chosen), backend=backend) for check in BACKEND_CHECKS]
     on_progress("sampling, noise, accountant and canaries")
     findings += [check(subjects[0]) for check in SHARED_CHECKS]
     caught: list[Caught] = []
@@ -127,8 +130,8 @@ def selftest(
         for fault in (*FAMILY_FAULTS, *BACKEND_FAULTS):
             on_progress(f"planted fault: {fault.name} in {subject.family}")
             # Gradients of rows instead of patients cannot even be put beside the patients' losses.
-            more = (integers,) if fault in FAMILY_FAULTS else ()
-            checks = (*FAMILY_CHECKS, *BACKEND_CHECKS, *more)
+            by_backend = BACKEND_CHECKS if fault in FAMILY_FAULTS else GRADIENT_CHECKS
+            checks = (*FAMILY_CHECKS, *by_backend)
             caught.append(Caught(fault.name, subject.family, plant(fault, subject, checks)))
     for fault in SHARED_FAULTS if faults else ():
         on_progress(f"planted fault: {fault.name}")
