@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedgen.errors import ExitCode, FederationError, FedgenError
+from fedgen.errors import ExitCode, FederationError, FedgenError, StudyError
 from fedgen.federation.aggregation import Aggregator
 from fedgen.federation.exchange import Exchange, ask
 from fedgen.federation.progress import initial_checkpoint, next_checkpoint
@@ -79,6 +80,7 @@ def train(
     sites, left_out = describe(study, exchange, min(first, study.total_rounds))
     for site, reason in left_out.items():
         run.event("left_out", site=site, reason=reason)
+    _require_room(study, sites)
     described = _Described(exchange, sites)
     aggregator.begin(sites, first)
     if state.round == 0:
@@ -113,6 +115,22 @@ def train(
         if on_round is not None:
             on_round(report)
     return Trained(state, described.all, len(run.read_events("dropout")))
+
+
+def _require_room(study: Study, sites: Sequence[SiteDescription]) -> None:
+    """Refuse before anything is spent a distributed step whose sum could leave the ring.
+
+    Raises:
+        StudyError: the sites expect far more patients in a step than the study's public batch.
+    """
+    if study.privacy.mode != "distributed":
+        return
+    expected, batch = sum(site.sampling_rate * site.patients for site in sites), study.training.batch_patients
+    if expected > 1.5 * batch:
+        raise StudyError(
+            f"The sites together expect {expected:.0f} patients in a step, by privacy.sampling_rate, but "
+            f"training.batch_patients is {batch}: set it to {math.ceil(expected)}, or lower the rate."
+        )
 
 
 class _Described:

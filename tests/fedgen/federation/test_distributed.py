@@ -160,7 +160,9 @@ def test_what_leaves_is_integers_with_the_sites_share_of_the_noise(distributed, 
 
 def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monkeypatch) -> None:
     """All patients in every batch, one image each, no noise: the sites' sum steps as one site with all patients."""
-    study = distributed("diffusion", privacy={"sampling_rate": 1.0}, training={"rounds": 1})
+    study = distributed(
+        "diffusion", privacy={"sampling_rate": 1.0}, training={"rounds": 1, "batch_patients": 36}
+    )
     monkeypatch.setattr(
         "fedgen_privacy.integer_step.discrete_gaussian", lambda random, n, sigma: np.zeros(n, np.int64)
     )
@@ -197,7 +199,7 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
         )
         total = total + torch.cat([g.flatten() for g in central_step.gradients.values()])
     (opened,) = seen
-    mine = 12 * torch.cat([g.flatten() for g in opened.gradients.values()])
+    mine = 36 * torch.cat([g.flatten() for g in opened.gradients.values()])
     assert float(total.norm()) > 1
     assert float((mine - total).norm() / total.norm()) < 1e-3
 
@@ -234,6 +236,14 @@ def test_sites_refuse_what_their_budget_does_not_cover(distributed, hospitals) -
     with pytest.raises(Exception, match="privacy budget") as raised:
         train(study, exchange, aggregator, run)
     assert raised.value.exit_code == ExitCode.REFUSED
+    assert rows(run) == []
+
+
+def test_a_batch_that_the_ring_has_no_room_for_is_refused_before_it_costs(distributed, hospitals) -> None:
+    study = distributed(training={"batch_patients": 7})
+    exchange, aggregator, run = hospitals(study)
+    with pytest.raises(StudyError, match=r"expect 12 patients in a step.*set it to 12"):
+        train(study, exchange, aggregator, run)
     assert rows(run) == []
 
 
