@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dp_accounting.pld.privacy_loss_distribution import from_discrete_gaussian_mechanism
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, ks_2samp
@@ -273,3 +274,20 @@ def test_a_sum_of_shares_is_nearly_one_discrete_gaussian(std, shares) -> None:
     tau = 5 * sum(math.exp(-2 * math.pi**2 * std**2 * j / (j + 1)) for j in range(1, shares))
     assert distance <= tau
     assert 5 * math.exp(-2 * math.pi**2 * FEWEST_NOISE_LEVELS**2 / 2) < 1e-270
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "sigma", "q", "steps"), [(10, 1.2, 0.1, 50), (40, 0.8, 0.02, 200), (3, 2.0, 0.3, 30)]
+)
+def test_an_independent_accountant_of_integer_noise_agrees(sensitivity, sigma, q, steps) -> None:
+    """dp-accounting's privacy loss distribution of the subsampled discrete Gaussian itself, in one dimension."""
+    exact = from_discrete_gaussian_mechanism(
+        sigma=sigma * sensitivity,
+        sensitivity=sensitivity,
+        sampling_prob=q,
+        value_discretization_interval=1e-4,
+    ).self_compose(steps)
+    truth = exact.get_epsilon_for_delta(1e-5)
+    stated = epsilon_rdp([Spend(sigma, q, steps, discrete=True)], 1e-5)
+    assert truth <= stated <= 1.25 * truth
+    assert truth == pytest.approx(epsilon_prv([Spend(sigma, q, steps)], 1e-5), rel=0.01)
