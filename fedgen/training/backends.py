@@ -22,7 +22,8 @@ Backend = Literal["vmap", "hooks"]
 BACKENDS: tuple[Backend, ...] = ("vmap", "hooks")
 Precision = Literal["float32", "bfloat16"]
 
-#: The faster backend by family and type of device, from benchmarks/dp_step.py; vmap where none was measured.
+#: By family and type of device, from benchmarks/dp_step.py: the faster backend, or of two that the machine's noise does
+#: not tell apart (the VAE's) the one with a third of the memory. vmap where none was measured.
 FASTEST: dict[tuple[str, str], Backend] = {
     ("diffusion", "cpu"): "hooks",
     ("gan", "cpu"): "hooks",
