@@ -23,6 +23,7 @@ from fedgen.training.plan import SitePlan, local_plan
 from fedgen.training.vector import Layout
 from fedgen_privacy.distributed import NoiseShare
 from fedgen_privacy.random import SecretRandom
+from fedgen_privacy.secagg import Parameters
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,16 @@ class Part:
     def _share(self, round: int) -> NoiseShare:
         if self.roster_size is None:
             raise StudyError("privacy.mode distributed needs a roster of sites, and this site has none.")
-        return round_share(
-            self.study, session_parameters(self.study, self.roster_size), self.roster_size, round
-        )
+        return round_share(self.study, self._secure, self.roster_size, round)
 
     def _padded(self, vector: Tensor) -> Tensor:
         """The vector with zeros up to the length that every message of the study has."""
         missing = self._length - len(vector)
         return torch.cat([vector, vector.new_zeros(missing)]) if missing else vector
+
+    @cached_property
+    def _secure(self) -> Parameters:
+        return session_parameters(self.study, self.roster_size or 0)
 
     @cached_property
     def _length(self) -> int:

@@ -77,7 +77,9 @@ def next_checkpoint(
     elif study.privacy.mode == "distributed":
         model, server, losses = _distributed(study, state, aggregate, _required(secure), frozen)
     else:
-        update, server = server_update(study.training.server, aggregate.update, state.server)
+        # Behind the model's numbers there may be zeros, where mean images are the longer vector.
+        mean = aggregate.update[: len(state.model)]
+        update, server = server_update(study.training.server, mean, state.server)
         model = state.model + update
     if not bool(torch.isfinite(model).all()):
         raise FederationError(f"The model is not finite after round {round}: lower training.learning_rate.")

@@ -38,6 +38,7 @@ from fedgen.protocol.messages import (
 from fedgen.run.directory import unwritable
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
+from fedgen.training.backends import backend_for
 from fedgen.training.cohort import Cohort
 from fedgen.training.outbox import Outbox, RoundResult
 from fedgen.training.plan import plan_site
@@ -137,7 +138,10 @@ class Site:
         self._outbox = Outbox(folder / "outbox")
         self._ledger: Ledger | None = None
         plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)
-        self.plan = plan if device is None else replace(plan, local=replace(plan.local, device=device))
+        if device is not None:
+            backend = backend_for(study.training.gradients, study.model.family, device)
+            plan = replace(plan, local=replace(plan.local, device=device, backend=backend))
+        self.plan = plan
         self._part = Part(study, self._family, self._cohort, self.plan, roster_size)
 
     def answer(self, task: Task) -> Answer:

@@ -184,6 +184,26 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert torch.equal(resumed.ema, expected.ema)
 
 
+@pytest.mark.parametrize("name", ["momentum", "adam"])
+def test_a_server_optimizer_goes_on_after_a_stop(tiny_study, federation, name) -> None:
+    study = tiny_study(
+        privacy=PLAIN, training={"rounds": 4, "server": {"name": name, "learning_rate": 0.1, "beta_1": 0.5}}
+    )
+    expected = federation(study, where="whole").train().checkpoint
+    assert expected.server
+
+    def halt(report):
+        if report.round == 2:
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        federation(study).train(halt)
+    resumed = federation(study).train().checkpoint
+    assert torch.equal(resumed.model, expected.model)
+    averaged = federation(tiny_study(privacy=PLAIN, training={"rounds": 4}), where="plain").train().checkpoint
+    assert not torch.equal(resumed.model, averaged.model)
+
+
 def rows(federation):
     return {name: list(Ledger(federation.run.site(name) / "ledger.jsonl")) for name in federation.sites}
 

@@ -28,6 +28,7 @@ from fedgen.training.backends import gradients_of
 from fedgen.training.cohort import Cohort
 from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.outbox import Outbox
+from fedgen.training.pretrained import study_layout
 from fedgen.training.vector import Layout
 from fedgen_privacy.accounting import Spend, epsilon_rdp
 from fedgen_privacy.integer_step import read_step
@@ -270,20 +271,24 @@ def test_impossible_studies_are_refused(distributed, sections, words) -> None:
 CENTRAL = {"images": 2, "sampling_rate": 0.9, "noise_multiplier": 3.0, "steps": 4, "batch": 2}
 
 
+@pytest.mark.parametrize("images", [2, 40])
 @pytest.mark.parametrize("mode", ["local", "distributed"])
-def test_a_warm_start_is_a_round_that_is_paid_for(tiny_study, distributed, hospitals, mode) -> None:
+def test_a_warm_start_is_a_round_that_is_paid_for(tiny_study, distributed, hospitals, mode, images) -> None:
+    """Whichever vector is the longer: 40 mean images of each class have more numbers than the model."""
+    central = {**CENTRAL, "images": images, "noise_multiplier": 3.0 * images**0.5}
     if mode == "local":
         study = tiny_study(
-            privacy={"central_images": CENTRAL},
+            privacy={"central_images": central},
             aggregation={**SECURE, "tolerated_dropouts": 1, "weight_cap": 16},
         )
     else:
-        study = distributed(privacy={"central_images": CENTRAL})
+        study = distributed(privacy={"central_images": central})
+    assert (central_images.length(study) > study_layout(study).size) == (images == 40)
     exchange, aggregator, run = hospitals(study)
     trained = train(study, exchange, aggregator, run)
     assert trained.checkpoint.round == study.total_rounds == 4
     first, second, *_ = [row.spend for row in rows(run)]
-    assert (first.noise_multiplier, first.sampling_rate, first.steps) == (3.0, 0.9, 2)
+    assert (first.sampling_rate, first.steps) == (0.9, images)
     assert second.sampling_rate != 0.9 and first.discrete == second.discrete == (mode == "distributed")
     for site in trained.sites:
         assert site.epsilon is not None and 0.95 * 20 < site.epsilon <= 20
