@@ -41,8 +41,8 @@ format: install
 	$(BIN)/ruff format .
 
 docs: install
-	$(BIN)/python -m fedgen.study.reference > docs/reference/study-file.md
-	$(BIN)/python -m fedgen_client.reference > docs/reference/site-file.md
+	$(BIN)/python -m fedgen.study.study_manual > docs/reference/study-file.md
+	$(BIN)/python -m fedgen_client.site_manual > docs/reference/site-file.md
 
 wheel: install
 	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .

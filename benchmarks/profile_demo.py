@@ -33,10 +33,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from fedgen.data.phantom.write import write_phantom
-from fedgen.federation.aggregation import PlainAggregator
-from fedgen.federation.coordinator import train as train_rounds
-from fedgen.federation.exchange import DirectExchange
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.aggregation import PlainAggregator
+from fedgen.federation.coordinator.rounds import train as train_rounds
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.site.site import Site
 from fedgen.pipeline import stages
 from fedgen.pipeline.simulate import timed
 from fedgen.pipeline.workspace import Workspace

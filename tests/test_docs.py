@@ -10,22 +10,23 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedgen.audit.result import AuditResult, Verdict
 from fedgen.errors import ExitCode
-from fedgen.evaluation.arms import TITLES
-from fedgen.evaluation.fidelity import FidelityRow
+from fedgen.evidence.audit.result import AuditResult, Verdict
+from fedgen.evidence.downstream.arms import TITLES
+from fedgen.evidence.metrics.fidelity import FidelityRow
 from fedgen.run.directory import RunDirectory
+from fedgen.schema.keys import dotted, is_known, keys
 from fedgen.study import presets
-from fedgen.study.keys import dotted, is_known, keys
 from fedgen.study.load import load_study
-from fedgen.study.reference import reference
+from fedgen.study.study import Study
+from fedgen.study.study_manual import reference
 
 REPO = Path(__file__).parent.parent
 READMES = [REPO / "README.md", REPO / "client" / "README.md", REPO / "server" / "README.md"]
 PAGES = sorted([*(REPO / "docs").rglob("*.md"), *READMES])
 CONFIGS = sorted((REPO / "configs").glob("*.yaml"))
 PRESETS = [path for path in CONFIGS if path.stem not in presets.TEMPLATES]
-SECTIONS = "|".join(sorted({key.path[0] for key in keys()}))
+SECTIONS = "|".join(sorted({key.path[0] for key in keys(Study)}))
 
 
 def page(name: str) -> str:
@@ -42,7 +43,7 @@ def test_the_reference_of_the_study_file_is_up_to_date() -> None:
 
 def test_the_reference_has_every_key() -> None:
     text = reference()
-    for key in keys():
+    for key in keys(Study):
         assert f"`{key.path[-1]}`" in text or f"## `{dotted(key.path)}`" in text
         assert key.field.description or key.field.default_factory or len(key.path) == 1, dotted(key.path)
 
@@ -75,7 +76,7 @@ def mentioned_keys(text: str) -> Iterator[str]:
 def test_every_study_key_that_is_mentioned_exists(path: Path) -> None:
     modules = {f"{name}.{stem}" for name, stem in ROOM_MODULES}
     for key in mentioned_keys(path.read_text(encoding="utf-8")):
-        assert key in modules or is_known(key.split(".")), key
+        assert key in modules or is_known(key.split("."), Study), key
 
 
 #: `study.load` in the architecture page is a module, not a key.
@@ -167,7 +168,7 @@ def test_yaml_in_the_docs_is_a_valid_piece_of_a_study() -> None:
             for section, values in yaml.safe_load(block).items():
                 found += 1
                 for name in values:
-                    assert is_known([section, name]), (path, section, name)
+                    assert is_known([section, name], Study), (path, section, name)
     assert found
 
 

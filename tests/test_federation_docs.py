@@ -20,12 +20,12 @@ from fedgen.cli.shell import INTERRUPTED
 from fedgen.errors import ExitCode
 from fedgen.protocol.enrolment import MAX_REQUEST_BYTES
 from fedgen.protocol.signing import WINDOW
-from fedgen.study.keys import keys
+from fedgen.schema.keys import keys
 from fedgen_client import supervisor
 from fedgen_client.checks.connection import AHEAD
 from fedgen_client.cli.main import app as client
-from fedgen_client.reference import reference
 from fedgen_client.site_file import SiteFile
+from fedgen_client.site_manual import reference
 from fedgen_server import certificates
 from fedgen_server.cli.main import app as server
 from fedgen_server.config import MEBIBYTE, FederationConfig
@@ -57,7 +57,7 @@ def text(*parts: str) -> str:
 
 def test_the_reference_of_the_site_file_is_up_to_date() -> None:
     assert text("docs", "reference", "site-file.md") == reference(), "run `make docs`"
-    assert "python -m fedgen_client.reference > docs/reference/site-file.md" in text("Makefile")
+    assert "python -m fedgen_client.site_manual > docs/reference/site-file.md" in text("Makefile")
 
 
 def test_the_reference_of_the_site_file_has_every_key_with_its_meaning() -> None:

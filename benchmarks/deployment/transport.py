@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from deployment.ours import READY_SECONDS, Ours
 from deployment.processes import ProcessError
 from deployment.study import study_of
-from fedgen.federation.exchange import ask
-from fedgen.federation.progress import initial_checkpoint
+from fedgen.federation.coordinator.advance import initial_checkpoint
+from fedgen.federation.exchange.contract import ask
 from fedgen.protocol.messages import Answer, Describe, RoundUpdate, SiteDescription, Task, TrainRound
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from fedgen.models.family import Draws, Objective, Records
-from fedgen.models.registry import build_family
+from fedgen.families.contract import Draws, Objective, Records
 from fedgen.study.study import Study
+from fedgen.training.asked_family import build_family
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen_privacy.secagg import Client, Identity, Parameters, Roster, Server, default_threshold
-from fedgen_privacy.secagg.payload import FIXED_TAIL, Layout
+from fedgen_privacy.secagg.payload import FIXED_TAIL, PayloadLayout
 from secagg.meter import Clock, Memory
 from secagg.vectors import BOUND, rms_error
 
@@ -21,7 +21,7 @@ MODEL = hashlib.sha256(b"benchmark model").digest()
 
 def site_memory(length: int) -> NDArray[np.uint32]:
     """Memory for a masked vector, touched: a site's keyholder uses its own in every round."""
-    return np.full(Layout(32, length, FIXED_TAIL + len(METRICS)).words, 1, dtype=np.uint32)
+    return np.full(PayloadLayout(32, length, FIXED_TAIL + len(METRICS)).words, 1, dtype=np.uint32)
 
 
 class Round:

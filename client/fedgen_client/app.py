@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flwr.clientapp import ClientApp
 
-from fedgen.federation.flower import Answering, client_app
+from fedgen.federation.exchange.contract import Answering
+from fedgen.federation.exchange.flower import client_app
 
 
 def app_of(hospital: Answering) -> ClientApp:

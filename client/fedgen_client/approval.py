@@ -11,14 +11,15 @@ from typing import Literal
 from pydantic import ValidationError
 
 from fedgen.errors import DataError
-from fedgen.protocol.fields import Document, Hex32, UtcTime
+from fedgen.protocol.fields import Hex32, UtcTime
+from fedgen.schema.section import Section
 from fedgen_client.files import unreadable, write
 
 Decision = Literal["approved", "denied"]
 FILE = "approval.json"
 
 
-class Approval(Document):
+class Approval(Section):
     """What was decided, of what, by whom.
 
     Attributes:

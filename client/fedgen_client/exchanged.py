@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fedgen.federation.provision import session_parameters, vector_length
+from fedgen.federation.terms.provision import session_parameters, vector_length
 from fedgen.study.study import Study
 from fedgen.training.pretrained import study_layout
 from fedgen_privacy.secagg import Parameters
-from fedgen_privacy.secagg.payload import Layout as MaskedLayout
+from fedgen_privacy.secagg.payload import PayloadLayout as MaskedLayout
 
 _FLOAT = 4
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from fedgen.data.prepare import prepare_site
 from fedgen.errors import FedgenError, PolicyRefusedError, PrivacyRefusedError
-from fedgen.federation.provision import session_parameters
-from fedgen.federation.site import Account, Site, refusal
+from fedgen.federation.site.site import Account, Site, refusal
+from fedgen.federation.terms.provision import session_parameters
 from fedgen.pipeline.assessment import Assessor
 from fedgen.protocol.messages import (
     Answer,

@@ -7,11 +7,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fedgen.errors import DataError, FederationError
-from fedgen.protocol.fields import Address, Document, Hex32, SiteName, UtcTime
+from fedgen.protocol.fields import Address, Hex32, SiteName, UtcTime
+from fedgen.schema.section import Section
 from fedgen_client.files import unreadable, write
 
 
-class Membership(Document):
+class Membership(Section):
     """A site's place in one federation.
 
     Attributes:

@@ -12,11 +12,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from fedgen.study.document import read_document
-from fedgen.study.form import Form
-from fedgen.study.load import read_text, validated
+from fedgen.schema.document import read_document
+from fedgen.schema.form import Form
+from fedgen.schema.read import read_text, validated
+from fedgen.schema.section import Section
 from fedgen.study.model import FamilyName
-from fedgen.study.section import Section
 
 Mode = Literal["local", "distributed", "none"]
 Metric = Literal["loss", "audit", "evaluation"]

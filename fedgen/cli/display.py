@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from fedgen.federation.coordinator import RoundReport
+from fedgen.federation.coordinator.rounds import RoundReport
 from fedgen.pipeline.privacy import rounded_up
 from fedgen.pipeline.simulate import Watcher
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from fedgen.models.family import Capability
+    from fedgen.families.contract import Capability
 
 
 def models(
@@ -19,7 +19,7 @@ def models(
 ) -> None:
     """List the generative families: dimensions, conditioning, and whether they can be trained privately."""
     # Here, since it loads torch and MONAI, which takes seconds, and no other command of this kind needs them.
-    from fedgen.models.registry import capabilities
+    from fedgen.families.registry import capabilities
 
     families = capabilities()
     if json:

@@ -56,8 +56,8 @@ def simulate(
         raise StudyError(f"--data {data} is not a folder: give the folder that holds the images.")
 
     from fedgen.cli.display import Display
+    from fedgen.pipeline.pretrained_start import add_start
     from fedgen.pipeline.simulate import run_stages, unfinished
-    from fedgen.pipeline.start import add_start
     from fedgen.pipeline.workspace import Workspace
 
     console = Console()
@@ -134,7 +134,7 @@ def _stage(path: Path, name: str, action: Callable[[Workspace, Display], None]) 
 def train(run: Run, pretrained: Pretrained = None) -> None:
     """Train, from the newest checkpoint of a run."""
     from fedgen.pipeline import stages
-    from fedgen.pipeline.start import add_start
+    from fedgen.pipeline.pretrained_start import add_start
 
     def action(work: Workspace, display: Display) -> None:
         add_start(work.run, work.study, pretrained)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fedgen.errors import FederationError
-from fedgen.federation.exchange import Exchange
+from fedgen.federation.exchange.contract import Exchange
 from fedgen.protocol.messages import Answer, SiteDescription, Task, TrainMasked, TrainRound
 from fedgen.run.directory import RunDirectory
 from fedgen.study.study import Study

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
-from fedgen.models.registry import build_family
 from fedgen.pipeline.site_numbers import audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assess, Assessment
 from fedgen.protocol.release import check_pixels
@@ -27,6 +26,7 @@ from fedgen.run.directory import unwritable, write_atomic
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.synthesis.counts import class_counts
+from fedgen.training.asked_family import build_family
 from fedgen.training.outbox import Outbox
 from fedgen.training.plan import plan_site
 from fedgen.training.pretrained import study_layout

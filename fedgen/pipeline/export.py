@@ -15,8 +15,8 @@ import yaml
 from pydantic import ValidationError
 
 from fedgen.errors import PrivacyRefusedError, StudyError
+from fedgen.pipeline.pretrained_start import origin_of
 from fedgen.pipeline.privacy import rounded_up
-from fedgen.pipeline.start import origin_of
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.directory import write_atomic
 from fedgen.study.model import Pretrained

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fedgen.errors import DataError
-from fedgen.federation.aggregation import Aggregator
-from fedgen.federation.coordinator import Trained, train
-from fedgen.federation.exchange import Exchange
+from fedgen.federation.coordinator.aggregation import Aggregator
+from fedgen.federation.coordinator.rounds import Trained, train
+from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline import privacy
 from fedgen.pipeline.asked import Asking, spent
 from fedgen.pipeline.gather import ASSESS_DEADLINE, assess
-from fedgen.pipeline.progress import Watcher, guarded, timed
+from fedgen.pipeline.pretrained_start import origin_of, start_limits
 from fedgen.pipeline.release import draw_release
-from fedgen.pipeline.start import origin_of, start_limits
 from fedgen.pipeline.summary import describe_aggregation, describe_model, versions
+from fedgen.pipeline.watch import Watcher, guarded, timed
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
 from fedgen.report.pictures import SYNTHETIC, draw_synthetic

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedgen.errors import ExitCode
-from fedgen.federation.exchange import Exchange
+from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.assessment import AUDIT, EVALUATION
 from fedgen.pipeline.join_audit import join_audits
 from fedgen.pipeline.join_evaluation import join_evaluations

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedgen.audit.result import Verdict
-from fedgen.audit.verdict import SEVERITY, worst
+from fedgen.evidence.audit.result import Verdict
+from fedgen.evidence.audit.verdict import SEVERITY, worst
 from fedgen.study.study import Study
 
 Json = dict[str, Any]

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedgen.evaluation.cells import METRICS
+from fedgen.evidence.downstream.cells import METRICS
 from fedgen.pipeline.join_audit import joined_limits, summed
 from fedgen.study.study import Study
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fedgen.audit.attacks import Score
-from fedgen.models.adapters import merge
-from fedgen.models.family import Family
-from fedgen.training.vector import Layout
+from fedgen.evidence.audit.attacks import Score
+from fedgen.families.contract import Family
+from fedgen.families.parts.adapters import merge
+from fedgen.training.vector import ParameterLayout
 
 
 def trained_networks(family: Family, weights: Tensor, device: str) -> dict[str, nn.Module]:
@@ -20,7 +20,7 @@ def trained_networks(family: Family, weights: Tensor, device: str) -> dict[str, 
     """
     with torch.random.fork_rng(devices=[]):
         networks = family.networks()
-    Layout.of(networks).load(networks, weights)
+    ParameterLayout.of(networks).load(networks, weights)
     merge(networks)
     return {name: network.eval().to(device) for name, network in networks.items()}
 

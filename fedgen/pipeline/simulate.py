@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fedgen.errors import DataError
 from fedgen.pipeline import stages
-from fedgen.pipeline.progress import Watcher, guarded, timed
+from fedgen.pipeline.watch import Watcher, guarded, timed
 from fedgen.pipeline.workspace import Workspace
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study

@@ -8,18 +8,18 @@ from typing import Any
 
 from torch import Tensor
 
-from fedgen.audit.result import AuditResult
-from fedgen.audit.run import run_audit
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.errors import DataError
-from fedgen.evaluation import run_evaluation
-from fedgen.evaluation.cells import MINIMUM_PATIENTS
-from fedgen.evaluation.result import EvaluationResult
-from fedgen.models.registry import build_family
+from fedgen.evidence.audit.result import AuditResult
+from fedgen.evidence.audit.run import run_audit
+from fedgen.evidence.downstream.cells import MINIMUM_PATIENTS
+from fedgen.evidence.evaluate import run_evaluation
+from fedgen.evidence.evaluation_result import EvaluationResult
 from fedgen.pipeline.model import membership_score, trained_networks
 from fedgen.protocol.messages import Assess
 from fedgen.protocol.numbers import AuditNumbers, EvaluationNumbers
 from fedgen.study.study import Study
+from fedgen.training.asked_family import build_family
 
 Json = dict[str, Any]
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fedgen.audit.neighbours import nearest_neighbours
-from fedgen.audit.run import run_audit
 from fedgen.data.index import read_index
 from fedgen.data.site_data import Part, SiteData
-from fedgen.evaluation import run_evaluation
-from fedgen.federation.coordinator import RoundReport
-from fedgen.federation.simulation import simulate_training, virtual_aggregator
+from fedgen.evidence.audit.neighbours import nearest_neighbours
+from fedgen.evidence.audit.run import run_audit
+from fedgen.evidence.evaluate import run_evaluation
+from fedgen.federation.coordinator.rounds import RoundReport
+from fedgen.federation.simulation.simulate_training import simulate_training, virtual_aggregator
 from fedgen.pipeline import privacy
 from fedgen.pipeline.model import membership_score
+from fedgen.pipeline.pretrained_start import origin_of, refuse_same_patients, require_start, start_limits
 from fedgen.pipeline.release import draw_release
-from fedgen.pipeline.start import origin_of, refuse_same_patients, require_start, start_limits
 from fedgen.pipeline.summary import describe_aggregation, describe_model, versions
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from fedgen.federation.aggregation import Aggregator
+from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.run.checkpoint import Checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.study.study import Study

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.errors import DataError
-from fedgen.models.family import Family
-from fedgen.models.registry import build_family
+from fedgen.families.contract import Family
 from fedgen.pipeline.model import trained_networks
-from fedgen.pipeline.start import given_start, keep_start
+from fedgen.pipeline.pretrained_start import given_start, keep_start
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint
 from fedgen.run.directory import RunDirectory, write_atomic
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
+from fedgen.training.asked_family import build_family
 from fedgen.training.pretrained import frozen_weights
 
 SOURCE = "data/source.json"

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedgen.errors import StudyError
-from fedgen.models.family import Family
-from fedgen.models.registry import blank_family
-from fedgen.planning.reference import Reference, reference
-from fedgen.planning.search import Budget, Cohort, batch_for, patients_for
+from fedgen.families.contract import Family
+from fedgen.planning.published import PublishedRecipe, reference
+from fedgen.planning.search import Budget, CohortSize, batch_for, patients_for
 from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
 from fedgen.study.study import Study
+from fedgen.training.asked_family import blank_family
 from fedgen.training.plan import SitePlan, plan_site
 from fedgen.training.spending import epsilon_after, warm_start_spend
 
@@ -37,7 +37,7 @@ class SiteForecast:
     signals: tuple[Signal, ...]
     reached: bool
     batch: int | None
-    cohort: Cohort | None
+    cohort: CohortSize | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Forecast:
     study: Study
     sites: int
     sizes: tuple[SiteForecast, ...]
-    reference: Reference
+    reference: PublishedRecipe
 
 
 def require_privacy(study: Study) -> None:
@@ -105,14 +105,14 @@ def epsilon_by_round(study: Study, plan: SitePlan) -> tuple[float, ...]:
 
 
 def _at(
-    study: Study, family: Family, plan: SitePlan, alike: int, sites: int, compared: Reference
+    study: Study, family: Family, plan: SitePlan, alike: int, sites: int, compared: PublishedRecipe
 ) -> SiteForecast:
     assert plan.spend is not None
     found = signals(study, family, plan, sites)
     weakest = min(found, key=lambda one: one.all_sites)
     reached = weakest.all_sites >= compared.signal.all_sites
     batch: int | None = plan.local.batch
-    cohort: Cohort | None = Cohort(plan.patients, plan.local.batch, study.privacy.delta)
+    cohort: CohortSize | None = CohortSize(plan.patients, plan.local.batch, study.privacy.delta)
     if not reached:
         wanted = required_batch_over_sigma(compared.signal.all_sites, weakest, sites)
         budget = Budget(

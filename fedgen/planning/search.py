@@ -67,7 +67,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Cohort:
+class CohortSize:
     """A number of patients with its batch at the same sampling rate, and the delta assumed there."""
 
     patients: int
@@ -88,7 +88,7 @@ def batch_for(wanted: float, budget: Budget) -> int | None:
     return _bisect(reaches, 0, N) if reaches(N) else None
 
 
-def patients_for(wanted: float, sampling_rate: float, budget: Budget) -> Cohort | None:
+def patients_for(wanted: float, sampling_rate: float, budget: Budget) -> CohortSize | None:
     """The fewest patients, up to `WIDTH`, with B / sigma >= `wanted` at the same sampling rate.
 
     At a fixed sampling rate sigma depends on delta alone, so B / sigma grows with the patients until delta has to
@@ -115,7 +115,7 @@ def patients_for(wanted: float, sampling_rate: float, budget: Budget) -> Cohort 
     if high > MOST_PATIENTS:
         return None
     enough = _bisect(lambda patients: reached(patients) >= wanted, low, high) if low else high
-    return Cohort(enough, max(round(sampling_rate * enough), 1), budget.delta_for(enough))
+    return CohortSize(enough, max(round(sampling_rate * enough), 1), budget.delta_for(enough))
 
 
 def _bisect(reaches: Callable[[int], bool], low: int, high: int) -> int:

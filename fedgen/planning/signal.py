@@ -8,7 +8,7 @@ gradient averaged over them gains sqrt(T) and sqrt(n).
 
 It is no forecast of quality. Real gradients disagree and change from step to step, so the true ratio is lower, by an
 unknown factor; and noise in directions the loss does not see does no harm. No threshold of this ratio below which
-training fails is known to us, and none is pretended: `fedgen.planning.reference` gives a recipe with published results
+training fails is known to us, and none is pretended: `fedgen.planning.published` gives a recipe with published results
 to compare with.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fedgen.models.family import Family
+from fedgen.families.contract import Family
 from fedgen.study.study import Study
 from fedgen.training.functional import trainable
 from fedgen.training.local import mechanism_steps

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fedgen.planning.forecast import Forecast, SiteForecast
-from fedgen.planning.reference import DESCRIPTION, IMAGES
+from fedgen.planning.published import DESCRIPTION, IMAGES
 from fedgen.planning.signal import Signal
 from fedgen.study.study import Study
 

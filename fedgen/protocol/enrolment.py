@@ -6,15 +6,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from fedgen.protocol.fields import Document, Hex32, SiteName, UtcTime
+from fedgen.protocol.fields import Hex32, SiteName, UtcTime
 from fedgen.protocol.manifest import SignedManifest
+from fedgen.schema.section import Section
 
 PREFIX = "/fedgen/v1"
 #: No request beneath the prefix is longer.
 MAX_REQUEST_BYTES = 64 * 1024
 
 
-class JoinRequest(Document):
+class JoinRequest(Section):
     """A site redeems its invitation.
 
     Attributes:
@@ -32,7 +33,7 @@ class JoinRequest(Document):
     fedgen: str = Field(max_length=64)
 
 
-class JoinReply(Document):
+class JoinReply(Section):
     """What a site keeps of its joining: the coordinator's Ed25519 key, and its own number on the Fleet API."""
 
     federation: str
@@ -41,27 +42,27 @@ class JoinReply(Document):
     node_id: int
 
 
-class TimeReply(Document):
+class TimeReply(Section):
     """The coordinator's clock and version, for `fedgen-client check`."""
 
     time: UtcTime
     fedgen: str
 
 
-class StudiesReply(Document):
+class StudiesReply(Section):
     """The manifests that are offered to the asking site."""
 
     studies: list[SignedManifest]
 
 
-class SiteReply(Document):
+class SiteReply(Section):
     """Whether the asking site is still a member."""
 
     site: SiteName
     active: bool
 
 
-class StudyStatus(Document):
+class StudyStatus(Section):
     """How far a study is.
 
     Attributes:
@@ -81,7 +82,7 @@ class StudyStatus(Document):
     sites: int
 
 
-class StatusReply(Document):
+class StatusReply(Section):
     """What a site may see of the federation: numbers, no names of other sites."""
 
     federation: str
@@ -89,7 +90,7 @@ class StatusReply(Document):
     studies: list[StudyStatus]
 
 
-class ErrorReply(Document):
+class ErrorReply(Section):
     """Why a request was not answered: one sentence, and the exit code it stands for."""
 
     error: str

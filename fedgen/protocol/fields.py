@@ -6,24 +6,17 @@ Everything here is light: a site's supervisor and a coordinator's server read th
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 #: A letter or digit, then letters, digits, space, dot, underscore or hyphen: safe in files, headers and tables.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$"
 _HOST = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\Z"
 )
-
-
-class Document(BaseModel):
-    """Base of every document: unknown keys and silently converted types are errors, values cannot change later."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -63,8 +56,3 @@ Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 #: 64 bytes: an Ed25519 signature.
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 UtcTime = Annotated[datetime, AfterValidator(_utc)]
-
-
-def canonical(values: Any) -> str:
-    """JSON with sorted keys, no spaces and nothing but ASCII: equal values have equal text."""
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

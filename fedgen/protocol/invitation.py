@@ -12,13 +12,15 @@ import binascii
 from pydantic import Field, ValidationError
 
 from fedgen.errors import StudyError
-from fedgen.protocol.fields import Address, Document, Hex32, SiteName, UtcTime, canonical
+from fedgen.protocol.fields import Address, Hex32, SiteName, UtcTime
+from fedgen.schema.canonical import canonical
+from fedgen.schema.section import Section
 
 PREFIX = "fedgen1."
 MAX_CHARACTERS = 2048
 
 
-class Invitation(Document):
+class Invitation(Section):
     """What a join token says.
 
     Attributes:

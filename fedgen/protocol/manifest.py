@@ -18,7 +18,9 @@ from pydantic import Field, ValidationError
 
 import fedgen
 from fedgen.errors import PrivacyRefusedError, StudyError
-from fedgen.protocol.fields import NAME_PATTERN, Document, Hex32, Hex64, SiteName, UtcTime, canonical
+from fedgen.protocol.fields import NAME_PATTERN, Hex32, Hex64, SiteName, UtcTime
+from fedgen.schema.canonical import canonical
+from fedgen.schema.section import Section
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen_privacy.secagg import Identity, Roster
@@ -29,7 +31,7 @@ _DOMAIN = b"fedgen-manifest/1\n"
 MAX_BYTES = 4 * 1024 * 1024
 
 
-class Manifest(Document):
+class Manifest(Section):
     """What a coordinator asks of the sites.
 
     Attributes:
@@ -59,7 +61,7 @@ class Manifest(Document):
         return Roster({site: bytes.fromhex(key) for site, key in self.roster.items()})
 
 
-class SignedManifest(Document):
+class SignedManifest(Section):
     """A manifest's text, and the coordinator's Ed25519 signature over it."""
 
     text: str = Field(max_length=MAX_BYTES)

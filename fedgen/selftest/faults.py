@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedgen.models.family import Objective
+from fedgen.families.contract import Objective
 from fedgen.selftest.subject import Step, Subject, local_steps
 from fedgen.training.backends import Backend
-from fedgen.training.cohort import Cohort
 from fedgen.training.functional import batch_loss
 from fedgen.training.local import LocalPlan, Mechanism
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.accounting import Spend, epsilon_prv
 from fedgen_privacy.distributed import NoiseShare, noise_share
 from fedgen_privacy.gradients.hooks import HookedGradients
@@ -102,7 +102,7 @@ def _without_clip(step: GaussianStep) -> GaussianStep:
 def _train_unclipped(
     objective: Objective,
     networks: Mapping[str, nn.Module],
-    cohort: Cohort,
+    cohort: TrainingPatients,
     plan: LocalPlan,
     random: SecretRandom,
 ) -> list[Params]:

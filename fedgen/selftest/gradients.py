@@ -15,9 +15,9 @@ from fedgen.selftest.finding import Check, Finding, at_most
 from fedgen.selftest.patients import COUNTS, draws, one, records
 from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject, perturbed
 from fedgen.training.backends import Precision
-from fedgen.training.cohort import Cohort
 from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.local import LocalPlan, Mechanism
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.step import LOSS_SHARE, PrivateGradient
 
@@ -173,7 +173,7 @@ def _trained_norm(subject: Subject, precision: Precision) -> float:
         backend=subject.backend,
         precision=precision,
     )
-    released = subject.train(subject.objective, networks, Cohort(data, M), plan, subject.random())
+    released = subject.train(subject.objective, networks, TrainingPatients(data, M), plan, subject.random())
     return B * float(_vector(released[0]).norm()) / C
 
 

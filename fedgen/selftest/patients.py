@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedgen.models.family import Draws, Records
+from fedgen.families.contract import Draws, Records
 from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject
 
 #: Images of each patient: ragged, since a clip per image instead of per patient shows only where there are several.

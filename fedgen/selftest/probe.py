@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
-from fedgen.models.family import Adam, Apply, Draws, Objective, Records
+from fedgen.families.contract import Adam, Apply, Draws, Objective, Records
 from fedgen.selftest.subject import CLASSES, Subject
-from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, Mechanism
+from fedgen.training.training_patients import TrainingPatients
 
 #: The probe's gradient is this many times larger than an image: every patient is clipped.
 GAIN = 10.0
@@ -81,7 +81,7 @@ def released(subject: Subject, setting: Setting) -> Tensor:
     return torch.stack([g["probe/weight"].flatten() for g in gradients]).double().cpu() * setting.batch
 
 
-def _cohort(setting: Setting) -> Cohort:
+def _cohort(setting: Setting) -> TrainingPatients:
     n = len(setting.present)
     images = torch.zeros(n, setting.side**2)
     images[torch.arange(n), setting.present] = 1.0
@@ -94,4 +94,4 @@ def _cohort(setting: Setting) -> Cohort:
         patients=owner,
         parts=torch.full((len(owner),), int(Part.TRAIN)),
     )
-    return Cohort(data, setting.images)
+    return TrainingPatients(data, setting.images)

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from fedgen.models.family import Objective
-from fedgen.models.registry import build_family, capabilities
+from fedgen.families.contract import Objective
+from fedgen.families.registry import capabilities
 from fedgen.study.study import Study
+from fedgen.training.asked_family import build_family
 from fedgen.training.backends import Backend, gradients_of
-from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, LocalTrainer
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 from fedgen_privacy.distributed import NoiseShare, noise_share
 from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
@@ -61,7 +62,7 @@ class Train(Protocol):
         self,
         objective: Objective,
         networks: Mapping[str, nn.Module],
-        cohort: Cohort,
+        cohort: TrainingPatients,
         plan: LocalPlan,
         random: SecretRandom,
     ) -> list[Params]:
@@ -75,7 +76,7 @@ Accountant = Callable[[Sequence[Spend], float], float]
 def local_steps(
     objective: Objective,
     networks: Mapping[str, nn.Module],
-    cohort: Cohort,
+    cohort: TrainingPatients,
     plan: LocalPlan,
     random: SecretRandom,
 ) -> list[Params]:

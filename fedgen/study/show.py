@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 import yaml
 
-from fedgen.study.document import Dumper
+from fedgen.schema.canonical import canonical
+from fedgen.schema.document import Dumper
 from fedgen.study.study import Study
 
 
@@ -23,11 +23,4 @@ def study_hash(study: Study) -> str:
 
     Comments, order of keys and defaults left out or written out make no difference.
     """
-    canonical = json.dumps(
-        study.model_dump(mode="json"),
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=True,
-        allow_nan=False,
-    )
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical(study.model_dump(mode="json")).encode()).hexdigest()

@@ -6,9 +6,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from fedgen.schema.section import Section
 from fedgen.study.data import DataSection
 from fedgen.study.model import ModelSection
-from fedgen.study.section import Section
 from fedgen.study.training import (
     AggregationSection,
     AuditSection,

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fedgen.study.section import Section
+from fedgen.schema.section import Section
 
 
 class ServerOptimizer(Section):

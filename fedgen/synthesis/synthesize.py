@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
-from fedgen.models.family import Family
+from fedgen.families.contract import Family
 from fedgen.study.training import SynthesisSection
 from fedgen.synthesis.counts import class_counts
 

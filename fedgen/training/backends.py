@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fedgen.models.family import Objective
+from fedgen.families.contract import Objective
 from fedgen.training.functional import batch_loss, first_of
 from fedgen_privacy.gradients.hooks import HookedGradients
 from fedgen_privacy.gradients.protocol import Batch, BatchLoss, Gradients, Params

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
-from fedgen.models.family import Objective
+from fedgen.families.contract import Objective
 from fedgen.study.study import Study
 from fedgen.study.training import CentralImages
-from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalTrainer, plan_without_privacy
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.distributed import NoiseShare, noise_share
 from fedgen_privacy.integer_step import rounded_sum, with_noise
 from fedgen_privacy.random import SecretRandom
@@ -59,7 +59,7 @@ def clipping_norm(study: Study) -> float:
     return float(asked(study).clipping_share * _pixels(study) ** 0.5)
 
 
-def patient_vectors(study: Study, cohort: Cohort, patients: Tensor, random: SecretRandom) -> Tensor:
+def patient_vectors(study: Study, cohort: TrainingPatients, patients: Tensor, random: SecretRandom) -> Tensor:
     """(B, classes * (pixels + 1)) vectors of patients, each of L2 norm at most 1."""
     records = cohort.records(patients, random)
     classes = torch.nn.functional.one_hot(records.labels, len(study.data.labels)).float()
@@ -70,7 +70,7 @@ def patient_vectors(study: Study, cohort: Cohort, patients: Tensor, random: Secr
     return vectors * (1.0 / vectors.norm(dim=1).clamp_min(1e-12)).clamp(max=1.0)[:, None]
 
 
-def local_part(study: Study, cohort: Cohort, random: SecretRandom) -> Tensor:
+def local_part(study: Study, cohort: TrainingPatients, random: SecretRandom) -> Tensor:
     """A site's queries with noise of its own, (length,) float32, over its expected number of patients in a query."""
     query = asked(study)
     expected = query.sampling_rate * cohort.n_patients
@@ -82,7 +82,9 @@ def local_part(study: Study, cohort: Cohort, random: SecretRandom) -> Tensor:
     return torch.cat(parts)
 
 
-def distributed_part(study: Study, cohort: Cohort, share: NoiseShare, random: SecretRandom) -> Tensor:
+def distributed_part(
+    study: Study, cohort: TrainingPatients, share: NoiseShare, random: SecretRandom
+) -> Tensor:
     """A site's queries in levels with its share of the noise, (length,) int32."""
     query = asked(study)
     parts = []
@@ -92,7 +94,7 @@ def distributed_part(study: Study, cohort: Cohort, share: NoiseShare, random: Se
     return torch.cat(parts)
 
 
-def _sample(query: CentralImages, cohort: Cohort, random: SecretRandom) -> Tensor:
+def _sample(query: CentralImages, cohort: TrainingPatients, random: SecretRandom) -> Tensor:
     return random.poisson_sample(cohort.n_patients, query.sampling_rate)
 
 
@@ -159,5 +161,5 @@ def train(
     )
     key = hashlib.sha256(f"central/{study.study.seed}".encode()).digest()
     LocalTrainer(objectives, networks, study.training.learning_rate).run(
-        Cohort(data, 1), plan, SecretRandom(key)
+        TrainingPatients(data, 1), plan, SecretRandom(key)
     )

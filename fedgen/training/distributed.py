@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import StudyError
-from fedgen.models.family import Objective
+from fedgen.families.contract import Objective
 from fedgen.study.study import Study
 from fedgen.training.backends import gradients_of
-from fedgen.training.cohort import Cohort
 from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.local import LocalPlan, LocalTrainer, LossReport, plan_without_privacy, sampled
 from fedgen.training.optimizer_state import load_state, state_tensors
 from fedgen.training.spending import clipping_norm, training_round
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.distributed import NoiseShare, noise_share
 from fedgen_privacy.integer_step import Ring, integer_sum, read_step, with_noise
 from fedgen_privacy.random import SecretRandom
@@ -75,7 +75,7 @@ def share_of(study: Study, secure: Parameters, sites: int, sigma: float, round: 
 def site_part(
     objective: Objective,
     networks: Mapping[str, nn.Module],
-    cohort: Cohort,
+    cohort: TrainingPatients,
     plan: LocalPlan,
     share: NoiseShare,
     random: SecretRandom,

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fedgen.models.family import Apply, Draws, Objective, Records
+from fedgen.families.contract import Apply, Draws, Objective, Records
 from fedgen_privacy.gradients.protocol import Batch, BatchLoss, Params, RecordLoss
 
 RECORD_KEYS = ("images", "labels", "weights")

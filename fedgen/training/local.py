@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fedgen.models.family import Draws, Objective, Records
+from fedgen.families.contract import Draws, Objective, Records
 from fedgen.study.study import Study
 from fedgen.training.backends import Backend, Precision, casting, gradients_of
-from fedgen.training.cohort import Cohort
 from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.optimizer_state import memory_of, remember
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep
 
@@ -125,7 +125,7 @@ class LocalTrainer:
 
     def run(
         self,
-        cohort: Cohort,
+        cohort: TrainingPatients,
         plan: LocalPlan,
         random: SecretRandom,
         on_step: Callable[[int], None] | None = None,
@@ -160,7 +160,7 @@ class LocalTrainer:
     def _step(
         self,
         objective: Objective,
-        cohort: Cohort,
+        cohort: TrainingPatients,
         plan: LocalPlan,
         random: SecretRandom,
         draws_rng: torch.Generator,
@@ -231,7 +231,11 @@ class LocalTrainer:
 
 
 def sampled(
-    objective: Objective, cohort: Cohort, plan: LocalPlan, random: SecretRandom, draws_rng: torch.Generator
+    objective: Objective,
+    cohort: TrainingPatients,
+    plan: LocalPlan,
+    random: SecretRandom,
+    draws_rng: torch.Generator,
 ) -> tuple[Records | None, Draws]:
     """A Poisson sample of the cohort's patients with the objective's random numbers; None where nobody is in it."""
     patients = random.poisson_sample(cohort.n_patients, plan.sampling_rate)

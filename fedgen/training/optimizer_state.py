@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedgen.models.family import Memory
+from fedgen.families.contract import Memory
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 MEMORY = "memory"

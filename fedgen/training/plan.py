@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fedgen.errors import DataError, PrivacyRefusedError
-from fedgen.models.family import Objective
+from fedgen.families.contract import Objective
 from fedgen.study.study import Study
 from fedgen.training.backends import backend_for
 from fedgen.training.local import LocalPlan, Mechanism, mechanism_steps

@@ -18,10 +18,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fedgen.errors import DataError, StudyError
-from fedgen.models.registry import blank_family, plain_family
-from fedgen.study.section import Section
+from fedgen.schema.section import Section
 from fedgen.study.study import Study
-from fedgen.training.vector import Layout
+from fedgen.training.asked_family import blank_family, plain_family
+from fedgen.training.vector import ParameterLayout
 
 #: The one key of the file's metadata; several would be written in an order that changes from time to time.
 KEY = "fedgen"
@@ -66,16 +66,16 @@ class Pretrained:
     content: bytes
 
 
-def plain_layout(study: Study) -> Layout:
+def plain_layout(study: Study) -> ParameterLayout:
     """All parameters of the study's family; torch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        return Layout.of(plain_family(study).networks())
+        return ParameterLayout.of(plain_family(study).networks())
 
 
-def study_layout(study: Study) -> Layout:
+def study_layout(study: Study) -> ParameterLayout:
     """The parameters that the study trains: what crosses the wire; torch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        return Layout.of(blank_family(study).networks())
+        return ParameterLayout.of(blank_family(study).networks())
 
 
 def encode(weights: Mapping[str, Tensor], origin: Origin) -> bytes:
@@ -125,7 +125,7 @@ def frozen_weights(study: Study, path: Path) -> Mapping[str, Tensor] | None:
     return None if found is None else found.weights
 
 
-def _weights(content: bytes, path: Path, layout: Layout) -> dict[str, Tensor]:
+def _weights(content: bytes, path: Path, layout: ParameterLayout) -> dict[str, Tensor]:
     try:
         tensors = load(content)
     except SafetensorError as error:

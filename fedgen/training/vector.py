@@ -13,7 +13,7 @@ from fedgen.errors import FederationError
 
 
 @dataclass(frozen=True)
-class Layout:
+class ParameterLayout:
     """Names and shapes of all trained parameters in the vector's order.
 
     Both ends build it from the study, so a vector needs no description of its own.
@@ -22,7 +22,7 @@ class Layout:
     entries: tuple[tuple[str, tuple[int, ...]], ...]
 
     @classmethod
-    def of(cls, networks: Mapping[str, nn.Module]) -> Layout:
+    def of(cls, networks: Mapping[str, nn.Module]) -> ParameterLayout:
         """The layout of a family's networks: networks by name, parameters in their own order, frozen ones left out."""
         return cls(
             tuple(

@@ -3,7 +3,7 @@
 A row says "steps of this mechanism may now be taken for round r of this study, starting from this model".
 It is written and fsynced first, so a crash at any point can only over-count. A row is keyed by (study,
 round, model): doing the same round again from the same model, after a crash and before anything left the
-site, is the same row and is charged once (see fedgen.federation.site for why only one result of it can leave).
+site, is the same row and is charged once (see fedgen.federation.site.site for why only one result of it can leave).
 
 With a `Budget`, a row that would bring the epsilon of ALL rows, of all studies, above it is refused before it is
 written. How they compose, and by which accountant, is fedgen_privacy.composition's to say.

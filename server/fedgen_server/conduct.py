@@ -12,14 +12,14 @@ from pathlib import Path
 from types import FrameType
 
 from fedgen.errors import FederationError, StudyError
-from fedgen.federation.aggregation import Aggregator, PlainAggregator
-from fedgen.federation.exchange import Exchange, ask
-from fedgen.federation.provision import vector_length
-from fedgen.federation.secure import SecureAggregator
+from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregator
+from fedgen.federation.coordinator.secure import SecureAggregator
+from fedgen.federation.exchange.contract import Exchange, ask
+from fedgen.federation.terms.provision import vector_length
 from fedgen.flower.link import Link, LinkLostError
 from fedgen.pipeline.federated import recorded, run_federation
-from fedgen.pipeline.progress import Watcher
-from fedgen.pipeline.start import given_start, keep_start, refuse_same_patients
+from fedgen.pipeline.pretrained_start import given_start, keep_start, refuse_same_patients
+from fedgen.pipeline.watch import Watcher
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.manifest import manifest_of, sign_manifest
 from fedgen.protocol.messages import Describe, Refusal, SiteDescription

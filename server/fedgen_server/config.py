@@ -9,10 +9,10 @@ import yaml
 from pydantic import Field, field_validator
 
 from fedgen.protocol.fields import NAME_PATTERN, split_address
-from fedgen.study.document import Dumper, read_document
-from fedgen.study.form import Form
-from fedgen.study.load import read_text, validated
-from fedgen.study.section import Section
+from fedgen.schema.document import Dumper, read_document
+from fedgen.schema.form import Form
+from fedgen.schema.read import read_text, validated
+from fedgen.schema.section import Section
 
 MEBIBYTE = 1024 * 1024
 

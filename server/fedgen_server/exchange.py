@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fedgen.errors import ExitCode, FederationError
-from fedgen.federation.flower import answer_of, task_message
+from fedgen.federation.exchange.flower import answer_of, task_message
 from fedgen.flower.link import Link
 from fedgen.protocol.messages import Answer, Refusal, Task
 

@@ -10,9 +10,9 @@ from fedgen.errors import DataError, PrivacyRefusedError, StudyError
 from fedgen.protocol.fields import split_address
 from fedgen.protocol.invitation import Invitation
 from fedgen.run.directory import write_atomic
-from fedgen.study.document import Document
-from fedgen.study.keys import Path as Key
-from fedgen.study.load import validated
+from fedgen.schema.document import Document
+from fedgen.schema.keys import Path as Key
+from fedgen.schema.read import validated
 from fedgen_privacy.lock import exclusive
 from fedgen_privacy.secagg import Identity
 from fedgen_privacy.secret_file import read_secret

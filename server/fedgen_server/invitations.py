@@ -10,15 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fedgen.errors import PrivacyRefusedError, StudyError
-from fedgen.protocol.fields import Document, Hex32, SiteName, UtcTime
+from fedgen.protocol.fields import Hex32, SiteName, UtcTime
 from fedgen.protocol.invitation import Invitation
+from fedgen.schema.section import Section
 from fedgen_server.storage import locked, read_model, write_model
 
 MAX_HOURS = 24 * 90
 ASK_AGAIN = "ask the coordinator for a new token."
 
 
-class Use(Document):
+class Use(Section):
     """Who redeemed an invitation, and when."""
 
     identity_key: Hex32
@@ -26,7 +27,7 @@ class Use(Document):
     time: UtcTime
 
 
-class Issued(Document):
+class Issued(Section):
     """An invitation as the coordinator keeps it: without its secret."""
 
     site: SiteName
@@ -40,7 +41,7 @@ class Issued(Document):
         return self.used is None and now < self.expires
 
 
-class _File(Document):
+class _File(Section):
     invitations: list[Issued]
 
 

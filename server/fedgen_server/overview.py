@@ -9,8 +9,8 @@ from typing import Any
 from fedgen.run.directory import RunDirectory
 from fedgen_server.conduct_lock import is_conducted
 from fedgen_server.folder import Federation
-from fedgen_server.progress import study_status
 from fedgen_server.studies import StudyEntry
+from fedgen_server.study_status import study_status
 
 Json = dict[str, Any]
 

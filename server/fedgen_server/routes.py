@@ -26,7 +26,7 @@ from fedgen.protocol.enrolment import (
 from fedgen.protocol.signing import verify_request
 from fedgen_server.enrol import Register, join
 from fedgen_server.folder import Federation
-from fedgen_server.progress import federation_status
+from fedgen_server.study_status import federation_status
 
 MALFORMED, UNSIGNED, FORBIDDEN, ABSENT, BROKEN = 400, 401, 403, 404, 500
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fedgen.errors import PrivacyRefusedError, StudyError
-from fedgen.protocol.fields import Document, Hex32, SiteName, UtcTime
+from fedgen.protocol.fields import Hex32, SiteName, UtcTime
+from fedgen.schema.section import Section
 from fedgen_server.storage import locked, read_model, write_model
 
 
-class Site(Document):
+class Site(Section):
     """One member.
 
     Attributes:
@@ -35,7 +36,7 @@ class Site(Document):
         return self.revoked is None
 
 
-class _File(Document):
+class _File(Section):
     sites: list[Site]
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from fedgen.errors import StudyError
-from fedgen.protocol.fields import Document
 from fedgen.protocol.manifest import Manifest, SignedManifest
+from fedgen.schema.section import Section
 from fedgen_server.storage import read_model, write_model
 
 State = Literal["open", "closed"]
 
 
-class StudyEntry(Document):
+class StudyEntry(Section):
     """One study.
 
     Attributes:

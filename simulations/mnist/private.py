@@ -113,17 +113,17 @@ ARMS = {
 
 def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, folder: Path) -> dict[str, Any]:
     """Train, sample, judge."""
-    from fedgen.evaluation.classifier import probabilities, train_classifier
-    from fedgen.evaluation.distances import frechet_distance
-    from fedgen.evaluation.extractors.random_conv import RandomConvExtractor
-    from fedgen.evaluation.fidelity import extract
-    from fedgen.evaluation.standardise import Standardiser
-    from fedgen.federation.simulation import simulate_training, virtual_aggregator
-    from fedgen.models.registry import build_family
+    from fedgen.evidence.downstream.classifier import probabilities, train_classifier
+    from fedgen.evidence.metrics.distances import frechet_distance
+    from fedgen.evidence.metrics.extractors.random_conv import RandomConvExtractor
+    from fedgen.evidence.metrics.fidelity import extract
+    from fedgen.evidence.metrics.standardise import Standardiser
+    from fedgen.federation.simulation.simulate_training import simulate_training, virtual_aggregator
     from fedgen.pipeline.model import trained_networks
     from fedgen.pipeline.privacy import privacy_report
     from fedgen.run.directory import RunDirectory
     from fedgen.study.load import load_study
+    from fedgen.training.asked_family import build_family
     from fedgen_privacy.ledger import Ledger
 
     study = load_study(recipe.preset, [*overrides(recipe, arm, epsilon), f"study.seed={seed}"])

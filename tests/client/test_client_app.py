@@ -9,8 +9,8 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 
 from fedgen.errors import DataError, ExitCode, FederationError
-from fedgen.federation.progress import initial_checkpoint
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.advance import initial_checkpoint
+from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal, TrainRound
 from fedgen.protocol.wire import decode_answer, encode_answer, encode_task
 from fedgen.study.show import study_hash
@@ -89,7 +89,7 @@ def test_no_text_of_an_exception_leaves(tiny_study, site, monkeypatch, kind) -> 
     def fail(*_):
         raise kind(f"cannot read {SECRET}")
 
-    monkeypatch.setattr("fedgen.federation.part.LocalTrainer.run", fail)
+    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", fail)
     text, vector = send(app_of(site), pack(*encode_task(ask(tiny_study()))))
     answer = decode_answer(text, vector)
     assert isinstance(answer, Refusal)

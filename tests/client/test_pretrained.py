@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fedgen.errors import ExitCode, PrivacyRefusedError, StudyError
-from fedgen.federation.progress import initial_checkpoint
+from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.study.show import study_hash
 from fedgen.training.pretrained import Origin, encode, plain_layout, read_pretrained, study_layout

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fedgen.federation.provision import session_parameters
+from fedgen.federation.terms.provision import session_parameters
 from fedgen_client.books import balance
 from fedgen_client.exchanged import exchanged
 from fedgen_client.policy import refusals
@@ -58,7 +58,7 @@ def test_sizes_are_those_on_the_wire(secure_study, tiny_study) -> None:
     """The vectors themselves are the reference: those that a session masks and a task carries."""
     study = secure_study()
     sizes = exchanged(study, 3)
-    from fedgen.federation.progress import initial_checkpoint
+    from fedgen.federation.coordinator.advance import initial_checkpoint
     from fedgen_privacy.secagg.payload import Layout
 
     model = initial_checkpoint(study).model

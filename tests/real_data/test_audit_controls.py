@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fedgen.audit.result import Verdict
-from fedgen.audit.run import run_audit
 from fedgen.data.site_data import LabelledImages, Part, SiteData
+from fedgen.evidence.audit.result import Verdict
+from fedgen.evidence.audit.run import run_audit
 from fedgen.study.training import AuditSection
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"

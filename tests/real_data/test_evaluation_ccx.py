@@ -14,11 +14,11 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
-from fedgen.evaluation import run_evaluation
-from fedgen.evaluation.cohort import pool
-from fedgen.evaluation.extractors import build_extractor
-from fedgen.evaluation.fidelity import measure_fidelity
-from fedgen.evaluation.reference import choose_reference
+from fedgen.evidence.evaluate import run_evaluation
+from fedgen.evidence.metrics.extractors import build_extractor
+from fedgen.evidence.metrics.fidelity import measure_fidelity
+from fedgen.evidence.metrics.matched import choose_reference
+from fedgen.evidence.pooled import pool
 from fedgen.study.training import EvaluationSection
 
 CCX = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ccx"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flwr.app import Context, Error, Message, RecordDict
 
-from fedgen.federation.site import Site
+from fedgen.federation.site.site import Site
 from fedgen_client.app import app_of as client_of
 from fedgen_server.folder import Federation
 

@@ -144,7 +144,7 @@ def test_a_sentence_a_code_and_nothing_heavy(folder, arguments, code: int, words
 
 def test_what_the_server_loads_has_no_torch() -> None:
     program = (
-        "import sys, fedgen_server.routes, fedgen_server.guard, fedgen_server.progress\n"
+        "import sys, fedgen_server.routes, fedgen_server.guard, fedgen_server.study_status\n"
         "assert not {'torch', 'opacus', 'monai', 'pandas'} & set(sys.modules)"
     )
     path = os.pathsep.join(str(REPO / part) for part in (".", "privacy", "server"))

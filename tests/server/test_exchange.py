@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Message
 
 from fedgen.errors import FederationError
-from fedgen.federation.flower import pack
+from fedgen.federation.exchange.flower import pack
 from fedgen.protocol.messages import Describe, Refusal, SiteDescription
 from fedgen.protocol.wire import encode_answer
 from fedgen_server import exchange as module

@@ -12,11 +12,12 @@ import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, RecordDict
 
 from fedgen.errors import ExitCode, FederationError
-from fedgen.federation.aggregation import PlainAggregator
-from fedgen.federation.coordinator import train
-from fedgen.federation.exchange import DirectExchange, ask
-from fedgen.federation.flower import FlowerExchange, server_app, wait_for_nodes
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.aggregation import PlainAggregator
+from fedgen.federation.coordinator.rounds import train
+from fedgen.federation.exchange.contract import ask
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.exchange.flower import FlowerExchange, server_app, wait_for_nodes
+from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
@@ -153,8 +154,8 @@ def test_two_nodes_of_one_name_are_refused(tiny_study, memory) -> None:
 def test_a_node_that_does_not_describe_itself_is_left_out_by_its_id(
     tiny_study, memory, run, monkeypatch
 ) -> None:
-    monkeypatch.setattr("fedgen.federation.coordinator.DESCRIBE_DEADLINE", 0.3)
-    monkeypatch.setattr("fedgen.federation.coordinator.LATE_DEADLINE", 0.1)
+    monkeypatch.setattr("fedgen.federation.coordinator.rounds.DESCRIBE_DEADLINE", 0.3)
+    monkeypatch.setattr("fedgen.federation.coordinator.rounds.LATE_DEADLINE", 0.1)
     study = tiny_study(privacy=PLAIN)
     made = memory(study)
     made.grid.fault = lambda node, m: (

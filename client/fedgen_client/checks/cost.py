@@ -12,13 +12,13 @@ import torch
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import ExitCode, FedgenError
-from fedgen.models.registry import blank_family, build_family
 from fedgen.study.study import Study
+from fedgen.training.asked_family import blank_family, build_family
 from fedgen.training.backends import backend_for
-from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalPlan, LocalTrainer, Mechanism
 from fedgen.training.plan import plan_site
 from fedgen.training.spending import history
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_client.books import budget_of, open_ledger, shown
 from fedgen_client.checks.line import Line, mend
 from fedgen_client.folder import SiteFolder
@@ -88,7 +88,7 @@ def seconds_per_step(study: Study, device: str | None = None) -> float:
     for network in networks.values():
         network.to(plan.device)
     trainer = LocalTrainer(objectives, networks, study.training.learning_rate)
-    cohort, random = Cohort(_noise(study), study.data.images_per_patient), SecretRandom()
+    cohort, random = TrainingPatients(_noise(study), study.data.images_per_patient), SecretRandom()
     trainer.run(cohort, plan, random)
     started = time.perf_counter()
     # Several, for an objective that has its turn only in every n-th step.

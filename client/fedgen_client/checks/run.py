@@ -103,7 +103,7 @@ def _work(
     from fedgen_client.checks.data import study_data
 
     if offered.study.model.adapters is not None:
-        from fedgen_client.start import require_start  # heavy
+        from fedgen_client.given_start import require_start  # heavy
 
         try:
             require_start(offered, folder.pretrained(offered.study_sha256))

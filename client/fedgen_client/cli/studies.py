@@ -71,7 +71,7 @@ def approve(
     if _show(place, site_file, offered, chosen) and not yes:
         _ask(offered)
     if pretrained is not None or offered.study.model.adapters is not None:
-        from fedgen_client.start import take_start  # loads torch
+        from fedgen_client.given_start import take_start  # loads torch
 
         take_start(place, offered, pretrained)
     approval = record_approval(place, site_file, offered, chosen)

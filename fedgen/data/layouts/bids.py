@@ -11,7 +11,7 @@ from fedgen.data.decoders.nifti import NiftiDecoder
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.findings import listing
 from fedgen.data.index import IndexEntry
-from fedgen.data.layouts.layout import Layout, Problem, Request, Scan, label_of, slice_range
+from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
 from fedgen.data.layouts.table import required_cell
 from fedgen.data.table import Row, Table
 from fedgen.errors import DataError
@@ -64,7 +64,7 @@ class BidsName:
         return f"sub-{self.get('sub')}", f"ses-{session}" if session else ""
 
 
-class BidsLayout(Layout):
+class BidsLayout(FolderLayout):
     """One entry a volume; `person_id`, where participants.tsv has it, is the patient, else participant_id.
 
     Label images (`dseg`, `mask`, `probseg`) and derivatives are never input. Where the study names

@@ -18,7 +18,7 @@ from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.dicom import DicomDecoder, dicom_header, read_tags
 from fedgen.data.findings import Finding, plural
 from fedgen.data.index import IndexEntry
-from fedgen.data.layouts.layout import Layout, Problem, Request, Scan, label_of, slice_range
+from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
 from fedgen.data.layouts.table import relative_path, required_cell
 from fedgen.data.table import Row, Table
 from fedgen.errors import DataError
@@ -27,7 +27,7 @@ from fedgen.errors import DataError
 KEYS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID")
 
 
-class DicomLayout(Layout):
+class DicomLayout(FolderLayout):
     """One entry a file; site is InstitutionName, else the first folder level, else the folder's own name."""
 
     name: ClassVar[str] = "dicom"

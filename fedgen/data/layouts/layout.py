@@ -70,7 +70,7 @@ class Scan:
     findings: list[Finding] = field(default_factory=list)
 
 
-class Layout(ABC):
+class FolderLayout(ABC):
     """Reads folders of one kind."""
 
     name: ClassVar[str]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from fedgen.data.layouts.bids import BidsLayout
 from fedgen.data.layouts.dicom import DicomLayout
-from fedgen.data.layouts.layout import Layout, Request
+from fedgen.data.layouts.layout import FolderLayout, Request
 from fedgen.data.layouts.table import TableLayout
 from fedgen.errors import DataError
 
 # A table that lists images says more than the files themselves, so it is asked before DICOM tags are.
-_LAYOUTS: tuple[Layout, ...] = (BidsLayout(), TableLayout(), DicomLayout())
+_LAYOUTS: tuple[FolderLayout, ...] = (BidsLayout(), TableLayout(), DicomLayout())
 
 
-def layout_for(request: Request) -> Layout:
+def layout_for(request: Request) -> FolderLayout:
     """The first layout that matches.
 
     Raises:

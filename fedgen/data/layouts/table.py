@@ -9,12 +9,12 @@ from typing import ClassVar
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.registry import SUPPORTED_FILE_ENDINGS, decoder_for
 from fedgen.data.index import IndexEntry
-from fedgen.data.layouts.layout import Layout, Problem, Request, Scan, label_of, slice_range
+from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
 from fedgen.data.table import Row, Table
 from fedgen.errors import DataError
 
 
-class TableLayout(Layout):
+class TableLayout(FolderLayout):
     """One row an image; `data.columns` names the columns, `modality` and `series` are read where present."""
 
     name: ClassVar[str] = "table"

@@ -18,7 +18,7 @@ import numpy as np
 from fedgen_privacy.errors import FederationError
 from fedgen_privacy.secagg.masks import CHUNK_BYTES, Keystream, Masks, chunks
 from fedgen_privacy.secagg.parameters import SPARE_BITS, Parameters
-from fedgen_privacy.secagg.payload import FIXED_TAIL, Lanes, Layout, Words
+from fedgen_privacy.secagg.payload import FIXED_TAIL, Lanes, PayloadLayout, Words
 
 #: Metrics are multiples of 2^-32.
 METRIC_BITS = 32
@@ -101,7 +101,7 @@ def encode_masked(
         raise FederationError(
             f"An update of {parameters.length} float32 values was expected, but {vector.shape} {vector.dtype} came."
         )
-    layout = Layout.of(parameters)
+    layout = PayloadLayout.of(parameters)
     words = _memory(layout, out)
     ring = layout.ring(words)
     rounding = _Rounding(parameters, sites, weight)
@@ -141,7 +141,7 @@ def mask_integers(
             f"{parameters.length} int32 values for a ring of {parameters.ring_bits} bits were expected, but "
             f"{vector.shape} {vector.dtype} for one of 32 came."
         )
-    layout = Layout.of(parameters)
+    layout = PayloadLayout.of(parameters)
     words = _memory(layout, out)
     ring = layout.ring(words)
     ring[: len(vector)] = vector.view(np.uint32)
@@ -173,7 +173,7 @@ def masked(
     return mask_integers(parameters, sites, vector, metrics, masks, out), 0
 
 
-def _memory(layout: Layout, out: Words | None) -> Words:
+def _memory(layout: PayloadLayout, out: Words | None) -> Words:
     words = np.empty(layout.words, dtype=np.uint32) if out is None else out
     if words.shape != (layout.words,) or words.dtype != np.uint32 or not words.flags.c_contiguous:
         raise ValueError(
@@ -262,7 +262,7 @@ def decode_total(parameters: Parameters, sites: int, words: Words, contributions
     Raises:
         GarbageError: the count of contributions is wrong, or a value is beyond what they can sum to.
     """
-    layout = Layout.of(parameters)
+    layout = PayloadLayout.of(parameters)
     tail = layout.tail_of(words).view(np.int64)
     count, weight = int(tail[0]), int(tail[1])
     if count != contributions or not contributions <= weight <= contributions * parameters.weight_cap:

@@ -17,7 +17,7 @@ from fedgen_privacy.secagg.client import Client
 from fedgen_privacy.secagg.errors import Phase, SecAggAborted
 from fedgen_privacy.secagg.opened import OpenedSum, OpenedSums
 from fedgen_privacy.secagg.parameters import Parameters
-from fedgen_privacy.secagg.payload import Layout, Words
+from fedgen_privacy.secagg.payload import PayloadLayout, Words
 from fedgen_privacy.secagg.roster import Identity, Roster
 
 
@@ -109,7 +109,7 @@ class Keyholder:
     ) -> MaskedVector:
         """See `Client.mask`; the words are valid until the next call, which uses their memory again."""
         if self._words is None:
-            self._words = Layout.of(self._parameters).zeros()
+            self._words = PayloadLayout.of(self._parameters).zeros()
         client = self._session(Phase.MASK, round, attempt)
         return MaskedVector(*client.mask(vector, weight, metrics, out=self._words))
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-from fedgen_privacy.secagg.payload import Lanes, Layout, Words
+from fedgen_privacy.secagg.payload import Lanes, PayloadLayout, Words
 
 CHUNK_BYTES = 256 * 1024
 
@@ -66,7 +66,7 @@ def chunks(lanes: Lanes) -> list[slice]:
     return [slice(start, min(start + step, len(lanes))) for start in range(0, len(lanes), step)]
 
 
-def mask_words(words: Words, layout: Layout, add: Sequence[bytes], subtract: Sequence[bytes]) -> None:
+def mask_words(words: Words, layout: PayloadLayout, add: Sequence[bytes], subtract: Sequence[bytes]) -> None:
     """Mask or unmask a whole vector in place."""
     masks = Masks(add, subtract)
     for lanes in (layout.ring(words), layout.tail_of(words)):

@@ -20,7 +20,7 @@ FIXED_TAIL = 2
 
 
 @dataclass(frozen=True)
-class Layout:
+class PayloadLayout:
     """Where things are in the words of a session's vectors.
 
     Attributes:
@@ -34,7 +34,7 @@ class Layout:
     tail: int
 
     @classmethod
-    def of(cls, parameters: Parameters) -> Layout:
+    def of(cls, parameters: Parameters) -> PayloadLayout:
         """The layout that parameters ask for."""
         return cls(parameters.ring_bits, parameters.length, FIXED_TAIL + parameters.metrics)
 

@@ -31,7 +31,7 @@ from fedgen_privacy.secagg.messages import (
     UnmaskRequest,
 )
 from fedgen_privacy.secagg.parameters import Parameters, session_digest
-from fedgen_privacy.secagg.payload import Layout, Words
+from fedgen_privacy.secagg.payload import PayloadLayout, Words
 from fedgen_privacy.secagg.recovery import Dealing, recovered_masks
 from fedgen_privacy.secagg.roster import Roster
 
@@ -71,7 +71,7 @@ class Server:
         self._parameters = parameters
         self._digest = session_digest(study, roster, parameters)
         self._round, self._attempt, self._model = round, attempt, model
-        self._layout = Layout.of(parameters)
+        self._layout = PayloadLayout.of(parameters)
         self.dropped: dict[str, str] = {}
         self._adverts: dict[int, Advert] = {}
         self._session = b""

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fedgen.cli.display import Display, describe
 from fedgen.cli.runs import loud
-from fedgen.federation.coordinator import RoundReport
+from fedgen.federation.coordinator.rounds import RoundReport
 
 
 def report(**changes) -> RoundReport:

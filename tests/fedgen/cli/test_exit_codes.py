@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from fedgen import __version__
 from fedgen.cli.main import app
 from fedgen.errors import DataError, FedgenError, PrivacyRefusedError, StudyError
-from fedgen.models.registry import capabilities
+from fedgen.families.registry import capabilities
 from fedgen.pipeline.workspace import Workspace
 from fedgen.study.load import load_study
 

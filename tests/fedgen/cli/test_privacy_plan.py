@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from fedgen.cli.main import app
 from fedgen.errors import DataError, ExitCode, PrivacyRefusedError, StudyError
-from fedgen.models.registry import build_family
 from fedgen.study.load import load_study
+from fedgen.training.asked_family import build_family
 from fedgen.training.plan import plan_site
 
 REPO = Path(__file__).parents[3]

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from fedgen.federation.aggregation import PlainAggregator
-from fedgen.federation.coordinator import train
-from fedgen.federation.exchange import DirectExchange, Exchange
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.aggregation import PlainAggregator
+from fedgen.federation.coordinator.rounds import train
+from fedgen.federation.exchange.contract import Exchange
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Answer, Task, TrainRound
 from fedgen.run.directory import RunDirectory
 from fedgen.study.study import Study

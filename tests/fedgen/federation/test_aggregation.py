@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedgen.errors import ExitCode, FederationError
-from fedgen.federation.aggregation import PlainAggregator, check_update, weighted_mean
+from fedgen.federation.coordinator.aggregation import PlainAggregator, check_update, weighted_mean
 from fedgen.protocol.messages import Refusal, RoundUpdate, SiteDescription, TrainRound
 
 TASK = TrainRound("a" * 64, 2, "b" * 64, torch.zeros(3))

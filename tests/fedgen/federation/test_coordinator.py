@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, ExitCode, FederationError
-from fedgen.federation.aggregation import Aggregate
-from fedgen.federation.coordinator import describe
-from fedgen.federation.progress import initial_checkpoint, next_checkpoint
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.advance import initial_checkpoint, next_checkpoint
+from fedgen.federation.coordinator.aggregation import Aggregate
+from fedgen.federation.coordinator.rounds import describe
+from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Refusal, TrainRound
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.study.show import study_hash
@@ -141,12 +141,12 @@ def test_a_model_that_overflows_ends_the_run_and_is_not_saved(tiny_study, federa
     made = federation(tiny_study(privacy=PLAIN), dict.fromkeys(("east", "north", "south"), push))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "fedgen.federation.coordinator.initial_checkpoint",
+            "fedgen.federation.coordinator.rounds.initial_checkpoint",
             lambda study, start: dataclasses.replace(
                 initial_checkpoint(study), model=initial_checkpoint(study).model.sign() * 1e38
             ),
         )
-        patch.setattr("fedgen.federation.part.LocalTrainer.run", lambda *_: {})
+        patch.setattr("fedgen.federation.site.part.LocalTrainer.run", lambda *_: {})
         with pytest.raises(FederationError, match=r"not finite after round 1.*learning_rate"):
             made.train()
     assert latest(made).round == 0
@@ -174,7 +174,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
         if "before" in stop:
             original = next_checkpoint
             patch.setattr(
-                "fedgen.federation.coordinator.next_checkpoint",
+                "fedgen.federation.coordinator.rounds.next_checkpoint",
                 lambda study, state, *rest: halt() if state.round == 1 else original(study, state, *rest),
             )
         made.train(lambda report: halt() if report.round == 2 and "after" in stop else None)

@@ -10,26 +10,26 @@ import torch
 from pydantic import ValidationError
 
 from fedgen.errors import ExitCode, StudyError
-from fedgen.federation.coordinator import train
-from fedgen.federation.exchange import DirectExchange
-from fedgen.federation.noise import round_share
-from fedgen.federation.progress import initial_checkpoint
-from fedgen.federation.provision import keyholder, roster, session_parameters, vector_length
-from fedgen.federation.secure import SecureAggregator
-from fedgen.federation.site import Account, Site
-from fedgen.models.registry import build_family
+from fedgen.federation.coordinator.advance import initial_checkpoint
+from fedgen.federation.coordinator.rounds import train
+from fedgen.federation.coordinator.secure import SecureAggregator
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.site.site import Account, Site
+from fedgen.federation.terms.noise import round_share
+from fedgen.federation.terms.provision import keyholder, roster, session_parameters, vector_length
 from fedgen.pipeline.privacy import privacy_report
 from fedgen.protocol.messages import Refusal
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen.training import central_images
+from fedgen.training.asked_family import build_family
 from fedgen.training.backends import gradients_of
-from fedgen.training.cohort import Cohort
 from fedgen.training.functional import batch_tensors, trainable
 from fedgen.training.outbox import Outbox
 from fedgen.training.pretrained import study_layout
-from fedgen.training.vector import Layout
+from fedgen.training.training_patients import TrainingPatients
+from fedgen.training.vector import ParameterLayout
 from fedgen_privacy.accounting import Spend, epsilon_rdp
 from fedgen_privacy.integer_step import read_step
 from fedgen_privacy.ledger import Budget, Ledger
@@ -174,8 +174,8 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
             "noise": torch.zeros(B, M, K, *self.image_shape),
         }
 
-    monkeypatch.setattr("fedgen.models.diffusion.DenoisingObjective.draw", fixed)
-    monkeypatch.setattr(Cohort, "_choose", lambda self, patient, random: self._members[patient][:2])
+    monkeypatch.setattr("fedgen.families.diffusion.family.DenoisingObjective.draw", fixed)
+    monkeypatch.setattr(TrainingPatients, "_choose", lambda self, patient, random: self._members[patient][:2])
     seen = []
 
     def reading(levels, shapes, **options):
@@ -187,7 +187,7 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
     train(study, exchange, aggregator, run)
     family = build_family(study)
     networks = family.networks()
-    Layout.of(networks).load(networks, initial_checkpoint(study).model)
+    ParameterLayout.of(networks).load(networks, initial_checkpoint(study).model)
     (objective,) = family.objectives()
     total = 0
     for site in exchange._exchange._sites.values():
@@ -298,7 +298,7 @@ def test_central_images_are_the_class_means(distributed, tiny_site) -> None:
     """Everybody sampled, no noise: the weighted mean of each class, through levels and back."""
     study = distributed(privacy={"central_images": {**CENTRAL, "sampling_rate": 1.0, "clipping_share": 1.0}})
     data = tiny_site("north", 9)
-    cohort = Cohort(data, 8)
+    cohort = TrainingPatients(data, 8)
     vectors = central_images.patient_vectors(study, cohort, torch.arange(9), SecretRandom())
     assert float(vectors.norm(dim=1).max()) <= 1 + 1e-6
     images, labels = central_images.images_of(study, torch.cat([vectors.sum(dim=0)] * 2) / 9)
@@ -314,7 +314,7 @@ def test_central_images_are_the_class_means(distributed, tiny_site) -> None:
 def test_a_patients_central_vector_is_clipped(distributed, tiny_site) -> None:
     study = distributed(privacy={"central_images": {**CENTRAL, "clipping_share": 0.05}})
     vectors = central_images.patient_vectors(
-        study, Cohort(tiny_site("north", 9), 2), torch.arange(9), SecretRandom()
+        study, TrainingPatients(tiny_site("north", 9), 2), torch.arange(9), SecretRandom()
     )
     assert torch.allclose(vectors.norm(dim=1), torch.ones(9), atol=1e-5)
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from fedgen.federation.aggregation import PlainAggregator
-from fedgen.federation.coordinator import train
-from fedgen.federation.exchange import DirectExchange
-from fedgen.federation.provision import keyholder, roster
-from fedgen.federation.secure import SecureAggregator
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.aggregation import PlainAggregator
+from fedgen.federation.coordinator.rounds import train
+from fedgen.federation.coordinator.secure import SecureAggregator
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.site.site import Site
+from fedgen.federation.terms.provision import keyholder, roster
 from fedgen.protocol.messages import Describe
 from fedgen.run.directory import RunDirectory
 from fedgen_privacy.ledger import Ledger

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
-from fedgen.federation.losses import summable, weighted_means
-from fedgen.federation.provision import identity, roster, session_parameters
-from fedgen.models.registry import build_family
-from fedgen.training.vector import Layout
+from fedgen.federation.terms.losses import summable, weighted_means
+from fedgen.federation.terms.provision import identity, roster, session_parameters
+from fedgen.training.asked_family import build_family
+from fedgen.training.vector import ParameterLayout
 
 
 def test_an_identity_is_made_once_and_for_its_owner_alone(tmp_path) -> None:
@@ -49,7 +49,7 @@ def test_parameters_are_the_studys(tiny_study, family) -> None:
     study = tiny_study(family, aggregation={"secure": True, "minimum_sites": 3, "ring_bits": 16})
     made = build_family(study)
     parameters = session_parameters(study, 4)
-    assert parameters.length == Layout.of(made.networks()).size
+    assert parameters.length == ParameterLayout.of(made.networks()).size
     assert parameters.metrics == 3 * len(made.objectives())
     assert (parameters.threshold, parameters.minimum_sites, parameters.ring_bits) == (3, 3, 16)
 

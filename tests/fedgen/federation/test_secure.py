@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from fedgen.errors import ExitCode
-from fedgen.federation.aggregation import PlainAggregator
-from fedgen.federation.coordinator import train
-from fedgen.federation.exchange import DirectExchange
-from fedgen.federation.progress import initial_checkpoint
-from fedgen.federation.provision import keyholder, roster, session_parameters
-from fedgen.federation.secure import SecureAggregator
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.advance import initial_checkpoint
+from fedgen.federation.coordinator.aggregation import PlainAggregator
+from fedgen.federation.coordinator.rounds import train
+from fedgen.federation.coordinator.secure import SecureAggregator
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.site.site import Site
+from fedgen.federation.terms.provision import keyholder, roster, session_parameters
 from fedgen.protocol.messages import (
     Describe,
     MaskedUpdate,

@@ -8,8 +8,7 @@ import threading
 
 import pytest
 
-from fedgen.federation import engine
-from fedgen.federation.simulation import STOP_SIGNALS, _quiet_flower, stopping
+from fedgen.federation.simulation.simulate_training import STOP_SIGNALS, _quiet_flower, engine, stopping
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, ExitCode, FederationError, PrivacyRefusedError, StudyError
-from fedgen.federation.progress import initial_checkpoint
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.advance import initial_checkpoint
+from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.protocol.wire import encode_answer
 from fedgen.study.show import study_hash
@@ -127,7 +127,7 @@ def test_a_crash_after_the_charge_costs_one_row(tiny_study, site, tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("fedgen.federation.part.LocalTrainer.run", killed)
+        patch.setattr("fedgen.federation.site.part.LocalTrainer.run", killed)
         site().answer(ask(study))
     assert len(ledger(tmp_path / "north")) == 1
     assert isinstance(site().answer(ask(study)), RoundUpdate)
@@ -141,7 +141,7 @@ def test_the_charge_is_on_disk_before_the_first_step(tiny_study, site, tmp_path,
         seen.append(len(ledger(tmp_path / "north")))
         raise FederationError("stop here")
 
-    monkeypatch.setattr("fedgen.federation.part.LocalTrainer.run", look)
+    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", look)
     site().answer(ask(tiny_study()))
     assert seen == [1]
 
@@ -184,7 +184,7 @@ def test_an_update_that_is_not_finite_stays_at_the_site(tiny_study, site, monkey
         torch.nn.init.constant_(next(trainer.networks["vae"].parameters()), float("inf"))
         return {}
 
-    monkeypatch.setattr("fedgen.federation.part.LocalTrainer.run", diverge)
+    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", diverge)
     assert refused(site().answer(ask(tiny_study())), ExitCode.FEDERATION)
     assert "training.learning_rate" in log(tmp_path / "north")[-1]["reason"]
     assert not (tmp_path / "north" / "outbox").exists()
@@ -195,7 +195,7 @@ def test_the_text_of_an_error_stays_at_the_site(tiny_study, site, tmp_path, monk
     def fail(*_):
         raise kind(f"Cannot read {SECRET}.")
 
-    monkeypatch.setattr("fedgen.federation.part.LocalTrainer.run", fail)
+    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", fail)
     answer = site().answer(ask(tiny_study()))
     assert refused(answer, kind.exit_code)
     assert not any(word in encode_answer(answer)[0] for word in ("Meier", "1931", "/data", "Cannot read"))
@@ -208,7 +208,7 @@ def test_a_defect_leaves_its_text_in_the_sites_log(tiny_study, site, tmp_path, m
     def fail(*_):
         raise RuntimeError(f"index out of range in {SECRET}")
 
-    monkeypatch.setattr("fedgen.federation.part.LocalTrainer.run", fail)
+    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", fail)
     with pytest.raises(RuntimeError):
         site().answer(ask(tiny_study()))
     line = log(tmp_path / "north")[-1]
@@ -227,7 +227,7 @@ def test_a_changed_ledger_stops_the_site(tiny_study, site, tmp_path) -> None:
 
 def test_a_charge_that_cannot_be_written_is_not_spent(tiny_study, site, monkeypatch, disk_full) -> None:
     taken = []
-    monkeypatch.setattr("fedgen.federation.part.LocalTrainer.run", lambda *_: taken.append(1))
+    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", lambda *_: taken.append(1))
     here = site()
     with disk_full():
         assert refused(here.answer(ask(tiny_study())), ExitCode.DATA)
@@ -259,7 +259,7 @@ def test_two_processes_never_train_one_round_at_the_same_time(
     site, tiny_study, tmp_path, monkeypatch
 ) -> None:
     """The second would find the round charged and no result kept, and release it twice."""
-    monkeypatch.setattr("fedgen.federation.site.exclusive", functools.partial(exclusive, wait=0.1))
+    monkeypatch.setattr("fedgen.federation.site.site.exclusive", functools.partial(exclusive, wait=0.1))
     task = ask(tiny_study())
     with exclusive(tmp_path / "north" / "ledger.lock"):
         assert refused(site().answer(task), ExitCode.REFUSED)

@@ -12,9 +12,9 @@ import pytest
 
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.prepare import Prepared
-from fedgen.federation.coordinator import train
-from fedgen.federation.exchange import DirectExchange
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.rounds import train
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.site.site import Site
 from fedgen.pipeline.simulate import Watcher
 from fedgen.pipeline.workspace import Workspace
 from fedgen.training.pretrained import frozen_weights

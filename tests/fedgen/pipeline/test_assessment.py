@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, FederationError, PrivacyRefusedError
-from fedgen.federation.progress import initial_checkpoint
+from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.pipeline import assessment
 from fedgen.pipeline.assessment import Assessor, assess
 from fedgen.protocol.messages import Assess

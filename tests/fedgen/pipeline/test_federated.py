@@ -13,10 +13,10 @@ import torch
 
 from fedgen.data.site_data import LabelledImages, Part
 from fedgen.errors import DataError, ExitCode
-from fedgen.federation.aggregation import PlainAggregator
-from fedgen.federation.coordinator import train
-from fedgen.federation.exchange import DirectExchange
-from fedgen.federation.site import Site
+from fedgen.federation.coordinator.aggregation import PlainAggregator
+from fedgen.federation.coordinator.rounds import train
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.site.site import Site
 from fedgen.pipeline import assessment, federated, gather
 from fedgen.pipeline.assessment import Assessor
 from fedgen.pipeline.federated import run_federation

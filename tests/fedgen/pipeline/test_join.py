@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedgen.audit.result import Verdict
-from fedgen.audit.verdict import SEVERITY, worst
+from fedgen.evidence.audit.result import Verdict
+from fedgen.evidence.audit.verdict import SEVERITY, worst
 from fedgen.pipeline.join_audit import CALM, join_audits, joined_limits, summed
 from fedgen.pipeline.join_evaluation import join_evaluations, weighted_interval
 

@@ -20,7 +20,7 @@ from fedgen.pipeline.workspace import Workspace
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.study.show import study_hash
 from fedgen.training.pretrained import plain_layout, read_pretrained, study_layout
-from fedgen.training.vector import Layout
+from fedgen.training.vector import ParameterLayout
 from fedgen_privacy.ledger import Ledger
 
 VAE = {"family": "vae", "vae": {"channels": (4, 8), "latent_size": 4}}
@@ -102,7 +102,7 @@ def test_adapters_alone_are_trained_and_the_whole_way_ends_in_a_report(
 
     # what stands under the adapters is the file's, and they changed something
     networks = Workspace.open(work.run.path).family.networks()
-    Layout.of(networks).load(networks, trained.ema)
+    ParameterLayout.of(networks).load(networks, trained.ema)
     kept, changed = load_file(exported.path), load_file(export(work, tmp_path / "adapted.safetensors").path)
     frozen = dict(networks["vae"].named_parameters())
     assert all(torch.equal(frozen[name.removeprefix("vae/")], tensor) for name, tensor in kept.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fedgen.errors import DataError, FederationError
-from fedgen.federation.aggregation import PlainAggregator
+from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.pipeline.simulate import PRODUCTS, guarded, rewrite_report, run_stages, timed, unfinished
 from fedgen.pipeline.workspace import Workspace
 from fedgen.study.show import dump_study
@@ -150,7 +150,7 @@ def test_a_full_disk_shows_its_own_sentence(workspace, disk_full) -> None:
 def test_timings_of_a_resumed_stage_add_up(workspace, monkeypatch) -> None:
     work = workspace()
     clock = iter([0.0, 2.0, 10.0, 13.5])
-    monkeypatch.setattr("fedgen.pipeline.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("fedgen.pipeline.watch.time.monotonic", lambda: next(clock))
     with pytest.raises(KeyboardInterrupt), timed(work, "train"):
         raise KeyboardInterrupt
     assert work.run.read_json("run.json")["timings"] == {"train": 2.0}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, StudyError
-from fedgen.federation.progress import initial_checkpoint
+from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.pipeline import stages
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.checkpoint import save_checkpoint

@@ -10,11 +10,11 @@ from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.site_data import Part
 from fedgen.data.split import split_patients
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
-from fedgen.models.registry import build_family
 from fedgen.planning.forecast import epsilon_by_round, forecast
 from fedgen.planning.patients import training_patients
 from fedgen.planning.words import about, sentences, to_json
 from fedgen.study.load import load_study
+from fedgen.training.asked_family import build_family
 from fedgen.training.plan import plan_site
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 

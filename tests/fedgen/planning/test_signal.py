@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedgen.models.registry import build_family
-from fedgen.planning.reference import reference
+from fedgen.planning.published import reference
 from fedgen.planning.signal import private_parameters, required_batch_over_sigma, signal, signals
+from fedgen.training.asked_family import build_family
 from fedgen.training.plan import plan_site
 
 BATCHES = st.floats(1, 1e4)

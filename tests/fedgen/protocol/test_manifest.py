@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgen.errors import PrivacyRefusedError, StudyError
-from fedgen.protocol.fields import canonical
 from fedgen.protocol.manifest import (
     Manifest,
     SignedManifest,
@@ -22,6 +21,7 @@ from fedgen.protocol.manifest import (
     open_manifest,
     sign_manifest,
 )
+from fedgen.schema.canonical import canonical
 from fedgen.study.load import load_study
 from fedgen.study.show import study_hash
 from fedgen_privacy.secagg import Identity

@@ -9,7 +9,8 @@ import pytest
 
 SCRIPT = """
 import sys
-from fedgen.run.memory import BYTES, return_large_buffers
+from fedgen.run.memory import BYTES
+from fedgen.run.memory import return_large_buffers
 if sys.argv[1] == "yes":
     return_large_buffers()
 import ctypes

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fedgen.study.document import read_document
-from fedgen.study.load import parse_study
+from fedgen.schema.document import read_document
+from fedgen.study.load import STUDY_FILE, parse_study
 
 Refusal = Callable[..., list[str]]
 
@@ -81,16 +81,18 @@ def test_deep_nesting_is_a_sentence_not_a_crash(refusal: Refusal, depth: int) ->
     ("written", "value"), [("1e-5", 1e-5), ("1E-3", 1e-3), ("2.5e-4", 2.5e-4), ("1.0e-05", 1e-5)]
 )
 def test_numbers_with_an_exponent_are_numbers(smallest: str, written: str, value: float) -> None:
-    assert parse_study(f"{smallest}privacy: {{delta: {written}}}", "s.yaml").privacy.delta == value
+    assert (
+        parse_study(f"{smallest}privacy: {{delta: {written}}}", "s.yaml", STUDY_FILE).privacy.delta == value
+    )
 
 
 @pytest.mark.parametrize("written", ["'1e-5'", "e5", "1e", "1e-5x"])
 def test_text_that_only_looks_like_a_number_stays_text(written: str) -> None:
-    assert read_document(f"a: {written}", "s.yaml").values == {"a": written.strip("'")}
+    assert read_document(f"a: {written}", "s.yaml", STUDY_FILE).values == {"a": written.strip("'")}
 
 
 def test_origins_name_file_and_line() -> None:
-    document = read_document("a:\n  b: [1,\n    2]\n", "s.yaml")
+    document = read_document("a:\n  b: [1,\n    2]\n", "s.yaml", STUDY_FILE)
     assert document.origins == {
         ("a",): "s.yaml, line 1",
         ("a", "b"): "s.yaml, line 2",

@@ -9,13 +9,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedgen.schema.document import Dumper
+from fedgen.schema.keys import dotted, keys, section_of
 from fedgen.study import presets
-from fedgen.study.document import Dumper
-from fedgen.study.keys import dotted, keys, section_of
 from fedgen.study.load import load_study, parse_study
+from fedgen.study.study import Study
 
 Refusal = Callable[..., list[str]]
-LEAVES = [key.path for key in keys() if section_of(key.field) is None]
+LEAVES = [key.path for key in keys(Study) if section_of(key.field) is None]
 
 
 def test_an_override_replaces_a_key_the_last_one_wins(smallest: str) -> None:

@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 import fedgen
 from fedgen.cli.study import app
 from fedgen.errors import StudyError
-from fedgen.study import keys, presets, problems, reference
-from fedgen.study.keys import keys as every_key
+from fedgen.schema import keys, problems
+from fedgen.schema.keys import keys as every_key
+from fedgen.study import presets
+from fedgen.study import study_manual as reference
 from fedgen.study.load import load_study, parse_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
@@ -78,7 +80,7 @@ def test_the_dump_has_every_key(smallest: str) -> None:
     start = f"model.pretrained={{sha256: '{'0' * 64}', source: public images}}"
     opened = ["data.phantom={}", start, "model.adapters={}", "privacy.central_images={}"]
     text = dump_study(parse_study(smallest, "s.yaml", opened))
-    for key in every_key():
+    for key in every_key(Study):
         assert f"{key.path[-1]}:" in text
 
 

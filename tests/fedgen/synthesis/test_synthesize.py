@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError
-from fedgen.models.family import Capability, Family, Objective
+from fedgen.families.contract import Capability, Family, Objective
 from fedgen.study.training import SynthesisSection
 from fedgen.synthesis.synthesize import synthesize
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
-from fedgen.models.family import Adam, Apply, Draws, Memory, Objective, Records
-from fedgen.training.cohort import Cohort
+from fedgen.families.contract import Adam, Apply, Draws, Memory, Objective, Records
 from fedgen.training.local import LocalPlan, Mechanism
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.random import SecretRandom
 
 PIXELS = 4
@@ -129,8 +129,8 @@ def networks(seed: int = 0) -> dict[str, nn.Module]:
         return {"net": nn.Linear(PIXELS, 1), "second": nn.Linear(PIXELS, 1)}
 
 
-def cohort(counts: list[int], m: int = 2, seed: int = 0) -> Cohort:
-    return Cohort(site(counts, seed), m)
+def cohort(counts: list[int], m: int = 2, seed: int = 0) -> TrainingPatients:
+    return TrainingPatients(site(counts, seed), m)
 
 
 def key(number: int) -> bytes:

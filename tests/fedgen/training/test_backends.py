@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen.models.registry import build_family, capabilities
+from fedgen.families.registry import capabilities
 from fedgen.study.study import Study
+from fedgen.training.asked_family import build_family
 from fedgen.training.backends import BACKENDS, FASTEST, backend_for, gradients_of
 from fedgen.training.functional import trainable
 from fedgen.training.local import LocalTrainer

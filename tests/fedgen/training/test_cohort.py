@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from fedgen.data.site_data import Part
-from fedgen.training.cohort import Cohort
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.random import SecretRandom
 
 
@@ -24,7 +24,7 @@ from fedgen_privacy.random import SecretRandom
 def test_records_hold_one_patient_each(toy, counts, m, seed, data) -> None:
     site = toy.site(counts, seed)
     asked = data.draw(st.lists(st.integers(0, len(counts) - 1), min_size=1, max_size=5))
-    records = Cohort(site, m).records(torch.tensor(asked), SecretRandom(toy.key(seed)))
+    records = TrainingPatients(site, m).records(torch.tensor(asked), SecretRandom(toy.key(seed)))
     assert records.images.shape == (len(asked), m, 1, 2, 2)
     assert (records.images.dtype, records.labels.dtype) == (torch.float32, torch.int64)
     for b, patient in enumerate(asked):
@@ -43,7 +43,7 @@ def test_records_hold_one_patient_each(toy, counts, m, seed, data) -> None:
 
 def test_a_patient_with_few_images_brings_them_all(toy) -> None:
     site = toy.site([4, 1])
-    records = Cohort(site, 4).records(torch.tensor([0, 1]), toy.random())
+    records = TrainingPatients(site, 4).records(torch.tensor([0, 1]), toy.random())
     own = torch.nonzero(site.patients == 0).flatten()
     assert sorted(records.images[0, :, 0, 1, 1].long().tolist()) == own.tolist()
 
@@ -63,7 +63,7 @@ def test_the_images_taken_are_uniform(toy) -> None:
 def test_only_training_patients_are_counted_and_read(toy) -> None:
     site = toy.site([2, 3, 1, 2])
     parts = torch.tensor([int(Part.AUDIT), int(Part.TRAIN), int(Part.TEST), int(Part.TRAIN)])
-    cohort = Cohort(dataclasses.replace(site, parts=parts[site.patients]), 3)
+    cohort = TrainingPatients(dataclasses.replace(site, parts=parts[site.patients]), 3)
     assert cohort.n_patients == 2
     records = cohort.records(torch.tensor([0, 1]), toy.random())
     assert set(records.images[0][records.weights[0] > 0][:, 0, 0, 0].tolist()) == {1.0}
@@ -73,4 +73,4 @@ def test_only_training_patients_are_counted_and_read(toy) -> None:
 def test_a_site_without_training_patients_has_none(toy) -> None:
     site = toy.site([2, 1])
     empty = dataclasses.replace(site, parts=torch.full_like(site.parts, int(Part.TEST)))
-    assert Cohort(empty, 2).n_patients == 0
+    assert TrainingPatients(empty, 2).n_patients == 0

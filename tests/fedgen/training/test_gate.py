@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.func import grad
 
-from fedgen.models.family import Records
-from fedgen.models.registry import build_family
+from fedgen.families.contract import Records
+from fedgen.training.asked_family import build_family
 from fedgen.training.functional import batch_tensors, record_loss, trainable
 from fedgen_privacy.gradients.vmap import per_record_gradients, vmapped
 from fedgen_privacy.step import clipped_sum

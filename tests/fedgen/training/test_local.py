@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedgen.training.cohort import Cohort
 from fedgen.training.local import LocalTrainer, mechanism_steps
 from fedgen.training.optimizer_state import load_state, state_tensors
 from fedgen.training.outbox import Outbox, RoundResult
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep
 
@@ -98,7 +98,7 @@ def private_gradient(toy, site, *, batch=3, sigma=0.0, C=1.0, key=0) -> torch.Te
     torch.nn.init.zeros_(networks["net"].bias)
     plan = toy.plan(steps=1, batch=batch, sampling_rate=1.0, mechanism=toy.Mechanism(C, sigma))
     trainer = LocalTrainer((toy.Regression(noise=0.0),), networks)
-    trainer.run(Cohort(site, 2), plan, toy.ScriptedRandom(key))
+    trainer.run(TrainingPatients(site, 2), plan, toy.ScriptedRandom(key))
     return torch.cat([p.grad.flatten() for p in networks["net"].parameters()])
 
 
@@ -121,7 +121,7 @@ def test_the_divisor_is_the_expected_batch(toy) -> None:
     assert alone.norm() > 0.1
     # Black images of class 0 at a network without bias: loss and gradient are zero.
     silent = with_patient(site, torch.zeros(2, 1, 2, 2), 0)
-    assert Cohort(silent, 2).n_patients == 5
+    assert TrainingPatients(silent, 2).n_patients == 5
     assert torch.equal(private_gradient(toy, silent), alone)
     assert torch.allclose(private_gradient(toy, site, batch=6) * 2, alone)
 

@@ -7,7 +7,7 @@ from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDp
 from dp_accounting.pld import PLDAccountant
 
 from fedgen.errors import DataError, PrivacyRefusedError
-from fedgen.models.registry import build_family
+from fedgen.training.asked_family import build_family
 from fedgen.training.plan import check_cohort, plan_site
 
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from safetensors.torch import save
 
 from fedgen.errors import DataError, StudyError
-from fedgen.models.registry import blank_family, build_family
 from fedgen.study.load import parse_study
+from fedgen.training.asked_family import blank_family, build_family
 from fedgen.training.pretrained import (
     Origin,
     encode,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fedgen.models.registry import build_family
+from fedgen.training.asked_family import build_family
 from fedgen.training.plan import local_plan, plan_site
 from fedgen.training.spending import calibrated, epsilon_after, history, spend_of
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp

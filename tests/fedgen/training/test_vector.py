@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fedgen.errors import FederationError
-from fedgen.training.vector import Layout, check_vector, vector_sha256
+from fedgen.training.vector import ParameterLayout, check_vector, vector_sha256
 
 SHAPES = st.lists(st.lists(st.integers(0, 4), max_size=3), min_size=1, max_size=4)
 
@@ -28,13 +28,13 @@ class Shaped(nn.Module):
 def test_round_trip(a, b, seed) -> None:
     rng = torch.Generator().manual_seed(seed)
     networks = {"b": Shaped(b, rng), "a": Shaped(a, rng)}
-    layout = Layout.of(networks)
+    layout = ParameterLayout.of(networks)
     vector = layout.flatten(networks)
     expected = [p.detach().flatten() for name in ("a", "b") for p in networks[name].parameters()]
     assert torch.equal(vector, torch.cat(expected))
     assert (vector.dtype, vector.shape) == (torch.float32, (layout.size,))
     others = {"a": Shaped(a, rng), "b": Shaped(b, rng)}
-    assert Layout.of(others) == layout
+    assert ParameterLayout.of(others) == layout
     layout.load(others, vector)
     assert torch.equal(layout.flatten(others), vector)
     for name, tensor in layout.tensors(vector).items():
@@ -44,9 +44,9 @@ def test_round_trip(a, b, seed) -> None:
 
 def test_the_vector_is_a_copy() -> None:
     networks = {"net": nn.Linear(2, 2)}
-    vector = Layout.of(networks).flatten(networks)
+    vector = ParameterLayout.of(networks).flatten(networks)
     vector += 1
-    assert not torch.equal(Layout.of(networks).flatten(networks), vector)
+    assert not torch.equal(ParameterLayout.of(networks).flatten(networks), vector)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_vector_is_a_copy() -> None:
 )
 def test_what_is_no_model_is_refused_and_changes_nothing(vector) -> None:
     networks = {"net": nn.Linear(2, 2)}
-    layout = Layout.of(networks)
+    layout = ParameterLayout.of(networks)
     assert layout.size == 6
     before = layout.flatten(networks)
     with pytest.raises(FederationError):

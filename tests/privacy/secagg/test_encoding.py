@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fedgen_privacy.errors import FederationError
 from fedgen_privacy.secagg.encoding import GarbageError, decode_total, encode_masked, metric_bound
 from fedgen_privacy.secagg.masks import Masks
-from fedgen_privacy.secagg.payload import Layout
+from fedgen_privacy.secagg.payload import PayloadLayout
 
 
 def encode(p: Any, sites: int, vector: Any, weight: Any = 1, metrics: Any = None) -> tuple[Any, int]:
@@ -24,12 +24,12 @@ def encode(p: Any, sites: int, vector: Any, weight: Any = 1, metrics: Any = None
 
 def lanes_of(p: Any, words: Any) -> Any:
     """Signed lanes of the update."""
-    return Layout.of(p).ring(words).view(f"<i{p.ring_bits // 8}")[: p.length]
+    return PayloadLayout.of(p).ring(words).view(f"<i{p.ring_bits // 8}")[: p.length]
 
 
 def add(p: Any, sums: Any, words: Any) -> None:
     """Add as the coordinator does."""
-    layout = Layout.of(p)
+    layout = PayloadLayout.of(p)
     for part in (layout.ring, layout.tail_of):
         part(sums)[:] += part(words)
 
@@ -171,7 +171,7 @@ def test_all_sites_at_the_bound_at_once_do_not_overflow(parameters: Any, bits: i
     )
     p.check(n)
     extreme = np.array([bound, -bound, 1e3, -1e3, 0.0], np.float32)
-    sums = Layout.of(p).zeros()
+    sums = PayloadLayout.of(p).zeros()
     for _ in range(n):
         add(p, sums, encode(p, n, extreme, cap, (top, -top))[0])
     # The two spare bits: the sum uses at most a quarter of its ring's half.
@@ -198,7 +198,7 @@ def test_no_honest_sum_is_garbage(
     p = parameters(threshold=n, ring_bits=bits, length=9, weight_cap=cap, bound=bound, metrics=1)
     p.check(n)
     rng = np.random.default_rng(seed)
-    sums, weight = Layout.of(p).zeros(), 0
+    sums, weight = PayloadLayout.of(p).zeros(), 0
     contributors = int(rng.integers(1, n + 1))
     for _ in range(contributors):
         mine = int(rng.integers(1, cap + 1))
@@ -219,12 +219,12 @@ def test_a_garbage_update_under_an_honest_tail_is_noticed(parameters: Any, bits:
     rng = np.random.default_rng(1)
     for n in (3, 4, 10, 50):
         for _ in range(25):
-            sums = Layout.of(p).zeros()
+            sums = PayloadLayout.of(p).zeros()
             for _ in range(n - 1):
                 add(p, sums, encode(p, n, rng.uniform(-1, 1, 64).astype(np.float32), 16)[0])
             garbage = encode(p, n, np.zeros(64, np.float32), 16)[0]
-            garbage[: Layout.of(p).body_words] = rng.integers(
-                0, 2**32, Layout.of(p).body_words, dtype=np.uint32
+            garbage[: PayloadLayout.of(p).body_words] = rng.integers(
+                0, 2**32, PayloadLayout.of(p).body_words, dtype=np.uint32
             )
             add(p, sums, garbage)
             with pytest.raises(GarbageError, match="a summed coordinate is beyond"):
@@ -235,9 +235,9 @@ def test_a_garbage_update_under_an_honest_tail_is_noticed(parameters: Any, bits:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_one_lane_beyond_the_limit_is_noticed_wherever_it_is(parameters: Any, place: int, sign: int) -> None:
     p = parameters(length=65540, ring_bits=32)
-    words = Layout.of(p).zeros()
-    Layout.of(p).tail_of(words)[:2] = 3, 3
-    lanes, limit = Layout.of(p).ring(words).view("<i4"), 3 * p.levels(4)
+    words = PayloadLayout.of(p).zeros()
+    PayloadLayout.of(p).tail_of(words)[:2] = 3, 3
+    lanes, limit = PayloadLayout.of(p).ring(words).view("<i4"), 3 * p.levels(4)
     lanes[place] = sign * limit
     assert decode_total(p, 4, words, 3).mean[place] == np.float32(sign * limit / (p.levels(4) * 3) * 16)
     lanes[place] = sign * (limit + 1)
@@ -261,10 +261,10 @@ def test_a_tail_that_honest_sites_cannot_sum_to_is_garbage(
     parameters: Any, tail: tuple[int, ...], words_of: str
 ) -> None:
     p = parameters(metrics=1)
-    words = Layout.of(p).zeros()
-    Layout.of(p).tail_of(words).view(np.int64)[:] = 3, 5, 7
+    words = PayloadLayout.of(p).zeros()
+    PayloadLayout.of(p).tail_of(words).view(np.int64)[:] = 3, 5, 7
     assert decode_total(p, 4, words, 3).metrics == (7 / 2**32,)
-    Layout.of(p).tail_of(words).view(np.int64)[:] = tail
+    PayloadLayout.of(p).tail_of(words).view(np.int64)[:] = tail
     with pytest.raises(GarbageError, match=words_of):
         decode_total(p, 4, words, 3)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fedgen_privacy.secagg import Phase, keys
 from fedgen_privacy.secagg.masks import CHUNK_BYTES, Masks, chunks, mask_words
-from fedgen_privacy.secagg.payload import Layout
+from fedgen_privacy.secagg.payload import PayloadLayout
 
 SIX_SIGMA = 6.0
 
@@ -99,7 +99,7 @@ def test_a_pairs_key_is_the_same_from_both_sides_and_no_other_pairs() -> None:
 def test_a_mask_comes_off_again_and_is_the_references(
     reference: Any, bits: int, length: int, metrics: int, add: int, subtract: int
 ) -> None:
-    layout = Layout(bits, length, 2 + metrics)
+    layout = PayloadLayout(bits, length, 2 + metrics)
     plain = np.random.default_rng(length).integers(0, 2**32, layout.words, dtype=np.uint32)
     ups, downs = ([bytes([kind, k]) * 16 for k in range(n)] for kind, n in ((1, add), (2, subtract)))
     masked = plain.copy()
@@ -110,7 +110,7 @@ def test_a_mask_comes_off_again_and_is_the_references(
 
 
 def test_no_stream_starts_again_at_a_chunk_or_at_the_tail(reference: Any) -> None:
-    layout = Layout(32, CHUNK_BYTES // 4 + 3, 4)
+    layout = PayloadLayout(32, CHUNK_BYTES // 4 + 3, 4)
     words = layout.zeros()
     mask_words(words, layout, [bytes(32)], [])
     assert words.tobytes() == reference.stream(bytes(32), words.nbytes)

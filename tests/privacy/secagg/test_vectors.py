@@ -32,7 +32,7 @@ from fedgen_privacy.secagg.messages import (
     UnmaskRequest,
 )
 from fedgen_privacy.secagg.parameters import session_digest
-from fedgen_privacy.secagg.payload import Layout
+from fedgen_privacy.secagg.payload import PayloadLayout
 
 SESSION = bytes(range(100, 132))
 SECRET = bytes(range(32))
@@ -248,7 +248,7 @@ def test_session_id() -> None:
 )
 def test_masked_bytes(reference: Any, bits: int, expected: str) -> None:
     """Over a chunk boundary, with an odd length: order of lanes, endianness, tail, sign."""
-    layout = Layout(bits, 2**17 + 3, 3)
+    layout = PayloadLayout(bits, 2**17 + 3, 3)
     words = (np.arange(layout.words, dtype=np.uint64) * 2654435761 % 2**32).astype(np.uint32)
     add, subtract = [filled(1, 32), SECRET], [filled(2, 32)]
     plain = words.copy()

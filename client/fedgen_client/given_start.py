@@ -1,0 +1,54 @@
+"""The weights under a study's adapters: they never cross the wire, so each site is given their file once.
+
+Heavy: it builds the study's networks, to which the weights have to fit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedgen.errors import StudyError
+from fedgen.pipeline.pretrained_start import refuse_same_patients
+from fedgen.training.pretrained import read_pretrained
+from fedgen_client.files import write
+from fedgen_client.folder import SiteFolder
+from fedgen_client.studies import OfferedStudy
+
+
+def take_start(folder: SiteFolder, offered: OfferedStudy, path: Path | None) -> None:
+    """Check the file of pretrained weights and keep it in the study's folder.
+
+    Args:
+        folder: of the site.
+        offered: the study, whose sha256 the file must have.
+        path: the file; None where it was given before, or the study sends all its weights.
+
+    Raises:
+        StudyError: the study needs a file and has none yet, needs none, or means another.
+        DataError: the file cannot be used or kept.
+        PrivacyRefusedError: the weights were trained without privacy at a site of the roster.
+    """
+    study, kept = offered.study, folder.pretrained(offered.study_sha256)
+    if path is None:
+        require_start(offered, kept)
+        return
+    if study.model.pretrained is None:
+        raise StudyError(f"{offered.name} starts from no pretrained weights: leave --pretrained away.")
+    found = read_pretrained(study, path)
+    if found is not None:
+        refuse_same_patients(study, found.origin, offered.manifest.roster)
+        write(kept, found.content)
+
+
+def require_start(offered: OfferedStudy, kept: Path) -> None:
+    """Refuse a study with adapters whose weights are not here yet.
+
+    Raises:
+        StudyError: they are not.
+    """
+    model = offered.study.model
+    if model.adapters is not None and model.pretrained is not None and not kept.is_file():
+        raise StudyError(
+            f"{offered.name} trains adapters on weights that the coordinator does not send: get the file with sha256 "
+            f"{model.pretrained.sha256} and run `fedgen-client approve {offered.study_sha256[:12]} --pretrained FILE`."
+        )

@@ -1,0 +1,70 @@
+"""Scores of the two attackers: with the model, and with the release only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedgen.errors import DataError
+from fedgen.evidence.audit.audited import AuditedSite, Group
+from fedgen.evidence.audit.membership import Scores
+from fedgen.evidence.audit.nearest import nearest_patients
+
+#: score(images (n, C, H, W) float32, labels (n,)) -> (n,); higher means more likely a training image
+Score = Callable[[Tensor, Tensor], Tensor]
+
+_CHUNK = 256
+
+
+def _scores(cohort: AuditedSite, train: Tensor, held_out: Tensor) -> Scores:
+    return Scores(
+        cohort.site,
+        train.double().numpy(),
+        cohort.train.patients.numpy(),
+        held_out.double().numpy(),
+        cohort.held_out.patients.numpy(),
+    )
+
+
+def _ask(score: Score, cohort: AuditedSite, seed: int) -> Scores:
+    images = torch.cat([cohort.train.images, cohort.held_out.images])
+    labels = torch.cat([cohort.train.labels, cohort.held_out.labels])
+    # In random order, so that nothing a chunk shares (its noise, its size) can tell members apart.
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(images.shape[0]))
+    scores = torch.empty(images.shape[0], dtype=torch.float64)
+    for rows in order.split(_CHUNK):
+        given = score(images[rows].float(), labels[rows]).detach().cpu()
+        if given.shape != rows.shape or not torch.isfinite(given).all():
+            raise DataError(
+                f"The model's membership score of site {cohort.site} is not one finite number an image: "
+                "the training has probably diverged, look at its losses."
+            )
+        scores[rows] = given.double()
+    train, held_out = scores.split([cohort.train.n_images, cohort.held_out.n_images])
+    return _scores(cohort, train, held_out)
+
+
+def loss_attack(score: Score, cohorts: Sequence[AuditedSite], seed: int) -> list[Scores]:
+    """Scores of the attacker who has the model (Yeom et al. 2018).
+
+    Raises:
+        DataError: a score is not finite.
+    """
+    return [_ask(score, cohort, seed) for cohort in cohorts]
+
+
+def release_attack(cohorts: Sequence[AuditedSite], synthetic: Group) -> list[Scores]:
+    """Scores of the attacker who has the release only: minus the distance to the nearest synthetic image."""
+    found = []
+    for cohort in cohorts:
+        sides = [
+            -nearest_patients(
+                group.features, group.mirrors, synthetic.features, synthetic.patients, depth=1
+            ).distance[:, 0]
+            for group in (cohort.train, cohort.held_out)
+        ]
+        found.append(_scores(cohort, sides[0], sides[1]))
+    return found

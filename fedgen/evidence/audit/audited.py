@@ -1,0 +1,107 @@
+"""The audit's view of the sites: train and held-out images, with patients numbered over all sites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedgen.data.site_data import Part, SiteData
+from fedgen.errors import DataError
+from fedgen.evidence.audit.features import mirrored, thumbnails
+
+
+@dataclass(frozen=True)
+class Group:
+    """The images of one part of one site, or a synthetic set.
+
+    Attributes:
+        images: (n, C, H, W) as stored.
+        labels: (n,) class index.
+        patients: (n,) patient number, unique over all sites and parts.
+        features: (n, d) thumbnails.
+        mirrors: (n, d) thumbnails of the mirrored images.
+    """
+
+    images: Tensor
+    labels: Tensor
+    patients: Tensor
+    features: Tensor
+    mirrors: Tensor
+
+    @property
+    def n_images(self) -> int:
+        """Number of images."""
+        return int(self.images.shape[0])
+
+    @property
+    def n_patients(self) -> int:
+        """Number of patients."""
+        return int(torch.unique(self.patients).numel())
+
+    def rows(self, index: Tensor) -> Group:
+        """A selection of the images."""
+        return Group(
+            self.images[index],
+            self.labels[index],
+            self.patients[index],
+            self.features[index],
+            self.mirrors[index],
+        )
+
+
+@dataclass(frozen=True)
+class AuditedSite:
+    """One site's training patients and its held-out patients of the audit part."""
+
+    site: str
+    train: Group
+    held_out: Group
+
+    def judged(self, minimum_patients: int) -> bool:
+        """Whether both parts have enough patients for a test of this site alone."""
+        return min(self.train.n_patients, self.held_out.n_patients) >= max(3, minimum_patients)
+
+
+def group(images: Tensor, labels: Tensor, patients: Tensor) -> Group:
+    """A group with its thumbnails."""
+    features = thumbnails(images)
+    return Group(images, labels, patients, features, mirrored(features, images))
+
+
+def join(groups: Sequence[Group]) -> Group:
+    """All groups as one."""
+    return Group(
+        torch.cat([each.images for each in groups]),
+        torch.cat([each.labels for each in groups]),
+        torch.cat([each.patients for each in groups]),
+        torch.cat([each.features for each in groups]),
+        torch.cat([each.mirrors for each in groups]),
+    )
+
+
+def cohorts(sites: Sequence[SiteData]) -> tuple[AuditedSite, ...]:
+    """Train and audit part of each site.
+
+    Raises:
+        DataError: there is no site, or images of two sites differ in shape.
+    """
+    if not sites:
+        raise DataError("The audit was given no site: prepare the data of at least one site first.")
+    offset = 0
+    made = []
+    for site in sites:
+        if site.images.shape[1:] != sites[0].images.shape[1:]:
+            raise DataError(
+                f"Images of site {site.site} have shape {tuple(site.images.shape[1:])}, those of "
+                f"{sites[0].site} {tuple(sites[0].images.shape[1:])}: prepare all sites with one image size."
+            )
+        groups = []
+        for part in (Part.TRAIN, Part.AUDIT):
+            chosen = site.part(part)
+            groups.append(group(chosen.images, chosen.labels, chosen.patients + offset))
+            offset += chosen.n_patients
+        made.append(AuditedSite(site.site, groups[0], groups[1]))
+    return tuple(made)

@@ -1,0 +1,132 @@
+"""The data-copying test C_T (Meehan, Chaudhuri and Dasgupta 2020), with a control for smooth generators.
+
+C_T compares the distance to the training set of synthetic with that of held-out images. It also turns
+negative when a generator is merely smooth or of low diversity, since a blurred image is near to everyone. So
+copying is concluded only where the synthetic images are ALSO nearer to training than to held-out patients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedgen.evidence.audit.comparison import Cell
+from fedgen.evidence.audit.result import Evidence, SiteValues, Value, Verdict
+from fedgen_privacy.statistics.auc import auc, standard_error
+
+#: below this z a cell is flagged
+Z_FAIL = -3.0
+
+
+@dataclass(frozen=True)
+class Copying:
+    """C_T of one cell.
+
+    Attributes:
+        z: standard normal where synthetic and held-out images are as near to the training set; negative where
+            synthetic images are nearer.
+        share: synthetic images whose nearest real patient is a training patient.
+        expected: the same if train and held-out patients were exchanged at random.
+        p: permutation p-value against "no nearer to training than to held-out patients".
+    """
+
+    z: float
+    share: float
+    expected: float
+    p: float
+
+
+def c_t(cell: Cell) -> float:
+    """z of C_T, with the patient as the unit on the held-out side.
+
+    The standard error is Obuchowski's for images clustered in patients, and at least the null one with one
+    image a patient, so that full separation gives a finite, conservative z.
+    """
+    synthetic = cell.synthetic.distance[:, 0].double().numpy()
+    held_out = cell.held_out.distance[:, 0].double().numpy()
+    farther = auc(synthetic, held_out)
+    clustered = standard_error(
+        synthetic, held_out, non_member_clusters=cell.held_out_patients.numpy().astype(np.int64)
+    )
+    n, m = synthetic.size, cell.n_held_out
+    null = math.sqrt((n + m + 1) / (12 * n * m))
+    return (farther - 0.5) / max(clustered, null) if math.isfinite(clustered) else 0.0
+
+
+def nearer_to_train(cell: Cell, permutations: int, seed: int) -> tuple[float, float, float]:
+    """(share, expected share, p) of synthetic images whose nearest real patient is a training patient.
+
+    A permutation test over patients: if the generator does not depend on who was held out, any choice of as
+    many held-out patients would have drawn as many synthetic images.
+    """
+    of_train = (cell.synthetic.distance[:, 0] < cell.to_held_out.distance[:, 0]).numpy()
+    nearest = np.where(of_train, cell.synthetic.patient[:, 0].numpy(), cell.to_held_out.patient[:, 0].numpy())
+    total, held = cell.train_patients + cell.n_held_out, cell.n_held_out
+    _, drawn = np.unique(nearest, return_counts=True)
+    # Patients nobody is nearest to draw no image: zeros, and who they are does not matter.
+    attracted = np.concatenate([drawn, np.zeros(total - drawn.size, dtype=drawn.dtype)])
+    observed = int((~of_train).sum())
+    rng = np.random.default_rng(seed)
+    at_most = sum(
+        int(attracted[rng.choice(total, held, replace=False, shuffle=False)].sum()) <= observed
+        for _ in range(permutations)
+    )
+    return float(of_train.mean()), cell.train_patients / total, (1 + at_most) / (1 + permutations)
+
+
+def copying(cell: Cell, permutations: int, seed: int) -> Copying:
+    """Both statistics of a cell."""
+    return Copying(c_t(cell), *nearer_to_train(cell, permutations, seed))
+
+
+def _values(cell: Cell, found: Copying) -> tuple[Value, ...]:
+    return (
+        Value("C_T z", found.z, note=None if cell.judged else "too few patients for a test"),
+        Value("synthetic images nearer to a training than to a held-out patient", found.share),
+        Value("the same if train and held-out were exchanged at random", found.expected),
+        Value("p, nearer to training patients (permutation of patients, uncorrected)", found.p),
+    )
+
+
+def data_copying(cells: Sequence[Cell], alpha: float, permutations: int, seed: int) -> Evidence:
+    """The audit row; the first cell is the pooled one."""
+    pooled, *by_site = cells
+    found = [copying(cell, permutations, seed) for cell in cells]
+    findings = []
+    calm = "Synthetic images are no nearer to the training set than held-out images are."
+    for cell, result in zip(cells, found, strict=True):
+        if not cell.judged or result.z >= Z_FAIL:
+            continue
+        if result.p <= alpha:
+            findings.append(
+                (
+                    Verdict.FAIL,
+                    f"Synthetic images are nearer to the training set of {cell.name} than held-out images "
+                    f"are (z = {result.z:.1f}), and nearer to training than to held-out patients.",
+                )
+            )
+        else:
+            calm = (
+                f"Synthetic images are nearer to the training set of {cell.name} than held-out images are "
+                f"(z = {result.z:.1f}), but as near to held-out patients: smooth or alike, not copied."
+            )
+    if not pooled.judged:
+        findings.append((Verdict.INSUFFICIENT, "There are too few patients for the test."))
+    return Evidence(
+        id="data-copying",
+        title="Data-copying test C_T",
+        values=_values(pooled, found[0]),
+        per_site=tuple(
+            SiteValues(cell.name, _values(cell, each)) for cell, each in zip(by_site, found[1:], strict=True)
+        ),
+        n={
+            "train_patients": pooled.train_patients,
+            "held_out_patients": pooled.n_held_out,
+            "synthetic_images": int(pooled.synthetic.distance.shape[0]),
+        },
+        calm=calm,
+        findings=tuple(findings),
+    )

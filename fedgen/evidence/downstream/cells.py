@@ -1,0 +1,133 @@
+"""One cell of the downstream table: an arm's scores on the test patients of one site, or of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedgen.evidence.downstream.bootstrap import percentile_interval, replicate_weights
+from fedgen.evidence.downstream.scores import (
+    WeightedScore,
+    auroc,
+    balanced_accuracy,
+    weighted_auroc,
+    weighted_balanced_accuracy,
+)
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+#: fewer test patients of a class than this leave a score undefined
+MINIMUM_PATIENTS = 3
+#: replicates scored at once, to bound memory
+CHUNK = 100
+METRICS = ("auroc", "balanced_accuracy")
+_POINT = {"auroc": auroc, "balanced_accuracy": balanced_accuracy}
+_WEIGHTED: dict[str, WeightedScore] = {
+    "auroc": weighted_auroc,
+    "balanced_accuracy": weighted_balanced_accuracy,
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean over seeds, its interval over patients (95 %), and the standard deviation over seeds."""
+
+    value: float
+    low: float
+    high: float
+    std_seeds: float | None
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """A score's mean over seeds, on the data and on each of R replicates of its patients.
+
+    Attributes:
+        value: on the data.
+        replicates: (R,).
+        std_seeds: standard deviation over seeds; None for a single seed.
+    """
+
+    value: float
+    replicates: FloatArray
+    std_seeds: float | None
+
+    def score(self) -> Score:
+        """Value with percentile interval."""
+        return Score(self.value, *percentile_interval(self.replicates), self.std_seeds)
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """Test images of one site or of all, with the replicates of their patients, drawn once for all arms.
+
+    Attributes:
+        index: (n,) positions among all test images.
+        labels: (n,) class index.
+        n_patients: number of patients.
+        weights: (R, n) replicate weights; empty where undefined.
+        undefined: why no score can be given, or None.
+        note: what a reader must know, or None.
+    """
+
+    index: IntArray
+    labels: IntArray
+    n_patients: int
+    weights: FloatArray
+    undefined: str | None
+    note: str | None
+
+
+def describe(
+    index: IntArray,
+    labels: IntArray,
+    patients: IntArray,
+    classes: Sequence[str],
+    *,
+    replicates: int,
+    seed: int,
+) -> TestImages:
+    """Describe the test images at `index` of (n,) labels and patients of all test images."""
+    labels, patients = labels[index], patients[index]
+    undefined = why_undefined(labels, patients, classes)
+    missing = [name for c, name in enumerate(classes) if c not in labels]
+    note = f"Mean over the classes present; no test image is of {', '.join(missing)}." if missing else None
+    weights = (
+        np.empty((0, len(index))) if undefined else replicate_weights(patients, labels, replicates, seed=seed)
+    )
+    return TestImages(
+        index, labels, len(np.unique(patients)), weights, undefined, None if undefined else note
+    )
+
+
+def why_undefined(labels: IntArray, patients: IntArray, classes: Sequence[str]) -> str | None:
+    """The reason why these test images give no score, as a sentence; None where they do."""
+    if len(labels) == 0:
+        return "There is no test patient."
+    patients_of = {c: len(np.unique(patients[labels == c])) for c in np.unique(labels).tolist()}
+    if len(patients_of) == 1:
+        return f"All test images are of one class, {classes[next(iter(patients_of))]}."
+    few = [f"{classes[c]} ({count})" for c, count in patients_of.items() if count < MINIMUM_PATIENTS]
+    if few:
+        return f"Fewer than {MINIMUM_PATIENTS} test patients of a class: {', '.join(few)}."
+    return None
+
+
+def replicate_score(metric: str, test: TestImages, probabilities: Sequence[FloatArray]) -> Replicated:
+    """A metric of one arm.
+
+    Args:
+        metric: one of `METRICS`.
+        test: a test set whose scores are defined.
+        probabilities: for each seed (n_all, K) over all test images.
+    """
+    own = [p[test.index] for p in probabilities]
+    values = [_POINT[metric](test.labels, p) for p in own]
+    blocks = np.array_split(test.weights, max(1, len(test.weights) // CHUNK))
+    replicates = [np.concatenate([_WEIGHTED[metric](test.labels, p, w) for w in blocks]) for p in own]
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Replicated(float(np.mean(values)), np.mean(replicates, axis=0), std)

@@ -1,0 +1,1 @@
+"""Generative families: a folder each, found by walking this one."""

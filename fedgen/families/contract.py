@@ -1,0 +1,151 @@
+"""What a generative family is: networks, objectives, a sampler and a membership score; never a trainer.
+
+An objective gives one loss PER RECORD, and a record is a PATIENT: up to M images, each with K draws of
+noise, averaged inside the loss. The private trainer differentiates that loss for one record at a time
+(vmap), so one clip bounds the whole patient; the plain trainer averages it over the batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+#: A network inside a loss: called like the module, whatever parameters stand behind it.
+Apply = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Records:
+    """A batch of B patients with up to M images each.
+
+    Attributes:
+        images: (B, M, C, H, W) float32 in [-1, 1]; absent images are zeros.
+        labels: (B, M) int64 class index; 0 where absent.
+        weights: (B, M) float32; 1 / (number of the patient's images here) where present, 0 where absent,
+            so that a weighted sum over M is the mean over the patient's images.
+    """
+
+    images: Tensor
+    labels: Tensor
+    weights: Tensor
+
+
+#: Random numbers of a step, drawn outside the loss; every tensor starts with the record dimension B.
+Draws = Mapping[str, Tensor]
+
+#: What an objective without data remembers from step to step and round to round: named scalars.
+Memory = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Options of one objective's optimizer."""
+
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+class Objective(ABC):
+    """One loss and the networks it updates."""
+
+    #: name in logs and results
+    name: str
+    #: networks whose parameters this objective updates
+    updates: tuple[str, ...]
+    #: whether the loss reads real images; if so, a private run gives it a DP step
+    touches_data: bool
+    #: public bound of one record's loss in what is reported; larger losses are reported as this
+    loss_bound: float
+    #: steps of the site between two steps of this objective
+    every: int = 1
+    optimizer: Adam
+
+    @abstractmethod
+    def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
+        """Random numbers for B records of M images with K draws each; each tensor has shape (B, ...)."""
+
+    @abstractmethod
+    def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
+        """Loss of each record, shape (B,); no value of one record may depend on another record.
+
+        A network is called with R rows, of which the first R / B belong to the first record, and so on.
+
+        Args:
+            networks: every network of the family by name, callable.
+            records: the batch, or None for an objective that does not touch data.
+            draws: what `draw` returned.
+        """
+
+    def why_never(self, steps: int) -> str | None:
+        """Why the objective would never have a turn in rounds of so many steps; None where it has."""
+        return None
+
+    def due(self, step: int, memory: Memory) -> bool:
+        """Whether an objective that does not touch data has its turn.
+
+        Those that do step at every multiple of `every`, as the accountant counts, and are never asked.
+
+        Args:
+            step: local step of the round, from 1.
+            memory: what `remember` returned last; empty before the first step.
+        """
+        return step % self.every == 0
+
+    def remember(self, networks: Mapping[str, nn.Module], draws: Draws | None, memory: Memory) -> Memory:
+        """What to remember after a local step, from the networks before this objective's own update.
+
+        Args:
+            networks: every network of the family by name.
+            draws: what the step's loss reads, or None where it was not this objective's turn.
+            memory: what was remembered before.
+        """
+        return memory
+
+
+@dataclass(frozen=True)
+class Capability:
+    """What a family can do, as `fedgen models` lists it."""
+
+    name: str
+    summary: str
+    dimensions: tuple[int, ...]
+    conditioning: tuple[str, ...]
+    private: bool
+    why_not_private: str | None = None
+
+
+class Family(ABC):
+    """A set of networks with its objectives."""
+
+    capability: ClassVar[Capability]
+
+    @abstractmethod
+    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: Any) -> None:
+        """For images (C, H, W) of so many classes, with the family's own options."""
+
+    @abstractmethod
+    def networks(self) -> dict[str, nn.Module]:
+        """Fresh networks by name, initialised from torch's global generator, on the CPU, in eval mode."""
+
+    @abstractmethod
+    def objectives(self) -> tuple[Objective, ...]:
+        """The objectives, in the order a local step runs them."""
+
+    @abstractmethod
+    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """One image a label, shape (n, C, H, W), float32 in [-1, 1]; needs no gradient."""
+
+    @abstractmethod
+    def membership_score(
+        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        """How well the model knows each image, shape (n,): higher means more likely a training image.
+
+        The loss attack's statistic (Yeom et al. 2018; Matsumoto et al. 2023 for diffusion): minus the
+        objective's loss, with the same noise for every image.
+        """

@@ -1,0 +1,162 @@
+"""Class-conditional diffusion (Karras et al. 2022); under DP it is DPDM (Dockhorn et al. 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Objective, Records
+from fedgen.families.diffusion.edm import Denoiser, denoise, per_row
+from fedgen.families.diffusion.options import DiffusionOptions
+from fedgen.families.diffusion.parametrization import parametrization_of
+from fedgen.families.diffusion.samplers import (
+    Churn,
+    FreshNoise,
+    churn_sampler,
+    ddim_sampler,
+    heun_sampler,
+    sigma_steps,
+)
+from fedgen.families.diffusion.unet import ConditionalUNet, require_divisible
+from fedgen.families.parts.folding import fold, patient_mean, rows
+from fedgen.families.parts.minus_loss import minus_loss
+from fedgen.families.parts.sampling import CHUNK, ImageNoise, device_of
+
+#: Noise draws an image in a membership score.
+MEMBERSHIP_DRAWS = 16
+
+
+class DenoisingObjective(Objective):
+    """lambda(sigma) |D(y + n; sigma) - y|^2, mean over pixels and K draws of sigma and n (equation 2).
+
+    Where `label_dropout` is positive, that share of the images is denoised without its label, as classifier-free
+    guidance needs (Ho and Salimans 2022). All K copies of an image are, or none (DPDM): what an image teaches
+    about its class is then not averaged away in its own gradient.
+    """
+
+    name = "denoising"
+    updates = ("unet",)
+    touches_data = True
+    #: the preconditioned loss of an untrained network is about 1
+    loss_bound = 2.0
+
+    def __init__(
+        self, options: DiffusionOptions, image_shape: tuple[int, int, int], classes: int, label_dropout: float
+    ) -> None:
+        self.parametrization = parametrization_of(options)
+        self.image_shape = image_shape
+        self.classes = classes
+        self.label_dropout = label_dropout
+        self.optimizer = Adam(options.learning_rate)
+
+    def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
+        """`level`: (B, M, K), from which the noise levels are made; `noise`: (B, M, K, C, H, W) standard normal.
+
+        Where labels are dropped also `dropped`: (B, M, K) bool, the same for all K copies of an image.
+        """
+        draws = {
+            "level": self.parametrization.draw((B, M, K), rng),
+            "noise": torch.randn(B, M, K, *self.image_shape, generator=rng, device=rng.device),
+        }
+        if self.label_dropout > 0:
+            decision = torch.rand(B, M, 1, generator=rng, device=rng.device) < self.label_dropout
+            draws["dropped"] = decision.expand(B, M, K)
+        return draws
+
+    def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
+        """Loss of each patient, (B,)."""
+        if records is None:
+            raise ValueError("the denoising objective needs records")
+        p = self.parametrization
+        y, labels = fold(records.images, records.labels, draws["level"].shape[2])
+        if "dropped" in draws:
+            labels = torch.where(rows(draws["dropped"]), self.classes, labels)
+        sigma = p.training_sigma(rows(draws["level"]))
+        x = y + per_row(sigma, y) * rows(draws["noise"])
+        D = denoise(lambda x, c: networks["unet"](x, c, labels), x, p.precondition(sigma))
+        losses = p.loss_weight(sigma) * (D - y).square().flatten(1).mean(dim=1)
+        return patient_mean(losses, records.weights)
+
+
+class DiffusionFamily(Family):
+    """One UNet, one objective."""
+
+    capability = Capability(
+        name="diffusion",
+        summary="EDM diffusion on a UNet: best images, slowest to train and sample",
+        dimensions=(2,),
+        conditioning=("class",),
+        private=True,
+    )
+
+    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: DiffusionOptions) -> None:
+        require_divisible(image_shape[1:], options)
+        self.image_shape = image_shape
+        self.classes = classes
+        self.options = options
+        self.objective = DenoisingObjective(options, image_shape, classes, options.label_dropout)
+        #: Without dropped labels, which would only blur a membership score.
+        self.scored = DenoisingObjective(options, image_shape, classes, 0.0)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """`unet`."""
+        return {"unet": ConditionalUNet(self.image_shape, self.classes, self.options).eval()}
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """Denoising."""
+        return (self.objective,)
+
+    @torch.no_grad()
+    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """Images by the study's sampler, (n, C, H, W) float32 in [-1, 1]."""
+        o = self.options
+        n, device = len(labels), device_of(networks["unet"])
+        # All noise at once, so that the images do not depend on how many are made at a time.
+        noise = torch.randn(n, *self.image_shape, generator=rng, device=rng.device)
+        seed = int(torch.randint(2**31, (1,), generator=rng, device=rng.device)) if o.stochastic else 0
+        numbers = range(seed, seed + n)
+        parts = []
+        for start in range(0, n, CHUNK):
+            part = slice(start, start + CHUNK)
+            D = self._denoiser(networks["unet"], labels[part].to(device))
+            fresh = ImageNoise(numbers[part] if o.stochastic else (), self.image_shape, device)
+            parts.append(self._images(D, noise[part].to(device), fresh))
+        return torch.cat(parts).to(noise.device)
+
+    def _images(self, D: Denoiser, noise: Tensor, fresh: FreshNoise) -> Tensor:
+        """Noise to images in [-1, 1], by the study's sampler."""
+        o = self.options
+        t = sigma_steps(o.sampler_steps, o.sigma_min, o.sigma_max, o.rho)
+        match o.sampler:
+            case "heun":
+                images = heun_sampler(D, noise, t)
+            case "churn":
+                images = churn_sampler(D, noise, t, Churn(o.S_churn, o.S_min, o.S_max, o.S_noise), fresh)
+            case "ddim":
+                images = ddim_sampler(D, noise, t, o.eta, fresh)
+        return images.clamp(-1, 1)
+
+    def membership_score(
+        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        """Minus the denoising loss, (n,) (Matsumoto et al. 2023)."""
+        return minus_loss(self.scored, networks, images, labels, K=MEMBERSHIP_DRAWS, chunk=4, rng=rng)
+
+    def _denoiser(self, unet: Apply, labels: Tensor) -> Denoiser:
+        """D(x; sigma) for images of these labels, guided where the study asks for it.
+
+        Classifier-free guidance of strength w: (1 + w) D(x; sigma, y) - w D(x; sigma) (Ho and Salimans 2022).
+        """
+        p, w = self.objective.parametrization, self.options.guidance
+        no_label = torch.full_like(labels, self.classes)
+
+        def denoiser(x: Tensor, sigma: Tensor) -> Tensor:
+            c = p.precondition(sigma)
+            D = denoise(lambda x, c: unet(x, c, labels), x, c)
+            if w == 0:
+                return D
+            return (1 + w) * D - w * denoise(lambda x, c: unet(x, c, no_label), x, c)
+
+        return denoiser

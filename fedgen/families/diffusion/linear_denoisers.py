@@ -1,0 +1,104 @@
+"""What a linear denoiser can do, beside the UNet: both parts are few parameters, learned in few steps.
+
+Under DP, steps are paid for and every parameter receives noise, so what is known of images in advance (they are
+smooth, and aligned to an anatomy) is better built in than learned.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, silu
+
+from fedgen.families.parts.conditioning import one_hot
+
+#: Factor by which the affine denoiser's input is smaller than the image; sides must be multiples of it.
+THUMBNAIL = 8
+
+
+def upsample(image: Tensor, factor: int) -> Tensor:
+    """Bilinear enlargement of (n, C, H, W)."""
+    return interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+class WienerFilter(nn.Module):
+    """The optimal linear denoiser of a stationary process, one octave of frequencies at a time (Wiener 1949).
+
+    A band whose signal has r times the power of unit white noise is best multiplied by g = r / (r + sigma^2).
+    Written for EDM's network, D = c_skip x + c_out F(c_in x), the band's factor in F is
+    (g - c_skip) / (c_out c_in) = (g (sigma^2 + sigma_data^2) - sigma_data^2) / (sigma sigma_data).
+
+    r is learned, one number a band and channel. It starts at a 1/f^3 power spectrum, which radiographs have
+    (Burgess et al. 2001) and which makes r eight times larger for each coarser octave.
+    """
+
+    #: Adam moves ln r by about GAIN times the learning rate a step.
+    GAIN = 10.0
+
+    def __init__(self, image_shape: tuple[int, int, int], sigma_data: float) -> None:
+        super().__init__()
+        C, H, W = image_shape
+        self.sigma_data = sigma_data
+        self.octaves = 1
+        while (
+            H % 2 ** (self.octaves + 1) == 0
+            and W % 2 ** (self.octaves + 1) == 0
+            and min(H, W) > 2**self.octaves
+        ):
+            self.octaves += 1
+        self.log_power = nn.Parameter(torch.zeros(self.octaves + 1, C))
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        """The filter's share of F (n, C, H, W), for x (n, C, H, W) scaled by c_in and c_noise (n,)."""
+        sigma_squared = torch.exp(8 * c_noise)[:, None, None, None]
+        sd_squared = self.sigma_data**2
+        output = torch.zeros_like(x)
+        for octave, band in enumerate(bands(x, self.octaves)):
+            log_r = log(sd_squared * 8.0 ** (octave - 3)) + self.GAIN * self.log_power[octave][:, None, None]
+            # r / (r + sigma^2), in the form that no value of the parameter can overflow.
+            g = torch.sigmoid(log_r - sigma_squared.log())
+            output = output + (g * (sigma_squared + sd_squared) - sd_squared) * band
+        return output / (sigma_squared.sqrt() * self.sigma_data)
+
+
+def bands(x: Tensor, octaves: int) -> list[Tensor]:
+    """Laplacian pyramid at full size (Burt and Adelson 1983), finest first: octaves + 1 images whose sum is x."""
+    parts = []
+    current = x
+    for octave in range(1, octaves + 1):
+        coarser = upsample(avg_pool2d(x, 2**octave), 2**octave)
+        parts.append(current - coarser)
+        current = coarser
+    return [*parts, current]
+
+
+class AffineDenoiser(nn.Module):
+    """A perceptron from a thumbnail to a coarse image.
+
+    At high noise the best denoiser is nearly an affine map of the whole image onto its class's mean and
+    principal components; shared convolution weights approximate one slowly. A label beyond the classes is no label.
+    """
+
+    #: Hidden units, the rank of the map.
+    HIDDEN = 64
+    #: Adam moves the image by about GAIN times the learning rate a step.
+    GAIN = 3.0
+
+    def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        C, H, W = image_shape
+        self.classes = classes
+        self.shape = (C, H // 4, W // 4)
+        self.read = nn.Linear(C * (H // THUMBNAIL) * (W // THUMBNAIL) + classes + 1, self.HIDDEN)
+        self.write = nn.Linear(self.HIDDEN, C * (H // 4) * (W // 4))
+        nn.init.zeros_(self.write.weight)
+        nn.init.zeros_(self.write.bias)
+
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
+        """The map's share of F (n, C, H, W), for x (n, C, H, W) scaled by c_in, c_noise (n,) and labels (n,)."""
+        thumbnail = avg_pool2d(x, THUMBNAIL).flatten(1)
+        condition = [c_noise[:, None], one_hot(labels, self.classes, x.dtype)]
+        coarse = self.write(silu(self.read(torch.cat([thumbnail, *condition], dim=1))))
+        return self.GAIN * upsample(coarse.reshape(-1, *self.shape), 4)

@@ -1,0 +1,89 @@
+"""What the denoising network predicts, and at which noise levels it learns to: EDM or v-prediction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedgen.families.diffusion.edm import Preconditioning, loss_weight, precondition, training_sigma
+from fedgen.families.diffusion.options import DiffusionOptions
+from fedgen.families.diffusion.v_prediction import v_loss_weight, v_precondition, v_training_sigma
+
+
+class Parametrization(ABC):
+    """Scalings, loss weight and training distribution of a denoiser."""
+
+    @abstractmethod
+    def draw(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        """Random numbers from which `training_sigma` makes noise levels."""
+
+    @abstractmethod
+    def training_sigma(self, drawn: Tensor) -> Tensor:
+        """Noise levels of training from what `draw` returned, of its shape."""
+
+    @abstractmethod
+    def precondition(self, sigma: Tensor) -> Preconditioning:
+        """c_skip, c_out, c_in and c_noise at sigma > 0, of its shape."""
+
+    @abstractmethod
+    def loss_weight(self, sigma: Tensor) -> Tensor:
+        """lambda(sigma), of its shape."""
+
+
+@dataclass(frozen=True)
+class EDM(Parametrization):
+    """Karras et al. 2022, table 1."""
+
+    sigma_data: float
+    P_mean: float
+    P_std: float
+
+    def draw(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        """Standard normal."""
+        return torch.randn(shape, generator=rng, device=rng.device)
+
+    def training_sigma(self, drawn: Tensor) -> Tensor:
+        """Log-normal."""
+        return training_sigma(drawn, self.P_mean, self.P_std)
+
+    def precondition(self, sigma: Tensor) -> Preconditioning:
+        """Unit variances for data of sigma_data."""
+        return precondition(sigma, self.sigma_data)
+
+    def loss_weight(self, sigma: Tensor) -> Tensor:
+        """1 / c_out^2."""
+        return loss_weight(sigma, self.sigma_data)
+
+
+@dataclass(frozen=True)
+class VPrediction(Parametrization):
+    """Salimans and Ho 2022 with the range of DPDM (Dockhorn et al. 2023)."""
+
+    log_snr_min: float = -9.0
+    log_snr_max: float = 13.0
+
+    def draw(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        """Uniform in [0, 1)."""
+        return torch.rand(shape, generator=rng, device=rng.device)
+
+    def training_sigma(self, drawn: Tensor) -> Tensor:
+        """Uniform in the angle."""
+        return v_training_sigma(drawn, self.log_snr_min, self.log_snr_max)
+
+    def precondition(self, sigma: Tensor) -> Preconditioning:
+        """As EDM's for data of standard deviation 1, but for c_noise."""
+        return v_precondition(sigma)
+
+    def loss_weight(self, sigma: Tensor) -> Tensor:
+        """1 / c_out^2."""
+        return v_loss_weight(sigma)
+
+
+def parametrization_of(options: DiffusionOptions) -> Parametrization:
+    """The one a study asks for."""
+    if options.parametrization == "v":
+        return VPrediction()
+    return EDM(options.sigma_data, options.P_mean, options.P_std)

@@ -1,0 +1,176 @@
+"""Conditional GAN (Goodfellow et al. 2014; Mirza and Osindero 2014) whose discriminator alone sees data.
+
+Under DP only the discriminator needs protection: the generator learns from the discriminator, which is
+post-processing of what was already protected (Bie et al. 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Memory, Objective, Records
+from fedgen.families.gan.adaptive import AdaptiveRule, ScheduleState
+from fedgen.families.gan.networks import ConditionalDiscriminator, ConditionalGenerator
+from fedgen.families.gan.options import GANOptions
+from fedgen.families.parts.folding import fold, patient_mean, rows
+from fedgen.families.parts.sampling import CHUNK, decode_in_chunks, device_of
+
+#: Radford et al. 2016: less momentum, against oscillation of the two players.
+BETAS = (0.5, 0.999)
+
+
+class DiscriminatorObjective(Objective):
+    """-log D(x, y) - log(1 - D(G(z, y), y)): each image beside K fakes of its own label, in one loss.
+
+    One loss, because real and fake must share the one clip of their patient.
+    """
+
+    name = "discriminator"
+    updates = ("discriminator",)
+    touches_data = True
+    #: an undecided discriminator has 2 ln 2 = 1.4
+    loss_bound = 4.0
+
+    def __init__(self, options: GANOptions) -> None:
+        self.latent_size = options.latent_size
+        self.optimizer = Adam(options.learning_rate, BETAS)
+
+    def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
+        """`z`: (B, M, K, latent_size) standard normal."""
+        return {"z": torch.randn(B, M, K, self.latent_size, generator=rng, device=rng.device)}
+
+    def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
+        """Loss of each patient, (B,)."""
+        if records is None:
+            raise ValueError("the discriminator's objective needs records")
+        B, M = records.labels.shape
+        K = draws["z"].shape[2]
+        x, y = fold(records.images, records.labels, 1)
+        y_fake = fold(records.images, records.labels, K)[1]
+        fakes = networks["generator"](rows(draws["z"]), y_fake).detach()
+        # One call for real and fake, no layer looks across rows; the rows of a patient stay neighbours.
+        pair = [
+            torch.cat([a.unflatten(0, (B, -1)), b.unflatten(0, (B, -1))], dim=1)
+            for a, b in ((x, fakes), (y, y_fake))
+        ]
+        logits = networks["discriminator"](*(both.flatten(0, 1) for both in pair)).reshape(B, -1)
+        real = patient_mean(softplus(-logits[:, :M]).flatten(), records.weights)
+        return real + patient_mean(softplus(logits[:, M:]).flatten(), records.weights)
+
+
+class GeneratorObjective(Objective):
+    """-log D(G(z, y), y), the non-saturating loss, with labels drawn uniformly.
+
+    Uniformly, because a site's real label counts are private.
+
+    Its turns come after a fixed number of the discriminator's, or as `AdaptiveRule` decides. Each site adapts by
+    itself, from the fakes of its own turns: post-processing, since no data and nothing but the private
+    discriminator enters.
+    """
+
+    name = "generator"
+    updates = ("generator",)
+    touches_data = False
+    loss_bound = 4.0
+
+    def __init__(self, options: GANOptions, classes: int) -> None:
+        self.latent_size = options.latent_size
+        self.classes = classes
+        self.every = options.discriminator_steps
+        threshold = options.adaptive_threshold
+        self.rule = None if threshold is None else AdaptiveRule(threshold)
+        self.optimizer = Adam(options.learning_rate, BETAS)
+
+    def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
+        """`z`: (B, M, K, latent_size) standard normal; `labels`: (B, M, K) uniform over the classes."""
+        return {
+            "z": torch.randn(B, M, K, self.latent_size, generator=rng, device=rng.device),
+            "labels": torch.randint(self.classes, (B, M, K), generator=rng, device=rng.device),
+        }
+
+    def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
+        """Loss of each of B groups of M*K fakes, (B,)."""
+        if records is not None:
+            raise ValueError("the generator's objective must not see records")
+        return softplus(-_judged(networks, draws)).reshape(draws["z"].shape[0], -1).mean(dim=1)
+
+    def why_never(self, steps: int) -> str | None:
+        """Fewer steps than `discriminator_steps`, unless the adaptive schedule goes on from round to round."""
+        if self.rule is not None or self.every <= steps:
+            return None
+        return (
+            f"model.gan.discriminator_steps is {self.every} but a round has {steps} local steps, so that the generator "
+            f"would never have a turn: set training.local_steps to a multiple of {self.every}, or "
+            "model.gan.adaptive_threshold, whose schedule goes on from round to round"
+        )
+
+    def due(self, step: int, memory: Memory) -> bool:
+        """Every `discriminator_steps`, or when the adaptive rule says so."""
+        if self.rule is None:
+            return super().due(step, memory)
+        return self.rule.due(ScheduleState.of(memory, self.every))
+
+    @torch.no_grad()
+    def remember(self, networks: Mapping[str, nn.Module], draws: Draws | None, memory: Memory) -> Memory:
+        """The adaptive rule's state; nothing where the schedule is fixed."""
+        if self.rule is None:
+            return memory
+        state = ScheduleState.of(memory, self.every)
+        if draws is None:
+            return self.rule.wait(state).tensors()
+        accuracy = float((_judged(networks, draws) < 0).double().mean())
+        return self.rule.turn(state, accuracy).tensors()
+
+
+def _judged(networks: Mapping[str, Apply], draws: Draws) -> Tensor:
+    """The discriminator's logits of the generator's turn, (B*M*K,); below 0 for a fake that it recognises."""
+    y = rows(draws["labels"])
+    logits: Tensor = networks["discriminator"](networks["generator"](rows(draws["z"]), y), y)
+    return logits
+
+
+class GANFamily(Family):
+    """Two networks, two objectives."""
+
+    capability = Capability(
+        name="gan",
+        summary="conditional GAN: sharp images; only the discriminator sees data",
+        dimensions=(2,),
+        conditioning=("class",),
+        private=True,
+    )
+
+    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: GANOptions) -> None:
+        self.image_shape = image_shape
+        self.classes = classes
+        self.options = options
+
+    def networks(self) -> dict[str, nn.Module]:
+        """`generator` and `discriminator`."""
+        return {
+            "generator": ConditionalGenerator(self.image_shape, self.classes, self.options).eval(),
+            "discriminator": ConditionalDiscriminator(self.image_shape, self.classes, self.options).eval(),
+        }
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """The discriminator's, then the generator's."""
+        return (DiscriminatorObjective(self.options), GeneratorObjective(self.options, self.classes))
+
+    @torch.no_grad()
+    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """Images of z drawn from the prior, (n, C, H, W) float32 in [-1, 1]."""
+        generator = networks["generator"]
+        z = torch.randn(len(labels), self.options.latent_size, generator=rng, device=rng.device)
+        return decode_in_chunks(generator, z, labels, device_of(generator))
+
+    @torch.no_grad()
+    def membership_score(
+        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        """The discriminator's logit, (n,) (LOGAN, Hayes et al. 2019), which rises as its loss on x falls."""
+        parts = zip(images.split(CHUNK), labels.split(CHUNK), strict=True)
+        return torch.cat([networks["discriminator"](x, y) for x, y in parts]).float()

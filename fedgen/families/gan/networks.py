@@ -1,0 +1,96 @@
+"""Conditional generator and discriminator on MONAI's Generator and Regressor, without batch statistics."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.blocks import Convolution
+from monai.networks.nets import Generator, Regressor
+from torch import Tensor, nn
+
+from fedgen.families.gan.options import GANOptions
+from fedgen.families.parts.blocks import (
+    LEAKY_RELU,
+    LinearImage,
+    he_initialise,
+    level_strides,
+    upsampling_convolution,
+)
+from fedgen.families.parts.conditioning import one_hot, with_label_maps
+
+
+class _UpsamplingGenerator(Generator):
+    """MONAI's generator with upsampling convolutions."""
+
+    def _get_layer(self, in_channels: int, out_channels: int, strides: int, is_last: bool) -> nn.Sequential:
+        return upsampling_convolution(in_channels, out_channels, strides, self.norm, last=is_last)
+
+
+class _DiscriminatorBody(Regressor):
+    """MONAI's regressor with kernels of 4 where it halves, and an activation after the last convolution too.
+
+    A kernel that is a multiple of the stride touches every pixel equally often, so the gradient the generator
+    learns from has no checkerboard; and without the activation two linear maps would stand in a row.
+    """
+
+    def _get_layer(self, in_channels: int, out_channels: int, strides: int, is_last: bool) -> nn.Module:
+        convolution: nn.Module = Convolution(
+            spatial_dims=2,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            strides=strides,
+            kernel_size=4 if strides == 2 else 3,
+            padding=1,
+            act=LEAKY_RELU,
+            norm=None,
+        )
+        return convolution
+
+
+class ConditionalGenerator(nn.Module):
+    """G(z, y): the label enters as a one-hot vector beside z."""
+
+    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: GANOptions) -> None:
+        super().__init__()
+        C, H, W = image_shape
+        channels = options.generator_channels
+        strides = level_strides((H, W), len(channels))[::-1]
+        scale = 2 ** strides.count(2)
+        self.classes = classes
+        self.generator = _UpsamplingGenerator(
+            latent_shape=(options.latent_size + classes,),
+            start_shape=(channels[0], H // scale, W // scale),
+            channels=(*channels[1:], channels[-1], C),
+            strides=(*strides, 1),
+            norm=None,
+        )
+        he_initialise(self.generator)
+        reduction = 4 if H % 8 or W % 8 else 8
+        self.linear = LinearImage(options.latent_size + classes, image_shape, reduction=reduction, gain=1.0)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Images (n, C, H, W) in [-1, 1] of latents z (n, latent_size) with labels (n,)."""
+        z_and_label = torch.cat([z, one_hot(labels, self.classes, z.dtype)], dim=1)
+        return torch.tanh(self.generator(z_and_label) + self.linear(z_and_label))
+
+
+class ConditionalDiscriminator(nn.Module):
+    """D(x, y): the label enters as constant extra channels."""
+
+    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: GANOptions) -> None:
+        super().__init__()
+        C, H, W = image_shape
+        channels = options.discriminator_channels
+        self.classes = classes
+        # No norm at all: one would hide brightness and contrast, in which fakes differ first.
+        self.discriminator = _DiscriminatorBody(
+            in_shape=(C + classes, H, W),
+            out_shape=(1,),
+            channels=channels,
+            strides=level_strides((H, W), len(channels)),
+            num_res_units=0,
+        )
+        he_initialise(self.discriminator)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Logits (n,) of being real, for images x (n, C, H, W) with labels (n,)."""
+        return self.discriminator(with_label_maps(x, labels, self.classes))[:, 0]

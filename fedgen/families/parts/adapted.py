@@ -1,0 +1,70 @@
+"""A family on frozen weights: the same networks, objectives and sampler, with low-rank adapters on some layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.errors import DataError
+from fedgen.families.contract import Capability, Family, Objective
+from fedgen.families.parts.adapter_options import Adapters
+from fedgen.families.parts.adapters import attach
+
+
+class AdaptedFamily(Family):
+    """`inner` with its weights frozen.
+
+    Args:
+        inner: the family without adapters.
+        options: the adapters.
+        start: the frozen weights by `network/parameter`, all of them; None where they are not at hand.
+        blank: whether networks may be made without them, frozen at random weights, to be counted and timed.
+    """
+
+    capability: Capability  # type: ignore[misc]
+
+    def __init__(
+        self, inner: Family, options: Adapters, start: Mapping[str, Tensor] | None, *, blank: bool = False
+    ) -> None:
+        self.inner = inner
+        self.options = options
+        self.capability = inner.capability
+        self._start = start
+        self._blank = blank
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The inner family's networks on the frozen weights, with adapters that change nothing yet.
+
+        Raises:
+            DataError: the frozen weights are not at hand.
+            StudyError: a network has no layer for an adapter.
+        """
+        if self._start is None and not self._blank:
+            raise DataError(
+                "The study trains adapters on pretrained weights, which are not here: put the file of "
+                "model.pretrained.sha256 in its place, named pretrained.safetensors."
+            )
+        networks = self.inner.networks()
+        if self._start is not None:
+            with torch.no_grad():
+                for network, module in networks.items():
+                    for name, parameter in module.named_parameters():
+                        parameter.copy_(self._start[f"{network}/{name}"])
+        attach(networks, self.options)
+        return networks
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """As the inner family."""
+        return self.inner.objectives()
+
+    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """As the inner family."""
+        return self.inner.sample(networks, labels, rng)
+
+    def membership_score(
+        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        """As the inner family."""
+        return self.inner.membership_score(networks, images, labels, rng)

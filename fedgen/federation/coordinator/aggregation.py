@@ -1,0 +1,141 @@
+"""How updates of a round become one: an `Aggregator` owns the whole exchange of a round.
+
+It owns the exchange, not just the sum, because a secure aggregation needs several: the coordinator that
+drives rounds must not change when the updates become hidden from it.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedgen.errors import FederationError
+from fedgen.federation.exchange.contract import Exchange, ask
+from fedgen.protocol.messages import Answer, Refusal, RoundUpdate, SiteDescription, TrainRound
+from fedgen.training.vector import check_vector
+from fedgen_privacy.secagg import Parameters
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """Result of a round.
+
+    Attributes:
+        update: (P,) float32, weighted mean of the sites' vectors; in privacy.mode distributed their sum.
+        losses: objective to (weighted mean, standard deviation of the privacy noise in it).
+        sites: who is in it, sorted.
+        missing: sites that were asked and are not in it, with the reason.
+        record: what else the round's event says about how it was aggregated.
+    """
+
+    update: Tensor
+    losses: dict[str, tuple[float, float]]
+    sites: tuple[str, ...]
+    missing: dict[str, str]
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+class Aggregator(ABC):
+    """One way to join the updates of a round."""
+
+    #: name of the protocol in results, None for none
+    protocol: str | None
+    #: whether the coordinator is kept from seeing a single site's update
+    hides_updates: bool
+    #: one true sentence about who saw what, printed in every result
+    statement: str
+    #: parameters of the secure aggregation and the number of sites in the roster, None where there is none
+    secure: tuple[Parameters, int] | None = None
+
+    def begin(self, sites: Sequence[SiteDescription], round: int) -> None:  # noqa: B027 - most need nothing
+        """Take what the sites' descriptions bring for the first round that follows."""
+
+    def join(self, sites: Sequence[SiteDescription], round: int) -> None:  # noqa: B027 - likewise
+        """Take what the descriptions of sites bring that came late, for this round."""
+
+    @abstractmethod
+    def collect(self, exchange: Exchange, task: TrainRound, minimum_sites: int, deadline: float) -> Aggregate:
+        """Run the round over every reachable site.
+
+        Raises:
+            FederationError: fewer than `minimum_sites` valid updates came within the deadline.
+        """
+
+
+class PlainAggregator(Aggregator):
+    """Weighted mean of updates the coordinator sees one by one (FedAvg, McMahan et al. 2017)."""
+
+    protocol = None
+    hides_updates = False
+    statement = (
+        "Secure aggregation was off: the coordinator saw the update of each single site, not only their sum."
+    )
+
+    def __init__(self, length: int | None = None) -> None:
+        """Args: length: of a site's vector, where it is not the model's."""
+        self._length = length
+
+    def collect(self, exchange: Exchange, task: TrainRound, minimum_sites: int, deadline: float) -> Aggregate:
+        """Ask every site once."""
+        asked = sorted(exchange.sites())
+        answers = ask(exchange, dict.fromkeys(asked, task), deadline)
+        updates: dict[str, RoundUpdate] = {}
+        missing: dict[str, str] = {}
+        for site in asked:
+            checked = check_update(answers.get(site), task, self._length)
+            if isinstance(checked, RoundUpdate):
+                updates[site] = checked
+            else:
+                missing[site] = checked
+        if len(updates) < minimum_sites:
+            reasons = (
+                "; ".join(f"{site}: {reason}" for site, reason in missing.items()) or "no site is connected"
+            )
+            raise FederationError(
+                f"Round {task.round} had {len(updates)} of the {minimum_sites} sites it needs ({reasons}): "
+                "mend the sites and resume the run."
+            )
+        return weighted_mean(updates, missing)
+
+
+def check_update(answer: Answer | None, task: TrainRound, length: int | None = None) -> RoundUpdate | str:
+    """The answer if it is a usable update for `task`, else the reason why it is not."""
+    if answer is None:
+        return "no answer within aggregation.deadline"
+    if isinstance(answer, Refusal):
+        return f"refused with exit code {int(answer.code)} ({answer.reason})"
+    if not isinstance(answer, RoundUpdate):
+        return "answered something else than an update"
+    if (answer.round, answer.model_sha256) != (task.round, task.model_sha256):
+        return f"answered for round {answer.round} or another model"
+    try:
+        check_vector(answer.update, length or task.model.shape[0])
+    except FederationError as error:
+        return f"sent an unusable update: {error}"
+    if not (answer.weight > 0 and math.isfinite(answer.weight)):
+        return f"sent the weight {answer.weight:g}"
+    return answer
+
+
+def weighted_mean(updates: Mapping[str, RoundUpdate], missing: dict[str, str]) -> Aggregate:
+    """sum_i w_i u_i / sum_i w_i of updates and losses; at least one update."""
+    total = sum(update.weight for update in updates.values())
+    shares = {site: update.weight / total for site, update in updates.items()}
+    mean = torch.zeros_like(next(iter(updates.values())).update)
+    for site, update in updates.items():
+        mean += shares[site] * update.update
+    losses: dict[str, tuple[float, float]] = {}
+    for name in sorted({name for update in updates.values() for name in update.losses}):
+        # A site whose Poisson batches were all empty reports no loss, so the others are re-weighted.
+        having = {site: update.losses[name] for site, update in updates.items() if name in update.losses}
+        weight = sum(shares[site] for site in having)
+        value = sum(shares[site] * loss for site, (loss, _) in having.items()) / weight
+        std = sum((shares[site] * s) ** 2 for site, (_, s) in having.items()) ** 0.5 / weight
+        losses[name] = (value, std)
+    return Aggregate(mean, losses, tuple(sorted(updates)), missing)

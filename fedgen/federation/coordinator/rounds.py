@@ -1,0 +1,241 @@
+"""The coordinator's rounds: describe the sites, then train round by round from the last checkpoint."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedgen.errors import ExitCode, FederationError, FedgenError, StudyError
+from fedgen.federation.coordinator.advance import initial_checkpoint, next_checkpoint
+from fedgen.federation.coordinator.aggregation import Aggregator
+from fedgen.federation.exchange.contract import Exchange, ask
+from fedgen.protocol.messages import Answer, Describe, Refusal, SiteDescription, Task, TrainRound
+from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from fedgen.run.directory import RunDirectory
+from fedgen.study.show import study_hash
+from fedgen.study.study import Study
+from fedgen.training.pretrained import frozen_weights, read_pretrained
+from fedgen.training.spending import epsilon_after
+from fedgen.training.vector import vector_sha256
+from fedgen_privacy.accounting import Spend
+
+DESCRIBE_DEADLINE = 300.0
+#: Seconds in which a site that comes late has to say what it brings, while the others wait for the next round.
+LATE_DEADLINE = 15.0
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What a person watching sees of a round."""
+
+    round: int
+    rounds: int
+    losses: dict[str, tuple[float, float]]
+    epsilon: float | None
+    sites: tuple[str, ...]
+    missing: dict[str, str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of a whole training."""
+
+    checkpoint: Checkpoint
+    sites: tuple[SiteDescription, ...]
+    dropouts: int
+
+
+class _RefusedError(FederationError):
+    """Every site refused for one and the same kind of reason: its exit code is the run's."""
+
+    def __init__(self, sentence: str, code: ExitCode) -> None:
+        super().__init__(sentence)
+        self.exit_code = code
+
+
+def train(
+    study: Study,
+    exchange: Exchange,
+    aggregator: Aggregator,
+    run: RunDirectory,
+    on_round: Callable[[RoundReport], None] | None = None,
+) -> Trained:
+    """Train until the study's last round; continues from the newest checkpoint of `run`.
+
+    Raises:
+        FederationError: too few sites answered, a deadline passed, or the model is not finite.
+        DataError: a checkpoint could not be written or read, or the pretrained weights not be used.
+        StudyError: the pretrained weights are others than the study names.
+    """
+    sha256 = study_hash(study)
+    frozen = frozen_weights(study, run.pretrained)
+    state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(
+        study, read_pretrained(study, run.pretrained)
+    )
+    first = state.round + 1
+    sites, left_out = describe(study, exchange, min(first, study.total_rounds))
+    for site, reason in left_out.items():
+        run.event("left_out", site=site, reason=reason)
+    _require_room(study, sites)
+    described = _Described(exchange, sites)
+    aggregator.begin(sites, first)
+    if state.round == 0:
+        save_checkpoint(run.checkpoints, state)
+    for round_number in range(first, study.total_rounds + 1):
+        started = time.monotonic()
+        if round_number > first:
+            joined = described.admit(study, round_number)
+            aggregator.join(joined, round_number)
+            for late in joined:
+                run.event("joined", site=late.site, round=round_number)
+        task = TrainRound(sha256, round_number, vector_sha256(state.model), state.model)
+        try:
+            aggregate = aggregator.collect(
+                described, task, study.aggregation.minimum_sites, study.aggregation.deadline
+            )
+        except FedgenError as error:
+            run.event("abort", round=round_number, reason=str(error), code=int(error.exit_code))
+            raise
+        state, losses = next_checkpoint(study, state, aggregate, aggregator.secure, frozen)
+        save_checkpoint(run.checkpoints, state)
+        report = RoundReport(
+            round=round_number,
+            rounds=study.total_rounds,
+            losses=losses,
+            epsilon=described.epsilon_bound(study, round_number),
+            sites=aggregate.sites,
+            missing=aggregate.missing,
+            seconds=time.monotonic() - started,
+        )
+        _write(run, report, aggregate.record)
+        if on_round is not None:
+            on_round(report)
+    return Trained(state, described.all, len(run.read_events("dropout")))
+
+
+def _require_room(study: Study, sites: Sequence[SiteDescription]) -> None:
+    """Refuse before anything is spent a distributed step whose sum could leave the ring.
+
+    Raises:
+        StudyError: the sites expect far more patients in a step than the study's public batch.
+    """
+    if study.privacy.mode != "distributed":
+        return
+    expected, batch = sum(site.sampling_rate * site.patients for site in sites), study.training.batch_patients
+    if expected > 1.5 * batch:
+        raise StudyError(
+            f"The sites together expect {expected:.0f} patients in a step, by privacy.sampling_rate, but "
+            f"training.batch_patients is {batch}: set it to {math.ceil(expected)}, or lower the rate."
+        )
+
+
+class _Described:
+    """The exchange without the sites that did not describe themselves: nobody may spend an unknown epsilon."""
+
+    def __init__(self, exchange: Exchange, sites: Sequence[SiteDescription]) -> None:
+        self._exchange = exchange
+        self._sites = {site.site: site for site in sites}
+        # Round before which a site that kept silent is not asked again, and how often it did.
+        self._silent: dict[str, tuple[int, int]] = {}
+
+    @property
+    def all(self) -> tuple[SiteDescription, ...]:
+        """What every site brings, by name."""
+        return tuple(self._sites[name] for name in sorted(self._sites))
+
+    def sites(self) -> Sequence[str]:
+        """Those that can be reached now."""
+        return [site for site in self._exchange.sites() if site in self._sites]
+
+    def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
+        """As the exchange."""
+        return self._exchange.stream(tasks, deadline)
+
+    def admit(self, study: Study, round: int) -> list[SiteDescription]:
+        """Ask sites that came late what they bring; those that answer at once take part from this round on."""
+        strangers = [
+            site
+            for site in self._exchange.sites()
+            if site not in self._sites and round >= self._silent.get(site, (0, 0))[0]
+        ]
+        if not strangers:
+            return []
+        task = Describe(study_hash(study), round)
+        answers = ask(self._exchange, dict.fromkeys(strangers, task), LATE_DEADLINE)
+        for site in set(strangers) - set(answers):
+            # Each silence costs the others the deadline, so it is asked ever more rarely.
+            times = self._silent.get(site, (0, 0))[1] + 1
+            self._silent[site] = (round + 2**times, times)
+        joined = [answer for answer in answers.values() if isinstance(answer, SiteDescription)]
+        self._sites.update({site.site: site for site in joined})
+        return joined
+
+    def epsilon_bound(self, study: Study, rounds: int) -> float | None:
+        """Largest epsilon of any site after so many rounds, None without privacy; neither bound is below the truth."""
+        bounds = [
+            min(epsilon_after(study, _base(study, site), study.privacy.delta, rounds), site.epsilon)
+            for site in self._sites.values()
+            if site.epsilon is not None
+        ]
+        return max(bounds, default=None)
+
+
+def _base(study: Study, site: SiteDescription) -> Spend:
+    discrete = study.privacy.mode == "distributed"
+    return Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round, discrete)
+
+
+def describe(
+    study: Study, exchange: Exchange, round: int
+) -> tuple[tuple[SiteDescription, ...], dict[str, str]]:
+    """What each site brings, and why the others are left out: refusals are borne while enough sites remain.
+
+    Args:
+        round: the round that training goes on with.
+
+    Raises:
+        FederationError: fewer sites than aggregation.minimum_sites.
+    """
+    task = Describe(study_hash(study), round)
+    names = exchange.sites()
+    asked = len(names)
+    answers = ask(exchange, dict.fromkeys(names, task), DESCRIBE_DEADLINE)
+    described = sorted((a for a in answers.values() if isinstance(a, SiteDescription)), key=lambda a: a.site)
+    if len(described) < study.aggregation.minimum_sites:
+        refusals = [a for a in answers.values() if isinstance(a, Refusal)]
+        reasons = [f"{a.site} refused ({a.reason})" for a in refusals]
+        if asked > len(answers):
+            reasons.append(f"{asked - len(answers)} did not answer")
+        sentence = (
+            f"{len(described)} of {asked} sites can take part but aggregation.minimum_sites is "
+            f"{study.aggregation.minimum_sites}: {'; '.join(reasons) or 'invite more sites'}."
+        )
+        codes = {a.code for a in refusals}
+        raise _RefusedError(sentence, codes.pop()) if len(codes) == 1 else FederationError(sentence)
+    # Names anew: a transport may learn who is who from the first answers.
+    left_out = dict.fromkeys(set(exchange.sites()) - set(answers), "did not describe what it brings")
+    for name, answer in answers.items():
+        if not isinstance(answer, SiteDescription):
+            reason = (
+                answer.reason if isinstance(answer, Refusal) else "answered something else than a description"
+            )
+            left_out[name] = reason
+    return tuple(described), dict(sorted(left_out.items()))
+
+
+def _write(run: RunDirectory, report: RoundReport, record: Mapping[str, Any]) -> None:
+    for site, reason in report.missing.items():
+        run.event("dropout", site=site, round=report.round, reason=reason)
+    run.event(
+        "round",
+        round=report.round,
+        losses={name: {"value": value, "std": std} for name, (value, std) in report.losses.items()},
+        epsilon=report.epsilon,
+        sites=list(report.sites),
+        seconds=round(report.seconds, 3),
+        **record,
+    )

@@ -1,0 +1,193 @@
+"""The whole federation on one machine: Flower's Ray simulation around the real ClientApp and ServerApp."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from fedgen.data.site_data import Part, SiteData
+from fedgen.data.site_file import read_site, write_site
+from fedgen.errors import FederationError
+from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregator
+from fedgen.federation.coordinator.rounds import RoundReport, Trained, train
+from fedgen.federation.coordinator.secure import SecureAggregator
+from fedgen.federation.exchange.flower import FlowerExchange, client_app, server_app
+from fedgen.federation.simulation.engine import Context, in_main_thread, ray_engine, run_simulation
+from fedgen.federation.simulation.keyholders import RemoteKeyholder, start_keyholders
+from fedgen.federation.site.site import Site
+from fedgen.federation.terms.provision import identity, roster, session_parameters, vector_length
+from fedgen.run.directory import RunDirectory
+from fedgen.study.show import study_hash
+from fedgen.study.study import Study
+from fedgen.training.pretrained import frozen_weights
+
+CONNECT_DEADLINE = 120.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+#: glibc otherwise maps and faults the per-record gradients anew in every step.
+ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+}
+
+# Sites this worker process has already loaded: Ray keeps its workers warm, so each loads a site once.
+_loaded: dict[Path, Site] = {}
+
+
+@dataclass(frozen=True)
+class VirtualSites:
+    """Finds the site behind a virtual node; what Ray ships to its workers, so it holds paths, not tensors."""
+
+    study: Study
+    folders: tuple[Path, ...]
+    threads: int
+    pretrained: Path
+
+    def __call__(self, context: Context) -> Site:
+        """The site of this node's partition."""
+        folder = self.folders[int(context.node_config["partition-id"])]
+        if folder not in _loaded:
+            torch.set_num_threads(self.threads)
+            data = read_site(folder / "site.safetensors")
+            _loaded[folder] = Site(
+                self.study,
+                data,
+                folder,
+                RemoteKeyholder(data.site),
+                start=frozen_weights(self.study, self.pretrained),
+                roster_size=len(self.folders),
+            )
+        return _loaded[folder]
+
+
+def virtual_aggregator(study: Study, sites: Sequence[str], run: RunDirectory) -> Aggregator:
+    """The aggregator that the study asks for, over identities kept in the virtual sites' folders."""
+    if not study.aggregation.secure:
+        return PlainAggregator(vector_length(study))
+    return SecureAggregator(study, roster({site: run.site(site) for site in sites}))
+
+
+def _hold_keys(study: Study, folders: Mapping[str, Path]) -> object:
+    """The virtual sites' keyholders, where the study needs them; they live as long as what is returned."""
+    if not study.aggregation.secure:
+        return None
+    identities = {site: identity(folder, site) for site, folder in folders.items()}
+    return start_keyholders(
+        {site: found.private_bytes() for site, found in identities.items()},
+        {site: found.public_key for site, found in identities.items()},
+        session_parameters(study, len(folders)),
+        bytes.fromhex(study_hash(study)),
+        folders,
+    )
+
+
+def simulate_training(
+    study: Study,
+    sites: Sequence[SiteData],
+    run: RunDirectory,
+    aggregator: Aggregator,
+    on_round: Callable[[RoundReport], None] | None = None,
+) -> Trained:
+    """Train over virtual sites; each works only from its own folder under `run.sites`.
+
+    Raises:
+        FedgenError: as `coordinator.train`.
+        KeyboardInterrupt: after a clean stop; the run can be resumed.
+    """
+    for site in sites:
+        folder = run.site(site.site)
+        if not (folder / "site.safetensors").exists():
+            write_site(folder / "site.safetensors", site.part(Part.TRAIN))
+    cores = os.cpu_count() or 1
+    parallel = min(cores, len(sites))
+    virtual = VirtualSites(
+        study,
+        tuple(run.site(s.site).absolute() for s in sites),
+        max(1, cores // parallel),
+        run.pretrained.absolute(),
+    )
+    gpu = torch.cuda.is_available() and study.training.device.startswith("cuda")
+    outcome: list[Trained | BaseException] = []
+    stop = threading.Event()
+
+    def main(exchange: FlowerExchange) -> None:
+        try:
+            outcome.append(train(study, exchange, aggregator, run, on_round))
+        except BaseException as error:
+            outcome.append(error)
+
+    for name, value in ALLOCATOR.items():
+        os.environ.setdefault(name, value)
+    folders = {site.site: run.site(site.site).absolute() for site in sites}
+    with _quiet_flower(stop), ray_engine(cores), stopping(stop):
+        keyholders = _hold_keys(study, folders)
+        run_simulation(
+            server_app=server_app(main, len(sites), CONNECT_DEADLINE, stop),
+            client_app=client_app(virtual),
+            num_supernodes=len(sites),
+            backend_config={
+                "client_resources": {"num_cpus": virtual.threads, "num_gpus": 1 / parallel if gpu else 0.0},
+            },
+        )
+        del keyholders
+    if not outcome:
+        raise FederationError("Flower's simulation ended before training began: run again with --debug.")
+    result = outcome[0]
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+@contextlib.contextmanager
+def stopping(event: threading.Event) -> Iterator[None]:
+    """Set `event` when the block is left, and already when a signal asks for it: Flower's threads end first then."""
+
+    def chained(
+        handler: Callable[[int, FrameType | None], object],
+    ) -> Callable[[int, FrameType | None], None]:
+        def stop(number: int, frame: FrameType | None) -> None:
+            event.set()
+            handler(number, frame)
+
+        return stop
+
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS} if in_main_thread() else {}
+    # What is no function is the system's default, or ignored, as a shell does for commands in the background.
+    handled = {number: handler for number, handler in before.items() if callable(handler)}
+    for number, handler in handled.items():
+        signal.signal(number, chained(handler))
+    try:
+        yield
+    finally:
+        event.set()
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _quiet_flower(stop: threading.Event) -> Iterator[None]:
+    # Flower's own log lines would tear the progress bar; its errors stay, but for those of a run that is being
+    # stopped: killed workers are no news then.
+    logger = logging.getLogger("flwr")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR and not stop.is_set()
+
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        # The filter stays: Flower's threads may have a last word after its call has returned.
+        logger.setLevel(before)

@@ -1,0 +1,70 @@
+"""A stage at work: what a shell shows of it, its seconds, and its failure in the run directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fedgen.errors import DataError, FedgenError
+from fedgen.federation.coordinator.rounds import RoundReport
+from fedgen.pipeline.threads import suited_to
+from fedgen.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What a shell shows while a run goes on.
+
+    Attributes:
+        stage: told the stage's name before it starts.
+        round: told each finished round.
+        sample: told (images done, images in all).
+    """
+
+    stage: Callable[[str], None]
+    round: Callable[[RoundReport], None]
+    sample: Callable[[int, int], None]
+
+
+@contextmanager
+def timed(work: Workspace, stage: str) -> Iterator[None]:
+    """Add the block's seconds to run.json's `timings`; a stage resumed later adds up."""
+    started = time.monotonic()
+    work.run.event("stage", stage=stage)
+    try:
+        with suited_to(work.study.data.image_size):
+            yield
+    finally:
+        seconds = time.monotonic() - started
+        timings = dict(work.run.read_json("run.json").get("timings", {}))
+        timings[stage] = round(timings.get(stage, 0.0) + seconds, 3)
+        work.run.update_summary(timings=timings)
+
+
+@contextmanager
+def guarded(work: Workspace) -> Iterator[None]:
+    """Write the reason of a failure into the run directory before passing it on."""
+    work.run.update_summary(status="running")
+    try:
+        yield
+    except KeyboardInterrupt:
+        work.run.update_summary(status="interrupted")
+        work.run.event("interrupted")
+        raise
+    except FedgenError as error:
+        _note_failure(work, str(error), int(error.exit_code))
+        raise
+    except Exception as error:
+        _note_failure(work, f"unexpected {type(error).__name__}", 1)
+        raise
+
+
+def _note_failure(work: Workspace, reason: str, code: int) -> None:
+    try:
+        work.run.update_summary(status="failed")
+        work.run.event("abort", reason=reason, code=code)
+    except DataError:
+        # The disk may be what failed; the error already on its way is the one to show.
+        return

@@ -1,0 +1,243 @@
+"""Membership verdicts, the blind baseline, and what happens with too few patients."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from fedgen.data.site_data import Part, SiteData
+from fedgen.errors import DataError
+from fedgen.evidence.audit.audited import cohorts
+from fedgen.evidence.audit.blind import blind_baseline
+from fedgen.evidence.audit.neighbours import nearest_neighbours
+from fedgen.evidence.audit.result import Evidence, Hypothesis, Value, Verdict
+from fedgen.evidence.audit.run import run_audit
+from fedgen.evidence.audit.verdict import decide, overall
+
+DELTA = 1e-5
+
+
+def row(result, id="model-membership"):
+    return next(audit for audit in result.audits if audit.evidence.id == id)
+
+
+def value(audit, start):
+    return next(v for v in audit.evidence.values if v.name.startswith(start))
+
+
+@pytest.fixture
+def audited(make_world, labelled, section):
+    def run(score, epsilon, *, train=150, held_out=120, sites=1):
+        world = make_world(11, train, held_out, 60, sites=sites)
+        release = labelled(world.strangers)
+        given = score(world) if score else None
+        return run_audit(section, world.sites, release, given, epsilon=epsilon, delta=DELTA, seed=0)
+
+    return run
+
+
+def test_random_scores_pass_and_the_interval_contains_one_half(audited, random_score):
+    result = audited(lambda world: random_score(0), None)
+    assert row(result).verdict is Verdict.PASS
+    found = value(row(result), "AUC (mean")
+    assert found.low < 0.5 < found.high
+
+
+def test_an_overfit_model_fails_without_dp(audited, knowing_score):
+    result = audited(lambda world: knowing_score(world.part(Part.TRAIN), 6.0), None)
+    assert row(result).verdict is Verdict.FAIL
+    assert "tolerance" in row(result).reason
+
+
+def test_a_model_that_leaks_a_little_is_reviewed(audited, knowing_score):
+    result = audited(lambda world: knowing_score(world.part(Part.TRAIN), 0.6), None)
+    assert row(result).verdict is Verdict.REVIEW
+
+
+def test_a_broken_claim_fails_and_a_kept_one_does_not(audited, knowing_score):
+    overfit = lambda world: knowing_score(world.part(Part.TRAIN), 6.0)  # noqa: E731
+    assert row(audited(overfit, 0.5)).verdict is Verdict.FAIL
+    kept = row(audited(overfit, 10.0))
+    assert kept.verdict is Verdict.REVIEW
+    assert "within the claimed epsilon" in kept.reason
+
+
+def test_the_claim_is_compared_in_its_replace_one_form(audited, random_score):
+    claims = row(audited(lambda world: random_score(0), 1.0)).evidence.values
+    fixed = next(v.value for v in claims if "2 epsilon" in v.name and "TPR" in v.name)
+    coin = next(v.value for v in claims if "coin" in v.name)
+    assert fixed == pytest.approx(math.e**2 * 0.01 + (1 + math.e) * DELTA)
+    assert coin == pytest.approx(math.e * 0.01 + DELTA)
+
+
+def test_an_overfit_site_is_found_among_others(audited, knowing_score):
+    result = audited(
+        lambda world: knowing_score(world.sites[2].part(Part.TRAIN).images, 4.0),
+        None,
+        train=40,
+        held_out=30,
+        sites=4,
+    )
+    assert row(result).verdict in {Verdict.REVIEW, Verdict.FAIL}
+    aucs = [site.values[0].value for site in row(result).evidence.per_site]
+    assert max(range(4), key=aucs.__getitem__) == 2
+
+
+def test_no_model_is_a_review_and_never_a_pass(audited):
+    result = audited(None, None)
+    assert row(result).verdict is Verdict.REVIEW
+    assert result.verdict is Verdict.REVIEW
+
+
+def test_members_and_non_members_reach_the_model_in_mixed_chunks(audited):
+    """A score that counts calls must not look like membership."""
+    calls = []
+
+    def score(images, labels):
+        calls.append(images.shape[0])
+        return torch.full((images.shape[0],), float(len(calls)))
+
+    assert row(audited(lambda world: score, None)).verdict is Verdict.PASS
+    assert len(calls) > 1
+
+
+def test_a_shifted_held_out_set_invalidates_membership(make_world, labelled, section, random_score):
+    world = make_world(12, 60, 40, 60)
+    [site] = world.sites
+    shift = 0.4 * (site.parts == int(Part.AUDIT)).half()[:, None, None, None]
+    shifted = SiteData(site.site, site.classes, site.images + shift, site.labels, site.patients, site.parts)
+    result = run_audit(
+        section, [shifted], labelled(world.strangers), random_score(0), epsilon=None, delta=DELTA, seed=0
+    )
+    assert row(result, "blind-baseline").verdict is Verdict.REVIEW
+    assert value(row(result, "blind-baseline"), "AUC").low > 0.5
+    for id in ("model-membership", "release-membership"):
+        assert row(result, id).verdict is Verdict.REVIEW
+        assert "invalid" in row(result, id).reason
+
+
+@pytest.mark.parametrize(("train", "held_out"), [(40, 5), (5, 40), (2, 1), (1, 1)])
+def test_too_few_patients_are_insufficient(make_world, labelled, section, random_score, train, held_out):
+    world = make_world(13, train, held_out, 30)
+    result = run_audit(
+        section, world.sites, labelled(world.strangers), random_score(0), epsilon=1.0, delta=DELTA, seed=0
+    )
+    assert result.verdict is Verdict.INSUFFICIENT
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_no_held_out_patient_at_all_is_insufficient(make_world, labelled, section):
+    world = make_world(14, 20, 0, 10)
+    result = run_audit(
+        section, world.sites, labelled(world.strangers), None, epsilon=None, delta=DELTA, seed=0
+    )
+    assert result.verdict is Verdict.INSUFFICIENT
+
+
+def test_a_small_site_counts_in_the_pool_and_is_named(make_world, labelled, section, random_score):
+    large, small = make_world(15, 40, 30, 40), make_world(16, 6, 3, 0)
+    other = SiteData(
+        "small", *[getattr(small.sites[0], f) for f in ("classes", "images", "labels", "patients", "parts")]
+    )
+    result = run_audit(
+        section,
+        [large.sites[0], other],
+        labelled(large.strangers),
+        random_score(0),
+        epsilon=None,
+        delta=DELTA,
+        seed=0,
+    )
+    assert result.n["train_patients"] == 46
+    assert any("small" in limit for limit in result.limits)
+    assert result.verdict is Verdict.PASS
+
+
+def test_bad_input_is_refused_in_one_sentence(make_world, labelled, section):
+    world = make_world(17, 20, 15, 10)
+    call = {"epsilon": None, "delta": DELTA, "seed": 0}
+    with pytest.raises(DataError, match="no site"):
+        run_audit(section, [], labelled(world.strangers), None, **call)
+    with pytest.raises(DataError, match="no synthetic image"):
+        run_audit(section, world.sites, labelled(world.strangers[:0]), None, **call)
+    with pytest.raises(DataError, match="shape"):
+        run_audit(section, world.sites, labelled(world.strangers[:, :, :16]), None, **call)
+    nan = lambda images, labels: torch.full((images.shape[0],), torch.nan)  # noqa: E731
+    with pytest.raises(DataError, match="finite"):
+        run_audit(section, world.sites, labelled(world.strangers), nan, **call)
+
+
+def test_same_seed_same_result(make_world, labelled, section, random_score):
+    world = make_world(18, 30, 20, 40)
+    results = [
+        run_audit(
+            section, world.sites, labelled(world.strangers), random_score(0), epsilon=2.0, delta=DELTA, seed=4
+        ).to_json()
+        for _ in range(2)
+    ]
+    assert results[0] == results[1]
+    assert set(results[0]) == {"verdict", "reasons", "alpha", "n", "claim", "audits", "limits", "seed"}
+    assert results[0]["claim"] == {"epsilon": 2.0, "delta": DELTA}
+    for audit in results[0]["audits"]:
+        assert set(audit) == {"id", "title", "verdict", "reason", "values", "per_site", "n"}
+        assert audit["reason"]
+
+
+def test_neighbours_are_the_nearest(make_world, labelled):
+    world = make_world(19, 20, 15, 30, sites=2)
+    target = world.sites[1].part(Part.TRAIN).images[3:4].float()
+    release = labelled(torch.cat([world.strangers, target]))
+    found = nearest_neighbours(release, world.sites, 4)
+    assert found.index[0] == 30
+    assert torch.equal(found.train[0], target[0])
+    assert found.train_site[0] == "site1"
+    assert found.train_distance[0] < 1e-2 < found.held_out_distance[0]
+    assert (found.train_distance.diff() >= 0).all()
+    assert found.synthetic.shape == found.held_out.shape == (4, 1, 32, 32)
+
+
+def evidence(*p_values, findings=()):
+    tests = tuple(Hypothesis(p, Verdict.FAIL, "It leaks") for p in p_values)
+    return Evidence("x", "X", (), (), {}, "Calm.", tests, findings)
+
+
+def test_gate_corrects_over_all_audits():
+    alone = decide([evidence(0.02)], 0.05)
+    among = decide([evidence(0.02), evidence(0.5, 0.5)], 0.05)
+    assert [a.verdict for a in alone] == [Verdict.FAIL]
+    assert [a.verdict for a in among] == [Verdict.PASS, Verdict.PASS]
+    assert among[0].reason == "Calm."
+
+
+def test_gate_takes_the_worst():
+    rows = decide(
+        [
+            evidence(),
+            evidence(findings=((Verdict.REVIEW, "Look."),)),
+            evidence(findings=((Verdict.INSUFFICIENT, "Few."),)),
+        ],
+        0.05,
+    )
+    assert overall(rows) == (Verdict.INSUFFICIENT, ("X: Few.", "X: Look."))
+    assert overall(decide([evidence(1e-9), *[r.evidence for r in rows]], 0.05))[0] is Verdict.FAIL
+    assert overall(decide([evidence()], 0.05))[0] is Verdict.PASS
+
+
+def test_numbers_that_are_not_finite_become_null_with_a_note():
+    assert Value("z", -math.inf, math.nan, 1.0, "few").to_json() == {
+        "name": "z",
+        "value": None,
+        "low": None,
+        "high": 1.0,
+        "note": "few; not finite",
+    }
+
+
+def test_the_blind_baseline_keeps_its_level(make_world):
+    """40 worlds without a difference; more than 6 alarms at 0.025 have probability 1e-4."""
+    alarms = sum(
+        blind_baseline(cohorts(make_world(300 + seed, 30, 20, 0).sites), 0.05, 10, 100, seed)[1] is not None
+        for seed in range(40)
+    )
+    assert alarms <= 6

@@ -1,0 +1,130 @@
+"""FID and KID against independent references, their order under damage, and the real-versus-real floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
+from fedgen.evidence.metrics.extractors import build_extractor
+from fedgen.evidence.metrics.fidelity import FidelityRow, measure_fidelity, patient_halves
+from fedgen.evidence.metrics.matched import MatchedSets
+from fedgen.evidence.pooled import PooledImages
+
+MakeImages = Callable[..., Tensor]
+
+
+def cohort(images: Tensor, each: int = 2) -> PooledImages:
+    n = len(images)
+    zeros = torch.zeros(n, dtype=torch.int64)
+    return PooledImages(images, zeros, torch.arange(n) // each, zeros)
+
+
+def measure(real: Tensor, synthetic: Tensor, name: str = "random_conv") -> tuple[FidelityRow, FidelityRow]:
+    return measure_fidelity(
+        build_extractor(name, real.shape[1]), MatchedSets(cohort(real), synthetic, "Note."), seed=3
+    )
+
+
+def test_fid_is_the_formula_of_heusel() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 8)), rng.normal(size=(150, 8)) @ rng.normal(size=(8, 8)) + 0.5
+    a, b = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real)
+    assert frechet_distance(torch.tensor(x), torch.tensor(y)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_fid_of_a_set_with_itself_is_zero_even_where_ill_conditioned() -> None:
+    x = torch.randn(20, 60, dtype=torch.float64)
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-3)
+
+
+def test_kid_is_the_unbiased_estimator_of_binkowski() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(11, 5)), rng.normal(size=(11, 5)) + 0.4
+
+    def kernel(u: np.ndarray, v: np.ndarray) -> float:
+        return float((u @ v / 5 + 1) ** 3)
+
+    within = sum(kernel(z[i], z[j]) for z in (x, y) for i in range(11) for j in range(11) if i != j) / (
+        11 * 10
+    )
+    across = sum(kernel(x[i], y[j]) for i in range(11) for j in range(11)) / 11**2
+    value, std = kernel_distance(torch.tensor(x), torch.tensor(y), subset_size=11, subsets=2, seed=0)
+    assert value == pytest.approx(within - 2 * across, rel=1e-9)
+    assert std == pytest.approx(0, abs=1e-9)
+
+
+def test_kid_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = kernel_distance(
+        torch.ones(9, 2) * 2, torch.rand(9, 2, generator=torch.Generator()), subset_size=4, subsets=3, seed=1
+    )
+    torch.testing.assert_close(torch.rand(3), expected)
+    assert first == kernel_distance(
+        torch.ones(9, 2) * 2, torch.rand(9, 2, generator=torch.Generator()), subset_size=4, subsets=3, seed=1
+    )
+
+
+@pytest.mark.parametrize("name", ["radiomics", "random_conv"])
+@pytest.mark.parametrize("damage", ["noise", "blur"])
+def test_distances_grow_with_damage(name: str, damage: str, make_images: MakeImages) -> None:
+    labels = torch.arange(48) % 2
+    real, good = make_images(labels, seed=1), make_images(labels, seed=2)
+
+    def damaged(level: float) -> Tensor:
+        if damage == "noise":
+            return (
+                good + level * 0.2 * torch.randn(good.shape, generator=torch.Generator().manual_seed(0))
+            ).clamp(-1, 1)
+        return torch.from_numpy(gaussian_filter(good.numpy(), sigma=(0, 0, level, level)))
+
+    rows = [measure(real, damaged(level), name) for level in (0.0, 1.0, 2.0)]
+    for metric in (0, 1):
+        values = [row[metric].value for row in rows]
+        assert None not in values and values == sorted(values)
+        assert values[-1] > 2 * rows[0][metric].floor
+
+
+def test_a_perfect_generator_is_at_the_floor(make_images: MakeImages) -> None:
+    labels = torch.arange(80) % 2
+    fid, kid = measure(make_images(labels, seed=1), make_images(labels, seed=2), "radiomics")
+    # Equal sizes on both sides: the value may differ from the floor by the spread of both, not by a bias.
+    assert abs(fid.value - fid.floor) < 3 * (fid.std + fid.floor_std)
+    assert (fid.n_real, fid.n_synthetic) == (40, 40) and (kid.n_real, kid.n_synthetic) == (80, 80)
+    assert "Ill-conditioned" in fid.note and "Ill-conditioned" not in kid.note
+
+
+def test_halves_never_share_a_patient() -> None:
+    images = cohort(torch.zeros(31, 1, 16, 16), each=3)
+    splits = list(patient_halves(images, splits=4, seed=0))
+    for a, b in splits:
+        assert not set(images.patients[a].tolist()) & set(images.patients[b].tolist())
+        assert sorted(torch.cat([a, b]).tolist()) == list(range(31))
+    assert len({tuple(a.tolist()) for a, _ in splits}) > 1
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "each", "reason"),
+    [(6, 30, 2, "needs 16"), (30, 3, 2, "needs 16"), (30, 30, 30, "two patients"), (0, 0, 1, "needs 16")],
+)
+def test_too_few_images_give_null_and_a_reason(real: int, synthetic: int, each: int, reason: str) -> None:
+    reference = MatchedSets(
+        cohort(torch.rand(real, 1, 16, 16), each), torch.rand(synthetic, 1, 16, 16), "Note."
+    )
+    for row in measure_fidelity(build_extractor("random_conv", 1), reference, seed=0):
+        assert (row.value, row.std, row.floor, row.floor_std) == (None,) * 4
+        assert row.note.startswith("Not computed") and reason in row.note
+
+
+def test_constant_real_images_give_null_and_a_reason() -> None:
+    rows = measure(torch.zeros(20, 1, 16, 16), torch.rand(20, 1, 16, 16))
+    assert [row.value for row in rows] == [None, None] and "constant" in rows[0].note

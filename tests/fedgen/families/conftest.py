@@ -1,0 +1,110 @@
+"""Small families with perturbed weights, ragged patients, and the loss of one record for torch.func."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from fedgen.families.contract import Family, Objective, Records
+from fedgen.study.study import Study
+from fedgen.training.asked_family import build_family
+
+SMALL: dict[str, dict[str, Any]] = {
+    "vae": {"channels": (4, 8), "latent_size": 6},
+    "gan": {"generator_channels": (8, 4), "discriminator_channels": (4, 8), "latent_size": 6},
+    "diffusion": {"channels": (8, 16), "attention": (False, True), "residual_blocks": 1, "sampler_steps": 4},
+}
+
+
+def small_study(family: str, size: int = 16, **options: Any) -> Study:
+    return Study.model_validate(
+        {
+            "study": {"name": "test"},
+            "aggregation": {"secure": False},
+            "data": {"image_size": (size, size), "labels": ("a", "b", "c")},
+            "model": {"family": family, family: {**SMALL[family], **options}},
+        }
+    )
+
+
+@pytest.fixture(params=sorted(SMALL))
+def family(request: pytest.FixtureRequest) -> Family:
+    return build_family(small_study(request.param))
+
+
+@pytest.fixture
+def study_of() -> Callable[..., Study]:
+    return small_study
+
+
+@pytest.fixture
+def perturbed() -> Callable[..., dict[str, nn.Module]]:
+    """Networks away from their initial point: MONAI's zero output convolutions hide every other gradient."""
+
+    def build(family: Family, dtype: torch.dtype = torch.float32, seed: int = 0) -> dict[str, nn.Module]:
+        torch.manual_seed(seed)
+        networks = family.networks()
+        for network in networks.values():
+            network.to(dtype)
+            with torch.no_grad():
+                for parameter in network.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+        return networks
+
+    return build
+
+
+@pytest.fixture
+def ragged() -> Callable[..., Records]:
+    """Patients with 3, 1, 2 and 3 images."""
+
+    def build(dtype: torch.dtype = torch.float32, size: int = 16) -> Records:
+        rng = torch.Generator().manual_seed(5)
+        counts = torch.tensor([3, 1, 2, 3])
+        present = torch.arange(3)[None, :] < counts[:, None]
+        images = torch.rand(4, 3, 1, size, size, generator=rng) * 2 - 1
+        labels = torch.randint(3, (4, 3), generator=rng)
+        return Records(
+            images=(images * present[:, :, None, None, None]).to(dtype),
+            labels=labels * present,
+            weights=present.to(dtype) / counts[:, None],
+        )
+
+    return build
+
+
+@pytest.fixture
+def draw_for() -> Callable[..., dict[str, Tensor]]:
+    def build(objective: Objective, K: int = 2, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        draws = objective.draw(4, 3, K, torch.Generator().manual_seed(7))
+        return {name: d.to(dtype) if d.is_floating_point() else d for name, d in draws.items()}
+
+    return build
+
+
+@pytest.fixture
+def record_loss() -> Callable[..., tuple[Callable[..., Tensor], dict[str, dict[str, Tensor]]]]:
+    """The loss of ONE record as a function of the updated parameters, as torch.func wants it."""
+
+    def build(
+        objective: Objective, networks: dict[str, nn.Module]
+    ) -> tuple[Callable[..., Tensor], dict[str, dict[str, Tensor]]]:
+        def apply(name: str, params: dict[str, dict[str, Tensor]]) -> Callable[..., Any]:
+            if name not in params:
+                return networks[name]
+            return lambda *args: functional_call(networks[name], params[name], args)
+
+        def loss(params: dict[str, dict[str, Tensor]], record: tuple[Tensor, ...], draws: Any) -> Tensor:
+            batch = Records(*(part[None] for part in record))
+            applied = {name: apply(name, params) for name in networks}
+            return objective.loss(applied, batch, {name: d[None] for name, d in draws.items()})[0]
+
+        updated = {n: {k: v.detach() for k, v in networks[n].named_parameters()} for n in objective.updates}
+        return loss, updated
+
+    return build

@@ -1,0 +1,183 @@
+"""Options of the diffusion family: dropped labels, guidance, samplers, v-prediction and 28 x 28 pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from fedgen.errors import StudyError
+from fedgen.families.diffusion.options import DiffusionOptions
+from fedgen.families.parts.sampling import ImageNoise
+from fedgen.selftest.gradients import clipped_norms, equality, independence
+from fedgen.selftest.subject import installed
+from fedgen.training.asked_family import build_family
+
+PLAIN = {"linear_denoisers": False}
+V = {"parametrization": "v", **PLAIN}
+LABELS = torch.tensor([0, 1, 2, 0, 1])
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_one_decision_an_image_shared_by_its_draws_at_the_studys_rate(study_of) -> None:
+    objective = build_family(study_of("diffusion", label_dropout=0.1)).objectives()[0]
+    dropped = objective.draw(2000, 2, 5, rng())["dropped"]
+    assert dropped.shape == (2000, 2, 5)
+    assert (dropped == dropped[:, :, :1]).all()
+    # images decide by themselves, those of one patient too: 4000 decisions of 0.1, within 5 standard deviations
+    assert dropped[:, :, 0].double().mean().item() == pytest.approx(0.1, abs=5 * (0.09 / 4000) ** 0.5)
+    assert (dropped[:, 0, 0] != dropped[:, 1, 0]).any()
+
+
+def test_the_other_draws_are_those_without_dropout(study_of) -> None:
+    without, with_it = (
+        build_family(study_of("diffusion", label_dropout=p)).objectives()[0].draw(3, 2, 4, rng())
+        for p in (0.0, 0.1)
+    )
+    assert set(with_it) - set(without) == {"dropped"}
+    assert all(torch.equal(draw, with_it[name]) for name, draw in without.items())
+
+
+def test_a_network_that_never_drops_labels_has_no_embedding_for_none(study_of) -> None:
+    embeddings = [
+        build_family(study_of("diffusion", label_dropout=p)).networks()["unet"].unet.class_embedding.weight
+        for p in (0.0, 0.1)
+    ]
+    assert [len(weight) for weight in embeddings] == [3, 4]
+
+
+def test_a_dropped_label_is_not_read_and_the_others_are(study_of, perturbed, ragged, draw_for) -> None:
+    family = build_family(study_of("diffusion", label_dropout=0.5))
+    networks, records = perturbed(family, torch.float64), ragged(torch.float64)
+    objective = family.objectives()[0]
+    draws = draw_for(objective, dtype=torch.float64)
+    relabelled = replace(records, labels=(records.labels + 1) % 3)
+    for value in (True, False):
+        fixed = {**draws, "dropped": torch.full_like(draws["dropped"], value)}
+        before = objective.loss(networks, records, fixed)
+        after = objective.loss(networks, relabelled, fixed)
+        assert torch.equal(before, after) is value
+    # and the null class is one of its own, not a class's
+    all_dropped = {**draws, "dropped": torch.ones_like(draws["dropped"])}
+    for label in range(3):
+        as_class = replace(records, labels=torch.full_like(records.labels, label))
+        kept = {**draws, "dropped": torch.zeros_like(draws["dropped"])}
+        assert not torch.allclose(
+            objective.loss(networks, as_class, kept), objective.loss(networks, records, all_dropped)
+        )
+
+
+def test_a_membership_score_reads_every_label(study_of, perturbed) -> None:
+    family = build_family(study_of("diffusion", label_dropout=0.999))
+    networks = perturbed(family)
+    images = torch.rand(3, 1, 16, 16, generator=rng()) * 2 - 1
+    scores = [family.membership_score(networks, images, torch.full((3,), y), rng(1)) for y in (0, 1)]
+    assert not torch.allclose(*scores)
+
+
+def test_guidance_extrapolates_from_the_network_without_label(study_of, perturbed) -> None:
+    """At a single step the image is D itself, so the guided one is (1 + w) D(y) - w D(none)."""
+    families = {w: build_family(study_of("diffusion", label_dropout=0.1, guidance=w)) for w in (0.0, 1.5)}
+    networks = perturbed(families[0.0])
+    x, sigma = torch.randn(5, 1, 16, 16, generator=rng()), torch.full((5,), 0.7)
+    plain, guided = (families[w]._denoiser(networks["unet"], LABELS)(x, sigma) for w in (0.0, 1.5))
+    none = families[0.0]._denoiser(networks["unet"], torch.full_like(LABELS, 3))(x, sigma)
+    assert not torch.allclose(plain, none, atol=1e-3)
+    assert torch.allclose(guided, 2.5 * plain - 1.5 * none, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"parametrization": "v"}, "linear_denoisers: false"),
+        ({"guidance": 1.0}, "label_dropout above 0"),
+        ({"label_dropout": 1.0}, "label_dropout"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DiffusionOptions(**options)
+
+
+def test_28_pixels_need_a_unet_without_linear_denoisers(study_of, perturbed) -> None:
+    three = {"channels": (8, 8, 8), "attention": (False, False, True)}
+    with pytest.raises(StudyError, match=r"\[28, 28\].*multiples of 8.*linear_denoisers"):
+        build_family(study_of("diffusion", 28, **three))
+    family = build_family(study_of("diffusion", 28, **three, **PLAIN))
+    assert family.sample(perturbed(family), LABELS, rng()).shape == (5, 1, 28, 28)
+    with pytest.raises(StudyError, match=r"\[28, 28\].*multiples of 8, or fewer levels"):
+        build_family(study_of("diffusion", 28, channels=(8,) * 4, attention=(False,) * 4, **PLAIN))
+
+
+@pytest.mark.parametrize("size", [20, 28])
+@pytest.mark.parametrize("name", ["vae", "gan"])
+def test_the_other_families_take_multiples_of_4_too(study_of, name, size, perturbed) -> None:
+    family = build_family(study_of(name, size))
+    networks = perturbed(family)
+    images = family.sample(networks, LABELS, rng())
+    assert images.shape == (5, 1, size, size)
+    assert family.membership_score(networks, images, LABELS, rng()).shape == (5,)
+
+
+STOCHASTIC = [{"sampler": "churn", "S_churn": 3.0}, {"sampler": "ddim", "eta": 1.0}]
+
+
+@pytest.mark.parametrize("options", [*STOCHASTIC, {"sampler": "ddim"}, {**V, "sampler": "churn"}])
+def test_every_sampler_makes_images_that_do_not_depend_on_the_chunk(
+    study_of, perturbed, monkeypatch, options
+) -> None:
+    family = build_family(study_of("diffusion", **options))
+    networks = perturbed(family)
+    whole = family.sample(networks, LABELS, rng(3))
+    assert whole.shape == (5, 1, 16, 16)
+    assert whole.abs().max() <= 1
+    assert torch.equal(whole, family.sample(networks, LABELS, rng(3)))
+    monkeypatch.setattr("fedgen.families.diffusion.family.CHUNK", 2)
+    assert torch.allclose(whole, family.sample(networks, LABELS, rng(3)), atol=1e-4)
+
+
+def test_samplers_differ_and_without_churn_they_do_not(study_of, perturbed) -> None:
+    def images(**options):
+        family = build_family(study_of("diffusion", **options))
+        return family.sample(perturbed(family), LABELS, rng(3))
+
+    heun = images()
+    assert torch.equal(images(sampler="churn", S_churn=0.0), heun)
+    for options in (*STOCHASTIC, {"sampler": "ddim"}):
+        assert not torch.allclose(images(**options), heun, atol=1e-3)
+
+
+def test_noise_of_an_image_is_its_own() -> None:
+    cpu = torch.device("cpu")
+    both, alone = ImageNoise((5, 6), (1, 2, 2), cpu), ImageNoise((6,), (1, 2, 2), cpu)
+    first = both()
+    assert torch.equal(first[1:], alone())
+    assert not torch.equal(first[0], first[1])
+    second = both()
+    assert torch.equal(second[1:], alone())
+    assert not torch.equal(first, second)
+    many = ImageNoise(range(2000), (50,), cpu)()
+    assert many.mean().item() == pytest.approx(0, abs=5 / 100_000**0.5)
+    assert many.std().item() == pytest.approx(1, abs=5 / 200_000**0.5)
+    # neighbouring seeds, which is what images get, are uncorrelated
+    correlation = (many[1:] * many[:-1]).mean().item()
+    assert correlation == pytest.approx(0, abs=5 / 100_000**0.5)
+
+
+@pytest.mark.parametrize("options", [{"label_dropout": 0.5}, {**V, "label_dropout": 0.5}, PLAIN])
+@pytest.mark.parametrize("check", [independence, equality, clipped_norms], ids=lambda check: check.__name__)
+def test_the_self_test_passes_on_the_options(study_of, options, check) -> None:
+    """Gradients of one patient equal a loop, and one clip bounds them, on the new loss paths."""
+    study = study_of("diffusion", **options)
+    study = study.model_copy(
+        update={"data": study.data.model_copy(update={"labels": ("none", "lesion")})},
+    )
+    family = build_family(study)
+    subject = replace(installed("diffusion"), networks=family.networks, objective=family.objectives()[0])
+    finding = check(subject)
+    assert finding.passed, finding

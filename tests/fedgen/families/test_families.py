@@ -1,0 +1,192 @@
+"""Networks, samples and membership scores of every family, and the list of families."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import torch
+import typer
+from opacus.validators import ModuleValidator
+from torch import nn
+from typer.testing import CliRunner
+
+from fedgen.cli.models import models, private
+from fedgen.errors import StudyError
+from fedgen.families.contract import Capability, Records
+from fedgen.families.diffusion.unet import coordinate_maps
+from fedgen.families.parts.blocks import level_strides
+from fedgen.families.parts.conditioning import one_hot
+from fedgen.families.registry import capabilities, register
+from fedgen.training.asked_family import build_family
+
+
+def test_samples_have_shape_range_and_are_reproducible(family, perturbed) -> None:
+    networks = perturbed(family)
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    first = family.sample(networks, labels, torch.Generator().manual_seed(3))
+    assert first.shape == (5, 1, 16, 16)
+    assert first.dtype == torch.float32
+    assert first.abs().max() <= 1
+    assert first.std() > 0.01
+    assert not first.requires_grad
+    assert torch.equal(first, family.sample(networks, labels, torch.Generator().manual_seed(3)))
+    assert not torch.allclose(first, family.sample(networks, labels, torch.Generator().manual_seed(4)))
+
+
+def test_samples_do_not_depend_on_the_chunk(family, perturbed, monkeypatch) -> None:
+    networks = perturbed(family)
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    whole = family.sample(networks, labels, torch.Generator().manual_seed(3))
+    monkeypatch.setattr("fedgen.families.parts.sampling.CHUNK", 2)
+    monkeypatch.setattr("fedgen.families.diffusion.family.CHUNK", 2)
+    parts = family.sample(networks, labels, torch.Generator().manual_seed(3))
+    assert torch.allclose(whole, parts, atol=1e-4)
+
+
+def test_the_class_changes_the_image(family, perturbed) -> None:
+    networks = perturbed(family)
+    a, b = (
+        family.sample(networks, torch.full((4,), label), torch.Generator().manual_seed(3)) for label in (0, 2)
+    )
+    assert (a - b).abs().mean() > 1e-3
+
+
+def test_networks_come_from_the_global_seed_in_eval_mode(family) -> None:
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        networks = family.networks()
+        assert not any(m.training for network in networks.values() for m in network.modules())
+        states.append(torch.cat([p.flatten() for n in networks.values() for p in n.parameters()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_objectives_name_networks_that_exist(family) -> None:
+    updated = [name for objective in family.objectives() for name in objective.updates]
+    assert sorted(updated) == sorted(family.networks())
+    assert all(objective.loss_bound > 0 for objective in family.objectives())
+
+
+def test_networks_are_sound_under_dp(family, perturbed, ragged, draw_for) -> None:
+    """No batch statistics, nothing Opacus objects to, and no state that a forward pass changes."""
+    networks = perturbed(family)
+    for network in networks.values():
+        network.train()
+        assert ModuleValidator.validate(network) == []
+        assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
+        assert not any(isinstance(m, nn.Dropout) and m.p > 0 for m in network.modules())
+    before = copy.deepcopy({name: network.state_dict() for name, network in networks.items()})
+    for objective in family.objectives():
+        objective.loss(networks, ragged() if objective.touches_data else None, draw_for(objective))
+    for name, network in networks.items():
+        assert network.state_dict().keys() == before[name].keys()
+        assert all(torch.equal(v, before[name][k]) for k, v in network.state_dict().items())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(16, 24), (64, 40)])
+def test_every_allowed_image_shape_builds(study_of, channels, size) -> None:
+    for name in ("vae", "gan", "diffusion"):
+        study = study_of(name)
+        data = study.data.model_copy(update={"image_size": size, "channels": channels})
+        family = build_family(study.model_copy(update={"data": data}))
+        image = family.sample(family.networks(), torch.tensor([1]), torch.Generator().manual_seed(0))
+        assert image.shape == (1, channels, *size)
+
+
+def test_a_unet_too_deep_for_the_image_is_a_study_error(study_of) -> None:
+    deep = study_of("diffusion", 24, channels=(8,) * 5, attention=(False,) * 5)
+    with pytest.raises(StudyError, match=r"image_size \[24, 24\].*multiples of 16"):
+        build_family(deep)
+
+
+def test_membership_score_is_higher_on_memorised_images(family) -> None:
+    """Overfit a few images: the model must know them better than fresh ones of the same distribution."""
+    rng = torch.Generator().manual_seed(0)
+    images = torch.nn.functional.interpolate(torch.randn(16, 1, 4, 4, generator=rng), size=16).clamp(-1, 1)
+    labels = torch.arange(16) % 3
+    torch.manual_seed(0)
+    networks = family.networks()
+    learning_rate = 1e-2 if family.capability.name == "diffusion" else 5e-3
+    optimizers = {
+        o.name: torch.optim.Adam([p for n in o.updates for p in networks[n].parameters()], lr=learning_rate)
+        for o in family.objectives()
+    }
+    train = Records(images[:8, None], labels[:8, None], torch.ones(8, 1))
+    for _ in range(50):
+        for objective in family.objectives():
+            optimizers[objective.name].zero_grad()
+            draws = objective.draw(8, 1, 2, rng)
+            objective.loss(networks, train if objective.touches_data else None, draws).mean().backward()
+            optimizers[objective.name].step()
+    score = family.membership_score(networks, images, labels, torch.Generator().manual_seed(1))
+    assert score.shape == (16,)
+    assert score.dtype == torch.float32
+    assert torch.equal(
+        score, family.membership_score(networks, images, labels, torch.Generator().manual_seed(1))
+    )
+    assert score[:8].mean() > score[8:].mean()
+    # The AUC, not only the means: no single image may carry the order.
+    assert (score[:8, None] > score[None, 8:]).float().mean() > 0.65
+
+
+def test_membership_score_of_an_image_ignores_its_neighbours(family, perturbed) -> None:
+    networks = perturbed(family)
+    images = torch.rand(20, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    labels = torch.arange(20) % 3
+    together = family.membership_score(networks, images, labels, torch.Generator().manual_seed(1))
+    alone = family.membership_score(networks, images[19:], labels[19:], torch.Generator().manual_seed(1))
+    assert alone[0].item() == pytest.approx(together[19].item(), rel=1e-4, abs=1e-5)
+
+
+def test_level_strides_stop_at_four_pixels() -> None:
+    assert level_strides((64, 64), 3) == (2, 2, 2)
+    assert level_strides((64, 64), 6) == (2, 2, 2, 2, 1, 1)
+    assert level_strides((24, 40), 4) == (2, 2, 1, 1)
+
+
+def test_one_hot_agrees_with_torch() -> None:
+    labels = torch.tensor([2, 0, 1])
+    assert torch.equal(one_hot(labels, 3, torch.float32), torch.nn.functional.one_hot(labels, 3).float())
+
+
+def test_three_private_families_are_registered() -> None:
+    names = [capability.name for capability in capabilities()]
+    assert names == ["diffusion", "gan", "vae"]
+    assert all(capability.private for capability in capabilities())
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="two families are named vae"):
+        register(lambda study: build_family(study), capabilities()[2])
+
+
+def test_models_command_prints_every_family() -> None:
+    app = typer.Typer()
+    app.command()(models)
+    table = CliRunner().invoke(app, [], env={"COLUMNS": "200"})
+    assert table.exit_code == 0
+    rows = [line for line in table.output.splitlines() if "2D" in line]
+    assert len(rows) == 3
+    assert all("class" in row and "yes" in row for row in rows)
+    listed = json.loads(CliRunner().invoke(app, ["--json"]).output)
+    assert [family["name"] for family in listed] == ["diffusion", "gan", "vae"]
+    assert all(family["private"] for family in listed)
+
+
+def test_a_family_that_is_not_private_says_why() -> None:
+    capability = Capability("vqvae", "", (2,), ("none",), private=False, why_not_private="its codebook leaks")
+    assert private(capability) == "no: its codebook leaks"
+
+
+def test_coordinate_maps_are_cosines_of_both_axes() -> None:
+    maps = coordinate_maps(5, 9)
+    assert maps.shape == (1, 6, 5, 9)
+    assert torch.allclose(maps[0, :, 0, 0], torch.ones(6))
+    # cos(k pi) at the far end of the own axis, unchanged along the other.
+    assert torch.allclose(maps[0, :3, -1, 4], torch.tensor([-1.0, 1.0, -1.0]))
+    assert torch.allclose(maps[0, 3:, 2, -1], torch.tensor([-1.0, 1.0, -1.0]))
+    assert maps[0, 0, 2, 0].abs() < 1e-6
