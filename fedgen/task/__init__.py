@@ -1,0 +1,1 @@
+"""What is made from what: the words that files, records, families and evidence share."""
