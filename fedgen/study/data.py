@@ -83,7 +83,6 @@ class DataSection(Section):
         None,
         description="keep only images of this modality (DICOM Modality or SeriesDescription, BIDS suffix such as T1w)",
     )
-    dimensions: Literal[2] = Field(2, description="2 (3D families are not part of this version)")
     image_size: tuple[int, int] = Field(
         (64, 64),
         description="height and width in pixels after resampling; multiples of 4, at least 16; some models need 8",

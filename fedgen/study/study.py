@@ -14,7 +14,6 @@ from fedgen.study.training import (
     AuditSection,
     EvaluationSection,
     PrivacySection,
-    ReleaseSection,
     SynthesisSection,
     TrainingSection,
 )
@@ -40,7 +39,6 @@ class Study(Section):
     synthesis: SynthesisSection = Field(default_factory=lambda: SynthesisSection())
     audit: AuditSection = Field(default_factory=lambda: AuditSection())
     evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection())
-    release: ReleaseSection = Field(default_factory=lambda: ReleaseSection())
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

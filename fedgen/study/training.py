@@ -1,4 +1,4 @@
-"""Sections from `training` to `release`: how sites learn, at what cost, and what is made of it."""
+"""Sections from `training` to `evaluation`: how sites learn, at what cost, and what is made of it."""
 
 from __future__ import annotations
 
@@ -220,9 +220,3 @@ class EvaluationSection(Section):
     seeds: int = Field(3, ge=1, description="classifier seeds of each downstream arm")
     steps: int = Field(200, ge=1, description="training steps of each classifier, equal for every arm")
     bootstrap: int = Field(1000, ge=100, description="bootstrap replicates of patients")
-
-
-class ReleaseSection(Section):
-    """The bundle for release; building and signing it is not part of this version."""
-
-    accept_review: str | None = Field(None, description="why a REVIEW verdict is accepted")

@@ -81,9 +81,7 @@ def test_deep_nesting_is_a_sentence_not_a_crash(refusal: Refusal, depth: int) ->
     ("written", "value"), [("1e-5", 1e-5), ("1E-3", 1e-3), ("2.5e-4", 2.5e-4), ("1.0e-05", 1e-5)]
 )
 def test_numbers_with_an_exponent_are_numbers(smallest: str, written: str, value: float) -> None:
-    assert (
-        parse_study(f"{smallest}privacy: {{delta: {written}}}", "s.yaml", STUDY_FILE).privacy.delta == value
-    )
+    assert parse_study(f"{smallest}privacy: {{delta: {written}}}", "s.yaml").privacy.delta == value
 
 
 @pytest.mark.parametrize("written", ["'1e-5'", "e5", "1e", "1e-5x"])

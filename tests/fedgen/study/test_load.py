@@ -75,7 +75,8 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
             "data: {slices: {lower: 0.9}}",
             "s.yaml, line 3: data.slices: lower (0.9) must not be above upper (0.6).",
         ),
-        ("data: {dimensions: 3}", "s.yaml, line 3: data.dimensions must be 2, but is 3."),
+        ("data: {dimensions: 2}", "s.yaml, line 3: unknown key data.dimensions"),
+        ("release: {accept_review: seen}", "s.yaml, line 3: unknown key release"),
         (
             "model:\n  diffusion:\n    channels: [16, 16]",
             "s.yaml, line 5: model.diffusion: attention has 3 entries but channels has 2, and each level",

@@ -16,10 +16,9 @@ from typer.testing import CliRunner
 import fedgen
 from fedgen.cli.study import app
 from fedgen.errors import StudyError
-from fedgen.schema import keys, problems
+from fedgen.schema import keys, manual, problems
 from fedgen.schema.keys import keys as every_key
 from fedgen.study import presets
-from fedgen.study import study_manual as reference
 from fedgen.study.load import load_study, parse_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
@@ -140,7 +139,7 @@ def test_presets_differ_in_name_and_carry_no_other_sites_data() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [keys, problems, reference])
+@pytest.mark.parametrize("module", [keys, problems, manual])
 def test_examples_in_docstrings_hold(module: ModuleType) -> None:
     outcome = doctest.testmod(module)
     assert outcome.attempted > 0
