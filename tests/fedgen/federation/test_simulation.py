@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from fedgen.federation.simulation.simulate_training import STOP_SIGNALS, _quiet_flower, engine, stopping
+from fedgen.federation.simulation import engine
+from fedgen.federation.simulation.simulate_training import STOP_SIGNALS, _quiet_flower, stopping
 
 
 @pytest.fixture
