@@ -59,11 +59,11 @@ def test_sizes_are_those_on_the_wire(secure_study, tiny_study) -> None:
     study = secure_study()
     sizes = exchanged(study, 3)
     from fedgen.federation.coordinator.advance import initial_checkpoint
-    from fedgen_privacy.secagg.payload import Layout
+    from fedgen_privacy.secagg.payload import PayloadLayout
 
     model = initial_checkpoint(study).model
     assert (sizes.numbers, sizes.model_bytes) == (len(model), model.numpy().nbytes)
-    assert sizes.update_bytes == Layout.of(session_parameters(study, 3)).zeros().nbytes
+    assert sizes.update_bytes == PayloadLayout.of(session_parameters(study, 3)).zeros().nbytes
     assert sizes.secure == session_parameters(study, 3)
     clear = exchanged(tiny_study("vae"), 3)
     assert clear.secure is None

@@ -18,7 +18,7 @@ from fedgen.families.contract import Capability, Records
 from fedgen.families.diffusion.unet import coordinate_maps
 from fedgen.families.parts.blocks import level_strides
 from fedgen.families.parts.conditioning import one_hot
-from fedgen.families.registry import capabilities, register
+from fedgen.families.registry import capabilities
 from fedgen.training.asked_family import build_family
 
 
@@ -157,11 +157,6 @@ def test_three_private_families_are_registered() -> None:
     names = [capability.name for capability in capabilities()]
     assert names == ["diffusion", "gan", "vae"]
     assert all(capability.private for capability in capabilities())
-
-
-def test_a_name_is_registered_once() -> None:
-    with pytest.raises(ValueError, match="two families are named vae"):
-        register(lambda study: build_family(study), capabilities()[2])
 
 
 def test_models_command_prints_every_family() -> None:

@@ -58,7 +58,7 @@ def test_patients_at_the_same_delta_are_in_proportion() -> None:
     q = 0.1
     now = BUDGET.batch_over_sigma(q, 200)
     cohort = patients_for(2 * now, q, BUDGET)
-    assert cohort == search.Cohort(400, 40, 1e-3)
+    assert cohort == search.CohortSize(400, 40, 1e-3)
 
 
 def test_an_allowed_delta_is_kept() -> None:
