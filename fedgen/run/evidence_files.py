@@ -1,0 +1,149 @@
+"""The typed forms of what audits and evaluations say: of one site, on the wire, and of a run, in its two files."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from fedgen.errors import DataError
+from fedgen.run.directory import RunDirectory
+from fedgen.run.row import Count, Counts, LeavingRows, Name, Row, Sentence, Verdict
+from fedgen.schema.section import Section
+
+AUDIT, EVALUATION = "audit.json", "evaluation.json"
+#: Raised whenever a reader of the last version would misread the files of this one.
+VERSION: Literal[2] = 2
+
+
+class Claim(Section):
+    """The epsilon (None without DP) and delta that membership results are compared with."""
+
+    epsilon: float | None
+    delta: float
+
+
+class Evaluated(Section):
+    """Metrics of a release against the patients of some sites, as measured.
+
+    Attributes:
+        n: patients and images.
+        rows: the metrics.
+        limits: what these numbers do not say.
+        seed: of every draw.
+    """
+
+    n: Counts
+    rows: tuple[Row, ...]
+    limits: Annotated[tuple[Sentence, ...], Field(max_length=64)]
+    seed: Count
+
+
+class Audited(Evaluated):
+    """Audits of a release and its model against the patients of some sites, as measured.
+
+    Attributes:
+        alpha: 1 - confidence of every interval, and the family-wise error of the tests.
+        claim: the largest of the sites.
+    """
+
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    claim: Claim
+
+
+class EvaluationNumbers(Evaluated):
+    """What may leave a site of its evaluation."""
+
+    rows: LeavingRows
+
+
+class AuditNumbers(Audited):
+    """What may leave a site of its audit."""
+
+    rows: LeavingRows
+
+
+class Absent(Section):
+    """A site in the model that sent nothing, with the reason."""
+
+    site: Name
+    reason: str
+
+
+class SiteVerdict(Section):
+    """One site's whole audit in a joined file."""
+
+    site: Name
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    n: Counts
+    claim: Claim
+
+
+class _File(Section):
+    version: Literal[2] = 2
+    limits: tuple[str, ...]
+    where: str | None = None
+    absent: tuple[Absent, ...] = ()
+
+    name: ClassVar[str]
+
+    def write(self, run: RunDirectory) -> None:
+        """Write the file into its run."""
+        run.write_json(self.name, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, run: RunDirectory) -> Self:
+        """The file of a run.
+
+        Raises:
+            DataError: it is not there, damaged, or of another version of fedgen.
+        """
+        found = run.read_json(cls.name)
+        if found.get("version") != VERSION:
+            raise DataError(
+                f"{run.path / cls.name} was written by another version of fedgen (its form is "
+                f"{found.get('version', 'older than 2')}, this version reads {VERSION}): run the stage that writes it "
+                "again."
+            )
+        try:
+            return cls.model_validate_json(json.dumps(found))
+        except ValidationError as error:
+            raise DataError(f"{run.path / cls.name} is damaged ({_first(error)}): run the stage that writes it "
+                            "again.") from None  # fmt: skip
+
+
+def _first(error: ValidationError) -> str:
+    problem: dict[str, Any] = dict(error.errors(include_url=False)[0])
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+
+
+class AuditFile(_File, Audited):
+    """`audit.json`.
+
+    Attributes:
+        verdict: the worst of the rows, and INSUFFICIENT at best where a site is absent.
+        reasons: one sentence for each row that did not pass, the worst first.
+        where: who audited, where sites did it themselves.
+        sites: each site's own verdict, where sites audited themselves.
+        absent: sites in the model without an audit.
+    """
+
+    name = AUDIT
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    sites: tuple[SiteVerdict, ...] = ()
+
+
+class EvaluationFile(_File, Evaluated):
+    """`evaluation.json`.
+
+    Attributes:
+        where: who evaluated, where sites did it themselves.
+        pooling: what a value over sites is, where sites evaluated themselves; None where all patients were pooled.
+        absent: sites in the model without an evaluation.
+    """
+
+    name = EVALUATION
+    pooling: str | None = None
