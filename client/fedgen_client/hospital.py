@@ -29,6 +29,7 @@ from fedgen.protocol.messages import (
     Task,
     TrainMasked,
 )
+from fedgen.training.devices import require_site_device
 from fedgen.training.pretrained import frozen_weights
 from fedgen.training.spending import epsilon_after
 from fedgen_client.books import budget_of
@@ -147,6 +148,8 @@ class Hospital:
         self, offered: OfferedStudy, site_file: SiteFile, name: str
     ) -> tuple[Site, Callable[[int], float] | None]:
         study, cohort = offered.study, site_file.cohorts[name]
+        # Before the site says that it takes part, and long before it charges a round.
+        require_site_device(site_file.runtime.device, study.training.device)
         own = self._folder.study(offered.study_sha256)
         prepared = prepare_site(study, cohort.folder, self._name, own / "data", self._folder.cache)
         start = frozen_weights(study, self._folder.pretrained(offered.study_sha256))

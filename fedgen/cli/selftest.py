@@ -33,13 +33,10 @@ def selftest(
     import torch
 
     from fedgen.selftest.run import selftest as run
+    from fedgen.training.devices import unusable
 
-    try:
-        torch.zeros(1, device=device, dtype=torch.float64)
-    except (RuntimeError, AssertionError, TypeError):
-        raise StudyError(
-            f"This machine has no torch device {device} with float64: choose another --device."
-        ) from None
+    if unusable(device, torch.float64) is not None:
+        raise StudyError(f"This machine has no torch device {device} with float64: choose another --device.")
     # The networks are so small that threads would only wait for each other.
     torch.set_num_threads(1)
     console = Console(stderr=True)

@@ -25,6 +25,7 @@ from fedgen.report.pictures import SYNTHETIC, draw_synthetic
 from fedgen.run.directory import RunDirectory
 from fedgen.study.study import Study
 from fedgen.synthesis.samples import read_samples
+from fedgen.training.devices import require_study_device
 
 SOURCE = "federation"
 PRIVACY_LIMITS = (
@@ -57,6 +58,8 @@ def run_federation(
     if not recorded(run):
         with guarded(work):
             run.update_summary(study=study.study.name, seed=study.study.seed, data={"source": SOURCE})
+            # The coordinator, too, works with the model on it, and the sites are charged from here on.
+            require_study_device(study.training.device)
             watcher.stage("train")
             with timed(work, "train"):
                 trained = train(study, Asking(exchange, run), aggregator, run, watcher.round)

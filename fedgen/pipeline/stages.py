@@ -22,6 +22,7 @@ from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthet
 from fedgen.study.show import study_hash
 from fedgen.synthesis.formats import Leftmost
 from fedgen.synthesis.samples import read_samples
+from fedgen.training.devices import require_study_device
 from fedgen.training.plan import check_cohort
 from fedgen_privacy.ledger import Ledger
 
@@ -34,6 +35,8 @@ ONE_MACHINE = (
 
 def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None) -> None:
     """Federated training over virtual sites, from the newest checkpoint; writes privacy.json."""
+    # A run is resumed on whatever machine, and the ledgers are charged from here on.
+    require_study_device(work.study.training.device)
     study, run, sites = work.study, work.run, work.data.sites
     run.update_summary(
         sites=[describe_site(site) for site in sites],

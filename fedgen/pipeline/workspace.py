@@ -19,6 +19,7 @@ from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
 from fedgen.training.asked_family import build_family
+from fedgen.training.devices import require_study_device
 from fedgen.training.pretrained import frozen_weights
 
 SOURCE = "data/source.json"
@@ -39,8 +40,9 @@ class Workspace:
 
         Raises:
             DataError: the folder cannot be made or written, or the pretrained weights cannot be used.
-            StudyError: the study asks for other pretrained weights, or for none.
+            StudyError: the study asks for other pretrained weights, or for none, or for a device that is not there.
         """
+        require_study_device(study.training.device)
         start = given_start(study, pretrained)
         run = RunDirectory.create(out, study.study.name)
         write_atomic(run.study, dump_study(study).encode())
@@ -103,5 +105,10 @@ class Workspace:
         return checkpoint
 
     def networks(self, weights: Tensor) -> dict[str, nn.Module]:
-        """The family's networks with `weights`, in eval mode on the study's device."""
+        """The family's networks with `weights`, in eval mode on the study's device.
+
+        Raises:
+            StudyError: this machine does not have it.
+        """
+        require_study_device(self.study.training.device)
         return trained_networks(self.family, weights, self.study.training.device)

@@ -28,6 +28,7 @@ from fedgen.run.directory import RunDirectory, write_atomic
 from fedgen.run.memory import return_large_buffers
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
+from fedgen.training.devices import require_study_device
 from fedgen_privacy.secagg import Roster
 from fedgen_server.conduct_lock import conducting
 from fedgen_server.exchange import FleetExchange
@@ -56,7 +57,7 @@ def publish(
 
     Raises:
         StudyError: a name is no member's, too few sites, this very study was published before, or it asks for other
-            pretrained weights.
+            pretrained weights or for a device that this machine does not have.
         DataError: the pretrained weights cannot be used.
         PrivacyRefusedError: they were trained without privacy at one of these sites.
     """
@@ -79,6 +80,7 @@ def publish(
             f"This very study was published before, with its run in {known.run}: continue that with `fedgen-server "
             "resume`, or give the study another name or seed. A site trains a round once, so it cannot begin again."
         )
+    require_study_device(study.training.device)
     start = given_start(study, pretrained)
     refuse_same_patients(study, None if start is None else start.origin, chosen)
     keys = {name: bytes.fromhex(members[name].identity_key) for name in chosen}

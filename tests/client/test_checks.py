@@ -166,7 +166,8 @@ def test_a_device_that_is_not_there(with_data, edit_site_file, stub, secure_stud
     stub.offer(secure_study(), **others)
     lines = found(with_data)
     assert wrong(lines) == ["device", "study tiny"]
-    assert "cuda:77 cannot be used" in lines["device"][0].text
+    assert lines["device"][0].code == ExitCode.INVALID
+    assert lines["device"][0].text.startswith("runtime.device asks for cuda:77, but this machine has cpu")
     assert "a step cannot be taken on cuda:77" in texts(lines["study tiny"])
 
 

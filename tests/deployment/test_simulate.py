@@ -125,3 +125,24 @@ def test_a_stage_can_be_run_again(start, run_of) -> None:
     assert again.wait() == 0, again.err.read_text()
     assert run.json("audit.json") == before
     assert run.json("run.json")["status"] == "done"
+
+
+@pytest.mark.slow
+def test_a_site_that_fails_is_quoted(start, run_of) -> None:
+    """The aggregation can only say that a site kept silent; the site's own log knows why."""
+    first = start("simulate", "tiny.yaml", "--set", "training.rounds=1")
+    assert first.wait() == 0, first.err.read_text()
+    path = run_of().path
+    ledger = path / "sites" / "Brookside" / "ledger.jsonl"
+    ledger.write_text(
+        ledger.read_text().replace('"round":1', '"round":2').replace('"round": 1', '"round": 2')
+    )
+    for file in (path / "checkpoints").glob("round-00001*"):
+        file.unlink()
+    for file in path.glob("sites/*/outbox/*"):
+        file.unlink()
+    again = start("train", str(path))
+    assert again.wait() == 3
+    told = again.err.read_text()
+    assert told.startswith("fedgen: Site Brookside failed: ")
+    assert "ledger.jsonl" in told

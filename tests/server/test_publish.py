@@ -83,3 +83,10 @@ def test_weights_of_a_member_without_privacy_are_refused(members, started) -> No
     with pytest.raises(PrivacyRefusedError, match="WITHOUT privacy at north"):
         publish(members, study, None, path)
     assert runs(members) == []
+
+
+def test_a_study_for_a_device_that_the_coordinator_lacks_is_not_published(members, tiny_study) -> None:
+    """The coordinator works with the model on it too; a site may name another in its own file."""
+    with pytest.raises(StudyError, match=r"^training\.device asks for cuda:77"):
+        publish(members, tiny_study(training={"device": "cuda:77"}), None)
+    assert runs(members) == []

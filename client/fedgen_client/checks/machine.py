@@ -38,22 +38,17 @@ def disk_line(folder: SiteFolder) -> Line:
 
 def device_lines(site: SiteFile, studies: Sequence[OfferedStudy]) -> Iterator[Line]:
     """Each torch device that the site file or a study names can be used."""
-    devices = {site.runtime.device} if site.runtime.device else {s.study.training.device for s in studies}
-    for device in sorted(devices):
-        yield _device(device)
+    # heavy, and nothing else on this page needs them
+    import torch
 
+    from fedgen.training.devices import require_site_device
 
-def _device(name: str) -> Line:
-    import torch  # heavy, and nothing else on this page needs it
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        why = str(error).partition("\n")[0].rstrip(".")
-        return Line(
-            "device", f"{name} cannot be used ({why}): set runtime.device, such as to cpu.", ExitCode.DATA
-        )
-    device = torch.device(name)
-    return Line(
-        "device", f"{name}{f', {torch.cuda.get_device_name(device)}' if device.type == 'cuda' else ''}."
-    )
+    own = site.runtime.device
+    for device in sorted({own} if own else {s.study.training.device for s in studies}):
+        try:
+            require_site_device(own, device)
+        except FedgenError as error:
+            yield mend("device", error)
+            continue
+        gpu = torch.device(device).type == "cuda"
+        yield Line("device", f"{device}{f', {torch.cuda.get_device_name(device)}' if gpu else ''}.")

@@ -15,11 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedgen.errors import FederationError
+from fedgen.errors import ExitCode, FederationError
 from fedgen.federation.exchange.contract import Exchange, ask
 from fedgen.protocol.messages import Answer, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.training.vector import check_vector
 from fedgen_privacy.secagg import Parameters
+
+
+class TooFewSitesError(FederationError):
+    """Fewer sites than are needed did what they were asked."""
+
+    def __init__(self, sentence: str, code: ExitCode = ExitCode.FEDERATION) -> None:
+        super().__init__(sentence)
+        self.exit_code = code
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Aggregator(ABC):
         """Run the round over every reachable site.
 
         Raises:
-            FederationError: fewer than `minimum_sites` valid updates came within the deadline.
+            TooFewSitesError, SecAggAborted: fewer than `minimum_sites` valid updates came within the deadline.
         """
 
 
@@ -97,7 +105,7 @@ class PlainAggregator(Aggregator):
             reasons = (
                 "; ".join(f"{site}: {reason}" for site, reason in missing.items()) or "no site is connected"
             )
-            raise FederationError(
+            raise TooFewSitesError(
                 f"Round {task.round} had {len(updates)} of the {minimum_sites} sites it needs ({reasons}): "
                 "mend the sites and resume the run."
             )

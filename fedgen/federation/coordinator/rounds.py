@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedgen.errors import ExitCode, FederationError, FedgenError, StudyError
+from fedgen.errors import ExitCode, FedgenError, StudyError
 from fedgen.federation.coordinator.advance import initial_checkpoint, next_checkpoint
-from fedgen.federation.coordinator.aggregation import Aggregator
+from fedgen.federation.coordinator.aggregation import Aggregator, TooFewSitesError
 from fedgen.federation.exchange.contract import Exchange, ask
 from fedgen.protocol.messages import Answer, Describe, Refusal, SiteDescription, Task, TrainRound
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
@@ -47,14 +47,6 @@ class Trained:
     checkpoint: Checkpoint
     sites: tuple[SiteDescription, ...]
     dropouts: int
-
-
-class _RefusedError(FederationError):
-    """Every site refused for one and the same kind of reason: its exit code is the run's."""
-
-    def __init__(self, sentence: str, code: ExitCode) -> None:
-        super().__init__(sentence)
-        self.exit_code = code
 
 
 def train(
@@ -198,7 +190,8 @@ def describe(
         round: the round that training goes on with.
 
     Raises:
-        FederationError: fewer sites than aggregation.minimum_sites.
+        TooFewSitesError: fewer sites than aggregation.minimum_sites; where all of the others refused for one and the
+            same kind of reason, its exit code is that reason's.
     """
     task = Describe(study_hash(study), round)
     names = exchange.sites()
@@ -215,7 +208,7 @@ def describe(
             f"{study.aggregation.minimum_sites}: {'; '.join(reasons) or 'invite more sites'}."
         )
         codes = {a.code for a in refusals}
-        raise _RefusedError(sentence, codes.pop()) if len(codes) == 1 else FederationError(sentence)
+        raise TooFewSitesError(sentence, codes.pop() if len(codes) == 1 else ExitCode.FEDERATION)
     # Names anew: a transport may learn who is who from the first answers.
     left_out = dict.fromkeys(set(exchange.sites()) - set(answers), "did not describe what it brings")
     for name, answer in answers.items():

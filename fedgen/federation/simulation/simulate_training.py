@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -16,13 +17,14 @@ import torch
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.data.site_file import read_site, write_site
-from fedgen.errors import FederationError
+from fedgen.errors import FederationError, FedgenError
 from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregator
 from fedgen.federation.coordinator.rounds import RoundReport, Trained, train
 from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.flower import FlowerExchange, client_app, server_app
 from fedgen.federation.simulation.engine import Context, in_main_thread, ray_engine, run_simulation
 from fedgen.federation.simulation.keyholders import RemoteKeyholder, start_keyholders
+from fedgen.federation.simulation.own_words import in_its_own_words
 from fedgen.federation.site.site import Site
 from fedgen.federation.terms.provision import identity, roster, session_parameters, vector_length
 from fedgen.run.directory import RunDirectory
@@ -101,7 +103,7 @@ def simulate_training(
     """Train over virtual sites; each works only from its own folder under `run.sites`.
 
     Raises:
-        FedgenError: as `coordinator.train`.
+        FedgenError: as `coordinator.train`; where too few sites took part, what the first that failed said itself.
         KeyboardInterrupt: after a clean stop; the run can be resumed.
     """
     for site in sites:
@@ -120,9 +122,17 @@ def simulate_training(
     outcome: list[Trained | BaseException] = []
     stop = threading.Event()
 
+    begun = datetime.now(UTC)
+
+    def finished(report: RoundReport) -> None:
+        nonlocal begun
+        begun = datetime.now(UTC)
+        if on_round is not None:
+            on_round(report)
+
     def main(exchange: FlowerExchange) -> None:
         try:
-            outcome.append(train(study, exchange, aggregator, run, on_round))
+            outcome.append(train(study, exchange, aggregator, run, finished))
         except BaseException as error:
             outcome.append(error)
 
@@ -143,6 +153,8 @@ def simulate_training(
     if not outcome:
         raise FederationError("Flower's simulation ended before training began: run again with --debug.")
     result = outcome[0]
+    if isinstance(result, FedgenError):
+        raise in_its_own_words(result, folders, begun)
     if isinstance(result, BaseException):
         raise result
     return result

@@ -64,3 +64,21 @@ def test_networks_hold_the_weights_given(workspace) -> None:
     assert torch.equal(torch.cat([p.flatten() for p in networks["vae"].parameters()]), weights)
     assert not any(module.training for module in networks["vae"].modules())
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_device_that_is_not_there_makes_no_run(tmp_path, tiny_study) -> None:
+    with pytest.raises(StudyError, match=r"^training\.device asks for cuda:77, but this machine has cpu"):
+        Workspace.create(tiny_study(training={"device": "cuda:77"}), None, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_resumed_without_its_device_charges_nobody(workspace) -> None:
+    work = workspace()
+    file = work.run.study
+    file.write_text(file.read_text().replace("device: cpu", "device: cuda:77"))
+    moved = workspace(work)
+    with pytest.raises(StudyError, match=r"training\.device asks for cuda:77"):
+        stages.train(moved)
+    with pytest.raises(StudyError, match=r"training\.device asks for cuda:77"):
+        moved.networks(initial_checkpoint(moved.study).model)
+    assert not list(work.run.path.rglob("ledger.jsonl"))

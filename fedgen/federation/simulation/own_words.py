@@ -1,0 +1,58 @@
+"""What the first site that failed said itself: on one machine a person may read it, and it says what to mend.
+
+In a real federation a site's own sentence never leaves it, because error texts can quote patients.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fedgen.errors import ExitCode, FederationError, FedgenError
+from fedgen.federation.coordinator.aggregation import TooFewSitesError
+from fedgen_privacy.secagg import SecAggAborted
+
+
+class SiteFailedError(FederationError):
+    """A site's own sentence and exit code, in place of what its silence did to the round."""
+
+    def __init__(self, site: str, sentence: str, code: ExitCode) -> None:
+        super().__init__(f"Site {site} failed: {sentence}")
+        self.exit_code = code
+
+
+def in_its_own_words(error: FedgenError, sites: Mapping[str, Path], since: datetime) -> FedgenError:
+    """The first failure that a site wrote down, if `error` says that too few sites took part; else `error`.
+
+    Args:
+        error: what ended the training.
+        sites: the virtual sites' folders by name.
+        since: what was written down before has been overcome.
+    """
+    if not isinstance(error, TooFewSitesError | SecAggAborted):
+        return error
+    found = [(line["time"], site, line) for site, folder in sites.items() for line in _failures(folder)]
+    first = min((entry for entry in found if datetime.fromisoformat(entry[0]) >= since), default=None)
+    if first is None:
+        return error
+    _, site, line = first
+    failed = SiteFailedError(site, line["reason"], ExitCode(line.get("code", error.exit_code)))
+    failed.__cause__ = error
+    return failed
+
+
+def _failures(folder: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        # A line cut off by a crash says nothing.
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if entry["event"] in ("refused", "failed"):
+                yield entry
