@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -30,7 +30,8 @@ def read_stored(folder: Path, entry: IndexEntry) -> Pixels:
     Raises:
         UnreadableError: with the reason.
     """
-    pixels = decoder_for(PurePosixPath(entry.path)).pixels(folder / entry.path, entry.slices)
+    path = folder / entry.path
+    pixels = decoder_for(path).pixels(path, entry.slices)
     if pixels.shape[:3] != (entry.n_images, *entry.size):
         raise UnreadableError(
             f"holds {_shape(pixels)} where the index says {entry.n_images} x {entry.size[0]} x "
@@ -55,7 +56,8 @@ def read_masks(folder: Path, entry: IndexEntry) -> NDArray[np.uint8]:
         UnreadableError: damaged, or not of the image's size.
     """
     assert entry.mask is not None
-    pixels = decoder_for(PurePosixPath(entry.mask)).pixels(folder / entry.mask, entry.slices)
+    path = folder / entry.mask
+    pixels = decoder_for(path).pixels(path, entry.slices)
     if pixels.shape[:3] != (entry.n_images, *entry.size):
         raise UnreadableError(
             f"is {_shape(pixels)}, but its image {entry.path} is {entry.size[0]} x {entry.size[1]}"

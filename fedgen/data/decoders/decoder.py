@@ -1,4 +1,4 @@
-"""Image formats: one decoder a format, chosen by file ending."""
+"""Image formats: one decoder a format, chosen by file ending, or by content where a file's name has none."""
 
 from __future__ import annotations
 
@@ -37,10 +37,18 @@ class Header:
 
 
 class Decoder(ABC):
-    """Reads one file format."""
+    """Reads one file format; a module of this folder offers its own as `DECODER` (see `registry`)."""
 
-    #: lower-case endings, with the dot
+    #: lower-case endings, with the dot; no other decoder may claim one of them
     supported_file_endings: ClassVar[tuple[str, ...]]
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the first bytes of a file whose name has no ending are of this format.
+
+        Raises:
+            UnreadableError: the file is absent or may not be read.
+        """
+        return False
 
     @abstractmethod
     def header(self, path: Path, axis: int) -> Header:

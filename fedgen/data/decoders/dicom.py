@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.misc import is_dicom
 from pydicom.pixels import apply_color_lut, apply_rescale, pixel_array
 
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
@@ -25,6 +26,13 @@ class DicomDecoder(Decoder):
     """Modality values (slope and intercept applied); MONOCHROME1 is inverted so that more is brighter."""
 
     supported_file_endings: ClassVar[tuple[str, ...]] = (".dcm", ".dicom", ".ima")
+
+    def recognises(self, path: Path) -> bool:
+        """The letters DICM after 128 bytes."""
+        try:
+            return bool(is_dicom(path))
+        except OSError as error:
+            raise UnreadableError(f"cannot be read ({error.strerror})") from error
 
     def header(self, path: Path, axis: int) -> Header:
         """Rows, columns, frames and pixel spacing; `axis` has no meaning: frames are frames."""
@@ -52,6 +60,9 @@ class DicomDecoder(Decoder):
         if slices is not None:
             frames = frames[slices.start : slices.stop : slices.step]
         return np.ascontiguousarray(frames, dtype=np.float32)
+
+
+DECODER = DicomDecoder()
 
 
 def read_tags(path: Path, *, stop_before_pixels: bool) -> Any:

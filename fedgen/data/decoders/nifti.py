@@ -50,6 +50,9 @@ class NiftiDecoder(Decoder):
         return np.ascontiguousarray(np.rot90(chosen, axes=(1, 2)))[..., np.newaxis]
 
 
+DECODER = NiftiDecoder()
+
+
 def _load(path: Path) -> Any:
     try:
         volume = nib.load(path)

@@ -45,6 +45,9 @@ class RasterDecoder(Decoder):
             raise UnreadableError(_reason(error)) from error
 
 
+DECODER = RasterDecoder()
+
+
 def _full_depth(image: ImageFile) -> None:
     # Pillow halves 16-bit colour to 8 bits without a word; the raw mode of the tile still tells.
     if image.mode in ("RGB", "RGBA", "LA") and any("16" in str(tile[3]) for tile in image.tile):

@@ -1,32 +1,57 @@
-"""The list of decoders, by file ending."""
+"""Which decoder reads a file; a format is one module of this folder, found by walking it."""
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path, PurePath
 
+from fedgen.data import decoders
 from fedgen.data.decoders.decoder import Decoder, UnreadableError
-from fedgen.data.decoders.dicom import DicomDecoder
-from fedgen.data.decoders.nifti import NiftiDecoder
-from fedgen.data.decoders.raster import RasterDecoder
-
-_DECODERS: tuple[Decoder, ...] = (RasterDecoder(), DicomDecoder(), NiftiDecoder())
-
-#: Every file ending that can be decoded.
-SUPPORTED_FILE_ENDINGS = tuple(ending for decoder in _DECODERS for ending in decoder.supported_file_endings)
+from fedgen.data.offered import offered
+from fedgen.errors import DataError
 
 
-def decoder_for(path: PurePath) -> Decoder:
-    """The decoder of a file; a file without an ending is taken for DICOM, as PACS exports often are.
+@cache
+def by_ending() -> Mapping[str, Decoder]:
+    """Every file ending that can be decoded, and its decoder.
 
     Raises:
-        UnreadableError: no decoder knows the ending.
+        DataError: two decoders claim one ending.
     """
-    name = path.name.lower()
-    for decoder in _DECODERS:
-        if name.endswith(decoder.supported_file_endings):
+    claims: dict[str, Decoder] = {}
+    for decoder in offered(decoders, "DECODER", Decoder):  # type: ignore[type-abstract]
+        for ending in decoder.supported_file_endings:
+            other = claims.setdefault(ending, decoder)
+            if other is not decoder:
+                raise DataError(
+                    f"{type(other).__name__} and {type(decoder).__name__} both claim the ending {ending}: "
+                    "take it out of the supported_file_endings of one of them."
+                )
+    return claims
+
+
+def decoder_for(path: Path) -> Decoder:
+    """The decoder of a file, by its longest known ending; a file without an ending is told by its first bytes.
+
+    Raises:
+        UnreadableError: no decoder knows the ending, or the content.
+    """
+    claims, name = by_ending(), path.name.lower()
+    endings = [ending for ending in claims if name.endswith(ending)]
+    if endings:
+        return claims[max(endings, key=len)]
+    if not nameless(path):
+        raise UnreadableError(f"has an ending no reader knows (known: {', '.join(claims)})")
+    for decoder in dict.fromkeys(claims.values()):
+        if decoder.recognises(path):
             return decoder
-    # PACS exports name files by UID, whose last component looks like an ending: digits, never letters.
-    if path.suffix.lstrip(".").isdigit() or not path.suffix:
-        return _DECODERS[1]
-    known = ", ".join(SUPPORTED_FILE_ENDINGS)
-    raise UnreadableError(f"has an ending no reader knows (known: {known})")
+    raise UnreadableError("has no ending, and no reader knows its content")
+
+
+def nameless(path: PurePath) -> bool:
+    """Whether a file's name has no ending.
+
+    PACS exports name files by UID, whose last component looks like an ending: digits, never letters.
+    """
+    return not path.suffix or path.suffix[1:].isdigit()

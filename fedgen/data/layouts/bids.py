@@ -7,8 +7,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from fedgen.data.decoders.decoder import UnreadableError
-from fedgen.data.decoders.nifti import NiftiDecoder
-from fedgen.data.decoders.registry import decoder_for
+from fedgen.data.decoders.nifti import DECODER
 from fedgen.data.findings import listing
 from fedgen.data.index import IndexEntry
 from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
@@ -73,7 +72,7 @@ class BidsLayout(FolderLayout):
     """
 
     name: ClassVar[str] = "bids"
-    supported_file_endings: ClassVar[tuple[str, ...]] = NiftiDecoder.supported_file_endings
+    precedence: ClassVar[int] = 10
 
     def matches(self, request: Request) -> bool:
         """`participants.tsv` and a NIfTI file of a subject."""
@@ -81,7 +80,7 @@ class BidsLayout(FolderLayout):
             request.table is not None
             and request.table.path.name == PARTICIPANTS
             and any(
-                path.startswith("sub-") and path.endswith(self.supported_file_endings)
+                path.startswith("sub-") and path.endswith(DECODER.supported_file_endings)
                 for path in request.files
             )
         )
@@ -98,7 +97,7 @@ class BidsLayout(FolderLayout):
         label_images: dict[tuple[tuple[str, str], str], str] = {}
         volumes: list[tuple[str, BidsName]] = []
         for path in request.files:
-            if not path.endswith(self.supported_file_endings):
+            if not path.endswith(DECODER.supported_file_endings):
                 continue
             name = BidsName.parse(PurePosixPath(path).name)
             if name is None or not path.startswith("sub-"):
@@ -132,7 +131,7 @@ class BidsLayout(FolderLayout):
         result: Scan,
     ) -> None:
         try:
-            header = decoder_for(PurePosixPath(path)).header(request.folder / path, request.data.slices.axis)
+            header = DECODER.header(request.folder / path, request.data.slices.axis)
         except UnreadableError as error:
             result.problems.append(Problem(path, str(error)))
             return
@@ -152,6 +151,9 @@ class BidsLayout(FolderLayout):
                 size=header.size,
             )
         )
+
+
+LAYOUT = BidsLayout()
 
 
 def _patient_column(request: Request, table: Table) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from pydicom.misc import is_dicom
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from fedgen.data.decoders.decoder import UnreadableError
-from fedgen.data.decoders.dicom import DicomDecoder, dicom_header, read_tags
+from fedgen.data.decoders.dicom import DECODER, dicom_header, read_tags
+from fedgen.data.decoders.registry import nameless
 from fedgen.data.findings import Finding, plural
 from fedgen.data.index import IndexEntry
 from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
@@ -31,7 +31,7 @@ class DicomLayout(FolderLayout):
     """One entry a file; site is InstitutionName, else the first folder level, else the folder's own name."""
 
     name: ClassVar[str] = "dicom"
-    supported_file_endings: ClassVar[tuple[str, ...]] = DicomDecoder.supported_file_endings
+    precedence: ClassVar[int] = 30
 
     def matches(self, request: Request) -> bool:
         """At least one DICOM file, by ending or, where there is none, by its first bytes."""
@@ -96,6 +96,9 @@ class DicomLayout(FolderLayout):
         return result
 
 
+LAYOUT = DicomLayout()
+
+
 class _Labels:
     """Rows of the label table by the key they name."""
 
@@ -155,12 +158,18 @@ class _Labels:
 def _dicom_files(request: Request) -> Iterator[str]:
     for path in request.files:
         name = PurePosixPath(path)
-        ending = name.suffix.lower()
-        # Exports often name files by number or UID; only then are the first bytes worth a look.
-        nameless = not ending or ending[1:].isdigit()
-        known = ending in DicomDecoder.supported_file_endings
-        if known or (nameless and is_dicom(request.folder / path)):
+        known = name.name.lower().endswith(DECODER.supported_file_endings)
+        # Only where the name says nothing are the first bytes worth a look.
+        if known or (nameless(name) and _recognised(request.folder / path)):
             yield path
+
+
+def _recognised(path: Path) -> bool:
+    try:
+        return DECODER.recognises(path)
+    except UnreadableError:
+        # It may be an image, so the scan shall say that it cannot be read.
+        return True
 
 
 def _folder_site(folder: Path, path: str) -> str:

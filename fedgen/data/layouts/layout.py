@@ -71,11 +71,11 @@ class Scan:
 
 
 class FolderLayout(ABC):
-    """Reads folders of one kind."""
+    """Reads folders of one kind; a module of this folder offers its own as `LAYOUT` (see `registry`)."""
 
     name: ClassVar[str]
-    #: endings of the image files this layout looks at
-    supported_file_endings: ClassVar[tuple[str, ...]]
+    #: where a folder is of several kinds the lowest one reads it; no other layout may have the same
+    precedence: ClassVar[int]
 
     @abstractmethod
     def matches(self, request: Request) -> bool:

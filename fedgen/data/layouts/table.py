@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from fedgen.data.decoders.decoder import UnreadableError
-from fedgen.data.decoders.registry import SUPPORTED_FILE_ENDINGS, decoder_for
+from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.index import IndexEntry
 from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
 from fedgen.data.table import Row, Table
@@ -18,7 +18,8 @@ class TableLayout(FolderLayout):
     """One row an image; `data.columns` names the columns, `modality` and `series` are read where present."""
 
     name: ClassVar[str] = "table"
-    supported_file_endings: ClassVar[tuple[str, ...]] = SUPPORTED_FILE_ENDINGS
+    # A table that lists images says more than the files themselves, so it is asked before DICOM tags are.
+    precedence: ClassVar[int] = 20
 
     def matches(self, request: Request) -> bool:
         """A table with a column of image paths."""
@@ -60,10 +61,11 @@ class TableLayout(FolderLayout):
             result.excluded[f"other modality ({modality or series or 'none given'})"] += 1
             return
         where = f"row {row.number} of {table.path.name}"
+        file = request.folder / path
         try:
-            header = decoder_for(PurePosixPath(path)).header(request.folder / path, request.data.slices.axis)
+            header = decoder_for(file).header(file, request.data.slices.axis)
         except UnreadableError as error:
-            missing = not (request.folder / path).exists()
+            missing = not file.exists()
             result.problems.append(Problem(path, "does not exist" if missing else str(error), where))
             return
         mask = None
@@ -87,6 +89,9 @@ class TableLayout(FolderLayout):
                 size=header.size,
             )
         )
+
+
+LAYOUT = TableLayout()
 
 
 def required_cell(table: Table, row: Row, column: str) -> str:
