@@ -25,8 +25,8 @@ class DecodedSite:
     """N images of one site in the order of its entries, slices of a volume in ascending order.
 
     Attributes:
-        images: (N, C, H, W) float16 in [-1, 1], centred; the padding has the value -1.
-        masks: (N, 1, H, W) uint8 in {0, 1}, or None unless every image has one.
+        images: (N, C, *size) float16 in [-1, 1], centred; the padding has the value -1.
+        masks: (N, 1, *size) uint8 in {0, 1}, or None unless every image has one.
         entries: (N,) int64 index of the entry each image comes from.
         above: (N,) float32 share of stored pixels above the window.
         span: (N,) float32 share of the window that the image's values span, in [0, 1].
@@ -50,14 +50,13 @@ def decode_site(folder: Path, entries: Sequence[IndexEntry], data: DataSection) 
     Raises:
         DataError: the first file that cannot be used, and why.
     """
-    height, width = data.image_size
     counts = [entry.n_images for entry in entries]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(int)
     n = int(offsets[-1])
     with_masks = data.columns.mask is not None and all(entry.mask is not None for entry in entries)
     site = DecodedSite(
-        images=np.empty((n, data.channels, height, width), np.float16),
-        masks=np.zeros((n, 1, height, width), np.uint8) if with_masks else None,
+        images=np.empty((n, data.channels, *data.image_size), np.float16),
+        masks=np.zeros((n, 1, *data.image_size), np.uint8) if with_masks else None,
         entries=np.repeat(np.arange(len(entries)), counts),
         above=np.zeros(n, np.float32),
         span=np.zeros(n, np.float32),

@@ -23,6 +23,10 @@ FindingKind = Literal[
     "blank_images",
     "saturated",
     "narrow_intensity",
+    "mixed_spacing",
+    "mixed_orientation",
+    "spacing_unknown",
+    "orientation_unknown",
     "unreadable",
 ]
 

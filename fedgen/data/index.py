@@ -12,9 +12,10 @@ from typing import Any
 from fedgen.data.findings import Finding
 from fedgen.errors import DataError
 from fedgen.run.directory import write_atomic
+from fedgen.task.image_spec import Spacing
 
 #: Raised when the meaning of an index file changes; an older file is then refused, not misread.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ class IndexEntry:
         modality: DICOM Modality, BIDS suffix, or the table's `modality` column; empty where unknown.
         series: DICOM SeriesDescription, BIDS entities and suffix, or the table's `series` column.
         study: DICOM StudyInstanceUID or BIDS session; empty where unknown.
-        spacing: (row, column) pixel spacing in mm, or None where unknown.
+        spacing: mm between stored pixels along each axis of `size`, or None where unknown.
+        orientation: for each axis of `size` the side of the patient that it grows towards; empty where unknown.
         slices: which slices of a volume, or None for a 2D image.
-        size: (height, width) of each image in stored pixels.
+        size: of each image in stored pixels, (height, width).
     """
 
     path: str
@@ -58,9 +60,10 @@ class IndexEntry:
     modality: str
     series: str
     study: str
-    spacing: tuple[float, float] | None
+    spacing: Spacing | None
+    orientation: str
     slices: SliceRange | None
-    size: tuple[int, int]
+    size: tuple[int, ...]
 
     @property
     def n_images(self) -> int:
@@ -142,7 +145,7 @@ class PatientIndex:
             KeyError, TypeError, ValueError: not such an object.
         """
         if value["version"] != INDEX_VERSION:
-            raise ValueError(f"version {value['version']} instead of {INDEX_VERSION}")
+            raise ValueError(f"its version is {value['version']}, this program's {INDEX_VERSION}")
         return cls(
             layout=value["layout"],
             entries=tuple(_entry(item) for item in value["entries"]),
@@ -157,8 +160,8 @@ def _entry(item: dict[str, Any]) -> IndexEntry:
         **{
             **item,
             "slices": None if slices is None else SliceRange(**slices),
-            "spacing": None if spacing is None else (float(spacing[0]), float(spacing[1])),
-            "size": (int(item["size"][0]), int(item["size"][1])),
+            "spacing": None if spacing is None else tuple(float(side) for side in spacing),
+            "size": tuple(int(side) for side in item["size"]),
         }
     )
 
@@ -184,7 +187,7 @@ def read_index(path: Path) -> PatientIndex:
         raise DataError(f"{path} does not exist: write it with `fedgen data index`.") from None
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path} is not an index ({error}): write it again with `fedgen data index`."
+            f"{path} is not an index of this version ({error}): write it again with `fedgen data index`."
         ) from None
 
 

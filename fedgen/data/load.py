@@ -11,6 +11,7 @@ import torch
 from fedgen.data.cache import decode_sites
 from fedgen.data.decode import DecodedSite
 from fedgen.data.findings import Finding, listing, plural
+from fedgen.data.geometry import site_geometry
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.site_data import Part, SiteData
 from fedgen.study.data import DataSection
@@ -57,6 +58,7 @@ def site_data(
         (labels[str(entry.label)], numbers[entry.patient], int(parts[entry.patient])) for entry in entries
     ]
     columns = torch.tensor(by_entry, dtype=torch.int64)[rows]
+    spacing, orientation = site_geometry(entries, data)
     return SiteData(
         site=site,
         classes=data.labels,
@@ -65,6 +67,8 @@ def site_data(
         patients=columns[:, 1].clone(),
         parts=columns[:, 2].clone(),
         masks=None if decoded.masks is None else torch.from_numpy(decoded.masks),
+        spacing=spacing,
+        orientation=orientation,
     )
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from fedgen.data.decoders.decoder import Pixels, UnreadableError
 from fedgen.study.data import Intensity
+from fedgen.task.image_spec import Spacing
 
 #: Spacings that differ by less than this leave the pixel grid as it is.
 _ISOTROPIC = 0.01
@@ -69,21 +70,19 @@ def window(pixels: Pixels, intensity: Intensity) -> Pixels:
     return np.clip(scaled, -1, 1, dtype=np.float32)
 
 
-def fitted_size(
-    size: tuple[int, int], spacing: tuple[float, float] | None, box: tuple[int, int]
-) -> tuple[int, int]:
-    """The largest (height, width) inside `box` with the anatomy's own aspect ratio.
+def fitted_size(size: tuple[int, ...], spacing: Spacing | None, box: tuple[int, ...]) -> tuple[int, ...]:
+    """The largest size inside `box` with the anatomy's own aspect ratio; as many axes as `box` has.
 
-    Where the pixel spacing is known and not square, the aspect is that of the millimetres.
+    Where the spacing is known and not the same along all axes, the aspect is that of the millimetres.
     """
-    height, width = float(size[0]), float(size[1])
-    if spacing is not None and min(spacing) > 0 and abs(spacing[0] / spacing[1] - 1) > _ISOTROPIC:
-        height, width = height * spacing[0], width * spacing[1]
-    scale = min(box[0] / height, box[1] / width)
-    return max(1, min(box[0], round(height * scale))), max(1, min(box[1], round(width * scale)))
+    sides = [float(side) for side in size]
+    if spacing is not None and max(spacing) / min(spacing) - 1 > _ISOTROPIC:
+        sides = [side * millimetres for side, millimetres in zip(sides, spacing, strict=True)]
+    scale = min(most / side for most, side in zip(box, sides, strict=True))
+    return tuple(max(1, min(most, round(side * scale))) for most, side in zip(box, sides, strict=True))
 
 
-def resize(image: Pixels, size: tuple[int, int]) -> Pixels:
+def resize(image: Pixels, size: tuple[int, ...]) -> Pixels:
     """Antialiased bilinear resampling of (H, W, c) to (h, w, c); the identity where the size agrees."""
     if image.shape[:2] == size:
         return image
@@ -94,16 +93,19 @@ def resize(image: Pixels, size: tuple[int, int]) -> Pixels:
     return np.stack(planes, axis=-1)
 
 
-def resize_mask(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def resize_mask(mask: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
     """Nearest-neighbour resampling of a binary (H, W) mask to (h, w)."""
     if mask.shape == size:
         return mask
     return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
-def centre(image: NDArray[np.generic], box: tuple[int, int], fill: float) -> NDArray[np.generic]:
-    """Pad the first two axes of `image` to `box` with `fill`, the image in the centre."""
-    top, left = (box[0] - image.shape[0]) // 2, (box[1] - image.shape[1]) // 2
-    padded = np.full((*box, *image.shape[2:]), fill, dtype=image.dtype)
-    padded[top : top + image.shape[0], left : left + image.shape[1]] = image
+def centre(image: NDArray[np.generic], box: tuple[int, ...], fill: float) -> NDArray[np.generic]:
+    """Pad the first axes of `image` to `box` with `fill`, the image in the centre."""
+    padded = np.full((*box, *image.shape[len(box) :]), fill, dtype=image.dtype)
+    inside = tuple(
+        slice((most - side) // 2, (most - side) // 2 + side)
+        for most, side in zip(box, image.shape[: len(box)], strict=True)
+    )
+    padded[inside] = image
     return padded

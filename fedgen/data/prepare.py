@@ -20,6 +20,7 @@ from fedgen.data.decode import DecodedSite
 from fedgen.data.duplicates import patient_groups
 from fedgen.data.findings import Finding, plural
 from fedgen.data.fingerprint import Fingerprints
+from fedgen.data.geometry import geometry_findings
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.load import decoding_findings, site_data
 from fedgen.data.phantom.write import write_phantom
@@ -117,6 +118,7 @@ def _prepare(
         *_joined(together),
         *check_split(patients, of_images, fingerprints),
         *part_findings(sites),
+        *geometry_findings(index, study.data),
     ]
     # Only a split that passed its checks is fixed, so that corrected data may still be split anew.
     _fix_split(own, parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -32,10 +32,10 @@ def read_stored(folder: Path, entry: IndexEntry) -> Pixels:
     """
     path = folder / entry.path
     pixels = decoder_for(path).pixels(path, entry.slices)
-    if pixels.shape[:3] != (entry.n_images, *entry.size):
+    if pixels.shape[:-1] != (entry.n_images, *entry.size):
         raise UnreadableError(
-            f"holds {_shape(pixels)} where the index says {entry.n_images} x {entry.size[0]} x "
-            f"{entry.size[1]}: index the folder again"
+            f"holds {_by(pixels.shape[:-1])} where the index says {_by((entry.n_images, *entry.size))}: "
+            "index the folder again"
         )
     return pixels
 
@@ -58,10 +58,8 @@ def read_masks(folder: Path, entry: IndexEntry) -> NDArray[np.uint8]:
     assert entry.mask is not None
     path = folder / entry.mask
     pixels = decoder_for(path).pixels(path, entry.slices)
-    if pixels.shape[:3] != (entry.n_images, *entry.size):
-        raise UnreadableError(
-            f"is {_shape(pixels)}, but its image {entry.path} is {entry.size[0]} x {entry.size[1]}"
-        )
+    if pixels.shape[:-1] != (entry.n_images, *entry.size):
+        raise UnreadableError(f"is {_by(pixels.shape[:-1])}, but its image {entry.path} is {_by(entry.size)}")
     return (pixels != 0).any(axis=-1).astype(np.uint8)
 
 
@@ -87,5 +85,5 @@ def parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> It
             yield from results
 
 
-def _shape(pixels: Pixels) -> str:
-    return " x ".join(str(side) for side in pixels.shape[:3])
+def _by(sides: Iterable[int]) -> str:
+    return " x ".join(str(side) for side in sides)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import torch
 from torch import Tensor
+
+from fedgen.task.image_spec import ImageSpec, Spacing
 
 
 class Part(IntEnum):
@@ -24,11 +26,13 @@ class SiteData:
     Attributes:
         site: the site's name.
         classes: class names; a label is an index into them.
-        images: (N, C, H, W) float16 in [-1, 1].
+        images: (N, C, *size) float16 in [-1, 1]; size is (H, W) or (D, H, W).
         labels: (N,) int64 class index.
         patients: (N,) int64 patient number; 0..P-1 within the site, identities stay in the index.
         parts: (N,) int64 of `Part`, equal for all images of a patient.
-        masks: (N, 1, H, W) uint8 in {0, 1}, or None where not every image of the site has one.
+        masks: (N, 1, *size) uint8 in {0, 1}, or None where not every image of the site has one.
+        spacing: mm between neighbours along each axis of size; None where the images do not agree on one.
+        orientation: sides of the patient that the axes of size grow towards; empty where the images do not agree.
     """
 
     site: str
@@ -38,14 +42,23 @@ class SiteData:
     patients: Tensor
     parts: Tensor
     masks: Tensor | None = None
+    spacing: Spacing | None = None
+    orientation: str = ""
+
+    @property
+    def grid(self) -> ImageSpec:
+        """What each of the images is."""
+        channels, *size = self.images.shape[1:]
+        return ImageSpec(
+            channels=channels, size=tuple(size), spacing=self.spacing, orientation=self.orientation
+        )
 
     def part(self, part: Part) -> SiteData:
         """The images of one part; patients are numbered anew from 0."""
         keep = self.parts == int(part)
         _, patients = torch.unique(self.patients[keep], return_inverse=True)
-        return SiteData(
-            site=self.site,
-            classes=self.classes,
+        return replace(
+            self,
             images=self.images[keep],
             labels=self.labels[keep],
             patients=patients,
@@ -69,7 +82,7 @@ class LabelledImages:
     """Images without patients: a synthetic set, or the reals of a test.
 
     Attributes:
-        images: (n, C, H, W) float32 in [-1, 1].
+        images: (n, C, *size) float32 in [-1, 1].
         labels: (n,) int64 class index.
     """
 

@@ -24,7 +24,12 @@ def write_site(path: Path, data: SiteData) -> None:
     tensors = {name: getattr(data, name).contiguous() for name in TENSORS}
     if data.masks is not None:
         tensors["masks"] = data.masks.contiguous()
-    metadata = {"site": data.site, "classes": json.dumps(data.classes)}
+    metadata = {
+        "site": data.site,
+        "classes": json.dumps(data.classes),
+        "spacing": json.dumps(data.spacing),
+        "orientation": data.orientation,
+    }
     write_atomic(path, save(tensors, metadata=metadata))
 
 
@@ -38,9 +43,12 @@ def read_site(path: Path) -> SiteData:
         with safe_open(path, framework="pt") as handle:
             metadata = handle.metadata()
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        spacing = json.loads(metadata["spacing"])
         return SiteData(
             site=metadata["site"],
             classes=tuple(json.loads(metadata["classes"])),
+            spacing=None if spacing is None else tuple(spacing),
+            orientation=metadata["orientation"],
             masks=tensors.pop("masks", None),
             **tensors,
         )

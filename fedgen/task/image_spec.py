@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -12,7 +13,16 @@ from fedgen.schema.section import Section
 OPPOSITES = {"L": "R", "R": "L", "P": "A", "A": "P", "I": "S", "S": "I"}
 
 Side = Annotated[int, Field(ge=1)]
-Millimetres = Annotated[float, Field(gt=0)]
+#: What the distance between neighbours can be, in mm: from electron microscopes to far beyond any body.
+LEAST_SPACING, MOST_SPACING = 1e-7, 1e4
+Millimetres = Annotated[float, Field(ge=LEAST_SPACING, le=MOST_SPACING)]
+Spacing = tuple[float, ...]
+
+
+def known_spacing(stated: Iterable[float]) -> Spacing | None:
+    """A spacing in mm as a file states it, or None where it cannot be true (zero, infinite, not a number)."""
+    spacing = tuple(float(side) for side in stated)
+    return spacing if all(LEAST_SPACING <= side <= MOST_SPACING for side in spacing) else None
 
 
 class ImageSpec(Section):

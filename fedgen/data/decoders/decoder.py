@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.index import SliceRange
+from fedgen.task.image_spec import Spacing
 
 Pixels = NDArray[np.float32]
 
@@ -27,13 +28,16 @@ class Header:
         size: (height, width) of each 2D image.
         depth: number of slices or frames, or None for a 2D image.
         axis: array axis the depth lies on.
-        spacing: (row, column) spacing in mm, or None where unknown.
+        spacing: mm between neighbours along each axis of `size`, or None where unknown.
+        orientation: for each axis of `size` the side of the patient that it grows towards, of the pixels that
+            `Decoder.pixels` gives, such as `PL`; empty where unknown (see `fedgen.task.image_spec`).
     """
 
     size: tuple[int, int]
     depth: int | None = None
     axis: int = 0
-    spacing: tuple[float, float] | None = None
+    spacing: Spacing | None = None
+    orientation: str = ""
 
 
 class Decoder(ABC):

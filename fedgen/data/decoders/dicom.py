@@ -6,6 +6,7 @@ derives an affine that projection images do not have.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from pydicom.pixels import apply_color_lut, apply_rescale, pixel_array
 
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
 from fedgen.data.index import SliceRange
+from fedgen.task.image_spec import known_spacing
 
 #: What pydicom's decoders raise for absent, damaged or unsupported pixel data.
 _PIXEL_ERRORS = (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError, OSError)
@@ -87,12 +89,40 @@ def dicom_header(dataset: Any) -> Header:
     if not rows or not columns:
         raise UnreadableError("has no pixels")
     frames = int(dataset.get("NumberOfFrames") or 1)
-    spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
+    spacing = _numbers(dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing"), 2)
     return Header(
         size=(int(rows), int(columns)),
         depth=frames if frames > 1 else None,
-        spacing=None if spacing is None else (float(spacing[0]), float(spacing[1])),
+        spacing=None if spacing is None else known_spacing(spacing),
+        orientation=_orientation(_numbers(dataset.get("ImageOrientationPatient"), 6)),
     )
+
+
+def _numbers(value: Any, count: int) -> list[float] | None:
+    """The numbers of an element, or None where it has not so many."""
+    if not isinstance(value, Sequence) or len(value) != count:
+        return None
+    return [float(number) for number in value]
+
+
+def _orientation(cosines: Sequence[float] | None) -> str:
+    """Sides of the patient that rows and columns grow towards, from (0020,0037); empty where it does not tell.
+
+    The first three numbers are the direction in which the columns of a row follow one another, the last three that of
+    the rows; their axes are LPS (DICOM PS3.3, C.7.6.2.1.1). An oblique slice gets its closest axes.
+    """
+    if cosines is None:
+        return ""
+    values = np.array(cosines)
+    columns, rows = values[:3], values[3:]
+    across, down = int(np.abs(columns).argmax()), int(np.abs(rows).argmax())
+    if not np.isfinite(values).all() or across == down or not columns[across] or not rows[down]:
+        return ""
+    return _side(down, rows[down]) + _side(across, columns[across])
+
+
+def _side(axis: int, direction: float) -> str:
+    return ("LPS" if direction > 0 else "RAI")[axis]
 
 
 def _inverted(array: Any, dataset: Any) -> Any:

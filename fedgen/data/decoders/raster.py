@@ -17,7 +17,7 @@ _GRAY = ("L", "I;16", "I;16L", "I;16B", "I", "F")
 
 
 class RasterDecoder(Decoder):
-    """2D files without spacing; palettes become RGB, EXIF rotation is applied, transparency is refused."""
+    """2D files without geometry; palettes become RGB, EXIF rotation is applied, transparency is refused."""
 
     supported_file_endings: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 

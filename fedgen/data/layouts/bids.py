@@ -147,6 +147,7 @@ class BidsLayout(FolderLayout):
                 series=name.series,
                 study=name.session[1],
                 spacing=header.spacing,
+                orientation=header.orientation,
                 slices=slice_range(header, request.data.slices),
                 size=header.size,
             )

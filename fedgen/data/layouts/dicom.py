@@ -84,6 +84,7 @@ class DicomLayout(FolderLayout):
                     series=series,
                     study=_text(tags, "StudyInstanceUID"),
                     spacing=header.spacing,
+                    orientation=header.orientation,
                     slices=slice_range(header, request.data.slices),
                     size=header.size,
                 )

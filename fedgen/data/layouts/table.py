@@ -85,6 +85,7 @@ class TableLayout(FolderLayout):
                 series=series,
                 study=row.cells.get("study", ""),
                 spacing=header.spacing,
+                orientation=header.orientation,
                 slices=slice_range(header, request.data.slices),
                 size=header.size,
             )

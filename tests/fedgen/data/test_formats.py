@@ -31,7 +31,7 @@ class NumpyDecoder(Decoder):
         return path.read_bytes()[:6] == b"\\x93NUMPY"
 
     def header(self, path, axis):
-        return Header(np.load(path).shape, spacing=(2.0, 2.0))
+        return Header(np.load(path).shape, spacing=(2.0, 2.0), orientation="IL")
 
     def pixels(self, path, slices):
         return np.load(path)[None, ..., None].astype(np.float32)
@@ -57,7 +57,7 @@ class ByFolder(FolderLayout):
             header = decoder_for(request.folder / path).header(request.folder / path, 2)
             result.entries.append(
                 IndexEntry(
-                    path, patient, site, "none", None, "", "", "", header.spacing, None,
+                    path, patient, site, "none", None, "", "", "", header.spacing, header.orientation, None,
                     header.size,
                 )
             )
@@ -106,7 +106,7 @@ def test_a_format_is_one_file(plant, one_png: Callable[..., Path], name: str) ->
         np.save(handle, stored)
     data = DataSection(labels=("none",), image_size=(16, 16))
     index = build_index(folder, data)
-    assert [(e.size, e.spacing) for e in index.entries] == [((16, 16), (2.0, 2.0))]
+    assert [(e.size, e.spacing, e.orientation) for e in index.entries] == [((16, 16), (2.0, 2.0), "IL")]
     image = decode_site(folder, index.entries, data).images[0, 0]
     np.testing.assert_allclose(image, stored / 127.5 - 1, atol=1e-3)
 

@@ -47,7 +47,9 @@ def test_index_file_reads_back_equal(png_folder: Path, bids_folder: Path, tmp_pa
         write_index(tmp_path / "index.json", index)
         assert read_index(tmp_path / "index.json") == index
     (tmp_path / "index.json").write_text('{"version": 0}')
-    with pytest.raises(DataError, match=r"not an index \(version 0"):
+    with pytest.raises(
+        DataError, match=r"not an index of this version \(its version is 0, this program.s 2\)"
+    ):
         read_index(tmp_path / "index.json")
 
 
