@@ -15,6 +15,7 @@ import torch
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedgen.data.site_data import Part, SiteData
+from fedgen.run.hints import Hints, speak_as
 from fedgen.study.study import Study
 from fedgen.training import plan
 
@@ -94,6 +95,14 @@ def flower_run(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(TaskIdentity, name, 1)
 
 
+@pytest.fixture(autouse=True)
+def plain_hints() -> Iterator[None]:
+    """No test speaks with the words of a program that another one ran."""
+    speak_as(Hints())
+    yield
+    speak_as(Hints())
+
+
 @pytest.fixture
 def disk_full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
     """`with disk_full():` no file can be flushed to disk any more."""
@@ -104,7 +113,7 @@ def disk_full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextMa
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patch:
-            patch.setattr("fedgen.run.directory.os.fsync", refuse)
+            patch.setattr("fedgen_privacy.durable.os.fsync", refuse)
             yield
 
     return full

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from fedgen.errors import DataError
 from fedgen.protocol.fields import Hex32, UtcTime
+from fedgen.run.atomic import unreadable, write_atomic
 from fedgen.schema.section import Section
-from fedgen_client.files import unreadable, write
 
 Decision = Literal["approved", "denied"]
 FILE = "approval.json"
@@ -79,4 +79,4 @@ def write_approval(folder: Path, approval: Approval) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    write(folder / FILE, (approval.model_dump_json(indent=2) + "\n").encode())
+    write_atomic(folder / FILE, (approval.model_dump_json(indent=2) + "\n").encode())

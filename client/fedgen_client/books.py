@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedgen_client.files import unreadable
+from fedgen.run.atomic import unreadable
 from fedgen_client.site_file import CohortSection
 from fedgen_privacy.composition import epsilon_of_studies
 from fedgen_privacy.ledger import Budget, Ledger

@@ -22,7 +22,7 @@ from fedgen.protocol.enrolment import (
 )
 from fedgen.protocol.manifest import SignedManifest
 from fedgen.protocol.signing import sign_request
-from fedgen_client.files import unreadable
+from fedgen.run.atomic import unreadable
 from fedgen_client.folder import SiteFolder
 from fedgen_client.transport import Transport
 from fedgen_client.trust import certificates, fingerprint, matching, pinned, unverified

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from fedgen.errors import DataError, FederationError
 from fedgen.protocol.invitation import Invitation, decode_invitation
+from fedgen.run.atomic import unwritable, write_atomic
 from fedgen.study import presets
 from fedgen_client.coordinator import Coordinator, fetch_ca, join_body
-from fedgen_client.files import unwritable, write
 from fedgen_client.folder import SiteFolder
 from fedgen_client.membership import Membership, read_membership, write_membership
 from fedgen_client.site_log import SiteLog, fingerprint
@@ -81,7 +81,7 @@ def join(folder: SiteFolder, token: str, data: Path | None = None) -> Joined:
     )
     if before is not None and before.coordinator_key != membership.coordinator_key:
         raise _second(folder, before)
-    write(folder.ca, ca.encode())
+    write_atomic(folder.ca, ca.encode())
     # Last: a site whose membership is written has everything else.
     write_membership(folder.membership_file, membership)
     log.write(
@@ -117,5 +117,5 @@ def _make_site_file(folder: SiteFolder, data: Path | None) -> bool:
         # A JSON string is a YAML string too, whatever is in the path.
         quoted = json.dumps(str(data.absolute()), ensure_ascii=False)
         text = _FOLDER_LINE.sub(lambda found: found[1] + quoted, text, count=1)
-    write(folder.site_file, text.encode())
+    write_atomic(folder.site_file, text.encode())
     return True

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedgen.errors import DataError
+from fedgen.run.atomic import unwritable
 from fedgen.run.directory import PRETRAINED
-from fedgen_client.files import unwritable
 from fedgen_client.membership import Membership, require_membership
 from fedgen_client.site_file import SiteFile, load_site_file
 from fedgen_privacy.secagg import Identity

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fedgen.errors import StudyError
 from fedgen.pipeline.pretrained_start import refuse_same_patients
+from fedgen.run.atomic import write_atomic
 from fedgen.training.pretrained import read_pretrained
-from fedgen_client.files import write
 from fedgen_client.folder import SiteFolder
 from fedgen_client.studies import OfferedStudy
 
@@ -37,7 +37,7 @@ def take_start(folder: SiteFolder, offered: OfferedStudy, path: Path | None) -> 
     found = read_pretrained(study, path)
     if found is not None:
         refuse_same_patients(study, found.origin, offered.manifest.roster)
-        write(kept, found.content)
+        write_atomic(kept, found.content)
 
 
 def require_start(offered: OfferedStudy, kept: Path) -> None:

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from fedgen.errors import DataError, FederationError
 from fedgen.protocol.fields import Address, Hex32, SiteName, UtcTime
+from fedgen.run.atomic import unreadable, write_atomic
 from fedgen.schema.section import Section
-from fedgen_client.files import unreadable, write
 
 
 class Membership(Section):
@@ -74,4 +74,4 @@ def write_membership(path: Path, membership: Membership) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    write(path, (membership.model_dump_json(indent=2) + "\n").encode())
+    write_atomic(path, (membership.model_dump_json(indent=2) + "\n").encode())

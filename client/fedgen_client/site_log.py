@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fedgen_client.files import unreadable, unwritable
+from fedgen.run.atomic import unreadable, unwritable
 from fedgen_client.plain import printable
 from fedgen_privacy.durable import append_line
 from fedgen_privacy.lock import exclusive
@@ -43,7 +43,7 @@ class SiteLog:
 
         Raises:
             DataError: it cannot be written; what it was to announce must not happen then.
-            PrivacyRefusedError: another process has held the log for ten seconds.
+            LockedError: another process has held the log for ten seconds.
         """
         self.write_all([{"event": event, **fields}])
 
@@ -51,7 +51,7 @@ class SiteLog:
         """Append several lines at once, each with its `event`: all of them are on disk when this returns, or none.
 
         Raises:
-            DataError, PrivacyRefusedError: as `write`.
+            DataError, LockedError: as `write`.
         """
         time = datetime.now(UTC).isoformat()
         lines = [json.dumps({"time": time, **entry}, allow_nan=False) for entry in entries]

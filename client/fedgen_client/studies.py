@@ -20,9 +20,9 @@ from fedgen.protocol.manifest import (
     manifest_sha256,
     open_manifest,
 )
+from fedgen.run.atomic import unreadable, write_atomic
 from fedgen.study.study import Study
 from fedgen_client.approval import Approval, read_approval
-from fedgen_client.files import unreadable, write
 from fedgen_client.folder import SiteFolder
 from fedgen_client.site_log import SiteLog, fingerprint
 
@@ -99,7 +99,7 @@ class Studies:
                 kind="manifest",
                 **fingerprint(content),
             )
-            write(path, content)
+            write_atomic(path, content)
         return offered
 
     def keep_all(self, offers: Iterable[SignedManifest]) -> list[FedgenError]:

@@ -18,7 +18,7 @@ from fedgen.errors import FederationError, FedgenError
 from fedgen.flower import Trouble
 from fedgen.flower.envelope import refuse_message
 from fedgen.flower.fleet import Fleet, Incoming, NotAdmittedError, Outgoing, RejectedError, UnreachableError
-from fedgen_client.files import write
+from fedgen.run.atomic import write_atomic
 from fedgen_client.folder import SiteFolder
 from fedgen_client.site_log import SiteLog
 from fedgen_client.workshop import Worker, WorkerDiedError
@@ -253,7 +253,7 @@ class Supervisor:
             return
         self._told_at = time.monotonic()
         value = {"time": datetime.now(UTC).isoformat(), "state": state, **fields}
-        write(self._folder.status, (json.dumps(value) + "\n").encode())
+        write_atomic(self._folder.status, (json.dumps(value) + "\n").encode())
 
 
 class _StoppedError(Exception):

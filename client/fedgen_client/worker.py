@@ -14,7 +14,9 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from fedgen.run.hints import speak_as
 from fedgen_client.frames import Frame, receive, send
+from fedgen_client.hints import WORKER
 
 
 def work(folder: Path, pipe: Connection) -> None:
@@ -64,6 +66,7 @@ def main(arguments: list[str]) -> None:
     folder, descriptor = Path(arguments[0]), int(arguments[1])
     # Ctrl-C in a terminal reaches both processes; the supervisor decides what becomes of this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    speak_as(WORKER)
     pipe = Connection(descriptor)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         work(folder, pipe)

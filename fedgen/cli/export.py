@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from fedgen.cli.hints import EXPORT
 from fedgen.cli.runs import Run
+from fedgen.run.hints import speak_as
 
 
 def export(
@@ -26,6 +28,7 @@ def export(
     from fedgen.pipeline.export import export as write
     from fedgen.pipeline.workspace import Workspace
 
+    speak_as(EXPORT)
     exported = write(Workspace.open(run), out, public)
     typer.echo(f"# {exported.path}: {exported.origin.statement}")
     typer.echo(

@@ -8,6 +8,7 @@ import typer
 
 from fedgen import __version__
 from fedgen.cli import data, export, models, privacy, runs, study
+from fedgen.cli.hints import COMMAND
 from fedgen.cli.shell import Shell
 
 app = typer.Typer(
@@ -40,8 +41,4 @@ def print_version() -> None:
 
 def run() -> None:
     """Entry point: turns every error into one sentence and an exit code."""
-    Shell(
-        "fedgen",
-        stopped="the same command with --resume goes on from here",
-        mended="continue with --resume",
-    ).run(app)
+    Shell("fedgen", COMMAND).run(app)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from fedgen.cli.hints import NEW_RUN, SIMULATE
 from fedgen.errors import StudyError
+from fedgen.run.hints import speak_as
 from fedgen.study.load import load_study
 from fedgen.study.study import Study
 
@@ -51,6 +53,7 @@ def simulate(
     pretrained: Pretrained = None,
 ) -> None:
     """Run a whole study on this machine: virtual sites train, then synthesis, audit, evaluation, report."""
+    speak_as(NEW_RUN)
     study = load_study(file, overrides or ())
     if data is not None and not resume and not data.is_dir():
         raise StudyError(f"--data {data} is not a folder: give the folder that holds the images.")
@@ -71,6 +74,7 @@ def simulate(
             )
     else:
         work = Workspace.create(study, data, out, pretrained)
+    speak_as(SIMULATE)
     console.print(f"{study.study.name}  ->  {work.run.path}", highlight=False, soft_wrap=True)
     for sentence in loud(study):
         console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from fedgen.errors import ExitCode, FedgenError
+from fedgen.run.hints import Hints, hints, speak_as
 
 #: What shells report for a program stopped by Ctrl-C: 128 + SIGINT.
 INTERRUPTED = 130
@@ -28,13 +29,11 @@ class Shell:
 
     Attributes:
         name: of the program, which begins every sentence.
-        stopped: how to go on after an interrupt, as the end of a sentence.
-        mended: how to go on once a full disk has space, as the end of a sentence.
+        words: what a person is told to do next; a command with better ones says so itself.
     """
 
     name: str
-    stopped: str
-    mended: str
+    words: Hints
 
     def run(self, app: typer.Typer) -> None:
         """Run a command line; `--debug` anywhere on it adds tracebacks."""
@@ -42,6 +41,7 @@ class Shell:
         if not debug:
             # Libraries warn about their own future; a hospital's screen is no place for that.
             warnings.simplefilter("ignore")
+        speak_as(self.words)
         signal.signal(signal.SIGTERM, _stop)
         try:
             app(standalone_mode=True)
@@ -55,13 +55,13 @@ class Shell:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 self._defect(error, debug)
-            self._fail(f"The disk is full: free some space and {self.mended}.", ExitCode.DATA, debug)
+            self._fail(f"The disk is full: free some space and {hints().again}.", ExitCode.DATA, debug)
         except Exception as error:
             self._defect(error, debug)
 
     def _stopped(self, debug: bool) -> NoReturn:
         try:
-            self._fail(f"Stopped. Nothing is lost: {self.stopped}.", INTERRUPTED, debug)
+            self._fail(f"Stopped. Nothing is lost: {hints().stopped}.", INTERRUPTED, debug)
         finally:
             # Everything is on disk, and an orderly exit would wait for Flower's and Ray's threads, which an interrupt
             # can leave waiting for each other. Ray's processes die with this one.

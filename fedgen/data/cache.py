@@ -17,7 +17,7 @@ from fedgen.data.decode import DECODER_VERSION, DecodedSite, decode_site
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.errors import DataError
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 from fedgen.study.data import DataSection
 
 #: The options that change what decoding yields; a new split does not decode anew.

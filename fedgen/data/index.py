@@ -11,7 +11,7 @@ from typing import Any
 
 from fedgen.data.findings import Finding
 from fedgen.errors import DataError
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 from fedgen.task.image_spec import Spacing
 
 #: Raised when the meaning of an index file changes; an older file is then refused, not misread.

@@ -27,7 +27,7 @@ from fedgen.data.phantom.write import write_phantom
 from fedgen.data.site_data import Part, SiteData
 from fedgen.data.split import split_patients
 from fedgen.errors import DataError, StudyError
-from fedgen.run.directory import unwritable, write_atomic
+from fedgen.run.atomic import unwritable, write_atomic
 from fedgen.study.study import Study
 
 
@@ -130,8 +130,7 @@ def _prepare(
 def _phantom(study: Study, run_data: Path) -> Path:
     if study.data.phantom is None:
         raise StudyError(
-            "No data: give the folder of the images with --data, "
-            "or set data.phantom in the study to generate some."
+            "No data: give the folder of the images, or set data.phantom in the study to generate some."
         )
     folder = run_data / "phantom"
     write_phantom(folder, study.data.phantom, study.study.seed)
@@ -173,11 +172,13 @@ def _fix_split(own: Path, parts: Mapping[str, Part]) -> None:
         try:
             fixed = json.loads(path.read_text(encoding="utf-8"))["sha256"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is damaged ({error}): start a new run.") from None
+            raise DataError(
+                f"{path} is damaged ({error}): restore it; only a new run can do without."
+            ) from None
         if fixed != digest:
             raise DataError(
                 f"The data, data.split or the seed changed since {path} was written, and a patient held out "
-                "then could train now: restore them or start a new run."
+                "then could train now: restore them, for only a new run may have another split."
             )
         return
     _write_json(path, value)
@@ -190,7 +191,7 @@ def _salt(path: Path) -> bytes:
             path.chmod(0o600)
         return bytes.fromhex(path.read_text(encoding="ascii").strip())
     except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}): start a new run.") from None
+        raise DataError(f"{path} is damaged ({error}): restore it; only a new run can do without.") from None
     except OSError as error:
         raise unwritable(path, error) from error
 

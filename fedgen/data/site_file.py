@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from fedgen.data.site_data import SiteData
 from fedgen.errors import DataError
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 
 TENSORS = ("images", "labels", "patients", "parts")
 

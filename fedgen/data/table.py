@@ -54,7 +54,7 @@ def read_table(path: Path) -> Table:
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8 text: save it as UTF-8 CSV.") from None
     except OSError as error:
-        raise DataError(f"Cannot read {path} ({error.strerror}): give the table with --table.") from None
+        raise DataError(f"Cannot read {path} ({error.strerror}): mend it, or name another.") from None
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     try:
@@ -99,5 +99,7 @@ def find_table(folder: Path, given: Path | None = None) -> Path | None:
     candidates = next((paths for paths in by_name if paths), tables)
     if len(candidates) > 1:
         names = listing(path.name for path in candidates)
-        raise DataError(f"{folder} holds several tables ({names}): choose one with --table.")
+        raise DataError(
+            f"{folder} holds several tables ({names}): keep one, or name the one that lists the images metadata."
+        )
     return candidates[0] if candidates else None

@@ -86,9 +86,7 @@ def run_evaluation(
 def _check(sites: Sequence[SiteData], synthetic: LabelledImages) -> None:
     """Refuse what would fail or mislead later."""
     if not sites:
-        raise DataError(
-            "There is no site to evaluate against: give the run the data it was trained on with --data."
-        )
+        raise DataError("There is no site to evaluate against: give the run the data it was trained on.")
     for site in sites:
         if site.classes != sites[0].classes:
             raise DataError(

@@ -32,6 +32,7 @@ from sqlalchemy.exc import OperationalError
 
 from fedgen.errors import FederationError
 from fedgen.flower.state import open_state
+from fedgen.run.hints import hints
 
 #: Flower forgets a run that is silent for 60 s.
 HEARTBEAT_SECONDS = 10.0
@@ -109,7 +110,7 @@ class Link:
         ids = list(self._try(lambda: self._grid.push_messages(messages)))
         if len(ids) != len(messages) or not all(ids):
             raise FederationError(
-                f"Flower took {sum(map(bool, ids))} of {len(messages)} messages of a round: continue with resume."
+                f"Flower took {sum(map(bool, ids))} of {len(messages)} messages of a round: {hints().again}."
             )
         return ids
 
@@ -182,10 +183,10 @@ class Link:
         end = time.monotonic() + PATIENCE
         while True:
             if self._stop.is_set():
-                raise FederationError("The run was stopped: continue it with resume.")
+                raise FederationError(f"The run was stopped: {hints().again}.")
             if self._lost.is_set():
                 raise LinkLostError(
-                    "Flower has given this run up, because it was silent for a minute: continue with resume."
+                    f"Flower has given this run up, because it was silent for a minute: {hints().again}."
                 )
             try:
                 return call()

@@ -7,7 +7,6 @@ choose the next question by the last answer.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from fedgen.errors import FederationError, PrivacyRefusedError
 from fedgen.pipeline.site_numbers import audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assess, Assessment
 from fedgen.protocol.release import check_pixels
-from fedgen.run.directory import unwritable, write_atomic
+from fedgen.run.atomic import write_atomic
+from fedgen.run.lock import held
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.synthesis.counts import class_counts
@@ -31,7 +31,6 @@ from fedgen.training.outbox import Outbox
 from fedgen.training.plan import plan_site
 from fedgen.training.pretrained import study_layout
 from fedgen.training.vector import check_vector, vector_sha256
-from fedgen_privacy.lock import exclusive
 
 Json = dict[str, Any]
 
@@ -104,12 +103,7 @@ class Assessor:
             raise PrivacyRefusedError(
                 f"Site {self.data.site} was asked to assess a model that it did not help to train."
             )
-        path = self.folder / "assessment.lock"
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(exclusive(path))
-            except OSError as error:
-                raise unwritable(path, error) from error
+        with held(self.folder / "assessment.lock"):
             self._bind(task)
             return Assessment(
                 self.data.site,

@@ -18,7 +18,7 @@ from fedgen.errors import PrivacyRefusedError, StudyError
 from fedgen.pipeline.pretrained_start import origin_of
 from fedgen.pipeline.privacy import rounded_up
 from fedgen.pipeline.workspace import Workspace
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 from fedgen.study.model import Pretrained
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
@@ -62,9 +62,9 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
         DataError: training has not finished, or the file cannot be written.
     """
     if out.suffix != SUFFIX:
-        raise StudyError(f"--out {out} must end in {SUFFIX}, the only format that weights are written in.")
+        raise StudyError(f"{out} must end in {SUFFIX}, the only format that weights are written in.")
     if out.exists():
-        raise StudyError(f"{out} exists: name another file with --out, or remove it.")
+        raise StudyError(f"{out} exists: name another file, or remove it.")
     weights = work.trained().ema
     privacy = work.run.read_json("privacy.json")
     if privacy["mode"] == "none" and public is None:

@@ -100,7 +100,7 @@ def finish(
     with guarded(work):
         if not recorded(run):
             if trained is None:
-                raise DataError(f"{run.path} has not finished training: resume the run.")
+                raise DataError(f"{run.path} has not finished training: train it to its end first.")
             record_training(work, trained, aggregator)
         actions: list[tuple[str, tuple[str, ...], Callable[[], None]]] = [
             ("synthesize", ("samples/synthetic.safetensors",), lambda: synthesize(work, watcher)),

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
-from fedgen.run.directory import RunDirectory, write_atomic
+from fedgen.run.atomic import write_atomic
+from fedgen.run.directory import RunDirectory
 from fedgen.study.study import Study
 from fedgen.training.pretrained import Origin, Pretrained, read_pretrained
 
@@ -104,6 +105,5 @@ def require_start(run: RunDirectory, study: Study) -> None:
     """
     if study.model.pretrained is not None and not run.pretrained.is_file():
         raise DataError(
-            f"{run.pretrained} does not exist, and the study starts from it: give the file again with "
-            f"`fedgen train {run.path} --pretrained FILE`."
+            f"{run.pretrained} does not exist, and the study starts from it: put that file there again."
         )

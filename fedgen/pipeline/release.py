@@ -8,7 +8,7 @@ from torch import nn
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.pipeline.workspace import Workspace
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 from fedgen.synthesis.formats import Leftmost
 from fedgen.synthesis.grid import sample_grid
 from fedgen.synthesis.samples import write_samples

@@ -83,6 +83,4 @@ def unfinished(study: Study, out: Path) -> Workspace:
         elif work.run.read_json("run.json").get("status") != "done":
             return work
     hint = f" ({others} of another version of the study)" if others else ""
-    raise DataError(
-        f"There is no unfinished run of {study.study.name} under {out}{hint}: leave --resume away to start one."
-    )
+    raise DataError(f"There is no unfinished run of {study.study.name} under {out}{hint}: start a new one.")

@@ -13,8 +13,9 @@ from fedgen.errors import DataError
 from fedgen.families.contract import Family
 from fedgen.pipeline.model import trained_networks
 from fedgen.pipeline.pretrained_start import given_start, keep_start
+from fedgen.run.atomic import write_atomic
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint
-from fedgen.run.directory import RunDirectory, write_atomic
+from fedgen.run.directory import RunDirectory
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
@@ -100,7 +101,7 @@ class Workspace:
             done = 0 if checkpoint is None else checkpoint.round
             raise DataError(
                 f"{self.run.path} has finished {done} of {self.study.total_rounds} rounds: "
-                f"run `fedgen train {self.run.path}` first."
+                "train it to its end first."
             )
         return checkpoint
 

@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from fedgen.report.charts import Point, line_chart, presence_chart, standalone
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 from fedgen.synthesis.formats import file_stems
 
 #: Half width of the noise band, in standard deviations.

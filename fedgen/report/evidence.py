@@ -86,14 +86,14 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot read {path} ({error}): mend it or start a new run.") from None
+        raise DataError(f"Cannot read {path} ({error}): mend it, or restore it from a backup.") from None
 
 
 def _study(path: Path, text: str) -> Mapping[str, Any]:
     try:
         study = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise DataError(f"{path} is not valid YAML any more: restore it or start a new run.") from None
+        raise DataError(f"{path} is not valid YAML any more: restore it from a backup.") from None
     return study if isinstance(study, dict) else {}
 
 

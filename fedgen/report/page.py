@@ -17,7 +17,8 @@ from fedgen.report.curves import curves, draw_curves
 from fedgen.report.evidence import Evidence, read_evidence
 from fedgen.report.headline import headlines, limits
 from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
-from fedgen.run.directory import RunDirectory, write_atomic
+from fedgen.run.atomic import write_atomic
+from fedgen.run.directory import RunDirectory
 
 
 def write_report(run: RunDirectory) -> Path:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 from fedgen.synthesis.formats import png_bytes
 from fedgen.synthesis.grid import pick, rows_png
 

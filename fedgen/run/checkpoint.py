@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fedgen.errors import DataError
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 
 KEEP = 3
 SERVER = "server/"

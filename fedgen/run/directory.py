@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,52 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from fedgen.errors import DataError
+from fedgen.run.atomic import unwritable, write_json
 
 Json = dict[str, Any]
 
 #: Weights that training starts from, in a run directory and in a site's folder of a study.
 PRETRAINED = "pretrained.safetensors"
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write `content` so that a crash leaves either the old file or the new one, never a part.
-
-    Raises:
-        DataError: the disk is full or the folder is not writable.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
-            temporary = Path(handle.name)
-            try:
-                handle.write(content)
-                handle.flush()
-                os.fsync(handle.fileno())
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without it a power failure may undo the renaming, and so a result that has already left.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def unwritable(path: Path, error: OSError) -> DataError:
-    """The one sentence for a file that could not be written."""
-    if error.errno == errno.ENOSPC:
-        return DataError(
-            f"The disk is full while writing {path}: free some space and continue with --resume."
-        )
-    return DataError(f"Cannot write {path} ({error.strerror}): choose a folder you may write to with --out.")
 
 
 @dataclass(frozen=True)
@@ -135,8 +92,7 @@ class RunDirectory:
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write `name` atomically; NaN and infinity are refused, not written."""
-        text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
-        write_atomic(self.path / name, (text + "\n").encode())
+        write_json(self.path / name, value)
 
     def read_json(self, name: str) -> Json:
         """Read a JSON file of this run.

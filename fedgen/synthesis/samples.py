@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
-from fedgen.run.directory import unwritable, write_atomic
+from fedgen.run.atomic import unwritable, write_atomic
 from fedgen.synthesis.formats import PNG_SOFTWARE, Leftmost, file_stems, nifti_bytes, png_bytes
 
 TENSORS = "synthetic.safetensors"
@@ -85,18 +85,16 @@ def read_samples(samples: Path) -> LabelledImages:
     """
     path = samples / TENSORS
     if not path.is_file():
-        raise DataError(f"{path} does not exist: run `fedgen synthesize` on this run first.")
+        raise DataError(f"{path} does not exist: run the stage synthesize first.")
     try:
         with safe_open(path, framework="pt") as file:
             images = file.get_tensor("images")
             labels = file.get_tensor("labels")
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} is damaged ({error}): run `fedgen synthesize` on this run again.") from None
+        raise DataError(f"{path} is damaged ({error}): run the stage synthesize again.") from None
     fits = images.ndim == 4 and labels.shape == images.shape[:1] and bool(torch.isfinite(images).all())
     if not fits:
-        raise DataError(
-            f"{path} is damaged (shapes or values do not fit): run `fedgen synthesize` on this run again."
-        )
+        raise DataError(f"{path} is damaged (shapes or values do not fit): run the stage synthesize again.")
     return LabelledImages(images=images.float(), labels=labels.long())
 
 

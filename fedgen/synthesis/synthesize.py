@@ -72,5 +72,5 @@ def _require_finite(images: Tensor, labels: Tensor, classes: tuple[str, ...]) ->
         raise DataError(
             f"The model gives pixels that are not numbers (NaN or infinity) in {int(broken.sum())} of "
             f"{len(images)} images of {names}, so its training diverged: train again with a smaller "
-            "--set training.learning_rate."
+            "training.learning_rate."
         )

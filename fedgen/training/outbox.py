@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 
 KEEP = 2
 

@@ -52,6 +52,12 @@ class FederationError(FedgenError):
     exit_code = ExitCode.FEDERATION
 
 
+class LockedError(FedgenError):
+    """Another process is at what only one at a time may be at; once it has ended, the same can be done (exit 5)."""
+
+    exit_code = ExitCode.FEDERATION
+
+
 class GateError(FedgenError):
     """The release gate was not passed (exit 6)."""
 

@@ -163,8 +163,9 @@ class Ledger:
 
         Raises:
             BudgetExceededError: all rows and this one would exceed the budget.
-            PrivacyRefusedError: the same work was charged with another mechanism, another process holds the
-                ledger, or the file was damaged since it was read.
+            PrivacyRefusedError: the same work was charged with another mechanism, or the file was damaged since it
+                was read.
+            LockedError: another process holds the ledger.
             OSError: the row could not be written; then the steps must not be taken.
         """
         with exclusive(self._path.with_name(f"{self._path.name}.lock")):
@@ -182,7 +183,7 @@ class Ledger:
                 if row.spend != charge.spend:
                     raise PrivacyRefusedError(
                         f"Round {charge.round} is already in the ledger {self._path} with another mechanism: "
-                        "a study's privacy cannot change while it runs, so start a new run."
+                        "a study's privacy cannot change while it runs, so only a new run can have another."
                     )
                 return False
         if budget is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedgen_privacy.errors import PrivacyRefusedError
+from fedgen_privacy.errors import LockedError
 
 POLL_SECONDS = 0.02
 
@@ -22,7 +22,7 @@ def exclusive(path: Path, wait: float = 10.0) -> Iterator[None]:
         wait: seconds to wait for another process.
 
     Raises:
-        PrivacyRefusedError: another process holds it all that time.
+        LockedError: another process holds it all that time.
         OSError: the file cannot be opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,9 +34,8 @@ def exclusive(path: Path, wait: float = 10.0) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= end:
-                    raise PrivacyRefusedError(
-                        f"Another process has held {path} for {wait:g} s, and two must not spend one site's budget at "
-                        "the same time: stop the other one."
+                    raise LockedError(
+                        f"Another process has held {path} for {wait:g} s: wait for it, or stop it, and try again."
                     ) from None
                 time.sleep(POLL_SECONDS)
         yield

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import stat
-import tempfile
 from pathlib import Path
 
+from fedgen_privacy.durable import new_file
 from fedgen_privacy.errors import PrivacyRefusedError
 
 
@@ -19,23 +18,7 @@ def make_secret(path: Path, content: bytes) -> None:
         FileExistsError: there is one already; it is left as it was.
         OSError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # mkstemp makes its files with mode 0600, so the content is never readable by others, not even for an instant.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(temporary)
-    finally:
-        temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    new_file(path, content)
 
 
 def read_secret(path: Path) -> bytes:

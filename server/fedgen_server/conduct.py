@@ -23,8 +23,10 @@ from fedgen.pipeline.watch import Watcher
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.manifest import manifest_of, sign_manifest
 from fedgen.protocol.messages import Describe, Refusal, SiteDescription
+from fedgen.run.atomic import write_atomic
 from fedgen.run.checkpoint import latest_checkpoint
-from fedgen.run.directory import RunDirectory, write_atomic
+from fedgen.run.directory import RunDirectory
+from fedgen.run.hints import hints
 from fedgen.run.memory import return_large_buffers
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
@@ -133,7 +135,8 @@ def conduct(
             finally:
                 link.close(done)
     raise FederationError(
-        f"Flower's database has given up {LINKS} runs of this study: see that nothing else writes to it, then resume."
+        f"Flower's database has given up {LINKS} runs of this study: see that nothing else writes to it, then "
+        f"{hints().again}."
     )
 
 
@@ -186,8 +189,8 @@ def gather(
     if len(ready) < study.aggregation.minimum_sites:
         raise FederationError(
             f"{len(ready)} of {len(roster)} sites take part after {wait:.0f} s but aggregation.minimum_sites is "
-            f"{study.aggregation.minimum_sites}: {_listed({s: why[s] for s in sorted(set(roster) - ready)})}. Continue "
-            "with `fedgen-server resume` when they are ready."
+            f"{study.aggregation.minimum_sites}: {_listed({s: why[s] for s in sorted(set(roster) - ready)})}. When "
+            f"they are ready, {hints().again}."
         )
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from fedgen.errors import FederationError, PrivacyRefusedError
-from fedgen.run.directory import RunDirectory, write_atomic
-from fedgen_privacy.lock import exclusive
+from fedgen.run.directory import RunDirectory
+from fedgen.run.lock import held, is_held
 
 LOCK, PROCESS = "run.lock", "conductor.json"
 
@@ -21,30 +19,18 @@ def conducting(run: RunDirectory) -> Iterator[None]:
     """Be the one process that conducts `run`.
 
     Raises:
-        FederationError: another does.
+        LockedError: another does.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(run.path / LOCK, wait=0.0))
-        except PrivacyRefusedError:
-            raise FederationError(
-                f"Another process conducts {run.path}: `fedgen-server status` follows it, `fedgen-server stop` stops "
-                "it."
-            ) from None
+    busy = f"Another process conducts {run.path}: `fedgen-server status` follows it, `fedgen-server stop` stops it."
+    with held(run.path / LOCK, wait=0.0, busy=busy):
         value = {"pid": os.getpid(), "started": datetime.now(UTC).isoformat()}
-        write_atomic(run.path / PROCESS, (json.dumps(value) + "\n").encode())
+        run.write_json(PROCESS, value)
         yield
 
 
 def is_conducted(run: RunDirectory) -> bool:
     """Whether some process conducts this run now."""
-    if not run.path.is_dir():
-        return False
-    try:
-        with exclusive(run.path / LOCK, wait=0.0):
-            return False
-    except PrivacyRefusedError:
-        return True
+    return run.path.is_dir() and is_held(run.path / LOCK)
 
 
 def stop_conductor(run: RunDirectory) -> bool:

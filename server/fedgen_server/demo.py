@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fedgen.data.phantom.write import write_phantom_site
 from fedgen.errors import FederationError, StudyError
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
 from fedgen.study.study import Study
 
 #: Seconds for a process to come up, and for a command to end.

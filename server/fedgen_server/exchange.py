@@ -16,6 +16,7 @@ from fedgen.errors import ExitCode, FederationError
 from fedgen.federation.exchange.flower import answer_of, task_message
 from fedgen.flower.link import Link
 from fedgen.protocol.messages import Answer, Refusal, Task
+from fedgen.run.hints import hints
 
 POLL_SECONDS = 0.015
 #: Polls get rarer up to this while a long round of training goes on.
@@ -66,7 +67,7 @@ class FleetExchange:
         look, poll = time.monotonic() + PRESENCE_SECONDS, POLL_SECONDS
         while waiting and time.monotonic() < end:
             if self._stop.is_set():
-                raise FederationError("The run was stopped: continue it with resume.")
+                raise FederationError(f"The run was stopped: {hints().again}.")
             replies = self._link.pull(waiting)
             for message in replies:
                 site = waiting.pop(message.metadata.reply_to_message_id)
@@ -89,7 +90,7 @@ class FleetExchange:
             if time.monotonic() > started + SERVER_SECONDS:
                 raise FederationError(
                     f"The server has been away for {SERVER_SECONDS:.0f} s: start it with `fedgen-server start`, then "
-                    "continue with `fedgen-server resume`."
+                    f"{hints().again}."
                 )
             self._wait(PRESENCE_SECONDS)
         back = time.monotonic()
@@ -99,7 +100,7 @@ class FleetExchange:
 
     def _wait(self, seconds: float) -> None:
         if self._stop.wait(seconds):
-            raise FederationError("The run was stopped: continue it with resume.")
+            raise FederationError(f"The run was stopped: {hints().again}.")
 
     def _gone(self, waiting: Mapping[str, str], asked: datetime) -> dict[str, str]:
         """Which of these messages nobody will answer, and why."""

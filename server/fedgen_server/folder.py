@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedgen.errors import DataError, PrivacyRefusedError, StudyError
+from fedgen.errors import DataError, StudyError
 from fedgen.protocol.fields import split_address
 from fedgen.protocol.invitation import Invitation
-from fedgen.run.directory import write_atomic
+from fedgen.run.atomic import write_atomic
+from fedgen.run.lock import held, is_held
 from fedgen.schema.document import Document
 from fedgen.schema.keys import Path as Key
 from fedgen.schema.read import validated
-from fedgen_privacy.lock import exclusive
 from fedgen_privacy.secagg import Identity
 from fedgen_privacy.secret_file import read_secret
 from fedgen_server.certificate_check import check_certificate
@@ -23,7 +23,6 @@ from fedgen_server.invitations import Invitations
 from fedgen_server.log import FederationLog
 from fedgen_server.paths import Paths
 from fedgen_server.sites import Site, Sites
-from fedgen_server.storage import locked
 from fedgen_server.studies import Studies
 
 #: The name under which the coordinator signs.
@@ -91,7 +90,7 @@ class Federation:
         if certificate is not None:
             check_certificate(certificate.certificate, certificate.key, certificate.ca, config.public_host)
         _make_private(folder)
-        with locked(paths.registry_lock):
+        with held(paths.registry_lock):
             if paths.config.exists():
                 raise StudyError(f"{folder} holds a federation already: choose another folder.")
             if certificate is None:
@@ -133,11 +132,7 @@ class Federation:
 
     def is_served(self) -> bool:
         """Whether `fedgen-server start` runs over this folder."""
-        try:
-            with exclusive(self.paths.server_lock, wait=0.0):
-                return False
-        except PrivacyRefusedError:
-            return True
+        return is_held(self.paths.server_lock)
 
     def invite(self, site: str, hours: float) -> Invitation:
         """A new invitation for a site, logged.
@@ -197,7 +192,7 @@ class Federation:
                 )
             check_certificate(certificate, key, paths.ca, host)
             pair = _read_pair(certificate, key)
-        with locked(paths.registry_lock):
+        with held(paths.registry_lock):
             _write_pair(paths.certificate, paths.key, pair)
         self.check_certificate()
         end = ends(pair.certificate)

@@ -12,8 +12,9 @@ from pathlib import Path
 from fedgen.errors import PrivacyRefusedError, StudyError
 from fedgen.protocol.fields import Hex32, SiteName, UtcTime
 from fedgen.protocol.invitation import Invitation
+from fedgen.run.lock import held
 from fedgen.schema.section import Section
-from fedgen_server.storage import locked, read_model, write_model
+from fedgen_server.storage import read_model, write_model
 
 MAX_HOURS = 24 * 90
 ASK_AGAIN = "ask the coordinator for a new token."
@@ -93,14 +94,14 @@ class Invitations:
         entry = Issued(
             site=site, secret_sha256=_hash(invitation.secret), created=now, expires=invitation.expires
         )
-        with locked(self._lock):
+        with held(self._lock):
             kept = [one for one in self.issued() if one.site != site or one.used is not None]
             self._write([*kept, entry])
         return invitation
 
     def withdraw(self, site: str) -> None:
         """Make every invitation of a site void, used ones too."""
-        with locked(self._lock):
+        with held(self._lock):
             self._write([one for one in self.issued() if one.site != site])
 
     def redeem(
@@ -124,7 +125,7 @@ class Invitations:
                 or has expired.
         """
         now = now or datetime.now(UTC)
-        with locked(self._lock):
+        with held(self._lock):
             issued = self.issued()
             number = _find(issued, secret)
             if number is None:

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedgen.run.directory import unwritable
+from fedgen.run.atomic import unwritable
 from fedgen_privacy.durable import append_line
 
 

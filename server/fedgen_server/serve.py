@@ -8,16 +8,17 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 
 import uvicorn
 from starlette.middleware import Middleware
 
-from fedgen.errors import FederationError, PrivacyRefusedError, StudyError
+from fedgen.errors import FederationError, StudyError
 from fedgen.flower.state import open_state
 from fedgen.flower.superlink import register_node, superlink_app
+from fedgen.run.lock import held
 from fedgen.run.memory import return_large_buffers
-from fedgen_privacy.lock import exclusive
 from fedgen_server.folder import Federation
 from fedgen_server.guard import Guard
 from fedgen_server.routes import router
@@ -34,7 +35,7 @@ def serve(federation: Federation) -> None:
 
     Raises:
         StudyError: the certificate would be refused by the sites.
-        PrivacyRefusedError: another server works on this folder.
+        LockedError: another server works on this folder.
         FederationError: the port is taken or may not be used.
     """
     return_large_buffers()
@@ -68,16 +69,9 @@ def serve(federation: Federation) -> None:
             federation.log.write("stopped")
 
 
-@contextlib.contextmanager
-def _alone(federation: Federation) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(federation.paths.server_lock, wait=0.0))
-        except PrivacyRefusedError:
-            raise FederationError(
-                f"Another `fedgen-server start` serves {federation.paths.folder}: stop it first."
-            ) from None
-        yield
+def _alone(federation: Federation) -> AbstractContextManager[None]:
+    busy = f"Another `fedgen-server start` serves {federation.paths.folder}: stop it first."
+    return held(federation.paths.server_lock, wait=0.0, busy=busy)
 
 
 @contextlib.contextmanager

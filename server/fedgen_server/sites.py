@@ -7,8 +7,9 @@ from pathlib import Path
 
 from fedgen.errors import PrivacyRefusedError, StudyError
 from fedgen.protocol.fields import Hex32, SiteName, UtcTime
+from fedgen.run.lock import held
 from fedgen.schema.section import Section
-from fedgen_server.storage import locked, read_model, write_model
+from fedgen_server.storage import read_model, write_model
 
 
 class Site(Section):
@@ -65,7 +66,7 @@ class Sites:
         Raises:
             PrivacyRefusedError: see `check`.
         """
-        with locked(self._lock):
+        with held(self._lock):
             known = self.all()
             member = _member(known, site.name, site.identity_key, site.node_key)
             if member is not None:
@@ -90,7 +91,7 @@ class Sites:
         Raises:
             StudyError: no site of that name ever joined.
         """
-        with locked(self._lock):
+        with held(self._lock):
             known = self.all()
             site = known.get(name)
             if site is None:

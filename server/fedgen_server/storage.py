@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from fedgen.errors import DataError, FederationError, PrivacyRefusedError
-from fedgen.run.directory import unwritable, write_atomic
-from fedgen_privacy.lock import exclusive
+from fedgen.errors import DataError
+from fedgen.run.atomic import unreadable, write_atomic
 
 M = TypeVar("M", bound=BaseModel)
 A = TypeVar("A")
-
-
-@contextlib.contextmanager
-def locked(lock: Path, wait: float = 10.0) -> Iterator[None]:
-    """Hold a federation's lock file for the block; not to be nested.
-
-    Raises:
-        FederationError: another process has held it for `wait` seconds.
-        DataError: the folder cannot be written.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(lock, wait))
-        except PrivacyRefusedError:
-            raise FederationError(
-                f"Another fedgen-server has held {lock} for {wait:g} s: wait for it, or stop it, and try again."
-            ) from None
-        except OSError as error:
-            raise unwritable(lock, error) from error
-        yield
 
 
 def read_model(path: Path, kind: type[M], absent: A) -> M | A:
@@ -48,7 +25,7 @@ def read_model(path: Path, kind: type[M], absent: A) -> M | A:
     except FileNotFoundError:
         return absent
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): check its permissions.") from None
+        raise unreadable(path, error) from error
     except ValidationError:
         raise DataError(f"{path} is damaged: restore it from a backup of the federation's folder.") from None
 

@@ -12,7 +12,9 @@ import threading
 import pytest
 
 from fedgen.errors import DataError, FederationError, PrivacyRefusedError, StudyError
+from fedgen.run.hints import speak_as
 from fedgen_client.approval import read_approval
+from fedgen_client.hints import COMMAND
 from fedgen_client.site_log import SiteLog
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Charge, Ledger
@@ -265,6 +267,7 @@ def test_errors_are_one_sentence_and_a_code(with_data, stub) -> None:
 
 
 def test_no_folder_may_be_written(command, stub, folder, tmp_path) -> None:
+    speak_as(COMMAND)
     blocked = tmp_path / "file"
     blocked.write_text("")
     result = command("join", stub.token(), folder=type(folder)(blocked / "site"))

@@ -7,7 +7,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from fedgen.errors import DataError, FederationError, PrivacyRefusedError
+from fedgen.run.hints import speak_as
 from fedgen_client.folder import SiteFolder
+from fedgen_client.hints import COMMAND
 from fedgen_privacy.secret_file import make_secret
 
 
@@ -31,6 +33,7 @@ def test_keys_that_others_can_read_are_refused(folder: SiteFolder) -> None:
     folder.identity("north")
     for path in (folder.node_key, folder.identity_key):
         path.chmod(0o640)
+    speak_as(COMMAND)
     for use in (folder.node_private_key, lambda: folder.identity("north")):
         with pytest.raises(PrivacyRefusedError, match="can be read by others"):
             use()
@@ -57,10 +60,12 @@ def test_a_full_disk_is_one_sentence(folder: SiteFolder, monkeypatch) -> None:
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fedgen_privacy.secret_file.os.fsync", full)
+    monkeypatch.setattr("fedgen_privacy.durable.os.fsync", full)
+    speak_as(COMMAND)
     for use in (folder.node_private_key, lambda: folder.identity("north")):
         with pytest.raises(
-            DataError, match=r"The disk is full while writing .*: free some space and try again"
+            DataError,
+            match=r"The disk is full while writing .*: free some space and run the same command again",
         ):
             use()
 

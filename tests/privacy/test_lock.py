@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedgen_privacy.accounting import Spend
-from fedgen_privacy.errors import PrivacyRefusedError
+from fedgen_privacy.errors import ExitCode, LockedError
 from fedgen_privacy.ledger import Charge, Ledger
 from fedgen_privacy.lock import exclusive
 
@@ -48,11 +48,12 @@ def holder(tmp_path: Path):
 def test_a_second_process_is_refused_with_the_reason(tmp_path: Path, holder) -> None:
     started = time.monotonic()
     with (
-        pytest.raises(PrivacyRefusedError, match="stop the other one"),
+        pytest.raises(LockedError, match=r"Another process has held .*lock for 0\.2 s") as refused,
         exclusive(tmp_path / "lock", wait=0.2),
     ):
         pytest.fail("two processes held the lock")
     assert time.monotonic() - started >= 0.2
+    assert refused.value.exit_code is ExitCode.FEDERATION
 
 
 def test_a_killed_process_holds_nothing(tmp_path: Path, holder) -> None:

@@ -39,7 +39,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch) -> None:
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fedgen_privacy.secret_file.os.fsync", full)
+    monkeypatch.setattr("fedgen_privacy.durable.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         make_secret(tmp_path / "a.key", b"secret")
     assert list(tmp_path.iterdir()) == []

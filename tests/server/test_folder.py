@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from fedgen.errors import DataError, FederationError, PrivacyRefusedError, StudyError
+from fedgen.errors import DataError, LockedError, PrivacyRefusedError, StudyError
 from fedgen.protocol.manifest import manifest_of, sign_manifest
+from fedgen.run.lock import held
 from fedgen.study.load import load_study
 from fedgen_privacy.secagg import Identity
 from fedgen_server.certificates import make_authority, make_server
 from fedgen_server.folder import Federation, GivenCertificate
 from fedgen_server.sites import Site
-from fedgen_server.storage import locked
 
 NOW = datetime.now(UTC)
 
@@ -218,9 +218,9 @@ def test_a_lock_that_is_held_is_a_failure_of_the_federation(federation) -> None:
 
     lock = federation.paths.registry_lock
     with (
-        locked(lock),
-        pytest.raises(FederationError, match=r"registry\.lock for 0\.05 s: wait"),
-        locked(lock, 0.05),
+        held(lock),
+        pytest.raises(LockedError, match=r"registry\.lock for 0\.05 s: wait"),
+        held(lock, 0.05),
     ):
         pass
 

@@ -194,7 +194,7 @@ def test_a_stopped_run_waits_no_longer(tiny_study, memory) -> None:
     made = memory(study, lambda node, message: None)
     stop = threading.Event()
     stop.set()
-    with pytest.raises(FederationError, match="--resume"):
+    with pytest.raises(FederationError, match="The run was stopped: start it again"):
         ask(FlowerExchange(made.grid, [50], stop), {"50": Describe(study_hash(study), 1)}, 60.0)
 
 

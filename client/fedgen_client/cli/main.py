@@ -9,10 +9,9 @@ import typer
 from fedgen import __version__
 from fedgen.cli.shell import Shell
 from fedgen_client.cli import check, join, ledger, log, start, studies
+from fedgen_client.hints import COMMAND
 
-SHELL = Shell(
-    "fedgen-client", stopped="run the same command again to go on", mended="run the same command again"
-)
+SHELL = Shell("fedgen-client", COMMAND)
 
 app = typer.Typer(
     help="A hospital's part in a federation: its data stay, its policy rules, its budget is its own.",

@@ -8,19 +8,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from fedgen.errors import FederationError, FedgenError, PrivacyRefusedError
+from fedgen.errors import FedgenError
+from fedgen.run.lock import held
 from fedgen.run.memory import return_large_buffers
 from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, site
 from fedgen_client.coordinator import pinned_ca
 from fedgen_client.folder import SiteFolder
 from fedgen_client.offers import Offers
 from fedgen_client.trust import pinned
-from fedgen_privacy.lock import exclusive
 
 #: Seconds between two questions whether a study is over, with --once.
 OVER_SECONDS = 3.0
@@ -78,17 +79,12 @@ def _over(offers: Offers) -> Callable[[], bool]:
     return over
 
 
-@contextlib.contextmanager
-def _alone(folder: SiteFolder) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(folder.lock, wait=0.0))
-        except PrivacyRefusedError:
-            raise FederationError(
-                f"Another `fedgen-client start` works in {folder.path}, and two must not spend one site's budget: stop "
-                "it first."
-            ) from None
-        yield
+def _alone(folder: SiteFolder) -> AbstractContextManager[None]:
+    busy = (
+        f"Another `fedgen-client start` works in {folder.path}, and two must not spend one site's budget: stop it "
+        "first."
+    )
+    return held(folder.lock, wait=0.0, busy=busy)
 
 
 @contextlib.contextmanager

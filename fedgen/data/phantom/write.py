@@ -21,7 +21,7 @@ from fedgen.data.phantom.patient import Patient, draw_patient
 from fedgen.data.phantom.scanner import CONTRASTS, Scanner, scan
 from fedgen.data.phantom.series import STORED_MAX, elements, instance_uid
 from fedgen.errors import DataError, StudyError
-from fedgen.run.directory import unwritable
+from fedgen.run.atomic import unwritable
 from fedgen.study.data import Phantom
 
 #: Raised when the images change, so that a run never continues on another phantom.

@@ -18,6 +18,7 @@ from torch import Tensor
 from fedgen.errors import ExitCode, FederationError
 from fedgen.federation.exchange.contract import Exchange, ask
 from fedgen.protocol.messages import Answer, Refusal, RoundUpdate, SiteDescription, TrainRound
+from fedgen.run.hints import hints
 from fedgen.training.vector import check_vector
 from fedgen_privacy.secagg import Parameters
 
@@ -107,7 +108,7 @@ class PlainAggregator(Aggregator):
             )
             raise TooFewSitesError(
                 f"Round {task.round} had {len(updates)} of the {minimum_sites} sites it needs ({reasons}): "
-                "mend the sites and resume the run."
+                f"mend the sites and {hints().again}."
             )
         return weighted_mean(updates, missing)
 

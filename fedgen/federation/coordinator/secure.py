@@ -29,6 +29,7 @@ from fedgen.protocol.messages import (
     TrainMasked,
     TrainRound,
 )
+from fedgen.run.hints import hints
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen_privacy.secagg import Advertisement, Phase, Roster, SecAggAborted, Server
@@ -121,7 +122,7 @@ class SecureAggregator(Aggregator):
                         error.phase,
                         f"{_told(error.reason, session.refusals)}; round {task.round} was tried twice (first abort in "
                         f"phase {first['phase']}: {first['reason']}) and the model is unchanged, so mend the sites and "
-                        "resume the run",
+                        f"{hints().again}",
                         error.sites,
                     ) from None
             else:

@@ -24,6 +24,7 @@ from fedgen.errors import ExitCode, FederationError, FedgenError
 from fedgen.federation.exchange.contract import Answering
 from fedgen.protocol.messages import Answer, Refusal, Task
 from fedgen.protocol.wire import Vector, decode_answer, decode_task, encode_answer, encode_task
+from fedgen.run.hints import hints
 
 POLL_SECONDS = 0.05
 ACTION = "fedgen"
@@ -83,7 +84,7 @@ def wait_for_nodes(grid: Grid, nodes: int, deadline: float) -> list[int]:
             return found
         if time.monotonic() > end:
             raise FederationError(
-                f"{len(found)} of {nodes} sites connected within {deadline:g} s: start the others and try again."
+                f"{len(found)} of {nodes} sites connected within {deadline:g} s: {hints().again}."
             )
         time.sleep(POLL_SECONDS)
 
@@ -108,14 +109,14 @@ class FlowerExchange:
         if len(ids) != len(messages):
             # Flower logs what it could not push and goes on with fewer ids.
             raise FederationError(
-                f"Flower took {len(ids)} of {len(messages)} messages of a round: see its log, then continue "
-                "with --resume."
+                f"Flower took {len(ids)} of {len(messages)} messages of a round: see its log, then "
+                f"{hints().again}."
             )
         waiting = dict(zip(ids, tasks, strict=True))
         end = time.monotonic() + deadline
         while waiting and time.monotonic() < end:
             if self._stop.is_set():
-                raise FederationError("The run was stopped: continue it with --resume.")
+                raise FederationError(f"The run was stopped: {hints().again}.")
             for message in self._grid.pull_messages(list(waiting)):
                 asked = waiting.pop(message.metadata.reply_to_message_id)
                 answer = answer_of(message)

@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from fedgen.errors import FederationError
+from fedgen.run.hints import hints
 from fedgen_privacy.secagg import Advertisement, Identity, Keyholder, MaskedVector, Parameters, Roster
 
 NAME, NAMESPACE = "keyholders", "fedgen"
@@ -66,8 +67,8 @@ class RemoteKeyholder:
             raise error.cause from None
         except (RayActorError, GetTimeoutError, ValueError) as error:
             raise FederationError(
-                f"The simulation's keyholder process is gone or silent ({type(error).__name__}): continue with "
-                "--resume."
+                f"The simulation's keyholder process is gone or silent ({type(error).__name__}): "
+                f"{hints().again}."
             ) from None
 
     def advertise(self, round: int, attempt: int) -> Advertisement:

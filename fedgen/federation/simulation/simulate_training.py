@@ -28,6 +28,7 @@ from fedgen.federation.simulation.own_words import in_its_own_words
 from fedgen.federation.site.site import Site
 from fedgen.federation.terms.provision import identity, roster, session_parameters, vector_length
 from fedgen.run.directory import RunDirectory
+from fedgen.run.hints import hints
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training.pretrained import frozen_weights
@@ -151,7 +152,9 @@ def simulate_training(
         )
         del keyholders
     if not outcome:
-        raise FederationError("Flower's simulation ended before training began: run again with --debug.")
+        raise FederationError(
+            f"Flower's simulation ended before training began: see what it wrote, then {hints().again}."
+        )
     result = outcome[0]
     if isinstance(result, FedgenError):
         raise in_its_own_words(result, folders, begun)

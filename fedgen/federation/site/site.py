@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +33,8 @@ from fedgen.protocol.messages import (
     TrainMasked,
     TrainRound,
 )
-from fedgen.run.directory import unwritable
+from fedgen.run.atomic import unwritable
+from fedgen.run.lock import held
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training.asked_family import build_family
@@ -46,7 +46,6 @@ from fedgen.training.training_patients import TrainingPatients
 from fedgen.training.vector import ParameterLayout, vector_sha256
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Budget, BudgetExceededError, Charge, Ledger
-from fedgen_privacy.lock import exclusive
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.secagg import Advertisement, MaskedVector, Phase, SecAggAborted
 
@@ -265,12 +264,7 @@ class Site:
     def _result(self, task: TrainRound) -> RoundResult:
         """The round's update, trained and charged once, however often it is asked for, by however many processes."""
         # Two processes at once would find the round charged and not yet kept, and make two results for one charge.
-        path = self._account.ledger.with_suffix(".lock")
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(exclusive(path))
-            except OSError as error:
-                raise unwritable(path, error) from error
+        with held(self._account.ledger.with_suffix(".lock")):
             return self._train_once(task)
 
     def _train_once(self, task: TrainRound) -> RoundResult:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from fedgen.federation.terms.losses import PER_OBJECTIVE
-from fedgen.run.directory import unwritable
+from fedgen.run.atomic import unwritable
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training import central_images

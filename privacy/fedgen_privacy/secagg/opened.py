@@ -9,7 +9,6 @@ needs t such answers, and 2t > n + c leaves no second set of t sites that would 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,7 +54,7 @@ class OpenedSums:
         if not path.exists():
             return
         # A last line without its end was being written when the process died: its answer never left.
-        complete, _, torn = path.read_bytes().rpartition(b"\n")
+        complete = path.read_bytes().rpartition(b"\n")[0]
         for number, line in enumerate(complete.split(b"\n") if complete else [], start=1):
             try:
                 value = json.loads(line)
@@ -68,8 +67,6 @@ class OpenedSums:
                     "further may be: restore the file from its backup."
                 ) from error
             self._sums[opened.study, opened.round] = opened
-        if torn:
-            os.truncate(path, len(complete) + (1 if complete else 0))
 
     def of_round(self, study: str, round: int) -> OpenedSum | None:
         """The sum of a round, None where none was opened."""
@@ -93,7 +90,7 @@ class OpenedSums:
         if before is not None:
             raise PrivacyRefusedError(
                 f"Round {opened.round} was already summed over {', '.join(before.survivors)}, and a second sum over "
-                "others would show single updates: start those sites, or begin a new run."
+                "others would show single updates: those sites have to come back, or a new run begins."
             )
         append_line(self._path, json.dumps(asdict(opened)).encode())
         self._sums[opened.study, opened.round] = opened

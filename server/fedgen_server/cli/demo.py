@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 
 from fedgen.errors import StudyError
+from fedgen.run.hints import speak_as
 from fedgen.study.load import load_study
+from fedgen_server.hints import DEMO
 
 MOST_SITES = 8
 
@@ -33,6 +35,7 @@ def demo(
     ),
 ) -> None:
     """Start a coordinator and hospitals on this machine, train a study with phantom patients, and stop everything."""
+    speak_as(DEMO)
     settings = [*(overrides or ()), f"data.phantom.sites={sites}"]
     resolved = load_study(study, settings)
     if resolved.data.phantom is None:

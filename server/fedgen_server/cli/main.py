@@ -9,6 +9,7 @@ import typer
 from fedgen import __version__
 from fedgen.cli.shell import Shell
 from fedgen_server.cli import demo, federation, operate, watch
+from fedgen_server.hints import COMMAND
 
 #: Each has `add_to(app)`, which puts its commands on the application, in the order of `--help`.
 MODULES = (federation, operate, watch, demo)
@@ -39,8 +40,4 @@ def print_version() -> None:
 
 def run() -> None:
     """Entry point: turns every error into one sentence and an exit code."""
-    Shell(
-        "fedgen-server",
-        stopped="`fedgen-server start` serves again, and `fedgen-server resume` goes on with a run",
-        mended="give the same command again",
-    ).run(app)
+    Shell("fedgen-server", COMMAND).run(app)

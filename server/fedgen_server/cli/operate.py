@@ -13,9 +13,11 @@ from rich.console import Console
 
 from fedgen.cli.runs import Pretrained
 from fedgen.errors import StudyError
+from fedgen.run.hints import speak_as
 from fedgen.study.load import load_study
 from fedgen_server.cli.options import DEFAULT_FOLDER, Folder
 from fedgen_server.folder import Federation
+from fedgen_server.hints import CONDUCTING
 from fedgen_server.studies import StudyEntry
 
 if TYPE_CHECKING:
@@ -149,6 +151,7 @@ def _conduct(console: Console, federation: Federation, entry: StudyEntry, wait: 
     from fedgen.cli.runs import print_result
     from fedgen_server.conduct import conduct
 
+    speak_as(CONDUCTING)
     with Display(console) as display:
         work: Workspace = conduct(federation, entry, display.watcher, display.say, wait)
     print_result(console, work)

@@ -96,7 +96,7 @@ def test_a_run_is_not_resumed_with_other_data(tiny_file, tmp_path) -> None:
 def test_nothing_to_resume(tiny_file, tmp_path) -> None:
     error = failed("simulate", str(tiny_file), "--resume", "--out", str(tmp_path))
     assert isinstance(error, DataError)
-    assert "leave --resume away" in str(error)
+    assert "start a new one" in str(error)
 
 
 @pytest.mark.parametrize("command", ["train", "synthesize", "audit", "evaluate", "report"])

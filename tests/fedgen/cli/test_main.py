@@ -48,7 +48,7 @@ def test_codes_are_those_of_the_documentation(ends) -> None:
 def test_an_interrupt_says_how_to_go_on(ends, error) -> None:
     code, text = ends(error)
     assert code == 130
-    assert text == "fedgen: Stopped. Nothing is lost: the same command with --resume goes on from here.\n"
+    assert text == "fedgen: Stopped. Nothing is lost: give the same command again.\n"
 
 
 def test_sigterm_is_an_interrupt(ends) -> None:

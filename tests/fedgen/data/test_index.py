@@ -193,7 +193,7 @@ def test_folders_that_hold_nothing(tmp_path: Path, png_folder: Path) -> None:
         build_index(png_folder, DataSection())
     (png_folder / "a.csv").write_text("image\n")
     (png_folder / "b.csv").write_text("image\n")
-    with pytest.raises(DataError, match=r"several tables \(a.csv, b.csv\): choose one with --table"):
+    with pytest.raises(DataError, match=r"several tables \(a.csv, b.csv\): keep one, or name the one"):
         build_index(png_folder, DataSection())
 
 

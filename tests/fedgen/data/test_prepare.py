@@ -63,7 +63,7 @@ def test_a_phantom_study_resumes_without_decoding(tmp_path: Path, monkeypatch: p
 
 
 def test_without_data_or_phantom(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="give the folder of the images with --data"):
+    with pytest.raises(StudyError, match="give the folder of the images, or set data"):
         prepare_sites(study(), None, tmp_path / "data", tmp_path / "cache")
 
 

@@ -127,7 +127,7 @@ def test_too_few_sites_end_the_round_with_every_reason() -> None:
     assert "Round 2 had 1 of the 2 sites it needs" in sentence
     assert "b: refused with exit code 3 (no)" in sentence
     assert "c: no answer within aggregation.deadline" in sentence
-    assert "resume the run" in sentence
+    assert "mend the sites and start it again" in sentence
 
 
 def test_nobody_connected_says_so() -> None:

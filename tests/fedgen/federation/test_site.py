@@ -14,11 +14,11 @@ from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.protocol.wire import encode_answer
+from fedgen.run.lock import held
 from fedgen.study.show import study_hash
 from fedgen.training.vector import vector_sha256
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Charge, Ledger
-from fedgen_privacy.lock import exclusive
 
 SECRET = "/data/Meier^Anna/1931-02-03.dcm"
 
@@ -259,10 +259,10 @@ def test_two_processes_never_train_one_round_at_the_same_time(
     site, tiny_study, tmp_path, monkeypatch
 ) -> None:
     """The second would find the round charged and no result kept, and release it twice."""
-    monkeypatch.setattr("fedgen.federation.site.site.exclusive", functools.partial(exclusive, wait=0.1))
+    monkeypatch.setattr("fedgen.federation.site.site.held", functools.partial(held, wait=0.1))
     task = ask(tiny_study())
-    with exclusive(tmp_path / "north" / "ledger.lock"):
-        assert refused(site().answer(task), ExitCode.REFUSED)
+    with held(tmp_path / "north" / "ledger.lock"):
+        assert refused(site().answer(task), ExitCode.FEDERATION)
         assert not ledger(tmp_path / "north")
     first = site().answer(task)
     assert same(first, site().answer(task))

@@ -194,7 +194,7 @@ def test_a_changed_study_is_not_resumed(tmp_path, tiny_study) -> None:
 
 
 def test_nothing_to_resume(tmp_path, tiny_study) -> None:
-    with pytest.raises(DataError, match="leave --resume away"):
+    with pytest.raises(DataError, match="start a new one"):
         unfinished(tiny_study(), tmp_path / "nowhere")
 
 

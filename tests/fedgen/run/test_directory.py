@@ -1,11 +1,9 @@
-"""The run directory: whole files or none, folders never shared, lines a program can read."""
+"""The run directory: folders never shared, files and lines a program can read."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,71 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fedgen.errors import DataError
-from fedgen.run.directory import RunDirectory, unwritable, write_atomic
+from fedgen.run.directory import RunDirectory
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def test_a_file_is_written_whole(tmp_path) -> None:
-    path = tmp_path / "deep" / "er" / "file"
-    write_atomic(path, b"one")
-    write_atomic(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert [p.name for p in path.parent.iterdir()] == ["file"]
-
-
-@pytest.mark.parametrize("call", ["pathlib.Path.replace", "os.fsync"])
-@pytest.mark.parametrize(
-    "error", [OSError(errno.EIO, "broken"), OSError(errno.ENOSPC, "full"), KeyboardInterrupt()]
-)
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, call, error) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-
-    def fail(*_):
-        raise error
-
-    with (
-        monkeypatch.context() as patch,
-        pytest.raises(DataError if isinstance(error, OSError) else type(error)),
-    ):
-        patch.setattr(call, fail)
-        write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
-def test_content_and_name_are_on_disk_before_the_call_returns(tmp_path, monkeypatch) -> None:
-    """A file's own fsync does not keep its new name over a power failure; its folder's does."""
-    done = []
-    replace, fsync = Path.replace, os.fsync
-    monkeypatch.setattr(
-        "pathlib.Path.replace", lambda self, target: (done.append("name"), replace(self, target))[1]
-    )
-    monkeypatch.setattr(
-        "os.fsync",
-        lambda handle: (
-            done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"),
-            fsync(handle),
-        ),
-    )
-    write_atomic(tmp_path / "file", b"x")
-    assert done == ["file", "name", "folder"]
-
-
-def test_a_full_disk_is_one_sentence_with_the_next_step() -> None:
-    full = str(unwritable(Path("a/b"), OSError(errno.ENOSPC, "No space left on device")))
-    assert full == "The disk is full while writing a/b: free some space and continue with --resume."
-    other = str(unwritable(Path("a/b"), OSError(errno.EACCES, "Permission denied")))
-    assert "a/b (Permission denied)" in other
-    assert "--out" in other
 
 
 def test_a_folder_that_is_a_file_is_an_error(tmp_path) -> None:
     (tmp_path / "runs").write_text("not a folder")
     with pytest.raises(DataError, match="Cannot write"):
-        write_atomic(tmp_path / "runs" / "file", b"x")
-    with pytest.raises(DataError):
         RunDirectory.create(tmp_path / "runs", "demo")
 
 
@@ -87,8 +28,6 @@ def test_an_unwritable_folder_is_an_error(tmp_path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(DataError, match="Permission denied"):
         RunDirectory.create(tmp_path, "demo")
-    with pytest.raises(DataError, match="Permission denied"):
-        write_atomic(tmp_path / "file", b"x")
 
 
 def test_create_never_reuses_a_folder(tmp_path) -> None:

@@ -132,7 +132,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_whole_set(
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
     with pytest.raises(DataError, match="disk is full"):
         write_samples(tmp_path, synthetic(4), CLASSES, ("png",))
-    with pytest.raises(DataError, match="fedgen synthesize"):
+    with pytest.raises(DataError, match="run the stage synthesize"):
         read_samples(tmp_path)
 
 
@@ -140,7 +140,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_whole_set(
 def test_damaged_or_missing_tensors_name_the_stage_to_run(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "synthetic.safetensors").write_bytes(content)
-    with pytest.raises(DataError, match="fedgen synthesize"):
+    with pytest.raises(DataError, match="run the stage synthesize"):
         read_samples(tmp_path)
 
 
