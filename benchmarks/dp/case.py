@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from fedgen.families.contract import Draws, Objective, Records
+from fedgen.families.contract import Draws, Objective, objectives_of
 from fedgen.study.study import Study
+from fedgen.task.records import Records
 from fedgen.training.asked_family import build_family
 
 
@@ -48,7 +49,7 @@ def build(case: Case) -> Built:
         }
     )
     family = build_family(study)
-    (objective,) = (objective for objective in family.objectives() if objective.touches_data)
+    (objective,) = (objective for objective in objectives_of(family) if objective.touches_data)
     torch.manual_seed(0)
     networks = family.networks()
     with torch.no_grad():
@@ -58,8 +59,10 @@ def build(case: Case) -> Built:
     rng = torch.Generator().manual_seed(1)
     B, m = case.B, case.m
     records = Records(
-        images=torch.rand(B, m, 1, case.size, case.size, generator=rng) * 2 - 1,
-        labels=torch.randint(2, (B, m), generator=rng),
-        weights=torch.full((B, m), 1 / m),
+        {
+            "image": torch.rand(B, m, 1, case.size, case.size, generator=rng) * 2 - 1,
+            "class": torch.randint(2, (B, m), generator=rng),
+        },
+        {"patient": torch.full((B, m), 1 / m)},
     )
     return Built(objective, networks, records, objective.draw(B, m, case.K, rng))

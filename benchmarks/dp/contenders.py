@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from dp.case import Built
 from fedgen.families.diffusion.linear_denoisers import WienerFilter
 from fedgen.training.backends import Backend, Precision, gradients_of
-from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.functional import record_loss, trainable
 from fedgen_privacy.gradients.layers import any_layer
+from fedgen_privacy.gradients.protocol import size_of
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep
 
@@ -51,8 +52,8 @@ def ours(
 
     def make(built: Built) -> Step:
         params = {n: p.detach() for n, p in trainable(built.objective, built.networks).items()}
-        batch = batch_tensors(built.records, built.draws)
-        step = GaussianStep(C, SIGMA, float(len(batch["weights"])), built.objective.loss_bound, chunk)
+        batch = built.records, built.draws
+        step = GaussianStep(C, SIGMA, float(size_of(batch)), built.objective.loss_bound, chunk)
         random = SecretRandom()
 
         def run() -> object:
@@ -70,8 +71,8 @@ def compiled(built: Built) -> Step:
         torch.func.vmap(torch.func.grad_and_value(record_loss(built.objective, built.networks)), (None, 0))
     )
     params = {n: p.detach() for n, p in trainable(built.objective, built.networks).items()}
-    batch = batch_tensors(built.records, built.draws)
-    step = GaussianStep(C, SIGMA, float(len(batch["weights"])), built.objective.loss_bound, MICROBATCH)
+    batch = built.records, built.draws
+    step = GaussianStep(C, SIGMA, float(size_of(batch)), built.objective.loss_bound, MICROBATCH)
     random = SecretRandom()
     return lambda: step(lambda p, b, *, chunk: iter([run(p, b)]), params, batch, random)
 
@@ -85,7 +86,7 @@ def opacus_hooks(built: Built) -> Step:
         torch.optim.SGD(module.parameters(), lr=0.0),
         noise_multiplier=SIGMA,
         max_grad_norm=C,
-        expected_batch_size=len(built.records.weights),
+        expected_batch_size=size_of(built.records),
     )
 
     def run() -> object:
@@ -107,7 +108,7 @@ def opacus_ghost(built: Built) -> Step:
         torch.optim.SGD(module.parameters(), lr=0.0),
         noise_multiplier=SIGMA,
         max_grad_norm=C,
-        expected_batch_size=len(built.records.weights),
+        expected_batch_size=size_of(built.records),
     )
 
     def run() -> object:

@@ -1,8 +1,9 @@
-"""What a generative family is: networks, objectives, a sampler and a membership score; never a trainer.
+"""What a generative family is: networks, contributions, a sampler and a score; never a trainer.
 
-An objective gives one loss PER RECORD, and a record is a PATIENT: up to M images, each with K draws of
-noise, averaged inside the loss. The private trainer differentiates that loss for one record at a time
-(vmap), so one clip bounds the whole patient; the plain trainer averages it over the batch.
+A contribution is what a patient gives, as a bounded vector; there are two kinds. An objective gives one loss PER
+RECORD, and a record is a PATIENT: up to M images, each with K draws of noise, averaged inside the loss. The private
+trainer differentiates that loss for one record at a time, so one clip bounds the whole patient; the plain trainer
+averages it over the batch. A statistic gives one vector per record, bounded by construction, and few sums of it.
 """
 
 from __future__ import annotations
@@ -15,28 +16,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from fedgen.task.records import Records
+from fedgen.task.task import Task
+
 #: A network inside a loss: called like the module, whatever parameters stand behind it.
 Apply = Callable[..., Any]
 
-
-@dataclass(frozen=True)
-class Records:
-    """A batch of B patients with up to M images each.
-
-    Attributes:
-        images: (B, M, C, H, W) float32 in [-1, 1]; absent images are zeros.
-        labels: (B, M) int64 class index; 0 where absent.
-        weights: (B, M) float32; 1 / (number of the patient's images here) where present, 0 where absent,
-            so that a weighted sum over M is the mean over the patient's images.
-    """
-
-    images: Tensor
-    labels: Tensor
-    weights: Tensor
-
-
 #: Random numbers of a step, drawn outside the loss; every tensor starts with the record dimension B.
-Draws = Mapping[str, Tensor]
+Draws = dict[str, Tensor]
 
 #: What an objective without data remembers from step to step and round to round: named scalars.
 Memory = Mapping[str, Tensor]
@@ -107,6 +94,44 @@ class Objective(ABC):
         return memory
 
 
+class Statistic(ABC):
+    """One vector a record, of which only a noised sum over records is ever seen."""
+
+    #: name in logs and results
+    name: str
+    #: d, numbers of a record's vector
+    length: int
+
+    @abstractmethod
+    def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
+        """Random numbers for B records of M images with K draws each; each tensor has shape (B, ...)."""
+
+    @abstractmethod
+    def vectors(self, networks: Mapping[str, Apply], records: Records, draws: Draws) -> Tensor:
+        """Vector of each record, shape (B, d), of L2 norm at most 1 whatever the record holds.
+
+        No value of one record may depend on another record.
+
+        Args:
+            networks: every network of the family by name, callable.
+            records: the batch.
+            draws: what `draw` returned.
+        """
+
+    @abstractmethod
+    def advance(self, networks: Mapping[str, nn.Module], mean: Tensor) -> dict[str, nn.Module]:
+        """The networks after the sum; all of it is post-processing and costs no privacy.
+
+        Args:
+            networks: every network of the family by name; may be changed in place.
+            mean: (d,) the noised sum over the expected number of records.
+        """
+
+
+#: What a patient contributes to.
+Contribution = Objective | Statistic
+
+
 @dataclass(frozen=True)
 class Capability:
     """What a family can do, as `fedgen models` lists it."""
@@ -120,32 +145,49 @@ class Capability:
 
 
 class Family(ABC):
-    """A set of networks with its objectives."""
+    """A set of networks with what patients contribute to them."""
 
     capability: ClassVar[Capability]
 
     @abstractmethod
-    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: Any) -> None:
-        """For images (C, H, W) of so many classes, with the family's own options."""
+    def __init__(self, task: Task, options: Any) -> None:
+        """For what is made from what, with the family's own options."""
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """Fresh networks by name, initialised from torch's global generator, on the CPU, in eval mode."""
 
     @abstractmethod
-    def objectives(self) -> tuple[Objective, ...]:
-        """The objectives, in the order a local step runs them."""
+    def contributions(self) -> tuple[Contribution, ...]:
+        """What patients contribute to; the objectives in the order a local step runs them."""
 
     @abstractmethod
-    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
-        """One image a label, shape (n, C, H, W), float32 in [-1, 1]; needs no gradient."""
-
-    @abstractmethod
-    def membership_score(
-        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
     ) -> Tensor:
-        """How well the model knows each image, shape (n,): higher means more likely a training image.
+        """n images, shape (n, C, *size), float32 in [-1, 1]; needs no gradient.
+
+        Args:
+            networks: every network of the family by name.
+            given: the task's given fields by name, (n, ...) each.
+            n: how many.
+            rng: of every random number.
+        """
+
+    @abstractmethod
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """How well the model knows each record, shape (B,) float32: higher means more likely a training record.
 
         The loss attack's statistic (Yeom et al. 2018; Matsumoto et al. 2023 for diffusion): minus the
-        objective's loss, with the same noise for every image.
+        objective's loss, with the same noise for every record.
         """
+
+
+def objectives_of(family: Family) -> tuple[Objective, ...]:
+    """The family's objectives, in the order a local step runs them."""
+    return tuple(each for each in family.contributions() if isinstance(each, Objective))
+
+
+def statistics_of(family: Family) -> tuple[Statistic, ...]:
+    """The family's statistics."""
+    return tuple(each for each in family.contributions() if isinstance(each, Statistic))

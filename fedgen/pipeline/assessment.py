@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
+from fedgen.families.contract import objectives_of
 from fedgen.pipeline.site_numbers import audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assess, Assessment
 from fedgen.protocol.release import check_pixels
@@ -139,7 +140,9 @@ class Assessor:
 
     def _epsilon(self) -> float | None:
         patients = self.data.part(Part.TRAIN).n_patients
-        return plan_site(self.study, self.data.site, patients, build_family(self.study).objectives()).epsilon
+        return plan_site(
+            self.study, self.data.site, patients, objectives_of(build_family(self.study))
+        ).epsilon
 
 
 def _read(path: Path) -> Json:

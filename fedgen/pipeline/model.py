@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fedgen.evidence.audit.attacks import Score
 from fedgen.families.contract import Family
 from fedgen.families.parts.adapters import merge
+from fedgen.task.records import one_image_each
 from fedgen.training.vector import ParameterLayout
 
 
@@ -26,12 +27,13 @@ def trained_networks(family: Family, weights: Tensor, device: str) -> dict[str, 
 
 
 def membership_score(family: Family, networks: dict[str, nn.Module], device: str, seed: int) -> Score:
-    """The loss attack's score of images (n, C, H, W) with labels (n,), on the CPU."""
+    """The loss attack's score of images (n, C, *size) with labels (n,), on the CPU."""
 
     def score(images: Tensor, labels: Tensor) -> Tensor:
         # The same noise for every image, so that differences between scores are differences between images.
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            return family.membership_score(networks, images.to(device), labels.to(device), rng).cpu()
+            records = one_image_each({"image": images.to(device), "class": labels.to(device)})
+            return family.score(networks, records, rng).cpu()
 
     return score

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedgen.errors import StudyError
-from fedgen.families.contract import Family
+from fedgen.families.contract import Family, objectives_of
 from fedgen.planning.published import PublishedRecipe, reference
 from fedgen.planning.search import Budget, CohortSize, batch_for, patients_for
 from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
@@ -78,11 +78,11 @@ def forecast(study: Study, patients: Sequence[int]) -> Forecast:
     compared = reference()
     if study.privacy.mode == "distributed":
         # One sum with one noise: what counts is all patients together, wherever they are.
-        whole = plan_site(study, "all", sum(patients), family.objectives())
+        whole = plan_site(study, "all", sum(patients), objectives_of(family))
         size = _at(study, family, whole, len(patients), 1, compared)
         return Forecast(study, len(patients), (size,), compared)
     plans = {
-        size: plan_site(study, f"{patients.index(size) + 1}", size, family.objectives())
+        size: plan_site(study, f"{patients.index(size) + 1}", size, objectives_of(family))
         for size in dict.fromkeys(patients)
     }
     counts = Counter(patients)

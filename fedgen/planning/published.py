@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fedgen.families.contract import objectives_of
 from fedgen.planning.signal import Signal, signals
 from fedgen.study.load import load_study
 from fedgen.training.asked_family import build_family
@@ -33,6 +34,6 @@ def reference() -> PublishedRecipe:
     """The recipe, planned by the same functions as every study."""
     study = load_study(PRESET, PAPER)
     family = build_family(study)
-    plan = plan_site(study, "reference", IMAGES, family.objectives())
+    plan = plan_site(study, "reference", IMAGES, objectives_of(family))
     (only,) = signals(study, family, plan, 1)
     return PublishedRecipe(plan, only)

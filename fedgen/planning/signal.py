@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fedgen.families.contract import Family
+from fedgen.families.contract import Family, objectives_of
 from fedgen.study.study import Study
 from fedgen.training.functional import trainable
 from fedgen.training.local import mechanism_steps
@@ -53,7 +53,7 @@ def private_parameters(family: Family) -> dict[str, int]:
         networks = family.networks()
     return {
         objective.name: sum(p.numel() for p in trainable(objective, networks).values())
-        for objective in family.objectives()
+        for objective in objectives_of(family)
         if objective.touches_data
     }
 
@@ -95,7 +95,7 @@ def signals(study: Study, family: Family, plan: SitePlan, sites: int) -> tuple[S
             steps=study.training.rounds * mechanism_steps((objective,), study.training.local_steps),
             sites=sites,
         )
-        for objective in family.objectives()
+        for objective in objectives_of(family)
         if mechanism_steps((objective,), study.training.local_steps)
     )
 

@@ -13,8 +13,10 @@ from fedgen.selftest.gradients import refusable
 from fedgen.selftest.noise import FALSE_ALARM, squares
 from fedgen.selftest.patients import COUNTS, draws, records
 from fedgen.selftest.subject import Subject, perturbed
-from fedgen.training.functional import batch_tensors, trainable
+from fedgen.training.functional import trainable
 from fedgen_privacy.distributed import NoiseShare
+from fedgen_privacy.gradients.protocol import records_of
+from fedgen_privacy.gradients.tree import tree_map
 from fedgen_privacy.statistics.multiplicity import worse_of
 
 INTEGERS, NOISE = "integers of one patient", "noise of the honest sites"
@@ -28,14 +30,12 @@ def integers(subject: Subject) -> Finding:
     networks = perturbed(subject, torch.float32)
     patients, drawn = records(subject), draws(subject)
     params = {name: p.detach() for name, p in trainable(subject.objective, networks).items()}
-    batch = {
-        name: t.float() if t.is_floating_point() else t for name, t in batch_tensors(patients, drawn).items()
-    }
+    batch = tree_map(lambda t: t.float() if t.is_floating_point() else t, (patients, drawn))
     gradients = subject.gradients(subject.objective, networks, subject.backend)
     C, share = 1e-2, _share(subject, sum(p.numel() for p in params.values()) + 1, 1e-2)
     norms = []
     for b in range(len(COUNTS)):
-        alone = {name: tensor[b : b + 1] for name, tensor in batch.items()}
+        alone = records_of(batch, b, b + 1)
         total = subject.integers(
             gradients,
             params,

@@ -20,7 +20,8 @@ from fedgen_privacy.accounting import Spend, epsilon_prv
 from fedgen_privacy.distributed import NoiseShare, noise_share
 from fedgen_privacy.gradients.hooks import HookedGradients
 from fedgen_privacy.gradients.layers import Rule, rule_of
-from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
+from fedgen_privacy.gradients.protocol import Batch, Gradients, Params, size_of
+from fedgen_privacy.gradients.tree import tree_map
 from fedgen_privacy.integer_step import Ring, integer_sum, with_noise
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep, PrivateGradient
@@ -119,7 +120,7 @@ class _Mean(GaussianStep):
     def __call__(
         self, per_record: Gradients, params: Params, batch: Batch | None, random: SecretRandom
     ) -> PrivateGradient:
-        size = 1 if batch is None else len(batch["weights"])
+        size = 1 if batch is None else size_of(batch)
         mean = GaussianStep(
             self.clipping_norm, self.noise_multiplier, float(size), self.loss_bound, self.chunk
         )
@@ -131,12 +132,12 @@ class _ClipsImages(GaussianStep):
     """Clips every image and calls it a patient."""
 
     def __call__(
-        self, per_record: Gradients, params: Params, batch: Batch | None, random: SecretRandom
+        self, per_record: Gradients, params: Params, batch: Any, random: SecretRandom
     ) -> PrivateGradient:
         if batch is not None:
-            present = batch["weights"].flatten() > 0
-            batch = {name: tensor.flatten(0, 1)[present].unsqueeze(1) for name, tensor in batch.items()}
-            batch["weights"] = torch.ones_like(batch["weights"])
+            present = batch[0].weights["patient"].flatten() > 0
+            records, drawn = tree_map(lambda tensor: tensor.flatten(0, 1)[present].unsqueeze(1), batch)
+            batch = records._replace(weights=tree_map(torch.ones_like, records.weights)), drawn
         return super().__call__(per_record, params, batch, random)
 
 

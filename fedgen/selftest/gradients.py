@@ -15,10 +15,10 @@ from fedgen.selftest.finding import Check, Finding, at_most
 from fedgen.selftest.patients import COUNTS, draws, one, records
 from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject, perturbed
 from fedgen.training.backends import Precision
-from fedgen.training.functional import batch_tensors, trainable
+from fedgen.training.functional import trainable
 from fedgen.training.local import LocalPlan, Mechanism
 from fedgen.training.training_patients import TrainingPatients
-from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
+from fedgen_privacy.gradients.protocol import Batch, Gradients, Params, records_of
 from fedgen_privacy.step import LOSS_SHARE, PrivateGradient
 
 EQUALITY, NORMS, SUMS = "gradients equal a loop", "true clipped norm", "sum over a public divisor"
@@ -108,7 +108,7 @@ def clipped_norms(subject: Subject) -> Finding:
     nobody = _released(subject, per_record, params, None, C)
     moved = []
     for b in range(len(COUNTS)):
-        alone = {name: tensor[b : b + 1] for name, tensor in batch.items()}
+        alone = records_of(batch, b, b + 1)
         with_b = _released(subject, per_record, params, alone, C)
         gradient = EXPECTED_BATCH * (_vector(with_b.gradients) - _vector(nobody.gradients)).norm()
         # In the units of the noise, which is the same for the loss as for every coordinate of the gradient.
@@ -127,7 +127,7 @@ def clipped_sums(subject: Subject) -> Finding:
     clipped = expected * (share / expected.norm(dim=1, keepdim=True)).clamp(max=1)
     worst = 0.0
     for size in (1, len(COUNTS)):
-        some = {name: tensor[:size] for name, tensor in batch.items()}
+        some = records_of(batch, 0, size)
         released = _vector(_released(subject, per_record, params, some, C).gradients)
         wrong = (EXPECTED_BATCH * released - clipped[:size].sum(dim=0)).norm() / C
         worst = max(worst, float(wrong))
@@ -198,7 +198,7 @@ def _case(subject: Subject) -> tuple[Gradients, Params, Batch, Tensor]:
     return (
         subject.gradients(subject.objective, networks, subject.backend),
         values,
-        batch_tensors(patients, drawn),
+        (patients, drawn),
         torch.stack(expected),
     )
 

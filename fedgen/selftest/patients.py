@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from fedgen.families.contract import Draws, Records
+from fedgen.families.contract import Draws
 from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject
+from fedgen.task.records import Records
+from fedgen_privacy.gradients.tree import tree_map
 
 #: Images of each patient: ragged, since a clip per image instead of per patient shows only where there are several.
 COUNTS = (3, 1, 2, 3)
@@ -21,11 +22,11 @@ def records(subject: Subject) -> Records:
     present = torch.arange(M)[None, :] < counts[:, None]
     images = torch.rand(B, M, 1, *IMAGE_SIZE, generator=rng, dtype=torch.float64) * 2 - 1
     labels = torch.randint(len(CLASSES), (B, M), generator=rng)
-    return Records(
-        images=(images * present[:, :, None, None, None]).to(subject.device),
-        labels=(labels * present).to(subject.device),
-        weights=(present.double() / counts[:, None]).to(subject.device),
+    made = Records(
+        {"image": images * present[:, :, None, None, None], "class": labels * present},
+        {"patient": present.double() / counts[:, None]},
     )
+    return tree_map(lambda tensor: tensor.to(subject.device), made)
 
 
 def draws(subject: Subject) -> Draws:
@@ -39,10 +40,4 @@ def draws(subject: Subject) -> Draws:
 
 def one(patients: Records, drawn: Draws, b: int) -> tuple[Records, Draws]:
     """Patient `b` alone, with the absent images cut away."""
-    n = COUNTS[b]
-
-    def cut(tensor: Tensor) -> Tensor:
-        return tensor[b : b + 1, :n]
-
-    alone = Records(cut(patients.images), cut(patients.labels), cut(patients.weights))
-    return alone, {name: cut(tensor) for name, tensor in drawn.items()}
+    return tree_map(lambda tensor: tensor[b : b + 1, : COUNTS[b]], (patients, drawn))

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
-from fedgen.families.contract import Adam, Apply, Draws, Objective, Records
+from fedgen.families.contract import Adam, Apply, Draws, Objective
 from fedgen.selftest.subject import CLASSES, Subject
+from fedgen.task.records import Records
 from fedgen.training.local import LocalPlan, Mechanism
 from fedgen.training.training_patients import TrainingPatients
 
@@ -40,7 +41,8 @@ class Probe(Objective):
         """Loss of each patient, (B,)."""
         if records is None:
             raise ValueError("the probe's objective needs records")
-        return GAIN * (networks["probe"](records.images.flatten(2)).squeeze(-1) * records.weights).sum(dim=1)
+        images, weights = records.fields["image"], records.weights["patient"]
+        return GAIN * (networks["probe"](images.flatten(2)).squeeze(-1) * weights).sum(dim=1)
 
 
 @dataclass(frozen=True)

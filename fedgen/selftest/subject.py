@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Objective
+from fedgen.families.contract import Objective, objectives_of
 from fedgen.families.registry import capabilities
 from fedgen.study.study import Study
 from fedgen.training.asked_family import build_family
@@ -149,7 +149,7 @@ def installed(family: str, device: str = "cpu", backend: Backend = "vmap") -> Su
         }
     )
     built = build_family(study)
-    objectives = [objective for objective in built.objectives() if objective.touches_data]
+    objectives = [objective for objective in objectives_of(built) if objective.touches_data]
     if len(objectives) != 1:
         raise ValueError(f"the family {family} has {len(objectives)} objectives on data, not one")
     return Subject(family, built.networks, objectives[0], device, backend)

@@ -56,7 +56,9 @@ def synthesize(
     done = 0
     with torch.no_grad():
         for chunk in labels.split(batch):
-            images = family.sample(networks, chunk.to(device), rng).to("cpu", torch.float32)
+            images = family.sample(networks, {"class": chunk.to(device)}, len(chunk), rng).to(
+                "cpu", torch.float32
+            )
             _require_finite(images, chunk, classes)
             parts.append(images.half().float())
             done += len(chunk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -19,3 +20,10 @@ class Records(NamedTuple):
 
     fields: dict[str, Tensor]
     weights: dict[str, Tensor]
+
+
+def one_image_each(fields: dict[str, Tensor]) -> Records:
+    """Images as records of their own: fields (n, ...) become those of n records with one image, (n, 1, ...)."""
+    first = next(iter(fields.values()))
+    weights = {"patient": torch.ones(len(first), 1, device=first.device)}
+    return Records({name: tensor[:, None] for name, tensor in fields.items()}, weights)

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from fedgen.errors import StudyError
-from fedgen.families.contract import Family
+from fedgen.families.contract import Family, objectives_of
 from fedgen.families.parts.adapted import AdaptedFamily
 from fedgen.families.registry import family_class
 from fedgen.study.study import Study
+from fedgen.task.image_spec import ImageSpec
+from fedgen.task.task import Task, image_of_class
 
 
 def build_family(study: Study, start: Mapping[str, Tensor] | None = None) -> Family:
@@ -33,20 +35,24 @@ def blank_family(study: Study) -> Family:
     return plain if adapters is None else AdaptedFamily(plain, adapters, None, blank=True)
 
 
+def asked_task(study: Study) -> Task:
+    """What the study makes from what."""
+    data = study.data
+    return image_of_class(ImageSpec(channels=data.channels, size=data.image_size), data.labels)
+
+
 def plain_family(study: Study) -> Family:
     """The family without adapters: what a file of pretrained weights has the parameters of.
 
     Raises:
         StudyError: an objective would never have a turn.
     """
-    data, name = study.data, study.model.family
-    family = family_class(name)(
-        (data.channels, *data.image_size), len(data.labels), getattr(study.model, name)
-    )
+    name = study.model.family
+    family = family_class(name)(asked_task(study), getattr(study.model, name))
     # A step of mode distributed is a round, and the coordinator counts those.
     distributed = study.privacy.mode == "distributed"
     steps = study.training.rounds if distributed else study.training.local_steps
-    never = [why for objective in family.objectives() if (why := objective.why_never(steps))]
+    never = [why for objective in objectives_of(family) if (why := objective.why_never(steps))]
     if never:
         raise StudyError(f"{never[0]}.")
     return family

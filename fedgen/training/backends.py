@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fedgen.families.contract import Objective
 from fedgen.training.functional import batch_loss, first_of
 from fedgen_privacy.gradients.hooks import HookedGradients
-from fedgen_privacy.gradients.protocol import Batch, BatchLoss, Gradients, Params
+from fedgen_privacy.gradients.protocol import BatchLoss, Gradients, Params
 from fedgen_privacy.gradients.vmap import vmapped
 
 Backend = Literal["vmap", "hooks"]
@@ -60,7 +60,7 @@ def casting(precision: Precision, device: str) -> AbstractContextManager[None]:
 
 
 def _mixed(loss: BatchLoss) -> BatchLoss:
-    def in_bfloat16(params: Params, batch: Batch) -> Tensor:
+    def in_bfloat16(params: Params, batch: Any) -> Tensor:
         with casting("bfloat16", next(iter(params.values())).device.type):
             return loss(params, batch).float()
 

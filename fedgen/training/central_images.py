@@ -62,9 +62,9 @@ def clipping_norm(study: Study) -> float:
 def patient_vectors(study: Study, cohort: TrainingPatients, patients: Tensor, random: SecretRandom) -> Tensor:
     """(B, classes * (pixels + 1)) vectors of patients, each of L2 norm at most 1."""
     records = cohort.records(patients, random)
-    classes = torch.nn.functional.one_hot(records.labels, len(study.data.labels)).float()
-    shares = records.weights[:, :, None] * classes
-    pixels = ((records.images + 1) / 2).flatten(2) / clipping_norm(study)
+    classes = torch.nn.functional.one_hot(records.fields["class"], len(study.data.labels)).float()
+    shares = records.weights["patient"][:, :, None] * classes
+    pixels = ((records.fields["image"] + 1) / 2).flatten(2) / clipping_norm(study)
     sums = torch.einsum("bmk,bmp->bkp", shares, pixels)
     vectors = torch.cat([sums, COUNT * shares.sum(dim=1)[:, :, None]], dim=2).flatten(1)
     return vectors * (1.0 / vectors.norm(dim=1).clamp_min(1e-12)).clamp(max=1.0)[:, None]

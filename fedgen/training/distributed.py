@@ -17,7 +17,7 @@ from fedgen.errors import StudyError
 from fedgen.families.contract import Objective
 from fedgen.study.study import Study
 from fedgen.training.backends import gradients_of
-from fedgen.training.functional import batch_tensors, trainable
+from fedgen.training.functional import trainable
 from fedgen.training.local import LocalPlan, LocalTrainer, LossReport, plan_without_privacy, sampled
 from fedgen.training.optimizer_state import load_state, state_tensors
 from fedgen.training.spending import clipping_norm, training_round
@@ -86,7 +86,7 @@ def site_part(
     total = integer_sum(
         gradients_of(objective, networks, plan.backend, plan.precision),
         {name: parameter.detach() for name, parameter in trainable(objective, networks).items()},
-        None if records is None else batch_tensors(records, draws),
+        None if records is None else (records, draws),
         clipping_norm=plan.mechanism.clipping_norm,
         loss_bound=objective.loss_bound,
         share=share,

@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fedgen.families.contract import Apply, Draws, Objective, Records
-from fedgen_privacy.gradients.protocol import Batch, BatchLoss, Params, RecordLoss
-
-RECORD_KEYS = ("images", "labels", "weights")
+from fedgen.families.contract import Apply, Draws, Objective
+from fedgen.task.records import Records
+from fedgen_privacy.gradients.protocol import BatchLoss, Params, RecordLoss
+from fedgen_privacy.gradients.tree import Tree, tree_map
 
 
 def trainable(objective: Objective, networks: Mapping[str, nn.Module]) -> Params:
@@ -24,22 +24,11 @@ def trainable(objective: Objective, networks: Mapping[str, nn.Module]) -> Params
     }
 
 
-def batch_tensors(records: Records, draws: Draws) -> Batch:
-    """One dictionary of everything a record's loss reads, each tensor with B first."""
-    return {
-        "images": records.images,
-        "labels": records.labels,
-        "weights": records.weights,
-        **{f"draws/{name}": tensor for name, tensor in draws.items()},
-    }
-
-
 def batch_loss(objective: Objective, networks: Mapping[str, nn.Module]) -> BatchLoss:
-    """`loss(params, batch) -> (B,)` of a batch; networks that are not updated stay constant."""
+    """`loss(params, (records, draws)) -> (B,)` of a batch; networks that are not updated stay constant."""
 
-    def loss(params: Params, batch: Batch) -> Tensor:
-        records = Records(**{name: batch[name] for name in RECORD_KEYS})
-        draws = {name.removeprefix("draws/"): t for name, t in batch.items() if name.startswith("draws/")}
+    def loss(params: Params, batch: tuple[Records, Draws]) -> Tensor:
+        records, draws = batch
         return objective.loss(_with_params(objective, networks, params), records, draws)
 
     return loss
@@ -52,7 +41,11 @@ def record_loss(objective: Objective, networks: Mapping[str, nn.Module]) -> Reco
 
 def first_of(loss: BatchLoss) -> RecordLoss:
     """The loss of one record, as that of a batch of one."""
-    return lambda params, record: loss(params, {name: t.unsqueeze(0) for name, t in record.items()})[0]
+
+    def of_one(params: Params, record: Tree) -> Tensor:
+        return loss(params, tree_map(lambda tensor: tensor.unsqueeze(0), record))[0]
+
+    return of_one
 
 
 def _with_params(objective: Objective, networks: Mapping[str, nn.Module], params: Params) -> dict[str, Apply]:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Draws, Objective, Records
+from fedgen.families.contract import Draws, Objective
 from fedgen.study.study import Study
+from fedgen.task.records import Records
 from fedgen.training.backends import Backend, Precision, casting, gradients_of
-from fedgen.training.functional import batch_tensors, trainable
+from fedgen.training.functional import trainable
 from fedgen.training.optimizer_state import memory_of, remember
 from fedgen.training.training_patients import TrainingPatients
+from fedgen_privacy.gradients.tree import tree_map
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep
 
@@ -187,7 +189,8 @@ class LocalTrainer:
 
     def without_data(self, objective: Objective, plan: LocalPlan, draws_rng: torch.Generator) -> LossReport:
         """A plain step of an objective that reads no data."""
-        draws = _to(objective.draw(plan.batch, 1, 1, draws_rng), plan.device)
+        drawn = objective.draw(plan.batch, 1, 1, draws_rng)
+        draws = {name: tensor.to(plan.device) for name, tensor in drawn.items()}
         self._remember(objective, draws)
         gradients, value = self._plain(objective, trainable(objective, self.networks), None, draws, plan)
         self.apply(objective, gradients)
@@ -224,7 +227,7 @@ class LocalTrainer:
             chunk=plan.chunk,
         )
         values = {name: parameter.detach() for name, parameter in params.items()}
-        batch = None if records is None else batch_tensors(records, draws)
+        batch = None if records is None else (records, draws)
         per_record = gradients_of(objective, self.networks, plan.backend, plan.precision)
         private = step(per_record, values, batch, random)
         return private.gradients, LossReport(private.loss, private.loss_std)
@@ -241,18 +244,11 @@ def sampled(
     patients = random.poisson_sample(cohort.n_patients, plan.sampling_rate)
     if not len(patients):
         return None, {}
-    records = _records_to(cohort.records(patients, random), plan.device)
-    return records, _to(objective.draw(len(patients), plan.images, plan.multiplicity, draws_rng), plan.device)
+    records = cohort.records(patients, random)
+    draws = objective.draw(len(patients), plan.images, plan.multiplicity, draws_rng)
+    return tree_map(lambda tensor: tensor.to(plan.device), (records, draws))
 
 
 def mechanism_steps(objectives: tuple[Objective, ...], local_steps: int) -> int:
     """How often the data are touched in `local_steps`: what one round costs in the accountant."""
     return sum(local_steps // objective.every for objective in objectives if objective.touches_data)
-
-
-def _to(draws: Draws, device: str) -> Draws:
-    return {name: tensor.to(device) for name, tensor in draws.items()}
-
-
-def _records_to(records: Records, device: str) -> Records:
-    return Records(records.images.to(device), records.labels.to(device), records.weights.to(device))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fedgen.data.site_data import Part, SiteData
-from fedgen.families.contract import Records
+from fedgen.task.records import Records
 from fedgen_privacy.random import SecretRandom
 
 
@@ -49,7 +49,7 @@ class TrainingPatients:
             images[b, :n] = self._images[rows].float()
             labels[b, :n] = self._labels[rows]
             weights[b, :n] = 1.0 / n
-        return Records(images, labels, weights)
+        return Records({"image": images, "class": labels}, {"patient": weights})
 
     def _choose(self, patient: int, random: SecretRandom) -> Tensor:
         rows = self._members[patient]

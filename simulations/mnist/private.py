@@ -140,7 +140,7 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     labels = torch.arange(IMAGES) % 10
     family = build_family(study)
     networks = trained_networks(family, trained.checkpoint.ema, study.training.device)
-    synthetic = family.sample(networks, labels, torch.Generator().manual_seed(seed))
+    synthetic = family.sample(networks, {"class": labels}, IMAGES, torch.Generator().manual_seed(seed))
     test, truth, _ = mnist_images(data / "test", size)
     classifier = train_classifier(synthetic, labels, 10, steps=CLASSIFIER_STEPS, seed=seed)
     accuracy = float((probabilities(classifier, test).argmax(dim=1) == truth).double().mean())

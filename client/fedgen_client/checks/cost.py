@@ -12,6 +12,7 @@ import torch
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import ExitCode, FedgenError
+from fedgen.families.contract import objectives_of
 from fedgen.study.study import Study
 from fedgen.training.asked_family import blank_family, build_family
 from fedgen.training.backends import backend_for
@@ -45,7 +46,7 @@ def cost_line(
         patients: training patients.
     """
     try:
-        plan = plan_site(study, name, patients, build_family(study).objectives())
+        plan = plan_site(study, name, patients, objectives_of(build_family(study)))
         ledger = open_ledger(folder.ledger(name))
         steps: list[Spend | None] = [None] if plan.spend is None else [*history(study, plan.spend)]
         budget = budget_of(cohort)
@@ -70,7 +71,7 @@ def seconds_per_step(study: Study, device: str | None = None) -> float:
         device: instead of the study's.
     """
     family, privacy = blank_family(study), study.privacy
-    objectives = family.objectives()
+    objectives = objectives_of(family)
     with torch.random.fork_rng(devices=[]):
         networks = family.networks()
     plan = LocalPlan(

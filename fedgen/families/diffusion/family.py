@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Objective, Records
+from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Objective
 from fedgen.families.diffusion.edm import Denoiser, denoise, per_row
 from fedgen.families.diffusion.options import DiffusionOptions
 from fedgen.families.diffusion.parametrization import parametrization_of
@@ -23,6 +23,9 @@ from fedgen.families.diffusion.unet import ConditionalUNet, require_divisible
 from fedgen.families.parts.folding import fold, patient_mean, rows
 from fedgen.families.parts.minus_loss import minus_loss
 from fedgen.families.parts.sampling import CHUNK, ImageNoise, device_of
+from fedgen.task.image_spec import ImageSpec
+from fedgen.task.records import Records
+from fedgen.task.task import Task
 
 #: Noise draws an image in a membership score.
 MEMBERSHIP_DRAWS = 16
@@ -43,10 +46,10 @@ class DenoisingObjective(Objective):
     loss_bound = 2.0
 
     def __init__(
-        self, options: DiffusionOptions, image_shape: tuple[int, int, int], classes: int, label_dropout: float
+        self, options: DiffusionOptions, image: ImageSpec, classes: int, label_dropout: float
     ) -> None:
         self.parametrization = parametrization_of(options)
-        self.image_shape = image_shape
+        self.image = image
         self.classes = classes
         self.label_dropout = label_dropout
         self.optimizer = Adam(options.learning_rate)
@@ -58,7 +61,7 @@ class DenoisingObjective(Objective):
         """
         draws = {
             "level": self.parametrization.draw((B, M, K), rng),
-            "noise": torch.randn(B, M, K, *self.image_shape, generator=rng, device=rng.device),
+            "noise": torch.randn(B, M, K, *self.image.shape, generator=rng, device=rng.device),
         }
         if self.label_dropout > 0:
             decision = torch.rand(B, M, 1, generator=rng, device=rng.device) < self.label_dropout
@@ -70,14 +73,14 @@ class DenoisingObjective(Objective):
         if records is None:
             raise ValueError("the denoising objective needs records")
         p = self.parametrization
-        y, labels = fold(records.images, records.labels, draws["level"].shape[2])
+        y, labels = fold(records.fields["image"], records.fields["class"], draws["level"].shape[2])
         if "dropped" in draws:
             labels = torch.where(rows(draws["dropped"]), self.classes, labels)
         sigma = p.training_sigma(rows(draws["level"]))
         x = y + per_row(sigma, y) * rows(draws["noise"])
         D = denoise(lambda x, c: networks["unet"](x, c, labels), x, p.precondition(sigma))
         losses = p.loss_weight(sigma) * (D - y).square().flatten(1).mean(dim=1)
-        return patient_mean(losses, records.weights)
+        return patient_mean(losses, records.weights["patient"])
 
 
 class DiffusionFamily(Family):
@@ -91,37 +94,39 @@ class DiffusionFamily(Family):
         private=True,
     )
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: DiffusionOptions) -> None:
-        require_divisible(image_shape[1:], options)
-        self.image_shape = image_shape
-        self.classes = classes
+    def __init__(self, task: Task, options: DiffusionOptions) -> None:
+        self.image = task.image
+        self.classes = len(task.classes)
+        require_divisible(self.image.size, options)
         self.options = options
-        self.objective = DenoisingObjective(options, image_shape, classes, options.label_dropout)
+        self.objective = DenoisingObjective(options, self.image, self.classes, options.label_dropout)
         #: Without dropped labels, which would only blur a membership score.
-        self.scored = DenoisingObjective(options, image_shape, classes, 0.0)
+        self.scored = DenoisingObjective(options, self.image, self.classes, 0.0)
 
     def networks(self) -> dict[str, nn.Module]:
         """`unet`."""
-        return {"unet": ConditionalUNet(self.image_shape, self.classes, self.options).eval()}
+        return {"unet": ConditionalUNet(self.image, self.classes, self.options).eval()}
 
-    def objectives(self) -> tuple[Objective, ...]:
+    def contributions(self) -> tuple[Objective, ...]:
         """Denoising."""
         return (self.objective,)
 
     @torch.no_grad()
-    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
         """Images by the study's sampler, (n, C, H, W) float32 in [-1, 1]."""
         o = self.options
-        n, device = len(labels), device_of(networks["unet"])
+        labels, device = given["class"], device_of(networks["unet"])
         # All noise at once, so that the images do not depend on how many are made at a time.
-        noise = torch.randn(n, *self.image_shape, generator=rng, device=rng.device)
+        noise = torch.randn(n, *self.image.shape, generator=rng, device=rng.device)
         seed = int(torch.randint(2**31, (1,), generator=rng, device=rng.device)) if o.stochastic else 0
         numbers = range(seed, seed + n)
         parts = []
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)
             D = self._denoiser(networks["unet"], labels[part].to(device))
-            fresh = ImageNoise(numbers[part] if o.stochastic else (), self.image_shape, device)
+            fresh = ImageNoise(numbers[part] if o.stochastic else (), self.image.shape, device)
             parts.append(self._images(D, noise[part].to(device), fresh))
         return torch.cat(parts).to(noise.device)
 
@@ -138,11 +143,9 @@ class DiffusionFamily(Family):
                 images = ddim_sampler(D, noise, t, o.eta, fresh)
         return images.clamp(-1, 1)
 
-    def membership_score(
-        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
-    ) -> Tensor:
-        """Minus the denoising loss, (n,) (Matsumoto et al. 2023)."""
-        return minus_loss(self.scored, networks, images, labels, K=MEMBERSHIP_DRAWS, chunk=4, rng=rng)
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """Minus the denoising loss, (B,) (Matsumoto et al. 2023)."""
+        return minus_loss(self.scored, networks, records, K=MEMBERSHIP_DRAWS, chunk=4, rng=rng)
 
     def _denoiser(self, unet: Apply, labels: Tensor) -> Denoiser:
         """D(x; sigma) for images of these labels, guided where the study asks for it.

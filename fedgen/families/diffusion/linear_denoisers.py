@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
 
 from fedgen.families.parts.conditioning import one_hot
+from fedgen.task.image_spec import ImageSpec
 
 #: Factor by which the affine denoiser's input is smaller than the image; sides must be multiples of it.
 THUMBNAIL = 8
@@ -37,9 +38,9 @@ class WienerFilter(nn.Module):
     #: Adam moves ln r by about GAIN times the learning rate a step.
     GAIN = 10.0
 
-    def __init__(self, image_shape: tuple[int, int, int], sigma_data: float) -> None:
+    def __init__(self, image: ImageSpec, sigma_data: float) -> None:
         super().__init__()
-        C, H, W = image_shape
+        C, H, W = image.shape
         self.sigma_data = sigma_data
         self.octaves = 1
         while (
@@ -86,9 +87,9 @@ class AffineDenoiser(nn.Module):
     #: Adam moves the image by about GAIN times the learning rate a step.
     GAIN = 3.0
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, image: ImageSpec, classes: int) -> None:
         super().__init__()
-        C, H, W = image_shape
+        C, H, W = image.shape
         self.classes = classes
         self.shape = (C, H // 4, W // 4)
         self.read = nn.Linear(C * (H // THUMBNAIL) * (W // THUMBNAIL) + classes + 1, self.HIDDEN)

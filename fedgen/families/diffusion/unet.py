@@ -10,6 +10,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from fedgen.errors import StudyError
 from fedgen.families.diffusion.linear_denoisers import THUMBNAIL, AffineDenoiser, WienerFilter
 from fedgen.families.diffusion.options import DiffusionOptions
+from fedgen.task.image_spec import ImageSpec
 
 #: GroupNorm groups and channels of an attention head; the options demand channels that are multiples of it.
 NORM_GROUPS = 8
@@ -18,7 +19,7 @@ NORM_GROUPS = 8
 C_NOISE_SCALE = 1000.0
 
 
-def patch_size(image_size: tuple[int, int]) -> int:
+def patch_size(image_size: tuple[int, ...]) -> int:
     """2 from 64 pixels on, else 1.
 
     2 x 2 patches become channels: the finest level, which costs most, then has a quarter of the pixels (as in
@@ -27,7 +28,7 @@ def patch_size(image_size: tuple[int, int]) -> int:
     return 2 if min(image_size) >= 64 else 1
 
 
-def require_divisible(image_size: tuple[int, int], options: DiffusionOptions) -> None:
+def require_divisible(image_size: tuple[int, ...], options: DiffusionOptions) -> None:
     """Check that the image can be halved between all levels, and that the linear denoisers' thumbnail is exact.
 
     Raises:
@@ -62,9 +63,9 @@ class ConditionalUNet(nn.Module):
     that never meets it has none.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: DiffusionOptions) -> None:
+    def __init__(self, image: ImageSpec, classes: int, options: DiffusionOptions) -> None:
         super().__init__()
-        C, H, W = image_shape
+        C, H, W = image.shape
         self.patch = patch_size((H, W))
         # Where a pixel is tells what it shows in an aligned modality; convolutions alone learn that slowly.
         self.coordinates: Tensor
@@ -72,8 +73,8 @@ class ConditionalUNet(nn.Module):
         self.register_buffer("coordinates", maps, persistent=False)
         self.linear = options.linear_denoisers
         if self.linear:
-            self.wiener = WienerFilter(image_shape, options.sigma_data)
-            self.affine = AffineDenoiser(image_shape, classes)
+            self.wiener = WienerFilter(image, options.sigma_data)
+            self.affine = AffineDenoiser(image, classes)
         self.unet: nn.Module = DiffusionModelUNet(
             spatial_dims=2,
             in_channels=C * self.patch**2 + self.coordinates.shape[1],

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Memory, Objective, Records
+from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Memory, Objective
 from fedgen.families.gan.adaptive import AdaptiveRule, ScheduleState
 from fedgen.families.gan.networks import ConditionalDiscriminator, ConditionalGenerator
 from fedgen.families.gan.options import GANOptions
 from fedgen.families.parts.folding import fold, patient_mean, rows
 from fedgen.families.parts.sampling import CHUNK, decode_in_chunks, device_of
+from fedgen.task.records import Records
+from fedgen.task.task import Task
 
 #: Radford et al. 2016: less momentum, against oscillation of the two players.
 BETAS = (0.5, 0.999)
@@ -47,10 +49,11 @@ class DiscriminatorObjective(Objective):
         """Loss of each patient, (B,)."""
         if records is None:
             raise ValueError("the discriminator's objective needs records")
-        B, M = records.labels.shape
+        images, labels, weights = records.fields["image"], records.fields["class"], records.weights["patient"]
+        B, M = labels.shape
         K = draws["z"].shape[2]
-        x, y = fold(records.images, records.labels, 1)
-        y_fake = fold(records.images, records.labels, K)[1]
+        x, y = fold(images, labels, 1)
+        y_fake = fold(images, labels, K)[1]
         fakes = networks["generator"](rows(draws["z"]), y_fake).detach()
         # One call for real and fake, no layer looks across rows; the rows of a patient stay neighbours.
         pair = [
@@ -58,8 +61,8 @@ class DiscriminatorObjective(Objective):
             for a, b in ((x, fakes), (y, y_fake))
         ]
         logits = networks["discriminator"](*(both.flatten(0, 1) for both in pair)).reshape(B, -1)
-        real = patient_mean(softplus(-logits[:, :M]).flatten(), records.weights)
-        return real + patient_mean(softplus(logits[:, M:]).flatten(), records.weights)
+        real = patient_mean(softplus(-logits[:, :M]).flatten(), weights)
+        return real + patient_mean(softplus(logits[:, M:]).flatten(), weights)
 
 
 class GeneratorObjective(Objective):
@@ -144,33 +147,35 @@ class GANFamily(Family):
         private=True,
     )
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: GANOptions) -> None:
-        self.image_shape = image_shape
-        self.classes = classes
+    def __init__(self, task: Task, options: GANOptions) -> None:
+        self.image = task.image
+        self.classes = len(task.classes)
         self.options = options
 
     def networks(self) -> dict[str, nn.Module]:
         """`generator` and `discriminator`."""
         return {
-            "generator": ConditionalGenerator(self.image_shape, self.classes, self.options).eval(),
-            "discriminator": ConditionalDiscriminator(self.image_shape, self.classes, self.options).eval(),
+            "generator": ConditionalGenerator(self.image, self.classes, self.options).eval(),
+            "discriminator": ConditionalDiscriminator(self.image, self.classes, self.options).eval(),
         }
 
-    def objectives(self) -> tuple[Objective, ...]:
+    def contributions(self) -> tuple[Objective, ...]:
         """The discriminator's, then the generator's."""
         return (DiscriminatorObjective(self.options), GeneratorObjective(self.options, self.classes))
 
     @torch.no_grad()
-    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
         """Images of z drawn from the prior, (n, C, H, W) float32 in [-1, 1]."""
         generator = networks["generator"]
-        z = torch.randn(len(labels), self.options.latent_size, generator=rng, device=rng.device)
-        return decode_in_chunks(generator, z, labels, device_of(generator))
+        z = torch.randn(n, self.options.latent_size, generator=rng, device=rng.device)
+        return decode_in_chunks(generator, z, given["class"], device_of(generator))
 
     @torch.no_grad()
-    def membership_score(
-        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
-    ) -> Tensor:
-        """The discriminator's logit, (n,) (LOGAN, Hayes et al. 2019), which rises as its loss on x falls."""
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """The discriminator's logit, (B,) (LOGAN, Hayes et al. 2019), which rises as its loss on x falls."""
+        images, labels = fold(records.fields["image"], records.fields["class"], 1)
         parts = zip(images.split(CHUNK), labels.split(CHUNK), strict=True)
-        return torch.cat([networks["discriminator"](x, y) for x, y in parts]).float()
+        logits = torch.cat([networks["discriminator"](x, y) for x, y in parts])
+        return patient_mean(logits, records.weights["patient"]).float()

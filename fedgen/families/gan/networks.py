@@ -16,6 +16,7 @@ from fedgen.families.parts.blocks import (
     upsampling_convolution,
 )
 from fedgen.families.parts.conditioning import one_hot, with_label_maps
+from fedgen.task.image_spec import ImageSpec
 
 
 class _UpsamplingGenerator(Generator):
@@ -49,9 +50,9 @@ class _DiscriminatorBody(Regressor):
 class ConditionalGenerator(nn.Module):
     """G(z, y): the label enters as a one-hot vector beside z."""
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: GANOptions) -> None:
+    def __init__(self, image: ImageSpec, classes: int, options: GANOptions) -> None:
         super().__init__()
-        C, H, W = image_shape
+        C, H, W = image.shape
         channels = options.generator_channels
         strides = level_strides((H, W), len(channels))[::-1]
         scale = 2 ** strides.count(2)
@@ -65,7 +66,7 @@ class ConditionalGenerator(nn.Module):
         )
         he_initialise(self.generator)
         reduction = 4 if H % 8 or W % 8 else 8
-        self.linear = LinearImage(options.latent_size + classes, image_shape, reduction=reduction, gain=1.0)
+        self.linear = LinearImage(options.latent_size + classes, image, reduction=reduction, gain=1.0)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """Images (n, C, H, W) in [-1, 1] of latents z (n, latent_size) with labels (n,)."""
@@ -76,9 +77,9 @@ class ConditionalGenerator(nn.Module):
 class ConditionalDiscriminator(nn.Module):
     """D(x, y): the label enters as constant extra channels."""
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: GANOptions) -> None:
+    def __init__(self, image: ImageSpec, classes: int, options: GANOptions) -> None:
         super().__init__()
-        C, H, W = image_shape
+        C, H, W = image.shape
         channels = options.discriminator_channels
         self.classes = classes
         # No norm at all: one would hide brightness and contrast, in which fakes differ first.

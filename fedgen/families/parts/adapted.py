@@ -1,4 +1,4 @@
-"""A family on frozen weights: the same networks, objectives and sampler, with low-rank adapters on some layers."""
+"""A family on frozen weights: the same networks, contributions and sampler, with low-rank adapters on some layers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError
-from fedgen.families.contract import Capability, Family, Objective
+from fedgen.families.contract import Capability, Contribution, Family
 from fedgen.families.parts.adapter_options import Adapters
 from fedgen.families.parts.adapters import attach
+from fedgen.task.records import Records
 
 
 class AdaptedFamily(Family):
@@ -55,16 +56,16 @@ class AdaptedFamily(Family):
         attach(networks, self.options)
         return networks
 
-    def objectives(self) -> tuple[Objective, ...]:
+    def contributions(self) -> tuple[Contribution, ...]:
         """As the inner family."""
-        return self.inner.objectives()
+        return self.inner.contributions()
 
-    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
-        """As the inner family."""
-        return self.inner.sample(networks, labels, rng)
-
-    def membership_score(
-        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
     ) -> Tensor:
         """As the inner family."""
-        return self.inner.membership_score(networks, images, labels, rng)
+        return self.inner.sample(networks, given, n, rng)
+
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """As the inner family."""
+        return self.inner.score(networks, records, rng)

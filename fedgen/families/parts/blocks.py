@@ -10,6 +10,8 @@ from monai.networks.blocks import Convolution, UpSample
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from fedgen.task.image_spec import ImageSpec
+
 #: Slope of Radford et al. 2016; also MONAI's form of naming an activation.
 LEAKY_RELU: tuple[str, dict[str, float]] = ("leakyrelu", {"negative_slope": 0.2})
 
@@ -86,20 +88,18 @@ class LinearImage(nn.Module):
     response everywhere. A linear VAE is probabilistic PCA (Lucas et al. 2019), found in a few hundred.
     """
 
-    def __init__(
-        self, in_features: int, image_shape: tuple[int, int, int], *, reduction: int, gain: float
-    ) -> None:
+    def __init__(self, in_features: int, image: ImageSpec, *, reduction: int, gain: float) -> None:
         """Start at zero.
 
         Args:
             in_features: size of the latent and what is concatenated to it.
-            image_shape: (C, H, W) of the output.
+            image: what comes out.
             reduction: factor by which the linear map's image is smaller.
             gain: factor on the output; Adam moves a weight by about the learning rate a step, so the image moves
                 by gain times as much.
         """
         super().__init__()
-        C, H, W = image_shape
+        C, H, W = image.shape
         self.shape = (C, H // reduction, W // reduction)
         self.reduction = reduction
         self.gain = gain
@@ -109,7 +109,7 @@ class LinearImage(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(n, in_features) to (n, C, H, W)."""
-        image = self.linear(z).reshape(-1, *self.shape)
+        coarse = self.linear(z).reshape(-1, *self.shape)
         return self.gain * interpolate(
-            image, scale_factor=self.reduction, mode="bilinear", align_corners=False
+            coarse, scale_factor=self.reduction, mode="bilinear", align_corners=False
         )

@@ -7,45 +7,41 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Objective, Records
+from fedgen.families.contract import Objective
+from fedgen.task.records import Records
+from fedgen_privacy.gradients.protocol import pieces, size_of
 
 
 @torch.no_grad()
 def minus_loss(
     objective: Objective,
     networks: Mapping[str, nn.Module],
-    images: Tensor,
-    labels: Tensor,
+    records: Records,
     *,
     K: int,
     chunk: int,
     rng: torch.Generator,
 ) -> Tensor:
-    """Minus the objective's loss of each image, averaged over K draws that are the same for every image.
+    """Minus the objective's loss of each record, averaged over K draws that are the same for every record.
 
     Common draws, because the spread of the noise would otherwise hide the difference between images.
 
     Args:
         objective: one that touches data.
         networks: the family's networks.
-        images: (n, C, H, W) in [-1, 1].
-        labels: (n,) class index.
+        records: B of them.
         K: draws an image.
-        chunk: images evaluated at once; changes memory, never results.
+        chunk: records evaluated at once; changes memory, never results.
         rng: where the draws come from.
 
     Returns:
-        (n,) float32; higher means better known.
+        (B,) float32; higher means better known.
     """
-    draws = {name: draw.to(images.device) for name, draw in objective.draw(1, 1, K, rng).items()}
+    weights = records.weights["patient"]
+    drawn = objective.draw(1, weights.shape[1], K, rng)
+    draws = {name: draw.to(weights.device) for name, draw in drawn.items()}
     scores = []
-    for part, classes in zip(images.split(chunk), labels.split(chunk), strict=True):
-        n = part.shape[0]
-        records = Records(
-            images=part[:, None],
-            labels=classes[:, None],
-            weights=torch.ones(n, 1, dtype=part.dtype, device=part.device),
-        )
-        common = {name: draw.expand(n, *draw.shape[1:]) for name, draw in draws.items()}
-        scores.append(-objective.loss(networks, records, common))
+    for part in pieces(records, chunk):
+        common = {name: draw.expand(size_of(part), *draw.shape[1:]) for name, draw in draws.items()}
+        scores.append(-objective.loss(networks, part, common))
     return torch.cat(scores).float()

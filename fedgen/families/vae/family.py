@@ -9,7 +9,7 @@ import torch
 from monai.networks.nets import VarAutoEncoder
 from torch import Tensor, nn
 
-from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Objective, Records
+from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Objective
 from fedgen.families.parts.blocks import (
     LEAKY_RELU,
     LinearImage,
@@ -22,6 +22,9 @@ from fedgen.families.parts.folding import fold, patient_mean, rows
 from fedgen.families.parts.minus_loss import minus_loss
 from fedgen.families.parts.sampling import decode_in_chunks, device_of
 from fedgen.families.vae.options import VAEOptions
+from fedgen.task.image_spec import ImageSpec
+from fedgen.task.records import Records
+from fedgen.task.task import Task
 
 #: Range of ln sigma^2 of the posterior: keeps exp, and so every loss, finite whatever the weights.
 LOGVAR_RANGE = (-10.0, 4.0)
@@ -45,9 +48,9 @@ class ConditionalVAE(nn.Module):
     The encoder reads the label as constant extra channels, the decoder as a one-hot vector beside z.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: VAEOptions) -> None:
+    def __init__(self, image: ImageSpec, classes: int, options: VAEOptions) -> None:
         super().__init__()
-        C, H, W = image_shape
+        C, H, W = image.shape
         self.classes = classes
         self.latent_size = options.latent_size
         self.vae = _UpsamplingVAE(
@@ -61,7 +64,7 @@ class ConditionalVAE(nn.Module):
             norm=group_norm(options.channels),
         )
         self.vae.decodeL = nn.Linear(options.latent_size + classes, self.vae.decodeL.out_features)
-        self.linear = LinearImage(options.latent_size + classes, image_shape, reduction=2, gain=3.0)
+        self.linear = LinearImage(options.latent_size + classes, image, reduction=2, gain=3.0)
 
     def forward(self, x: Tensor, labels: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruct x from z = mu + sigma * eps.
@@ -120,12 +123,14 @@ class NegativeELBO(Objective):
         if records is None:
             raise ValueError("the VAE's objective needs records")
         eps = draws["eps"]
-        x, labels = fold(records.images, records.labels, eps.shape[2])
+        x, labels = fold(records.fields["image"], records.fields["class"], eps.shape[2])
         reconstruction, mu, logvar = networks["vae"](x, labels, rows(eps))
         squared_error = (x - reconstruction).square().flatten(1).mean(dim=1)
         D = x[0].numel()
         losses = squared_error / (2 * self.reconstruction_std**2)
-        return patient_mean(losses + self.beta * kl_to_standard_normal(mu, logvar) / D, records.weights)
+        return patient_mean(
+            losses + self.beta * kl_to_standard_normal(mu, logvar) / D, records.weights["patient"]
+        )
 
 
 class VAEFamily(Family):
@@ -139,29 +144,29 @@ class VAEFamily(Family):
         private=True,
     )
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int, options: VAEOptions) -> None:
-        self.image_shape = image_shape
-        self.classes = classes
+    def __init__(self, task: Task, options: VAEOptions) -> None:
+        self.image = task.image
+        self.classes = len(task.classes)
         self.options = options
         self.objective = NegativeELBO(options)
 
     def networks(self) -> dict[str, nn.Module]:
         """`vae`."""
-        return {"vae": ConditionalVAE(self.image_shape, self.classes, self.options).eval()}
+        return {"vae": ConditionalVAE(self.image, self.classes, self.options).eval()}
 
-    def objectives(self) -> tuple[Objective, ...]:
+    def contributions(self) -> tuple[Objective, ...]:
         """The negative ELBO."""
         return (self.objective,)
 
     @torch.no_grad()
-    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
         """Mean images of z drawn from the prior, (n, C, H, W) float32 in [-1, 1]."""
         vae: Any = networks["vae"]
-        z = torch.randn(len(labels), self.options.latent_size, generator=rng, device=rng.device)
-        return decode_in_chunks(vae.decode, z, labels, device_of(vae))
+        z = torch.randn(n, self.options.latent_size, generator=rng, device=rng.device)
+        return decode_in_chunks(vae.decode, z, given["class"], device_of(vae))
 
-    def membership_score(
-        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
-    ) -> Tensor:
-        """The ELBO a pixel, (n,), without its constant."""
-        return minus_loss(self.objective, networks, images, labels, K=MEMBERSHIP_DRAWS, chunk=16, rng=rng)
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """The ELBO a pixel, (B,), without its constant."""
+        return minus_loss(self.objective, networks, records, K=MEMBERSHIP_DRAWS, chunk=16, rng=rng)

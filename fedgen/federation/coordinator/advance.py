@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError, FederationError
+from fedgen.families.contract import objectives_of
 from fedgen.federation.coordinator.aggregation import Aggregate
 from fedgen.federation.terms.losses import Losses
 from fedgen.federation.terms.noise import round_share
@@ -106,7 +107,7 @@ def _warm_start(
         sums = sums / (share.scale * central_images.expected_patients(study))
     networks = _networks(study, model, frozen)
     images, labels = central_images.images_of(study, sums)
-    central_images.train(study, build_family(study).objectives(), networks, images, labels)
+    central_images.train(study, objectives_of(build_family(study)), networks, images, labels)
     return ParameterLayout.of(networks).flatten(networks)
 
 
@@ -114,7 +115,7 @@ def _distributed(
     study: Study, state: Checkpoint, aggregate: Aggregate, secure: Secure, frozen: Frozen | None
 ) -> tuple[Tensor, dict[str, Tensor], Losses]:
     networks = _networks(study, state.model, frozen)
-    objectives = build_family(study).objectives()
+    objectives = objectives_of(build_family(study))
     round = state.round + 1
     d = distributed.dimension(distributed.private_objective(objectives), networks)
     server, reports = distributed.server_step(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import FederationError, StudyError
-from fedgen.families.contract import Family
+from fedgen.families.contract import Family, objectives_of
 from fedgen.federation.terms.noise import round_share
 from fedgen.federation.terms.provision import session_parameters, vector_length
 from fedgen.study.study import Study
@@ -91,7 +91,7 @@ class Part:
         optimizer: Mapping[str, Tensor],
         random: SecretRandom,
     ) -> RoundResult:
-        trainer = LocalTrainer(self.family.objectives(), networks, self.study.training.learning_rate)
+        trainer = LocalTrainer(objectives_of(self.family), networks, self.study.training.learning_rate)
         load_state(trainer.optimizers, optimizer)
         losses = trainer.run(self.cohort, local_plan(self.study, self.plan, round), random)
         update = ParameterLayout.of(networks).flatten(networks) - model
@@ -106,7 +106,7 @@ class Part:
     def _integers(self, round: int, networks: dict[str, nn.Module], random: SecretRandom) -> Tensor:
         if self.study.is_warm_start(round):
             return central_images.distributed_part(self.study, self.cohort, self._share(round), random)
-        objective = distributed.private_objective(self.family.objectives())
+        objective = distributed.private_objective(objectives_of(self.family))
         plan = local_plan(self.study, self.plan, round)
         return torch.from_numpy(
             distributed.site_part(objective, networks, self.cohort, plan, self._share(round), random)

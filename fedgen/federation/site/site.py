@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fedgen.data.site_data import SiteData
 from fedgen.errors import FederationError, FedgenError, PolicyRefusedError, PrivacyRefusedError
+from fedgen.families.contract import objectives_of
 from fedgen.federation.site.part import Part
 from fedgen.federation.terms.losses import summable
 from fedgen.protocol.messages import (
@@ -133,7 +134,7 @@ class Site:
         self._folder = folder
         self._cohort = TrainingPatients(data, study.data.images_per_patient)
         self._family = build_family(study, start)
-        self._objectives = self._family.objectives()
+        self._objectives = objectives_of(self._family)
         self._outbox = Outbox(folder / "outbox")
         self._ledger: Ledger | None = None
         plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)

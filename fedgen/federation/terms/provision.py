@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from fedgen.families.contract import objectives_of
 from fedgen.federation.terms.losses import PER_OBJECTIVE
 from fedgen.run.atomic import unwritable
 from fedgen.study.show import study_hash
@@ -60,13 +61,13 @@ def vector_length(study: Study) -> int:
     if study.privacy.mode == "distributed":
         family = blank_family(study)
         with torch.random.fork_rng(devices=[]):
-            length = dimension(private_objective(family.objectives()), family.networks())
+            length = dimension(private_objective(objectives_of(family)), family.networks())
     return max(length, central_images.length(study))
 
 
 def objective_names(study: Study) -> tuple[str, ...]:
     """Names of the family's objectives, in the order in which their losses are summed."""
-    return tuple(objective.name for objective in build_family(study).objectives())
+    return tuple(objective.name for objective in objectives_of(build_family(study)))
 
 
 def identity(folder: Path, site: str) -> Identity:

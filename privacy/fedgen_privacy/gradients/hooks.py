@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedgen_privacy.errors import PrivacyRefusedError
 from fedgen_privacy.gradients.layers import Rule, rule_of
-from fedgen_privacy.gradients.protocol import Batch, BatchLoss, Params, pieces
+from fedgen_privacy.gradients.protocol import Batch, BatchLoss, Params, pieces, size_of
 
 #: Told a layer's gradients (b, *shape), by name of the parameter in the layer.
 Collect = Callable[[Params], None]
@@ -69,7 +69,7 @@ class HookedGradients:
             yield self._piece(params, piece)
 
     def _piece(self, params: Params, piece: Batch) -> tuple[Params, Tensor]:
-        b = next(iter(piece.values())).shape[0]
+        b = size_of(piece)
         found: Params = {}
         root = torch.zeros((), device=next(iter(params.values())).device, requires_grad=True)
 

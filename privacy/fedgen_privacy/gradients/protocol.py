@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
+from fedgen_privacy.gradients.tree import Tree, leaves, tree_map
+
 #: tensors by parameter name
 Params = dict[str, Tensor]
-#: tensors of a batch by name, each with the record dimension B first
-Batch = dict[str, Tensor]
-#: loss of ONE record: parameters and the record's tensors (without B) to a scalar
-RecordLoss = Callable[[Params, Batch], Tensor]
+#: tensors of a batch in any tree, each with the record dimension B first
+Batch = Tree
+#: loss of ONE record: parameters and the record's tensors (without B), in the tree that the loss knows, to a scalar
+RecordLoss = Callable[[Params, Any], Tensor]
 #: loss of each record, shape (B,): parameters and the batch; no value of one record depends on another
-BatchLoss = Callable[[Params, Batch], Tensor]
+BatchLoss = Callable[[Params, Any], Tensor]
+
+B = TypeVar("B", bound=Batch)
 
 
 class Gradients(Protocol):
@@ -29,8 +33,17 @@ class Gradients(Protocol):
         """
 
 
-def pieces(batch: Batch, chunk: int) -> Iterator[Batch]:
+def size_of(batch: Batch) -> int:
+    """How many records a batch has."""
+    return next(leaves(batch)).shape[0]
+
+
+def records_of(batch: B, start: int, stop: int) -> B:
+    """The records from `start` to before `stop`, of the same tree."""
+    return tree_map(lambda tensor: tensor[start:stop], batch)
+
+
+def pieces(batch: B, chunk: int) -> Iterator[B]:
     """The batch in its order, at most `chunk` records at a time."""
-    size = next(iter(batch.values())).shape[0]
-    for start in range(0, size, chunk):
-        yield {name: tensor[start : start + chunk] for name, tensor in batch.items()}
+    for start in range(0, size_of(batch), chunk):
+        yield records_of(batch, start, start + chunk)

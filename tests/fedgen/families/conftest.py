@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fedgen.families.contract import Family, Objective, Records
+from fedgen.families.contract import Family, Objective
 from fedgen.study.study import Study
+from fedgen.task.records import Records
 from fedgen.training.asked_family import build_family
+from fedgen_privacy.gradients.tree import tree_map
 
 SMALL: dict[str, dict[str, Any]] = {
     "vae": {"channels": (4, 8), "latent_size": 6},
@@ -70,9 +72,8 @@ def ragged() -> Callable[..., Records]:
         images = torch.rand(4, 3, 1, size, size, generator=rng) * 2 - 1
         labels = torch.randint(3, (4, 3), generator=rng)
         return Records(
-            images=(images * present[:, :, None, None, None]).to(dtype),
-            labels=labels * present,
-            weights=present.to(dtype) / counts[:, None],
+            {"image": (images * present[:, :, None, None, None]).to(dtype), "class": labels * present},
+            {"patient": present.to(dtype) / counts[:, None]},
         )
 
     return build
@@ -99,10 +100,10 @@ def record_loss() -> Callable[..., tuple[Callable[..., Tensor], dict[str, dict[s
                 return networks[name]
             return lambda *args: functional_call(networks[name], params[name], args)
 
-        def loss(params: dict[str, dict[str, Tensor]], record: tuple[Tensor, ...], draws: Any) -> Tensor:
-            batch = Records(*(part[None] for part in record))
+        def loss(params: dict[str, dict[str, Tensor]], record: Records, draws: Any) -> Tensor:
+            batch, drawn = tree_map(lambda tensor: tensor[None], (record, draws))
             applied = {name: apply(name, params) for name in networks}
-            return objective.loss(applied, batch, {name: d[None] for name, d in draws.items()})[0]
+            return objective.loss(applied, batch, drawn)[0]
 
         updated = {n: {k: v.detach() for k, v in networks[n].named_parameters()} for n in objective.updates}
         return loss, updated

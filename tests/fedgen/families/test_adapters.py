@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fedgen.errors import DataError, StudyError
-from fedgen.families.contract import Records
+from fedgen.families.contract import objectives_of
 from fedgen.families.parts.adapted import AdaptedFamily
 from fedgen.families.parts.adapter_options import Adapters
 from fedgen.families.parts.adapters import AdaptedConv2d, AdaptedLinear, attach, merge
 from fedgen.training.backends import BACKENDS, gradients_of
-from fedgen.training.functional import batch_tensors, trainable
+from fedgen.training.functional import trainable
 from fedgen.training.vector import ParameterLayout
+from fedgen_privacy.gradients.protocol import pieces
 
 OPTIONS = Adapters(rank=2, alpha=3.0)
 
@@ -43,7 +44,7 @@ def losses(family, networks, records, draw_for, dtype=torch.float32):
             objective.loss(
                 networks, records if objective.touches_data else None, draw_for(objective, dtype=dtype)
             )
-            for objective in family.objectives()
+            for objective in objectives_of(family)
         ]
     )
 
@@ -66,15 +67,14 @@ def test_per_record_gradients_equal_a_loop(
     """Each backend beside one record at a time through the modules and ordinary autograd."""
     networks = shaken(AdaptedFamily(family, OPTIONS, weights(perturbed(family))).networks(), dtype)
     records = ragged(dtype)
-    objective = next(o for o in family.objectives() if o.touches_data)
+    objective = next(o for o in objectives_of(family) if o.touches_data)
     draws, params = draw_for(objective, dtype=dtype), trainable(objective, networks)
     values = {name: parameter.detach() for name, parameter in params.items()}
-    chunks = gradients_of(objective, networks, backend)(values, batch_tensors(records, draws), chunk=3)
+    chunks = gradients_of(objective, networks, backend)(values, (records, draws), chunk=3)
     actual = torch.cat([torch.cat([g[name].flatten(1) for name in params], dim=1) for g, _ in chunks])
     alive = torch.zeros(actual.shape[1], dtype=torch.bool)
-    for b in range(len(records.images)):
-        one = Records(records.images[b : b + 1], records.labels[b : b + 1], records.weights[b : b + 1])
-        loss = objective.loss(networks, one, {name: d[b : b + 1] for name, d in draws.items()}).sum()
+    for b, one in enumerate(pieces((records, draws), 1)):
+        loss = objective.loss(networks, *one).sum()
         found = torch.autograd.grad(loss, list(params.values()))
         expected = torch.cat([gradient.flatten() for gradient in found])
         alive |= expected != 0

@@ -9,15 +9,22 @@ import torch
 from pydantic import ValidationError
 
 from fedgen.errors import StudyError
+from fedgen.families.contract import objectives_of
 from fedgen.families.diffusion.options import DiffusionOptions
 from fedgen.families.parts.sampling import ImageNoise
 from fedgen.selftest.gradients import clipped_norms, equality, independence
 from fedgen.selftest.subject import installed
+from fedgen.task.records import one_image_each
 from fedgen.training.asked_family import build_family
 
 PLAIN = {"linear_denoisers": False}
 V = {"parametrization": "v", **PLAIN}
 LABELS = torch.tensor([0, 1, 2, 0, 1])
+GIVEN = {"class": LABELS}
+
+
+def with_labels(records, labels):
+    return records._replace(fields={**records.fields, "class": labels})
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -25,7 +32,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def test_one_decision_an_image_shared_by_its_draws_at_the_studys_rate(study_of) -> None:
-    objective = build_family(study_of("diffusion", label_dropout=0.1)).objectives()[0]
+    objective = objectives_of(build_family(study_of("diffusion", label_dropout=0.1)))[0]
     dropped = objective.draw(2000, 2, 5, rng())["dropped"]
     assert dropped.shape == (2000, 2, 5)
     assert (dropped == dropped[:, :, :1]).all()
@@ -36,7 +43,7 @@ def test_one_decision_an_image_shared_by_its_draws_at_the_studys_rate(study_of) 
 
 def test_the_other_draws_are_those_without_dropout(study_of) -> None:
     without, with_it = (
-        build_family(study_of("diffusion", label_dropout=p)).objectives()[0].draw(3, 2, 4, rng())
+        objectives_of(build_family(study_of("diffusion", label_dropout=p)))[0].draw(3, 2, 4, rng())
         for p in (0.0, 0.1)
     )
     assert set(with_it) - set(without) == {"dropped"}
@@ -54,9 +61,9 @@ def test_a_network_that_never_drops_labels_has_no_embedding_for_none(study_of) -
 def test_a_dropped_label_is_not_read_and_the_others_are(study_of, perturbed, ragged, draw_for) -> None:
     family = build_family(study_of("diffusion", label_dropout=0.5))
     networks, records = perturbed(family, torch.float64), ragged(torch.float64)
-    objective = family.objectives()[0]
+    objective = objectives_of(family)[0]
     draws = draw_for(objective, dtype=torch.float64)
-    relabelled = replace(records, labels=(records.labels + 1) % 3)
+    relabelled = with_labels(records, (records.fields["class"] + 1) % 3)
     for value in (True, False):
         fixed = {**draws, "dropped": torch.full_like(draws["dropped"], value)}
         before = objective.loss(networks, records, fixed)
@@ -65,7 +72,7 @@ def test_a_dropped_label_is_not_read_and_the_others_are(study_of, perturbed, rag
     # and the null class is one of its own, not a class's
     all_dropped = {**draws, "dropped": torch.ones_like(draws["dropped"])}
     for label in range(3):
-        as_class = replace(records, labels=torch.full_like(records.labels, label))
+        as_class = with_labels(records, torch.full_like(records.fields["class"], label))
         kept = {**draws, "dropped": torch.zeros_like(draws["dropped"])}
         assert not torch.allclose(
             objective.loss(networks, as_class, kept), objective.loss(networks, records, all_dropped)
@@ -76,7 +83,10 @@ def test_a_membership_score_reads_every_label(study_of, perturbed) -> None:
     family = build_family(study_of("diffusion", label_dropout=0.999))
     networks = perturbed(family)
     images = torch.rand(3, 1, 16, 16, generator=rng()) * 2 - 1
-    scores = [family.membership_score(networks, images, torch.full((3,), y), rng(1)) for y in (0, 1)]
+    scores = [
+        family.score(networks, one_image_each({"image": images, "class": torch.full((3,), y)}), rng(1))
+        for y in (0, 1)
+    ]
     assert not torch.allclose(*scores)
 
 
@@ -109,7 +119,7 @@ def test_28_pixels_need_a_unet_without_linear_denoisers(study_of, perturbed) -> 
     with pytest.raises(StudyError, match=r"\[28, 28\].*multiples of 8.*linear_denoisers"):
         build_family(study_of("diffusion", 28, **three))
     family = build_family(study_of("diffusion", 28, **three, **PLAIN))
-    assert family.sample(perturbed(family), LABELS, rng()).shape == (5, 1, 28, 28)
+    assert family.sample(perturbed(family), GIVEN, 5, rng()).shape == (5, 1, 28, 28)
     with pytest.raises(StudyError, match=r"\[28, 28\].*multiples of 8, or fewer levels"):
         build_family(study_of("diffusion", 28, channels=(8,) * 4, attention=(False,) * 4, **PLAIN))
 
@@ -119,9 +129,9 @@ def test_28_pixels_need_a_unet_without_linear_denoisers(study_of, perturbed) -> 
 def test_the_other_families_take_multiples_of_4_too(study_of, name, size, perturbed) -> None:
     family = build_family(study_of(name, size))
     networks = perturbed(family)
-    images = family.sample(networks, LABELS, rng())
+    images = family.sample(networks, GIVEN, 5, rng())
     assert images.shape == (5, 1, size, size)
-    assert family.membership_score(networks, images, LABELS, rng()).shape == (5,)
+    assert family.score(networks, one_image_each({"image": images, "class": LABELS}), rng()).shape == (5,)
 
 
 STOCHASTIC = [{"sampler": "churn", "S_churn": 3.0}, {"sampler": "ddim", "eta": 1.0}]
@@ -133,18 +143,18 @@ def test_every_sampler_makes_images_that_do_not_depend_on_the_chunk(
 ) -> None:
     family = build_family(study_of("diffusion", **options))
     networks = perturbed(family)
-    whole = family.sample(networks, LABELS, rng(3))
+    whole = family.sample(networks, GIVEN, 5, rng(3))
     assert whole.shape == (5, 1, 16, 16)
     assert whole.abs().max() <= 1
-    assert torch.equal(whole, family.sample(networks, LABELS, rng(3)))
+    assert torch.equal(whole, family.sample(networks, GIVEN, 5, rng(3)))
     monkeypatch.setattr("fedgen.families.diffusion.family.CHUNK", 2)
-    assert torch.allclose(whole, family.sample(networks, LABELS, rng(3)), atol=1e-4)
+    assert torch.allclose(whole, family.sample(networks, GIVEN, 5, rng(3)), atol=1e-4)
 
 
 def test_samplers_differ_and_without_churn_they_do_not(study_of, perturbed) -> None:
     def images(**options):
         family = build_family(study_of("diffusion", **options))
-        return family.sample(perturbed(family), LABELS, rng(3))
+        return family.sample(perturbed(family), GIVEN, 5, rng(3))
 
     heun = images()
     assert torch.equal(images(sampler="churn", S_churn=0.0), heun)
@@ -178,6 +188,6 @@ def test_the_self_test_passes_on_the_options(study_of, options, check) -> None:
         update={"data": study.data.model_copy(update={"labels": ("none", "lesion")})},
     )
     family = build_family(study)
-    subject = replace(installed("diffusion"), networks=family.networks, objective=family.objectives()[0])
+    subject = replace(installed("diffusion"), networks=family.networks, objective=objectives_of(family)[0])
     finding = check(subject)
     assert finding.passed, finding

@@ -1,4 +1,4 @@
-"""Networks, samples and membership scores of every family, and the list of families."""
+"""Networks, samples and scores of every family, and the list of families."""
 
 from __future__ import annotations
 
@@ -14,41 +14,46 @@ from typer.testing import CliRunner
 
 from fedgen.cli.models import models, private
 from fedgen.errors import StudyError
-from fedgen.families.contract import Capability, Records
+from fedgen.families.contract import Capability, objectives_of
 from fedgen.families.diffusion.unet import coordinate_maps
 from fedgen.families.parts.blocks import level_strides
 from fedgen.families.parts.conditioning import one_hot
 from fedgen.families.registry import capabilities
+from fedgen.task.records import one_image_each
 from fedgen.training.asked_family import build_family
+from fedgen_privacy.gradients.protocol import records_of
 
 
 def test_samples_have_shape_range_and_are_reproducible(family, perturbed) -> None:
     networks = perturbed(family)
     labels = torch.tensor([0, 1, 2, 0, 1])
-    first = family.sample(networks, labels, torch.Generator().manual_seed(3))
+    first = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
     assert first.shape == (5, 1, 16, 16)
     assert first.dtype == torch.float32
     assert first.abs().max() <= 1
     assert first.std() > 0.01
     assert not first.requires_grad
-    assert torch.equal(first, family.sample(networks, labels, torch.Generator().manual_seed(3)))
-    assert not torch.allclose(first, family.sample(networks, labels, torch.Generator().manual_seed(4)))
+    assert torch.equal(first, family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3)))
+    assert not torch.allclose(
+        first, family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(4))
+    )
 
 
 def test_samples_do_not_depend_on_the_chunk(family, perturbed, monkeypatch) -> None:
     networks = perturbed(family)
     labels = torch.tensor([0, 1, 2, 0, 1])
-    whole = family.sample(networks, labels, torch.Generator().manual_seed(3))
+    whole = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
     monkeypatch.setattr("fedgen.families.parts.sampling.CHUNK", 2)
     monkeypatch.setattr("fedgen.families.diffusion.family.CHUNK", 2)
-    parts = family.sample(networks, labels, torch.Generator().manual_seed(3))
+    parts = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
     assert torch.allclose(whole, parts, atol=1e-4)
 
 
 def test_the_class_changes_the_image(family, perturbed) -> None:
     networks = perturbed(family)
     a, b = (
-        family.sample(networks, torch.full((4,), label), torch.Generator().manual_seed(3)) for label in (0, 2)
+        family.sample(networks, {"class": torch.full((4,), label)}, 4, torch.Generator().manual_seed(3))
+        for label in (0, 2)
     )
     assert (a - b).abs().mean() > 1e-3
 
@@ -65,9 +70,9 @@ def test_networks_come_from_the_global_seed_in_eval_mode(family) -> None:
 
 
 def test_objectives_name_networks_that_exist(family) -> None:
-    updated = [name for objective in family.objectives() for name in objective.updates]
+    updated = [name for objective in objectives_of(family) for name in objective.updates]
     assert sorted(updated) == sorted(family.networks())
-    assert all(objective.loss_bound > 0 for objective in family.objectives())
+    assert all(objective.loss_bound > 0 for objective in objectives_of(family))
 
 
 def test_networks_are_sound_under_dp(family, perturbed, ragged, draw_for) -> None:
@@ -79,7 +84,7 @@ def test_networks_are_sound_under_dp(family, perturbed, ragged, draw_for) -> Non
         assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
         assert not any(isinstance(m, nn.Dropout) and m.p > 0 for m in network.modules())
     before = copy.deepcopy({name: network.state_dict() for name, network in networks.items()})
-    for objective in family.objectives():
+    for objective in objectives_of(family):
         objective.loss(networks, ragged() if objective.touches_data else None, draw_for(objective))
     for name, network in networks.items():
         assert network.state_dict().keys() == before[name].keys()
@@ -93,7 +98,9 @@ def test_every_allowed_image_shape_builds(study_of, channels, size) -> None:
         study = study_of(name)
         data = study.data.model_copy(update={"image_size": size, "channels": channels})
         family = build_family(study.model_copy(update={"data": data}))
-        image = family.sample(family.networks(), torch.tensor([1]), torch.Generator().manual_seed(0))
+        image = family.sample(
+            family.networks(), {"class": torch.tensor([1])}, 1, torch.Generator().manual_seed(0)
+        )
         assert image.shape == (1, channels, *size)
 
 
@@ -103,7 +110,7 @@ def test_a_unet_too_deep_for_the_image_is_a_study_error(study_of) -> None:
         build_family(deep)
 
 
-def test_membership_score_is_higher_on_memorised_images(family) -> None:
+def test_score_is_higher_on_memorised_images(family) -> None:
     """Overfit a few images: the model must know them better than fresh ones of the same distribution."""
     rng = torch.Generator().manual_seed(0)
     images = torch.nn.functional.interpolate(torch.randn(16, 1, 4, 4, generator=rng), size=16).clamp(-1, 1)
@@ -113,32 +120,31 @@ def test_membership_score_is_higher_on_memorised_images(family) -> None:
     learning_rate = 1e-2 if family.capability.name == "diffusion" else 5e-3
     optimizers = {
         o.name: torch.optim.Adam([p for n in o.updates for p in networks[n].parameters()], lr=learning_rate)
-        for o in family.objectives()
+        for o in objectives_of(family)
     }
-    train = Records(images[:8, None], labels[:8, None], torch.ones(8, 1))
+    records = one_image_each({"image": images, "class": labels})
+    train = records_of(records, 0, 8)
     for _ in range(50):
-        for objective in family.objectives():
+        for objective in objectives_of(family):
             optimizers[objective.name].zero_grad()
             draws = objective.draw(8, 1, 2, rng)
             objective.loss(networks, train if objective.touches_data else None, draws).mean().backward()
             optimizers[objective.name].step()
-    score = family.membership_score(networks, images, labels, torch.Generator().manual_seed(1))
+    score = family.score(networks, records, torch.Generator().manual_seed(1))
     assert score.shape == (16,)
     assert score.dtype == torch.float32
-    assert torch.equal(
-        score, family.membership_score(networks, images, labels, torch.Generator().manual_seed(1))
-    )
+    assert torch.equal(score, family.score(networks, records, torch.Generator().manual_seed(1)))
     assert score[:8].mean() > score[8:].mean()
     # The AUC, not only the means: no single image may carry the order.
     assert (score[:8, None] > score[None, 8:]).float().mean() > 0.65
 
 
-def test_membership_score_of_an_image_ignores_its_neighbours(family, perturbed) -> None:
+def test_score_of_an_image_ignores_its_neighbours(family, perturbed) -> None:
     networks = perturbed(family)
     images = torch.rand(20, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    labels = torch.arange(20) % 3
-    together = family.membership_score(networks, images, labels, torch.Generator().manual_seed(1))
-    alone = family.membership_score(networks, images[19:], labels[19:], torch.Generator().manual_seed(1))
+    records = one_image_each({"image": images, "class": torch.arange(20) % 3})
+    together = family.score(networks, records, torch.Generator().manual_seed(1))
+    alone = family.score(networks, records_of(records, 19, 20), torch.Generator().manual_seed(1))
     assert alone[0].item() == pytest.approx(together[19].item(), rel=1e-4, abs=1e-5)
 
 

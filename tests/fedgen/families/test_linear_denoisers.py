@@ -8,6 +8,7 @@ import torch
 from fedgen.families.diffusion.edm import denoise, precondition
 from fedgen.families.diffusion.linear_denoisers import AffineDenoiser, WienerFilter, bands, upsample
 from fedgen.families.parts.blocks import LinearImage, he_initialise
+from fedgen.task.image_spec import ImageSpec
 
 
 def test_bands_sum_to_the_image_and_separate_scales() -> None:
@@ -25,7 +26,7 @@ def test_bands_sum_to_the_image_and_separate_scales() -> None:
 @pytest.mark.parametrize("sigma", [0.01, 0.3, 5.0])
 def test_wiener_filter_multiplies_each_band_by_r_over_r_plus_sigma_squared(sigma: float) -> None:
     sigma_data = 0.5
-    network = WienerFilter((1, 16, 16), sigma_data).double()
+    network = WienerFilter(ImageSpec(channels=1, size=(16, 16)), sigma_data).double()
     with torch.no_grad():
         network.log_power.copy_(torch.linspace(-0.2, 0.3, network.log_power.numel())[:, None])
     x = torch.randn(3, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -40,7 +41,7 @@ def test_wiener_filter_multiplies_each_band_by_r_over_r_plus_sigma_squared(sigma
 def test_wiener_filter_learns_the_spectrum_of_smooth_images() -> None:
     """Trained on images smooth over four pixels, it must pass their bands and not the finest."""
     rng = torch.Generator().manual_seed(0)
-    network = WienerFilter((1, 16, 16), 0.5)
+    network = WienerFilter(ImageSpec(channels=1, size=(16, 16)), 0.5)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     for _ in range(60):
         y = upsample(torch.randn(16, 1, 4, 4, generator=rng), 4) / 2
@@ -58,7 +59,7 @@ def test_wiener_filter_learns_the_spectrum_of_smooth_images() -> None:
 
 
 def test_affine_denoiser_starts_at_zero_and_sees_label_and_noise() -> None:
-    network = AffineDenoiser((1, 16, 24), classes=3)
+    network = AffineDenoiser(ImageSpec(channels=1, size=(16, 24)), classes=3)
     x, c_noise, labels = torch.randn(2, 1, 16, 24), torch.tensor([0.1, -1.0]), torch.tensor([0, 2])
     assert torch.equal(network(x, c_noise, labels), torch.zeros(2, 1, 16, 24))
     torch.manual_seed(0)
@@ -72,7 +73,7 @@ def test_affine_denoiser_starts_at_zero_and_sees_label_and_noise() -> None:
 
 @pytest.mark.parametrize("reduction", [2, 8])
 def test_linear_image_is_linear_and_starts_at_zero(reduction: int) -> None:
-    image = LinearImage(5, (3, 16, 24), reduction=reduction, gain=3.0)
+    image = LinearImage(5, ImageSpec(channels=3, size=(16, 24)), reduction=reduction, gain=3.0)
     z = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
     assert torch.equal(image(z), torch.zeros(4, 3, 16, 24))
     torch.manual_seed(0)

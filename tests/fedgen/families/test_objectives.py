@@ -9,20 +9,22 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fedgen.families.contract import Records
+from fedgen.families.contract import objectives_of
 from fedgen.families.gan.family import DiscriminatorObjective, GeneratorObjective
 from fedgen.training.asked_family import build_family
+from fedgen_privacy.gradients.tree import tree_map
 
 
 def test_absent_images_contribute_exactly_nothing(family, perturbed, ragged, draw_for) -> None:
     networks, records = perturbed(family), ragged()
-    absent = (records.weights == 0)[:, :, None, None, None]
-    noisy = Records(
-        images=torch.where(absent, torch.randn(records.images.shape), records.images),
-        labels=torch.where(absent[:, :, 0, 0, 0], 2, records.labels),
-        weights=records.weights,
+    absent, images = records.weights["patient"] == 0, records.fields["image"]
+    noisy = records._replace(
+        fields={
+            "image": torch.where(absent.view(4, 3, 1, 1, 1), torch.randn(images.shape), images),
+            "class": torch.where(absent, 2, records.fields["class"]),
+        }
     )
-    objective = family.objectives()[0]
+    objective = objectives_of(family)[0]
     draws = draw_for(objective)
     before, after = objective.loss(networks, records, draws), objective.loss(networks, noisy, draws)
     assert before.shape == (4,)
@@ -31,19 +33,16 @@ def test_absent_images_contribute_exactly_nothing(family, perturbed, ragged, dra
 
 def test_loss_is_the_mean_over_images_and_draws(family, perturbed, ragged, draw_for) -> None:
     networks, records = perturbed(family, torch.float64), ragged(torch.float64)
-    objective = family.objectives()[0]
+    objective = objectives_of(family)[0]
     draws = draw_for(objective, K=2, dtype=torch.float64)
     folded = objective.loss(networks, records, draws)
     for b in range(4):
         naive = []
         for m in range(3):
-            if records.weights[b, m] == 0:
+            if records.weights["patient"][b, m] == 0:
                 continue
-            one = Records(
-                records.images[b : b + 1, m : m + 1],
-                records.labels[b : b + 1, m : m + 1],
-                torch.ones(1, 1, dtype=torch.float64),
-            )
+            one = tree_map(lambda tensor, b=b, m=m: tensor[b : b + 1, m : m + 1], records)
+            one = one._replace(weights={"patient": torch.ones(1, 1, dtype=torch.float64)})
             for k in range(2):
                 draw = {name: d[b : b + 1, m : m + 1, k : k + 1] for name, d in draws.items()}
                 naive.append(objective.loss(networks, one, draw).item())
@@ -52,18 +51,18 @@ def test_loss_is_the_mean_over_images_and_draws(family, perturbed, ragged, draw_
 
 def test_a_record_does_not_depend_on_the_others(family, perturbed, ragged, draw_for) -> None:
     networks, records = perturbed(family, torch.float64), ragged(torch.float64)
-    objective = family.objectives()[0]
+    objective = objectives_of(family)[0]
     draws = draw_for(objective, dtype=torch.float64)
     together = objective.loss(networks, records, draws)
-    others = Records(records.images.clone(), records.labels.clone(), records.weights)
-    others.images[1:] = -others.images[1:]
+    others = tree_map(torch.clone, records)
+    others.fields["image"][1:] *= -1
     apart = objective.loss(networks, others, draws)
     assert apart[0].item() == pytest.approx(together[0].item(), rel=1e-9)
     assert not torch.allclose(apart[1:], together[1:])
 
 
 def test_draws_are_reproducible_and_start_with_the_record(family) -> None:
-    for objective in family.objectives():
+    for objective in objectives_of(family):
         first = objective.draw(5, 3, 2, torch.Generator().manual_seed(1))
         again = objective.draw(5, 3, 2, torch.Generator().manual_seed(1))
         other = objective.draw(5, 3, 2, torch.Generator().manual_seed(2))
@@ -74,7 +73,7 @@ def test_draws_are_reproducible_and_start_with_the_record(family) -> None:
 
 
 def test_objective_that_touches_data_refuses_to_run_without(family) -> None:
-    objective = family.objectives()[0]
+    objective = objectives_of(family)[0]
     assert objective.touches_data
     with pytest.raises(ValueError, match="needs records"):
         objective.loss({}, None, {})
@@ -84,10 +83,10 @@ def test_vae_loss_is_the_negative_elbo_a_pixel(study_of, perturbed, ragged, draw
     s, beta, D = 0.3, 2.0, 16 * 16
     family = build_family(study_of("vae", reconstruction_std=s, beta=beta))
     networks, records = perturbed(family, torch.float64), ragged(torch.float64)
-    objective = family.objectives()[0]
+    objective = objectives_of(family)[0]
     draws = draw_for(objective, K=1, dtype=torch.float64)
     losses = objective.loss(networks, records, draws)
-    x, y, eps = records.images[1, :1], records.labels[1, :1], draws["eps"][1, :1, 0]
+    x, y, eps = records.fields["image"][1, :1], records.fields["class"][1, :1], draws["eps"][1, :1, 0]
     reconstruction, mu, logvar = networks["vae"](x, y, eps)
     posterior = Normal(mu, (0.5 * logvar).exp())
     # The sampled latent must be the posterior's: decode it again through the public decoder.
@@ -105,17 +104,17 @@ def test_vae_loss_stays_finite_for_absurd_posteriors(study_of, ragged, draw_for)
     networks = family.networks()
     with torch.no_grad():
         networks["vae"].vae.logvar.bias.fill_(1e4)
-    objective = family.objectives()[0]
+    objective = objectives_of(family)[0]
     assert objective.loss(networks, ragged(), draw_for(objective)).isfinite().all()
 
 
 def test_discriminator_loss_is_bce_of_real_and_fake(study_of, perturbed, ragged, draw_for) -> None:
     family = build_family(study_of("gan"))
     networks, records = perturbed(family, torch.float64), ragged(torch.float64)
-    objective = family.objectives()[0]
+    objective = objectives_of(family)[0]
     assert isinstance(objective, DiscriminatorObjective)
     draws = draw_for(objective, K=2, dtype=torch.float64)
-    x, y = records.images[0], records.labels[0]
+    x, y = records.fields["image"][0], records.fields["class"][0]
     real = networks["discriminator"](x, y)
     y_fake = y.repeat_interleave(2)
     fake = networks["discriminator"](networks["generator"](draws["z"][0].reshape(6, -1), y_fake), y_fake)
@@ -131,7 +130,7 @@ def test_discriminator_loss_is_bce_of_real_and_fake(study_of, perturbed, ragged,
 def test_generator_never_sees_data(study_of, perturbed, ragged, draw_for) -> None:
     family = build_family(study_of("gan", discriminator_steps=3))
     networks = perturbed(family, torch.float64)
-    objective = family.objectives()[1]
+    objective = objectives_of(family)[1]
     assert isinstance(objective, GeneratorObjective)
     assert not objective.touches_data
     assert objective.every == 3
@@ -147,7 +146,7 @@ def test_generator_never_sees_data(study_of, perturbed, ragged, draw_for) -> Non
 
 
 def test_generator_labels_are_uniform(study_of) -> None:
-    objective = build_family(study_of("gan")).objectives()[1]
+    objective = objectives_of(build_family(study_of("gan")))[1]
     labels = objective.draw(50, 10, 6, torch.Generator().manual_seed(0))["labels"]
     share = labels.flatten().bincount(minlength=3) / labels.numel()
     assert torch.allclose(share, torch.full((3,), 1 / 3), atol=0.03)

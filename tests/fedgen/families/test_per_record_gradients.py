@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
-from fedgen.families.contract import Records
+from fedgen.families.contract import objectives_of
+from fedgen_privacy.gradients.protocol import pieces
+from fedgen_privacy.gradients.tree import tree_map
 
 
 def flat(tree: dict[str, dict[str, torch.Tensor]], leading: int = 0) -> torch.Tensor:
@@ -17,17 +19,15 @@ def flat(tree: dict[str, dict[str, torch.Tensor]], leading: int = 0) -> torch.Te
 
 def vmapped(objective, networks, records, draws, record_loss) -> torch.Tensor:
     loss, params = record_loss(objective, networks)
-    tensors = (records.images, records.labels, records.weights)
-    gradients = vmap(grad(loss), in_dims=(None, 0, 0), chunk_size=2)(params, tensors, draws)
+    gradients = vmap(grad(loss), in_dims=(None, 0, 0), chunk_size=2)(params, records, draws)
     return flat(gradients, leading=1)
 
 
 def looped(objective, networks, records, draws) -> torch.Tensor:
     """One record at a time through the modules themselves and ordinary autograd."""
     gradients = []
-    for b in range(len(records.images)):
-        one = Records(records.images[b : b + 1], records.labels[b : b + 1], records.weights[b : b + 1])
-        loss = objective.loss(networks, one, {name: d[b : b + 1] for name, d in draws.items()})
+    for one in pieces((records, draws), 1):
+        loss = objective.loss(networks, *one)
         for network in networks.values():
             network.zero_grad()
         loss.sum().backward()
@@ -42,7 +42,7 @@ def test_vmapped_gradients_equal_a_loop(
     family, dtype, tolerance, perturbed, ragged, draw_for, record_loss
 ) -> None:
     networks, records = perturbed(family, dtype), ragged(dtype)
-    objectives = [o for o in family.objectives() if o.touches_data]
+    objectives = [o for o in objectives_of(family) if o.touches_data]
     assert objectives
     for objective in objectives:
         draws = draw_for(objective, dtype=dtype)
@@ -63,9 +63,8 @@ def test_gradients_of_the_default_networks(study_of, perturbed, ragged, draw_for
     for name, options in (("vae", VAEOptions()), ("gan", GANOptions()), ("diffusion", DiffusionOptions())):
         family = build_family(study_of(name, 64, **options.model_dump()))
         networks = perturbed(family, torch.float64)
-        records = ragged(torch.float64, 64)
-        records = Records(records.images[1:3, :2], records.labels[1:3, :2], records.weights[1:3, :2])
-        objective = family.objectives()[0]
+        records = tree_map(lambda tensor: tensor[1:3, :2], ragged(torch.float64, 64))
+        objective = objectives_of(family)[0]
         draws = {k: d[1:3, :2] for k, d in draw_for(objective, K=1, dtype=torch.float64).items()}
         expected = looped(objective, networks, records, draws)
         actual = vmapped(objective, networks, records, draws, record_loss)
@@ -75,7 +74,7 @@ def test_gradients_of_the_default_networks(study_of, perturbed, ragged, draw_for
 def test_true_norms_never_exceed_the_clip(family, perturbed, ragged, draw_for, record_loss) -> None:
     """Clip by vmapped norms, then measure against gradients made the ordinary way."""
     networks, records, C = perturbed(family), ragged(), 1e-2
-    objective = family.objectives()[0]
+    objective = objectives_of(family)[0]
     draws = draw_for(objective)
     actual = vmapped(objective, networks, records, draws, record_loss)
     factors = (C / actual.norm(dim=1)).clamp(max=1)

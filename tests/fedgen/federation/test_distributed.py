@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from fedgen.errors import ExitCode, StudyError
+from fedgen.families.contract import objectives_of
 from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.coordinator.secure import SecureAggregator
@@ -25,7 +26,7 @@ from fedgen.study.show import study_hash
 from fedgen.training import central_images
 from fedgen.training.asked_family import build_family
 from fedgen.training.backends import gradients_of
-from fedgen.training.functional import batch_tensors, trainable
+from fedgen.training.functional import trainable
 from fedgen.training.outbox import Outbox
 from fedgen.training.pretrained import study_layout
 from fedgen.training.training_patients import TrainingPatients
@@ -110,7 +111,7 @@ def test_every_family_trains(distributed, hospitals, family) -> None:
     trained = train(study, exchange, aggregator, run)
     start = latest_checkpoint(run.checkpoints, study_hash(study))
     assert start is not None and start.round == 3 and torch.equal(start.model, trained.checkpoint.model)
-    private = [o for o in build_family(study).objectives() if o.touches_data]
+    private = [o for o in objectives_of(build_family(study)) if o.touches_data]
     assert len(private) == 1
     events = [json.loads(line) for line in run.events.read_text().splitlines()]
     for event in (event for event in events if event["event"] == "round"):
@@ -171,7 +172,7 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
     def fixed(self, B, M, K, rng):
         return {
             "level": torch.zeros(B, M, K),
-            "noise": torch.zeros(B, M, K, *self.image_shape),
+            "noise": torch.zeros(B, M, K, *self.image.shape),
         }
 
     monkeypatch.setattr("fedgen.families.diffusion.family.DenoisingObjective.draw", fixed)
@@ -188,12 +189,12 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
     family = build_family(study)
     networks = family.networks()
     ParameterLayout.of(networks).load(networks, initial_checkpoint(study).model)
-    (objective,) = family.objectives()
+    (objective,) = objectives_of(family)
     total = 0
     for site in exchange._exchange._sites.values():
         cohort = site._cohort
         records = cohort.records(torch.arange(cohort.n_patients), SecretRandom())
-        batch = batch_tensors(records, fixed(objective, cohort.n_patients, 2, 1, None))
+        batch = records, fixed(objective, cohort.n_patients, 2, 1, None)
         params = {name: p.detach() for name, p in trainable(objective, networks).items()}
         central_step = clipped_sum(
             gradients_of(objective, networks), params, batch, bound=0.96**0.5, loss_bound=2.0, chunk=64
@@ -304,9 +305,9 @@ def test_central_images_are_the_class_means(distributed, tiny_site) -> None:
     images, labels = central_images.images_of(study, torch.cat([vectors.sum(dim=0)] * 2) / 9)
     records = cohort.records(torch.arange(9), SecretRandom())
     for image, label in zip(images, labels, strict=True):
-        weights = records.weights * (records.labels == label)
+        weights = records.weights["patient"] * (records.fields["class"] == label)
         # where no patient is clipped, shares are all that weighs
-        mean = (weights[:, :, None, None, None] * records.images).sum(dim=(0, 1)) / weights.sum()
+        mean = (weights[:, :, None, None, None] * records.fields["image"]).sum(dim=(0, 1)) / weights.sum()
         assert torch.allclose(image, mean, atol=2e-3)
     assert labels.tolist() == [0, 1, 0, 1]
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
+from fedgen.families.contract import objectives_of
 from fedgen.federation.terms.losses import summable, weighted_means
 from fedgen.federation.terms.provision import identity, roster, session_parameters
 from fedgen.training.asked_family import build_family
@@ -50,7 +51,7 @@ def test_parameters_are_the_studys(tiny_study, family) -> None:
     made = build_family(study)
     parameters = session_parameters(study, 4)
     assert parameters.length == ParameterLayout.of(made.networks()).size
-    assert parameters.metrics == 3 * len(made.objectives())
+    assert parameters.metrics == 3 * len(objectives_of(made))
     assert (parameters.threshold, parameters.minimum_sites, parameters.ring_bits) == (3, 3, 16)
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedgen.families.contract import objectives_of
 from fedgen.planning.published import reference
 from fedgen.planning.signal import private_parameters, required_batch_over_sigma, signal, signals
 from fedgen.training.asked_family import build_family
@@ -74,7 +75,7 @@ def test_only_what_is_noised_is_counted(tiny_study, name) -> None:
 def test_a_plan_gives_its_own_batch_noise_and_steps(tiny_study) -> None:
     study = tiny_study("gan", training={"rounds": 3, "local_steps": 4})
     family = build_family(study)
-    plan = plan_site(study, "north", 9, family.objectives())
+    plan = plan_site(study, "north", 9, objectives_of(family))
     (only,) = signals(study, family, plan, 5)
     assert only.objective == "discriminator"
     assert only.steps == 12
@@ -88,7 +89,7 @@ def test_no_noise_has_no_ratio(tiny_study) -> None:
     study = tiny_study(privacy={"mode": "none"})
     family = build_family(study)
     with pytest.raises(ValueError, match="without privacy"):
-        signals(study, family, plan_site(study, "north", 9, family.objectives()), 1)
+        signals(study, family, plan_site(study, "north", 9, objectives_of(family)), 1)
 
 
 def test_the_reference_is_the_papers_setting() -> None:

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError
-from fedgen.families.contract import Capability, Family, Objective
+from fedgen.families.contract import Capability, Contribution, Family
 from fedgen.study.training import SynthesisSection
 from fedgen.synthesis.synthesize import synthesize
+from fedgen.task.records import Records
 
 CLASSES = ("none", "lesion")
 
@@ -23,19 +24,20 @@ class Noise(Family):
     def networks(self) -> dict[str, nn.Module]:
         return {"decoder": nn.Linear(1, 1)}
 
-    def objectives(self) -> tuple[Objective, ...]:
+    def contributions(self) -> tuple[Contribution, ...]:
         return ()
 
-    def sample(self, networks: Mapping[str, nn.Module], labels: Tensor, rng: torch.Generator) -> Tensor:
-        images = torch.rand(len(labels), 1, 16, 24, generator=rng) * 0.4 + labels.view(-1, 1, 1, 1) * 0.5
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
+        labels = given["class"]
+        images = torch.rand(n, 1, 16, 24, generator=rng) * 0.4 + labels.view(-1, 1, 1, 1) * 0.5
         if self.broken is not None:
             images[labels == self.broken, 0, 3, 4] = torch.nan
         return images
 
-    def membership_score(
-        self, networks: Mapping[str, nn.Module], images: Tensor, labels: Tensor, rng: torch.Generator
-    ) -> Tensor:
-        return torch.zeros(len(images))
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        return torch.zeros(len(records.weights["patient"]))
 
 
 def _run(seed: int = 3, broken: int | None = None) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
-from fedgen.families.contract import Adam, Apply, Draws, Memory, Objective, Records
+from fedgen.families.contract import Adam, Apply, Draws, Memory, Objective
+from fedgen.task.records import Records
 from fedgen.training.local import LocalPlan, Mechanism
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.random import SecretRandom
@@ -39,9 +40,9 @@ class Regression(Objective):
 
     def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
         assert records is not None
-        predicted = networks["net"](records.images.flatten(2)).squeeze(-1)
-        error = (predicted - records.labels)[..., None] + draws["eps"]
-        return (error.square().mean(dim=2) * records.weights).sum(dim=1)
+        predicted = networks["net"](records.fields["image"].flatten(2)).squeeze(-1)
+        error = (predicted - records.fields["class"])[..., None] + draws["eps"]
+        return (error.square().mean(dim=2) * records.weights["patient"]).sum(dim=1)
 
 
 class Follower(Objective):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fedgen.families.contract import objectives_of
 from fedgen.families.registry import capabilities
 from fedgen.study.study import Study
 from fedgen.training.asked_family import build_family
@@ -35,7 +36,7 @@ def test_the_plan_holds_what_the_study_asks(asked) -> None:
             "training": {"gradients": asked, "precision": "bfloat16", "rounds": 1, "local_steps": 1},
         }
     )
-    local = plan_site(study, "s", 40, build_family(study).objectives()).local
+    local = plan_site(study, "s", 40, objectives_of(build_family(study))).local
     assert (local.backend, local.precision) == (asked, "bfloat16")
 
 

@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch.func import grad
 
-from fedgen.families.contract import Records
+from fedgen.families.contract import objectives_of
+from fedgen.task.records import Records
 from fedgen.training.asked_family import build_family
-from fedgen.training.functional import batch_tensors, record_loss, trainable
+from fedgen.training.functional import record_loss, trainable
+from fedgen_privacy.gradients.protocol import records_of
+from fedgen_privacy.gradients.tree import tree_map
 from fedgen_privacy.gradients.vmap import per_record_gradients, vmapped
 from fedgen_privacy.step import clipped_sum
 
@@ -23,7 +26,7 @@ K = 2
 def case(study, seed=0):
     """The objective on data, its networks, and the tensors of four patients."""
     family = build_family(study)
-    (objective,) = (o for o in family.objectives() if o.touches_data)
+    (objective,) = (o for o in objectives_of(family) if o.touches_data)
     torch.manual_seed(seed)
     networks = family.networks()
     for network in networks.values():
@@ -33,12 +36,14 @@ def case(study, seed=0):
                 parameter.add_(0.1 * torch.randn_like(parameter))
     present = torch.arange(3)[None, :] < torch.tensor(COUNTS)[:, None]
     records = Records(
-        images=(torch.rand(4, 3, 1, 16, 16) * 2 - 1) * present[:, :, None, None, None],
-        labels=torch.randint(2, (4, 3)) * present,
-        weights=present / torch.tensor(COUNTS)[:, None],
+        {
+            "image": (torch.rand(4, 3, 1, 16, 16) * 2 - 1) * present[:, :, None, None, None],
+            "class": torch.randint(2, (4, 3)) * present,
+        },
+        {"patient": present / torch.tensor(COUNTS)[:, None]},
     )
     draws = objective.draw(4, 3, K, torch.Generator().manual_seed(seed))
-    return objective, networks, batch_tensors(records, draws)
+    return objective, networks, (records, draws)
 
 
 def one_by_one(objective, networks, batch) -> torch.Tensor:
@@ -46,10 +51,8 @@ def one_by_one(objective, networks, batch) -> torch.Tensor:
     found = []
     parameters = list(trainable(objective, networks).values())
     for b, n in enumerate(COUNTS):
-        cut = {name: tensor[b : b + 1, :n] for name, tensor in batch.items()}
-        records = Records(cut["images"], cut["labels"], cut["weights"])
-        draws = {name.removeprefix("draws/"): t for name, t in cut.items() if name.startswith("draws/")}
-        loss = objective.loss(networks, records, draws)
+        cut = tree_map(lambda tensor, b=b, n=n: tensor[b : b + 1, :n], batch)
+        loss = objective.loss(networks, *cut)
         gradients = torch.autograd.grad(loss.sum(), parameters)
         found.append(torch.cat([g.flatten() for g in gradients]))
     return torch.stack(found)
@@ -105,7 +108,7 @@ def test_each_patients_part_has_at_most_the_norm_asked_for(tiny_study, family) -
 
     check_clipped(total(batch), expected, C)
     for b in range(4):
-        alone = total({name: tensor[b : b + 1] for name, tensor in batch.items()})
+        alone = total(records_of(batch, b, b + 1))
         assert alone.norm() <= C * (1 + 1e-5)
         check_clipped_alone = expected[b] * min(1.0, C / float(expected[b].norm()))
         assert (alone - check_clipped_alone).norm() < 1e-3 * C
@@ -117,7 +120,7 @@ def test_the_gate_catches_gradients_of_the_batch_mean(tiny_study, family) -> Non
     loss, params = record_loss(objective, networks), values(objective, networks)
 
     def batch_mean(params):
-        patients = [{name: tensor[b] for name, tensor in batch.items()} for b in range(4)]
+        patients = [tree_map(lambda tensor, b=b: tensor[b], batch) for b in range(4)]
         return torch.stack([loss(params, patient) for patient in patients]).mean()
 
     broken = vector(grad(batch_mean)(params)).expand(4, -1)
@@ -138,8 +141,8 @@ def test_the_gate_catches_a_clip_for_each_image(tiny_study, family) -> None:
     broken = torch.zeros_like(expected[0])
     for b, n in enumerate(COUNTS):
         for i in range(n):
-            image = {name: tensor[b : b + 1, i : i + 1] for name, tensor in batch.items()}
-            image["weights"] = torch.ones(1, 1)
+            cut = tree_map(lambda tensor, b=b, i=i: tensor[b : b + 1, i : i + 1], batch)
+            image = cut[0]._replace(weights={"patient": torch.ones(1, 1)}), cut[1]
             broken += vector(
                 clipped_sum(vmapped(loss), params, image, bound=C, loss_bound=4.0, chunk=1).gradients
             )

@@ -40,9 +40,11 @@ def test_without_privacy_it_is_the_plain_loop(toy) -> None:
             eps = 0.1 * torch.randn(len(sampled), 2, 2, generator=rng)
             total = torch.zeros(())
             for b in range(len(sampled)):
-                present = [j for j in range(2) if records.weights[b, j] > 0]
+                present = [j for j in range(2) if records.weights["patient"][b, j] > 0]
                 for j in present:
-                    output = net(records.images[b, j].flatten()).squeeze() - records.labels[b, j]
+                    output = (
+                        net(records.fields["image"][b, j].flatten()).squeeze() - records.fields["class"][b, j]
+                    )
                     total = total + ((output + eps[b, j]) ** 2).mean() / len(present)
             loss = total / len(sampled)
             adam.zero_grad()
