@@ -3,6 +3,17 @@
 A coordinate u in [-B, B] of a site with weight w <= W becomes w / W * u / B * Q, rounded at random to one of
 the two nearest integers so that the rounding has mean zero, to some 2^-31 of the bound. Q leaves room for the sum of
 all sites and two bits more: a sum beyond what honest sites can reach is recognised as garbage.
+
+What is promised, with r = 2^-24, the unit roundoff of float32:
+
+* An integer differs from its coordinate's exact number of levels x by less than 1 + 3r |x|: the scale and its product
+  (or the bound, towards zero) are rounded to float32, then the product at random to a level.
+* The integers are summed exactly, or there is no sum.
+* The mean of a sum of S levels and weight w, exactly S B W / (Q w), is given within kr (1 + 2r) of its magnitude: the
+  k = 3 roundings to float32 are of S, of the factor B W / (Q w) and of their product; k = 2 where |S| <= 2^24, which is
+  a float32 as it is. (1 + r)^k - 1 is less by more than the three roundings of the factor in double precision add
+  (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 2.2); nothing over- or underflows, since B is
+  between 2^-64 and 2^64.
 """
 
 from __future__ import annotations
@@ -252,7 +263,7 @@ class _Rounding:
 
 
 def decode_total(parameters: Parameters, sites: int, words: Words, contributions: int) -> Total:
-    """The weighted mean and the other sums of an unmasked vector.
+    """The weighted mean, as near to the exact one as this module promises, and the other sums of an unmasked vector.
 
     Args:
         sites: n, of the roster.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fedgen_privacy.secagg import Phase, SecAggAborted
@@ -48,7 +48,8 @@ def check_total(drill: Any, total: Any, survivors: list[str]) -> None:
         assert total.metrics[k] == float(exact / 2**32)
     step = Fraction(p.bound) * p.weight_cap / (p.levels(len(drill.names)) * weight)
     expected = np.array([float(int(value) * step) for value in lanes])
-    # The integer, the factor and their product are rounded to float32: three halves of a unit.
+    # With mantissas a and b of the integer and the factor, their roundings move the product by (a + b) / 2 < 3 / 2 of
+    # a unit in its last place, or by half as much where ab >= 2; its own and that of what is expected by one half each.
     np.testing.assert_array_max_ulp(total.mean, expected.astype(np.float32), maxulp=2)
     small = np.abs(lanes) < 2**22
     np.testing.assert_array_equal(np.rint(total.mean.astype(np.float64) / float(step))[small], lanes[small])
@@ -56,7 +57,7 @@ def check_total(drill: Any, total: Any, survivors: list[str]) -> None:
         mine = drill.contributions[name]
         scale = mine.weight / p.weight_cap * p.levels(len(drill.names)) / p.bound
         wanted = np.clip(mine.vector.astype(np.float64), -p.bound, p.bound) * scale
-        # Stochastic rounding moves by less than one level; float32 arithmetic by three roundings of the value.
+        # As the encoding promises: less than one level, and three roundings of the value.
         assert np.all(np.abs(integers - wanted) < 1 + 3 * 2.0**-24 * np.abs(wanted))
 
 
@@ -145,17 +146,30 @@ def test_every_length_around_blocks_and_chunks(drill: Any, ring_bits: int, lengt
     check_total(session, session.run(), ["site00", "site02", "site03"])
 
 
-@MANY
-@given(
-    data=st.data(), bits=st.sampled_from([16, 32]), length=st.integers(1, 9), cap=st.sampled_from([1, 4, 16])
-)
-def test_values_on_the_grid_are_summed_without_any_error(
-    drill: Any, contribution: Any, data: st.DataObject, bits: int, length: int, cap: int
-) -> None:
-    levels = 2 ** (bits - 3) // 4
-    largest = min(levels, 2**24) // cap
+@st.composite
+def grids(draw: st.DrawFn) -> dict[str, Any]:
+    """Values of four sites, as whole numbers of levels a unit of weight, and the sites' weights."""
+    bits, cap = draw(st.sampled_from([16, 32])), draw(st.sampled_from([1, 4, 16]))
+    largest = min(2 ** (bits - 3) // 4, 2**24) // cap
+    length = draw(st.integers(1, 9))
     whole = st.lists(st.integers(-largest, largest), min_size=length, max_size=length)
-    entries = {f"site{k:02d}": (data.draw(whole), data.draw(st.integers(1, cap))) for k in range(4)}
+    entries = [(draw(whole), draw(st.integers(1, cap))) for _ in range(4)]
+    return {"bits": bits, "cap": cap, "entries": entries}
+
+
+@MANY
+@given(grids())
+# A sum beyond 2^24 levels and a mean of -82860300 / 13: three roundings that add up to more than two.
+@example({"bits": 32, "cap": 4, "entries": [([-4194304], 4), ([-984464], 4), ([0], 4), ([-3], 1)]})
+# The largest sum that is a float32 itself, and the first beyond it.
+@example({"bits": 32, "cap": 1, "entries": [([2**24], 1), ([0], 1), ([0], 1), ([0], 1)]})
+@example({"bits": 32, "cap": 1, "entries": [([2**24], 1), ([1], 1), ([0], 1), ([0], 1)]})
+def test_values_on_the_grid_are_summed_exactly_and_decoded_as_promised(
+    drill: Any, contribution: Any, case: dict[str, Any]
+) -> None:
+    bits, cap = case["bits"], case["cap"]
+    entries = {f"site{k:02d}": entry for k, entry in enumerate(case["entries"])}
+    levels, length = 2 ** (bits - 3) // 4, len(case["entries"][0][0])
     # With a bound of as many levels as there are, a value v of weight w is exactly v * w / cap levels.
     session = drill(
         4,
@@ -172,9 +186,12 @@ def test_values_on_the_grid_are_summed_without_any_error(
     )
     total = session.run()
     weight = sum(w for _, w in entries.values())
+    r = Fraction(1, 2**24)
     for k in range(length):
-        exact = Fraction(sum(m[k] * w for m, w in entries.values()) * cap, weight)
-        assert abs(Fraction(float(total.mean[k])) - exact) <= abs(exact) * Fraction(1, 2**23)
+        summed = sum(m[k] * w for m, w in entries.values())
+        exact = Fraction(summed * cap, weight)
+        roundings = 2 if abs(summed) <= 2**24 else 3
+        assert abs(Fraction(float(total.mean[k])) - exact) <= roundings * r * (1 + 2 * r) * abs(exact)
     assert total.weight == weight == total.metrics[1]
     assert total.metrics[0] == sum(m[0] for m, _ in entries.values()) / 2**20
 
