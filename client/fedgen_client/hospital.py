@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fedgen.data.prepare import prepare_site
+from fedgen.data.site_data import Part
 from fedgen.errors import FedgenError, PolicyRefusedError, PrivacyRefusedError
 from fedgen.federation.site.site import Account, Site, refusal
 from fedgen.federation.terms.provision import session_parameters
@@ -30,6 +31,7 @@ from fedgen.protocol.messages import (
     TrainMasked,
 )
 from fedgen.training.devices import require_site_device
+from fedgen.training.plan import check_held_out
 from fedgen.training.pretrained import frozen_weights
 from fedgen.training.spending import epsilon_after
 from fedgen_client.books import budget_of
@@ -152,6 +154,8 @@ class Hospital:
         require_site_device(site_file.runtime.device, study.training.device)
         own = self._folder.study(offered.study_sha256)
         prepared = prepare_site(study, cohort.folder, self._name, own / "data", self._folder.cache)
+        held_out = prepared.data.part(Part.AUDIT).n_patients
+        check_held_out(study, self._name, prepared.data.n_patients, held_out)
         start = frozen_weights(study, self._folder.pretrained(offered.study_sha256))
         holder = None
         if study.aggregation.secure:

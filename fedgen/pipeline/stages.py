@@ -23,7 +23,7 @@ from fedgen.study.show import study_hash
 from fedgen.synthesis.formats import Leftmost
 from fedgen.synthesis.samples import read_samples
 from fedgen.training.devices import require_study_device
-from fedgen.training.plan import check_cohort
+from fedgen.training.plan import check_cohort, check_held_out
 from fedgen_privacy.ledger import Ledger
 
 NEIGHBOURS = 6
@@ -46,6 +46,7 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
     )
     for site in sites:
         check_cohort(study, site.site, site.part(Part.TRAIN).n_patients)
+        check_held_out(study, site.site, site.n_patients, site.part(Part.AUDIT).n_patients)
     names = [site.site for site in sites]
     require_start(run, study)
     origin = origin_of(run, study)

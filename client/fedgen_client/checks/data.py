@@ -5,6 +5,7 @@ Heavy: the readers of images load what they need, so import it where it is used.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fedgen.data.split import split_patients
 from fedgen.errors import DataError, ExitCode, FedgenError
 from fedgen.study.data import DataSection
 from fedgen.study.study import Study
+from fedgen.training.plan import check_held_out
 from fedgen_client.checks.line import Line, mend
 from fedgen_client.policy import cohort_problems
 from fedgen_client.site_file import PolicySection
@@ -27,11 +29,13 @@ class Usable:
     Attributes:
         patients: all of them.
         training: those that would train; patients who turn out to share images may still move a few.
+        audit: likewise, those held out for the audit.
         images: 2D images, slices of volumes counted each.
     """
 
     patients: int
     training: int
+    audit: int
     images: int
 
 
@@ -43,8 +47,8 @@ def usable(folder: Path, study: Study) -> Usable:
     """
     index = build_index(folder, study.data)
     parts = split_patients(index, study.data.split, study.study.seed)
-    training = sum(part is Part.TRAIN for part in parts.values())
-    return Usable(len(index.patients), training, index.n_images)
+    count = Counter(parts.values())
+    return Usable(len(index.patients), count[Part.TRAIN], count[Part.AUDIT], index.n_images)
 
 
 def cohort_line(name: str, folder: Path, policy: PolicySection) -> Line:
@@ -73,10 +77,13 @@ def cohort_line(name: str, folder: Path, policy: PolicySection) -> Line:
     return Line(about, f"{text}, no unreadable file.")
 
 
-def study_data(about: str, folder: Path, study: Study, policy: PolicySection) -> tuple[Line, Usable | None]:
-    """The cohort as one study would read it, and its numbers where the study can have them."""
+def study_data(
+    about: str, name: str, folder: Path, study: Study, policy: PolicySection
+) -> tuple[Line, Usable | None]:
+    """Cohort `name` as one study would read it, and its numbers where the study can have them."""
     try:
         found = usable(folder, study)
+        check_held_out(study, name, found.patients, found.audit)
     except DataError as error:
         return mend(about, error), None
     problems = cohort_problems(policy, found.training)

@@ -112,7 +112,7 @@ def _work(
     fits = False
     for name in cohorts:
         cohort = site.cohorts[name]
-        line, found = study_data(about, cohort.folder, offered.study, site.policy)
+        line, found = study_data(about, name, cohort.folder, offered.study, site.policy)
         yield line
         if found is not None:
             fits = True
