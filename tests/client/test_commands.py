@@ -20,7 +20,7 @@ from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Charge, Ledger
 
 CLIENT = (sys.executable, "-c", "from fedgen_client.cli.main import run; run()")
-HEAVY = ("torch", "opacus", "monai", "pandas", "sklearn", "scipy", "flwr")
+HEAVY = ("torch", "opacus", "monai", "sklearn", "scipy", "flwr")
 
 
 @pytest.fixture

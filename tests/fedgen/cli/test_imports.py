@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[3]
-SLOW = ["torch", "monai", "opacus", "flwr", "ray", "scipy", "pandas", "matplotlib"]
+SLOW = ["torch", "monai", "opacus", "flwr", "ray", "scipy", "matplotlib"]
 PROGRAM = f"""
 import json, sys
 from fedgen.cli.main import run

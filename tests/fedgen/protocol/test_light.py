@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[3]
-HEAVY = ("torch", "opacus", "monai", "pandas", "scipy", "ray", "flwr")
+HEAVY = ("torch", "opacus", "monai", "scipy", "ray", "flwr")
 
 
 @pytest.mark.parametrize("module", ["invitation", "manifest", "signing", "enrolment"])
