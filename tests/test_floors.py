@@ -65,6 +65,8 @@ def house(tmp_path: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "__init__.py").touch()
     (tmp_path / "fedgen/federation/exchange/flower.py").write_text("import flwr\n")
+    for module in ("durable", "lock"):
+        (tmp_path / f"fedgen_privacy/{module}.py").touch()
     return tmp_path
 
 
@@ -102,6 +104,8 @@ def test_an_empty_house_keeps_every_contract(house: Path) -> None:
         ),
         ("The vault", {"fedgen_privacy/planted.py": "from monai.networks import nets"}),
         ("The vault", {"fedgen_privacy/planted.py": "import PIL.Image"}),
+        ("One writer", {"fedgen_server/planted.py": "from fedgen_privacy.durable import append_line"}),
+        ("One writer", {"fedgen/run/planted.py": "import fedgen_privacy.lock"}),
         ("Two modules", {"fedgen/training/planted.py": "from flwr.app import Message"}),
     ],
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fedgen.errors import PrivacyRefusedError, StudyError
+from fedgen.run.journal import Journal
 from fedgen_client.approval import Approval, Decision, now, this_person, write_approval
 from fedgen_client.folder import SiteFolder
 from fedgen_client.policy import refusals
 from fedgen_client.site_file import SiteFile
-from fedgen_client.site_log import SiteLog
 from fedgen_client.studies import OfferedStudy
 
 BY_POLICY = "policy"
@@ -133,7 +133,7 @@ def _record(
 
 def _log(folder: SiteFolder, event: str, offered: OfferedStudy, **fields: object) -> None:
     privacy = offered.study.privacy
-    SiteLog(folder.log).write(
+    Journal(folder.log).write(
         event,
         study=offered.study_sha256,
         name=offered.name,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fedgen.run.journal import Journal
 from fedgen_client.coordinator import Coordinator
 from fedgen_client.folder import SiteFolder
-from fedgen_client.site_log import SiteLog
 from fedgen_client.studies import Studies
 
 _OVER = ("done", "failed")
@@ -34,7 +34,7 @@ class Offers:
         with Coordinator.of(self._folder) as coordinator:
             offered = coordinator.studies()
         for error in studies.keep_all(offered):
-            SiteLog(self._folder.log).write("refused", kind="manifest", reason=str(error))
+            Journal(self._folder.log).write("refused", kind="manifest", reason=str(error))
             self._say(str(error))
         for study in studies.all():
             if study.study_sha256 not in self._known and study.decision is None:

@@ -21,10 +21,11 @@ from fedgen.protocol.manifest import (
     open_manifest,
 )
 from fedgen.run.atomic import unreadable, write_atomic
+from fedgen.run.journal import Journal
 from fedgen.study.study import Study
 from fedgen_client.approval import Approval, read_approval
 from fedgen_client.folder import SiteFolder
-from fedgen_client.site_log import SiteLog, fingerprint
+from fedgen_client.site_log import fingerprint
 
 FEWEST_DIGITS = 8
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -92,7 +93,7 @@ class Studies:
         path = self._path(offered.study_sha256)
         content = encode_signed(signed)
         if not path.exists() or path.read_bytes() != content:
-            SiteLog(self._folder.log).write(
+            Journal(self._folder.log).write(
                 "received",
                 study=offered.study_sha256,
                 name=offered.name,

@@ -19,8 +19,8 @@ from fedgen.flower import Trouble
 from fedgen.flower.envelope import refuse_message
 from fedgen.flower.fleet import Fleet, Incoming, NotAdmittedError, Outgoing, RejectedError, UnreachableError
 from fedgen.run.atomic import write_atomic
+from fedgen.run.journal import Journal
 from fedgen_client.folder import SiteFolder
-from fedgen_client.site_log import SiteLog
 from fedgen_client.workshop import Worker, WorkerDiedError
 
 #: Seconds between polls: just after a reply, when the next message of a round comes; later in a round; otherwise.
@@ -63,7 +63,7 @@ class Supervisor:
         site_file = folder.load_site_file()
         self._runtime = site_file.runtime
         self._node_id = folder.membership().node_id
-        self._log = SiteLog(folder.log)
+        self._log = Journal(folder.log)
         self._worker = Worker(folder.path, self._runtime.worker_memory)
         self._active_until = 0.0
         self._worked_at = time.monotonic()

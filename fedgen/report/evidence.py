@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from fedgen.errors import DataError
 from fedgen.run.directory import Json, RunDirectory
+from fedgen.run.journal import Entry
 
 #: Which command writes each piece.
 _STAGES = {
@@ -42,7 +42,7 @@ class Evidence:
     privacy: Json
     audit: Json
     evaluation: Json
-    events: tuple[Json, ...]
+    events: tuple[Entry, ...]
     study: Mapping[str, Any]
     study_text: str
     missing: frozenset[str]
@@ -75,7 +75,7 @@ def read_evidence(run: RunDirectory) -> Evidence:
         privacy=read("privacy.json"),
         audit=read("audit.json"),
         evaluation=read("evaluation.json"),
-        events=() if "events.jsonl" in missing else _events(run.events),
+        events=() if "events.jsonl" in missing else tuple(run.journal.whole()),
         study=_study(run.study, study_text),
         study_text=study_text,
         missing=missing,
@@ -95,21 +95,3 @@ def _study(path: Path, text: str) -> Mapping[str, Any]:
     except yaml.YAMLError:
         raise DataError(f"{path} is not valid YAML any more: restore it from a backup.") from None
     return study if isinstance(study, dict) else {}
-
-
-def _events(path: Path) -> tuple[Json, ...]:
-    events: list[Json] = []
-    lines = _text(path).split("\n")
-    for index, line in enumerate(lines):
-        if not line.strip():
-            continue
-        try:
-            events.append(json.loads(line))
-        except ValueError as error:
-            # A run killed while it wrote leaves half a line at the very end, and nothing else.
-            if index == len(lines) - 1:
-                break
-            raise DataError(
-                f"{path} line {index + 1} is damaged ({error}): train again with --resume."
-            ) from None
-    return tuple(events)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
@@ -14,6 +13,7 @@ from typing import Any
 
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable, write_json
+from fedgen.run.journal import Entry, Journal
 
 Json = dict[str, Any]
 
@@ -116,25 +116,21 @@ class RunDirectory:
         summary = self.read_json("run.json") if (self.path / "run.json").exists() else {}
         self.write_json("run.json", {**summary, **entries})
 
-    def read_events(self, event: str) -> list[Json]:
-        """Lines of `events.jsonl` of one kind, over all starts of the run; a line cut off by a crash is no event."""
-        if not self.events.exists():
-            return []
-        found = []
-        for line in self.events.read_text("utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                value = json.loads(line)
-                if isinstance(value, dict) and value.get("event") == event:
-                    found.append(value)
-        return found
+    @property
+    def journal(self) -> Journal:
+        """The journal of `events.jsonl`, over all starts of the run."""
+        return Journal(self.events)
+
+    def read_events(self, event: str) -> list[Entry]:
+        """Entries of one kind, for who computes from them.
+
+        Raises:
+            DataError: a line of the journal is damaged.
+        """
+        return [entry for entry in self.journal.whole() if entry["event"] == event]
 
     def event(
         self, event: str, *, site: str | None = None, round: int | None = None, **fields: object
     ) -> None:
-        """Append one line to `events.jsonl`."""
-        line = {"time": datetime.now(UTC).isoformat(), "event": event, "site": site, "round": round, **fields}
-        try:
-            with self.events.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(line, allow_nan=False) + "\n")
-        except OSError as error:
-            raise unwritable(self.events, error) from error
+        """Append one line to `events.jsonl`, on disk when this returns."""
+        self.journal.write(event, site=site, round=round, **fields)

@@ -10,6 +10,7 @@ from fedgen.errors import DataError, StudyError
 from fedgen.protocol.fields import split_address
 from fedgen.protocol.invitation import Invitation
 from fedgen.run.atomic import write_atomic
+from fedgen.run.journal import Journal
 from fedgen.run.lock import held, is_held
 from fedgen.schema.document import Document
 from fedgen.schema.keys import Path as Key
@@ -20,7 +21,6 @@ from fedgen_server.certificate_check import check_certificate
 from fedgen_server.certificates import Pair, ends, fingerprint, make_authority, make_server
 from fedgen_server.config import FEDERATION_FILE, FederationConfig, dump_config, load_config
 from fedgen_server.invitations import Invitations
-from fedgen_server.log import FederationLog
 from fedgen_server.paths import Paths
 from fedgen_server.sites import Site, Sites
 from fedgen_server.studies import Studies
@@ -58,7 +58,7 @@ class Federation:
         self.sites = Sites(paths.sites, paths.registry_lock)
         self.invitations = Invitations(paths.invitations, paths.registry_lock, config.address, ca_sha256)
         self.studies = Studies(paths.studies)
-        self.log = FederationLog(paths.log)
+        self.log = Journal(paths.log)
 
     @classmethod
     def create(

@@ -13,9 +13,9 @@ import pytest
 
 from fedgen.errors import DataError, FederationError, PrivacyRefusedError, StudyError
 from fedgen.run.hints import speak_as
+from fedgen.run.journal import Journal
 from fedgen_client.approval import read_approval
 from fedgen_client.hints import COMMAND
-from fedgen_client.site_log import SiteLog
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Charge, Ledger
 
@@ -121,7 +121,7 @@ def test_approve_shows_words_and_records(command, with_data, offered) -> None:
     assert "Approved for cohort main by " in result.output
     (study,) = with_data.studies.iterdir()
     assert read_approval(study).decision == "approved"
-    events = [entry["event"] for entry in SiteLog(with_data.log).entries()]
+    events = [entry["event"] for entry in Journal(with_data.log).entries()]
     assert events == ["sent", "joined", "received", "approved"]
 
 
@@ -229,7 +229,7 @@ def test_the_log(command, with_data) -> None:
     shown = command("log", folder=with_data).output.splitlines()
     assert [line.split()[2] for line in shown] == ["sent", "joined"]
     values = [json.loads(line) for line in command("log", "--json", folder=with_data).output.splitlines()]
-    assert values == list(SiteLog(with_data.log).entries())
+    assert values == list(Journal(with_data.log).entries())
 
 
 def test_the_log_is_followed(with_data) -> None:
@@ -239,7 +239,7 @@ def test_the_log_is_followed(with_data) -> None:
     try:
         for expected in ("sent", "joined"):
             assert expected in process.stdout.readline()
-        SiteLog(with_data.log).write("received", kind="describe")
+        Journal(with_data.log).write("received", kind="describe")
         read = []
         thread = threading.Thread(target=lambda: read.append(process.stdout.readline()), daemon=True)
         thread.start()

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fedgen.errors import DataError, FederationError, PrivacyRefusedError, StudyError
+from fedgen.run.journal import Journal
 from fedgen_client.enrol import join
-from fedgen_client.site_log import SiteLog
 
 NORTH = "north"
 
@@ -186,7 +186,7 @@ def test_a_data_folder_that_is_not_there(stub, folder, tmp_path) -> None:
 
 def test_joining_is_in_the_log(stub, folder) -> None:
     join(folder, stub.token())
-    sent, joined = SiteLog(folder.log).entries()
+    sent, joined = Journal(folder.log).entries()
     assert (sent["event"], sent["kind"], sent["to"]) == ("sent", "join", stub.address)
     (request,) = [request for request in stub.requests if request.method == "POST"]
     assert sent["bytes"] == len(request.body)

@@ -9,10 +9,10 @@ import pytest
 
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
 from fedgen.protocol.manifest import SignedManifest, encode_signed, manifest_of, sign_manifest
+from fedgen.run.journal import Journal
 from fedgen.study.show import study_hash
 from fedgen_client.approval import read_approval
 from fedgen_client.consent import approve, approve_by_policy, choose_cohort, deny, require_consent
-from fedgen_client.site_log import SiteLog
 from fedgen_client.studies import Studies
 
 
@@ -27,7 +27,7 @@ def offered(known, stub, secure_study, others):
 
 
 def events(folder) -> list[str]:
-    return [entry["event"] for entry in SiteLog(folder.log).entries()]
+    return [entry["event"] for entry in Journal(folder.log).entries()]
 
 
 def test_a_manifest_is_kept_and_found(known, offered, member, secure_study) -> None:
@@ -177,7 +177,7 @@ def test_what_the_policy_forbids_is_not_approved(known, member, stub, secure_stu
     with pytest.raises(PrivacyRefusedError, match="largest_study_epsilon allows 10"):
         approve(member, member.load_site_file(), offered, "main")
     assert read_approval(member.study(offered.study_sha256)) is None
-    (refused,) = [entry for entry in SiteLog(member.log).entries() if entry["event"] == "refused"]
+    (refused,) = [entry for entry in Journal(member.log).entries() if entry["event"] == "refused"]
     assert (refused["study"], refused["epsilon"]) == (offered.study_sha256, 11.0)
     assert "largest_study_epsilon allows 10" in refused["reason"]
 
@@ -186,7 +186,7 @@ def test_an_approval_without_a_log_line_does_not_exist(known, offered, member, m
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fedgen_client.site_log.append_line", full)
+    monkeypatch.setattr("fedgen.run.journal.append_line", full)
     with pytest.raises(DataError, match="The disk is full"):
         approve(member, member.load_site_file(), offered, "main")
     assert known.find("tiny").decision is None

@@ -211,7 +211,7 @@ def test_two_processes_lose_nothing(federation) -> None:
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert set(federation.sites.active()) == {name for mine in names for name in mine}
     assert len(federation.invitations.pending(datetime.now(UTC))) == 30
-    assert len(federation.log.read()) == 30
+    assert len(federation.log.whole()) == 30
 
 
 def test_a_lock_that_is_held_is_a_failure_of_the_federation(federation) -> None:

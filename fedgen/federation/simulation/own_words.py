@@ -5,15 +5,13 @@ In a real federation a site's own sentence never leaves it, because error texts 
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from fedgen.errors import ExitCode, FederationError, FedgenError
 from fedgen.federation.coordinator.aggregation import TooFewSitesError
+from fedgen.run.journal import Entry, Journal
 from fedgen_privacy.secagg import SecAggAborted
 
 
@@ -45,14 +43,6 @@ def in_its_own_words(error: FedgenError, sites: Mapping[str, Path], since: datet
     return failed
 
 
-def _failures(folder: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return
-    for line in lines:
-        # A line cut off by a crash says nothing.
-        with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-            if entry["event"] in ("refused", "failed"):
-                yield entry
+def _failures(folder: Path) -> Iterator[Entry]:
+    journal = Journal(folder / "log.jsonl")
+    return (entry for entry in journal.entries() if entry["event"] in ("refused", "failed"))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +33,7 @@ from fedgen.protocol.messages import (
     TrainRound,
 )
 from fedgen.run.atomic import unwritable
+from fedgen.run.journal import Journal
 from fedgen.run.lock import held
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
@@ -337,14 +336,7 @@ class Site:
         self._journal(event, fields)
 
     def _append(self, event: str, fields: Mapping[str, object]) -> None:
-        line = json.dumps({"time": datetime.now(UTC).isoformat(), "event": event, **fields})
-        path = self._folder / "log.jsonl"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as handle:
-                handle.write(line + "\n")
-        except OSError as error:
-            raise unwritable(path, error) from error
+        Journal(self._folder / "log.jsonl").write(event, **fields)
 
 
 def refusal(site: str, error: FedgenError) -> Refusal:

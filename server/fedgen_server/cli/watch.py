@@ -53,7 +53,7 @@ def log(
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Who was invited, joined or removed, when the server ran, and what became of each study."""
-    for entry in Federation.open(folder).log.read():
+    for entry in Federation.open(folder).log.entries():
         if as_json:
             typer.echo(json.dumps(entry))
         else:

@@ -149,7 +149,7 @@ def test_partial_masks_and_wrong_windows_are_reported(
 
 def test_an_output_folder_that_cannot_be_written(png_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DataError, match=r"Cannot write .*choose a folder"):
+    with pytest.raises(DataError, match=r"Cannot write .*give this user the right to"):
         prepare_sites(study(), png_folder, tmp_path / "data", tmp_path / "file" / "cache")
-    with pytest.raises(DataError, match=r"Cannot write .*choose a folder"):
+    with pytest.raises(DataError, match=r"Cannot write .*give this user the right to"):
         prepare_sites(study(), png_folder, tmp_path / "file" / "data", tmp_path / "cache")

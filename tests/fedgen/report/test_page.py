@@ -316,7 +316,7 @@ def test_a_last_line_cut_short_is_expected_but_a_broken_one_is_not(finished_run:
     finished_run.events.write_text(text + '{"event": "rou')
     write_report(finished_run)
     finished_run.events.write_text('{"event": "rou\n' + text)
-    with pytest.raises(DataError, match=r"line 1 is damaged.*--resume"):
+    with pytest.raises(DataError, match=r"line 1 is damaged.*restore the file"):
         write_report(finished_run)
 
 
@@ -331,7 +331,7 @@ def test_a_full_disk_is_one_sentence(finished_run: RunDirectory, monkeypatch: py
     def full(*args: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    monkeypatch.setattr(tempfile, "mkstemp", full)
     with pytest.raises(DataError, match="disk is full"):
         write_report(finished_run)
 

@@ -93,6 +93,6 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, site: SiteData, monkeypatch
     def full(*args: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    monkeypatch.setattr(tempfile, "mkstemp", full)
     with pytest.raises(DataError, match="disk is full"):
         draw_real_vs_synthetic(tmp_path, [site], LabelledImages(site.images.float(), site.labels), CLASSES)

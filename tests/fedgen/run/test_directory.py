@@ -93,7 +93,7 @@ def test_a_number_that_is_none_is_not_written(tmp_path, value) -> None:
     with pytest.raises(ValueError):
         run.event("round", loss=value)
     assert run.read_json("run.json") == {"status": "running"}
-    assert not run.events.read_text()
+    assert not run.events.exists()
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "null", "\xff"])
@@ -138,8 +138,21 @@ def test_events_are_read_over_every_start(tmp_path) -> None:
         handle.write('{"event": "round", "rou')
     assert [event["round"] for event in RunDirectory(tmp_path).read_events("dropout")] == [1, 2]
     assert [event["round"] for event in RunDirectory(tmp_path).read_events("round")] == [1]
+    # What a crash left of a line takes no other with it.
+    RunDirectory(tmp_path).event("round", round=2)
+    assert [event["round"] for event in RunDirectory(tmp_path).read_events("round")] == [1, 2]
+
+
+def test_nothing_is_computed_from_damaged_events(tmp_path) -> None:
+    """What a round cost, or who missed it, may be in the line that is gone."""
+    run = RunDirectory(tmp_path)
+    run.event("asked", round=1)
+    run.events.write_bytes(b"{\n" + run.events.read_bytes())
+    with pytest.raises(DataError, match=r"events\.jsonl line 1 is damaged"):
+        run.read_events("asked")
 
 
 def test_an_event_that_cannot_be_written_is_an_error(tmp_path) -> None:
-    with pytest.raises(DataError):
+    (tmp_path / "gone").touch()
+    with pytest.raises(DataError, match="Cannot write"):
         RunDirectory(tmp_path / "gone").event("done")

@@ -129,7 +129,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_whole_set(
     def full(*args: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    monkeypatch.setattr(tempfile, "mkstemp", full)
     with pytest.raises(DataError, match="disk is full"):
         write_samples(tmp_path, synthetic(4), CLASSES, ("png",))
     with pytest.raises(DataError, match="run the stage synthesize"):
