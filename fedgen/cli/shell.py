@@ -8,7 +8,6 @@ import signal
 import sys
 import warnings
 from dataclasses import dataclass
-from types import FrameType
 from typing import NoReturn
 
 import typer
@@ -16,9 +15,8 @@ from rich.console import Console
 
 from fedgen.errors import ExitCode, FedgenError
 from fedgen.run.hints import Hints, hints, speak_as
+from fedgen.run.signals import INTERRUPTED, interrupt
 
-#: What shells report for a program stopped by Ctrl-C: 128 + SIGINT.
-INTERRUPTED = 130
 #: A defect of fedgen itself, which no other code stands for.
 DEFECT = 1
 
@@ -42,7 +40,7 @@ class Shell:
             # Libraries warn about their own future; a hospital's screen is no place for that.
             warnings.simplefilter("ignore")
         speak_as(self.words)
-        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGTERM, interrupt)
         try:
             app(standalone_mode=True)
         except FedgenError as error:
@@ -83,7 +81,3 @@ class Shell:
             console.print_exception()
         console.print(f"{self.name}: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(int(code))
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

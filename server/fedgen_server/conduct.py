@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from fedgen.errors import FederationError, StudyError
 from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregator
@@ -28,6 +25,7 @@ from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.run.hints import hints
 from fedgen.run.memory import return_large_buffers
+from fedgen.run.signals import stopping
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
 from fedgen.training.devices import require_study_device
@@ -116,7 +114,7 @@ def conduct(
     study, run = work.study, work.run
     roster = {site: bytes.fromhex(key) for site, key in entry.manifest.roster.items()}
     stop = threading.Event()
-    with conducting(run), _stopping(stop):
+    with conducting(run), stopping(stop):
         for _ in range(LINKS):
             link = Link(federation.paths.database, stop)
             done = False
@@ -214,20 +212,3 @@ def _nodes(federation: Federation, roster: dict[str, bytes]) -> dict[str, int]:
         for site, key in roster.items()
         if site in members and bytes.fromhex(members[site].identity_key) == key
     }
-
-
-@contextlib.contextmanager
-def _stopping(event: threading.Event) -> Iterator[None]:
-    """Set `event` when the block is left, and already when a signal asks for it."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        event.set()
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        event.set()
-        for number, handler in before.items():
-            signal.signal(number, handler)

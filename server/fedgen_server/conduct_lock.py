@@ -37,5 +37,6 @@ def stop_conductor(run: RunDirectory) -> bool:
     """Ask the process that conducts a run to stop; False where there is none."""
     if not is_conducted(run):
         return False
-    os.kill(int(run.read_json(PROCESS)["pid"]), signal.SIGINT)
+    # Not SIGINT, which a shell ignores for what it starts in the background.
+    os.kill(int(run.read_json(PROCESS)["pid"]), signal.SIGTERM)
     return True

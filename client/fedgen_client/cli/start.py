@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -17,6 +13,7 @@ import typer
 from fedgen.errors import FedgenError
 from fedgen.run.lock import held
 from fedgen.run.memory import return_large_buffers
+from fedgen.run.signals import finishing
 from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, site
 from fedgen_client.coordinator import pinned_ca
 from fedgen_client.folder import SiteFolder
@@ -42,7 +39,7 @@ def start(
     own = site(folder)
     membership = own.membership()
     stopped = threading.Event()
-    with _alone(own), _stopping(stopped) as interrupted:
+    with _alone(own), finishing(stopped) as interrupted:
         fleet = Fleet(membership.address, pinned(pinned_ca(own)), own.node_private_pem(), membership.node_id)
         offers = Offers(own, _say)
         supervisor = Supervisor(own, fleet, offers.refresh, _say, stopped)
@@ -85,22 +82,3 @@ def _alone(folder: SiteFolder) -> AbstractContextManager[None]:
         "first."
     )
     return held(folder.lock, wait=0.0, busy=busy)
-
-
-@contextlib.contextmanager
-def _stopping(stopped: threading.Event) -> Iterator[threading.Event]:
-    """Turn signals into `stopped`; yields an event that says whether one came."""
-    interrupted = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        interrupted.set()
-        stopped.set()
-        # Whoever asks twice does not want to wait for what is under way.
-        signal.signal(number, lambda *_: sys.exit(130))
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

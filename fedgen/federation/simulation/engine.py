@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import threading
 from collections.abc import Iterator
 
 # Ray reads these when it is imported.
@@ -15,12 +14,13 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
 import fedgen.flower  # noqa: F401 - before anything of Flower's is used: no telemetry, no update check
+from fedgen.run.signals import kept
 
 import ray  # isort: skip
 from flwr.app import Context  # isort: skip
 from flwr.simulation import run_simulation  # isort: skip
 
-__all__ = ["Context", "in_main_thread", "ray_engine", "run_simulation"]
+__all__ = ["Context", "ray_engine", "run_simulation"]
 
 
 @contextlib.contextmanager
@@ -30,20 +30,12 @@ def ray_engine(cores: int) -> Iterator[None]:
     Flower would start it but never stop it, and Ray keeps SIGTERM for itself: then a run that the system stops would
     end with Ray's crash report instead of its own status.
     """
-    before = signal.getsignal(signal.SIGTERM)
-    ray.init(num_cpus=cores, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    if in_main_thread():
-        signal.signal(signal.SIGTERM, before)
-    try:
+    with kept(signal.SIGTERM):
+        with kept(signal.SIGTERM):
+            ray.init(
+                num_cpus=cores, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
+            )
         yield
         # Only here: where the block is left by an interrupt, threads of Flower still hold on to Ray and would wait for
         # ever without it; it then ends with the process.
         ray.shutdown()
-    finally:
-        if in_main_thread():
-            signal.signal(signal.SIGTERM, before)
-
-
-def in_main_thread() -> bool:
-    """Whether this is the thread that may set signal handlers."""
-    return threading.current_thread() is threading.main_thread()

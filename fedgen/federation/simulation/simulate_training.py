@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -22,19 +20,19 @@ from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregato
 from fedgen.federation.coordinator.rounds import RoundReport, Trained, train
 from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.flower import FlowerExchange, client_app, server_app
-from fedgen.federation.simulation.engine import Context, in_main_thread, ray_engine, run_simulation
+from fedgen.federation.simulation.engine import Context, ray_engine, run_simulation
 from fedgen.federation.simulation.keyholders import RemoteKeyholder, start_keyholders
 from fedgen.federation.simulation.own_words import in_its_own_words
 from fedgen.federation.site.site import Site
 from fedgen.federation.terms.provision import identity, roster, session_parameters, vector_length
 from fedgen.run.directory import RunDirectory
-from fedgen.run.hints import hints
+from fedgen.run.hints import Hints, hints, speak_as
+from fedgen.run.signals import stopping
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training.pretrained import frozen_weights
 
 CONNECT_DEADLINE = 120.0
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 #: glibc otherwise maps and faults the per-record gradients anew in every step.
 ALLOCATOR = {
@@ -55,9 +53,11 @@ class VirtualSites:
     folders: tuple[Path, ...]
     threads: int
     pretrained: Path
+    words: Hints = field(default_factory=hints)
 
     def __call__(self, context: Context) -> Site:
         """The site of this node's partition."""
+        speak_as(self.words)
         folder = self.folders[int(context.node_config["partition-id"])]
         if folder not in _loaded:
             torch.set_num_threads(self.threads)
@@ -161,32 +161,6 @@ def simulate_training(
     if isinstance(result, BaseException):
         raise result
     return result
-
-
-@contextlib.contextmanager
-def stopping(event: threading.Event) -> Iterator[None]:
-    """Set `event` when the block is left, and already when a signal asks for it: Flower's threads end first then."""
-
-    def chained(
-        handler: Callable[[int, FrameType | None], object],
-    ) -> Callable[[int, FrameType | None], None]:
-        def stop(number: int, frame: FrameType | None) -> None:
-            event.set()
-            handler(number, frame)
-
-        return stop
-
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS} if in_main_thread() else {}
-    # What is no function is the system's default, or ignored, as a shell does for commands in the background.
-    handled = {number: handler for number, handler in before.items() if callable(handler)}
-    for number, handler in handled.items():
-        signal.signal(number, chained(handler))
-    try:
-        yield
-    finally:
-        event.set()
-        for number, handler in handled.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

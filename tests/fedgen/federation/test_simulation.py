@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from fedgen.federation.simulation import engine
-from fedgen.federation.simulation.simulate_training import STOP_SIGNALS, _quiet_flower, stopping
+from fedgen.federation.simulation.simulate_training import _quiet_flower
+from fedgen.run.signals import STOP_SIGNALS
 
 
 @pytest.fixture
@@ -25,51 +26,6 @@ def handlers():
     yield {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: stop}
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-@pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_a_signal_sets_the_event_before_it_interrupts(handlers, number) -> None:
-    """Flower joins its threads on the way out, and they only end once the event is set."""
-    event = threading.Event()
-    with pytest.raises(KeyboardInterrupt), stopping(event):
-        try:
-            signal.raise_signal(number)
-        except KeyboardInterrupt:
-            assert event.is_set()
-            raise
-    assert signal.getsignal(number) is handlers[number]
-
-
-def test_leaving_sets_the_event_and_puts_the_handlers_back(handlers) -> None:
-    event = threading.Event()
-    with stopping(event):
-        assert not event.is_set()
-        assert all(signal.getsignal(number) is not handlers[number] for number in STOP_SIGNALS)
-    assert event.is_set()
-    assert all(signal.getsignal(number) is handlers[number] for number in STOP_SIGNALS)
-
-
-def test_an_ignored_signal_stays_ignored(handlers) -> None:
-    """A shell ignores Ctrl-C for what it starts in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    event = threading.Event()
-    with stopping(event):
-        signal.raise_signal(signal.SIGINT)
-        assert not event.is_set()
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-
-
-def test_another_thread_sets_no_handlers(handlers) -> None:
-    seen = []
-
-    def work():
-        with stopping(threading.Event()):
-            seen.append({number: signal.getsignal(number) for number in STOP_SIGNALS})
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [handlers]
 
 
 @pytest.fixture
