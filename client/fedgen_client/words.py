@@ -152,7 +152,7 @@ def _warm_start(study: Study) -> str:
     if query is None:
         return ""
     return (
-        f" The first round asks for {query.images} mean images of each class instead, each over about "
+        f" One round more, the first, asks for {query.images} mean images of each class instead, each over about "
         f"{query.sampling_rate:.0%} of the patients with noise; their cost is part of the study's epsilon."
     )
 

@@ -29,13 +29,13 @@ def study_status(entry: StudyEntry) -> StudyStatus:
     run = RunDirectory(Path(entry.run))
     summary = _summary(run)
     state = summary.get("status", "offered")
-    rounds = [event.get("round") for event in run.read_events("round")]
+    rounds = [entry.get("round") for entry in run.journal.entries() if entry["event"] == "round"]
     return StudyStatus(
         name=str(manifest.study["study"]["name"]),
         study_sha256=manifest.study_sha256,
         state=cast(State, state) if state in get_args(State) else "running",
         round=max((round for round in rounds if isinstance(round, int)), default=0),
-        rounds=int(manifest.study["training"]["rounds"]),
+        rounds=manifest.to_study().total_rounds,
         sites=len(manifest.roster),
     )
 

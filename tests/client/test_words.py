@@ -78,7 +78,7 @@ def test_noise_of_all_sites_is_told(told, secure_study) -> None:
     found = told(study)
     assert "a coordinator that follows the protocol and any single site" in found["privacy"]
     assert "as masked integers with this site's share of the noise" in found["each round"]
-    assert "The first round asks for 2 mean images of each class" in found["each round"]
+    assert "One round more, the first, asks for 2 mean images of each class" in found["each round"]
     assert "never cut to a range" in found["hidden by"]
 
 
