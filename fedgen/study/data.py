@@ -110,7 +110,7 @@ class DataSection(Section):
     columns: Columns = Field(default_factory=lambda: Columns())
     slices: Slices = Field(default_factory=lambda: Slices())
     split: Split = Field(default_factory=lambda: Split())
-    phantom: Phantom | None = Field(None, description="generate this data where no --data folder is given")
+    phantom: Phantom | None = Field(None, description="generate this data where no folder of images is given")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
