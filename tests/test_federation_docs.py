@@ -15,6 +15,8 @@ import click
 import pytest
 import typer.main
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedgen.cli.shell import INTERRUPTED
 from fedgen.errors import ExitCode
@@ -24,6 +26,7 @@ from fedgen.schema.keys import keys
 from fedgen_client import supervisor
 from fedgen_client.checks.connection import AHEAD
 from fedgen_client.cli.main import app as client
+from fedgen_client.folder import _new_node_key
 from fedgen_client.site_file import SiteFile
 from fedgen_client.site_manual import reference
 from fedgen_server import certificates
@@ -58,6 +61,14 @@ def text(*parts: str) -> str:
 def test_the_reference_of_the_site_file_is_up_to_date() -> None:
     assert text("docs", "reference", "site-file.md") == reference(), "run `make docs`"
     assert "python -m fedgen_client.site_manual > docs/reference/site-file.md" in text("Makefile")
+
+
+def test_the_curve_of_a_sites_connection_is_the_one_that_is_made() -> None:
+    key = serialization.load_pem_private_key(_new_node_key(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    curve = f"P-{key.curve.key_size}"
+    for page in ("explanation/security-model.md", "reference/network.md"):
+        assert set(re.findall(r"P-\d\d\d", text("docs", *page.split("/")))) == {curve}, page
 
 
 def test_the_reference_of_the_site_file_has_every_key_with_its_meaning() -> None:
