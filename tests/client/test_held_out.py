@@ -27,7 +27,9 @@ def test_two_patients_are_refused_in_one_sentence(
     edit_site_file(with_data, ("minimum_cohort: 20", "minimum_cohort: 1"))
     study = secure_study()
     stub.offer(study, **others)
-    codes = {line.code for line in check(with_data) if "has 2 patients and none of them is held out" in line.text}
+    codes = {
+        line.code for line in check(with_data) if "has 2 patients and none of them is held out" in line.text
+    }
     assert codes == {ExitCode.DATA}
 
     assert command("approve", "tiny", "--yes", folder=with_data).exit_code == 0
