@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,20 +11,22 @@ from torch.func import functional_call
 
 from fedgen_privacy.errors import PrivacyRefusedError
 from fedgen_privacy.gradients.hooks import HookedGradients
+from fedgen_privacy.gradients.layers import any_layer, convolution, rule_of
 from fedgen_privacy.gradients.vmap import vmapped
 
-SIDE = 6
+#: Of images along two axes, and along three.
+SIZES = {2: (6, 6), 3: (4, 5, 6)}
 
 
 class Scale(nn.Module):
     """A layer of two inputs that no rule knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, axes: int) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.ones(4, 1, 1))
+        self.gain = nn.Parameter(torch.ones(4, *[1] * axes))
 
     def forward(self, x: Tensor, shift: Tensor) -> Tensor:
-        return torch.sin(self.gain * x) + shift[:, :, None, None]
+        return torch.sin(self.gain * x) + shift.reshape(-1, *self.gain.shape)
 
 
 class Network(nn.Module):
@@ -35,17 +35,20 @@ class Network(nn.Module):
     One layer is called twice, and another's weight is tied to it.
     """
 
+    axes = 2
+
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Conv2d(1, 4, 3, padding=1)
-        self.grouped = nn.Conv2d(4, 4, 3, stride=2, padding=2, dilation=2, groups=2, bias=False)
+        kind = {2: nn.Conv2d, 3: nn.Conv3d}[self.axes]
+        self.first = kind(1, 4, 3, padding=1)
+        self.grouped = kind(4, 4, 3, stride=2, padding=2, dilation=2, groups=2, bias=False)
         self.norm = nn.GroupNorm(2, 4)
         self.label = nn.Embedding(3, 4)
         self.tokens = nn.Linear(4, 4)
         self.tied = nn.Linear(4, 4, bias=False)
         self.tied.weight = self.tokens.weight
-        self.scale = Scale()
-        self.reflecting = nn.Conv2d(4, 2, 3, padding=1, padding_mode="reflect")
+        self.scale = Scale(self.axes)
+        self.reflecting = kind(4, 2, 3, padding=1, padding_mode="reflect")
         self.last = nn.Linear(2, 1)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
@@ -53,23 +56,31 @@ class Network(nn.Module):
         h = self.scale(self.grouped(h), self.label(labels))
         tokens = self.tied(torch.tanh(self.tokens(self.tokens(h.flatten(2).movedim(1, 2)))))
         h = tokens.movedim(1, 2).reshape(h.shape)
-        return self.last(self.reflecting(h).mean(dim=(2, 3)))[:, 0]
+        return self.last(self.reflecting(h).flatten(2).mean(dim=2))[:, 0]
+
+
+class Volume(Network):
+    """The same along three axes."""
+
+    axes = 3
 
 
 class Case:
     """A network and a batch of `counts` images a patient, each repeated for K draws of noise."""
 
-    def __init__(self, counts: list[int], K: int, network: Callable[[], nn.Module] = Network) -> None:
+    def __init__(self, counts: list[int], K: int, network: type[Network] = Network) -> None:
         torch.manual_seed(0)
         self.network = network().double()
         self.params = {f"net/{name}": p.detach() for name, p in self.network.named_parameters()}
         B, M = len(counts), max(counts)
         present = torch.arange(M)[None, :] < torch.tensor(counts)[:, None]
+        size = SIZES[network.axes]
+        here = present.reshape(B, M, *[1] * (1 + len(size)))
         self.batch = {
-            "x": torch.randn(B, M, 1, SIDE, SIDE, dtype=torch.float64) * present[:, :, None, None, None],
+            "x": torch.randn(B, M, 1, *size, dtype=torch.float64) * here,
             "labels": torch.randint(3, (B, M)) * present,
             "weights": present.double() / torch.tensor(counts)[:, None],
-            "noise": torch.randn(B, M, K, 1, SIDE, SIDE, dtype=torch.float64),
+            "noise": torch.randn(B, M, K, 1, *size, dtype=torch.float64),
         }
 
     def loss(self, params: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
@@ -105,10 +116,13 @@ def flat(pieces) -> tuple[Tensor, Tensor]:
     return torch.cat([g for g, _ in chunks]), torch.cat([losses for _, losses in chunks])
 
 
-@given(st.lists(st.integers(1, 3), min_size=1, max_size=5), st.integers(1, 3), st.integers(1, 6))
-@settings(max_examples=25)
-def test_hooks_vmap_and_a_loop_agree(counts: list[int], K: int, chunk: int) -> None:
-    case = Case(counts, K)
+@pytest.mark.parametrize("network", [Network, Volume])
+@given(
+    counts=st.lists(st.integers(1, 3), min_size=1, max_size=5), K=st.integers(1, 3), chunk=st.integers(1, 6)
+)
+@settings(max_examples=20)
+def test_hooks_vmap_and_a_loop_agree(network: type[Network], counts: list[int], K: int, chunk: int) -> None:
+    case = Case(counts, K, network)
     expected = case.looped()
     assert ((expected != 0).double().mean(dim=0) > 0).double().mean() > 0.9
     hooked, losses = flat(case.by_hooks()(case.params, case.batch, chunk=chunk))
@@ -116,6 +130,13 @@ def test_hooks_vmap_and_a_loop_agree(counts: list[int], K: int, chunk: int) -> N
     for actual in (hooked, mapped):
         assert ((actual - expected).norm(dim=1) / expected.norm(dim=1)).max() < 1e-10
     assert torch.allclose(losses, mapped_losses, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.Conv3d])
+def test_a_convolution_has_a_rule_of_its_own_where_torch_has_one(kind: type[nn.Module]) -> None:
+    assert rule_of(kind(1, 1, 3)) is convolution
+    for special in (kind(1, 1, 3, padding="same"), kind(1, 1, 3, padding=1, padding_mode="reflect")):
+        assert rule_of(special) is any_layer
 
 
 def test_nothing_is_left_on_the_network() -> None:

@@ -55,7 +55,7 @@ class DenoisingObjective(Objective):
         self.optimizer = Adam(options.learning_rate)
 
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
-        """`level`: (B, M, K), from which the noise levels are made; `noise`: (B, M, K, C, H, W) standard normal.
+        """`level`: (B, M, K), from which the noise levels are made; `noise`: (B, M, K, C, *size) standard normal.
 
         Where labels are dropped also `dropped`: (B, M, K) bool, the same for all K copies of an image.
         """
@@ -115,7 +115,7 @@ class DiffusionFamily(Family):
     def sample(
         self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
     ) -> Tensor:
-        """Images by the study's sampler, (n, C, H, W) float32 in [-1, 1]."""
+        """Images by the study's sampler, (n, C, *size) float32 in [-1, 1]."""
         o = self.options
         labels, device = given["class"], device_of(networks["unet"])
         # All noise at once, so that the images do not depend on how many are made at a time.

@@ -6,22 +6,19 @@ smooth, and aligned to an anatomy) is better built in than learned.
 
 from __future__ import annotations
 
-from math import log
+from math import log, prod
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, silu
+from torch.nn.functional import silu
 
+from fedgen.families.diffusion.edm import per_row
 from fedgen.families.parts.conditioning import one_hot
+from fedgen.families.parts.grids import average, upsample
 from fedgen.task.image_spec import ImageSpec
 
 #: Factor by which the affine denoiser's input is smaller than the image; sides must be multiples of it.
 THUMBNAIL = 8
-
-
-def upsample(image: Tensor, factor: int) -> Tensor:
-    """Bilinear enlargement of (n, C, H, W)."""
-    return interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class WienerFilter(nn.Module):
@@ -32,7 +29,7 @@ class WienerFilter(nn.Module):
     (g - c_skip) / (c_out c_in) = (g (sigma^2 + sigma_data^2) - sigma_data^2) / (sigma sigma_data).
 
     r is learned, one number a band and channel. It starts at a 1/f^3 power spectrum, which radiographs have
-    (Burgess et al. 2001) and which makes r eight times larger for each coarser octave.
+    (Burgess et al. 2001) and which makes r eight times larger for each coarser octave. A volume starts there, too.
     """
 
     #: Adam moves ln r by about GAIN times the learning rate a step.
@@ -40,24 +37,22 @@ class WienerFilter(nn.Module):
 
     def __init__(self, image: ImageSpec, sigma_data: float) -> None:
         super().__init__()
-        C, H, W = image.shape
         self.sigma_data = sigma_data
         self.octaves = 1
-        while (
-            H % 2 ** (self.octaves + 1) == 0
-            and W % 2 ** (self.octaves + 1) == 0
-            and min(H, W) > 2**self.octaves
+        while min(image.size) > 2**self.octaves and not any(
+            side % 2 ** (self.octaves + 1) for side in image.size
         ):
             self.octaves += 1
-        self.log_power = nn.Parameter(torch.zeros(self.octaves + 1, C))
+        self.log_power = nn.Parameter(torch.zeros(self.octaves + 1, image.channels))
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        """The filter's share of F (n, C, H, W), for x (n, C, H, W) scaled by c_in and c_noise (n,)."""
-        sigma_squared = torch.exp(8 * c_noise)[:, None, None, None]
+        """The filter's share of F (n, C, *size), for x (n, C, *size) scaled by c_in and c_noise (n,)."""
+        sigma_squared = per_row(torch.exp(8 * c_noise), x)
         sd_squared = self.sigma_data**2
         output = torch.zeros_like(x)
         for octave, band in enumerate(bands(x, self.octaves)):
-            log_r = log(sd_squared * 8.0 ** (octave - 3)) + self.GAIN * self.log_power[octave][:, None, None]
+            power = self.log_power[octave].reshape(-1, *[1] * (x.ndim - 2))
+            log_r = log(sd_squared * 8.0 ** (octave - 3)) + self.GAIN * power
             # r / (r + sigma^2), in the form that no value of the parameter can overflow.
             g = torch.sigmoid(log_r - sigma_squared.log())
             output = output + (g * (sigma_squared + sd_squared) - sd_squared) * band
@@ -69,7 +64,7 @@ def bands(x: Tensor, octaves: int) -> list[Tensor]:
     parts = []
     current = x
     for octave in range(1, octaves + 1):
-        coarser = upsample(avg_pool2d(x, 2**octave), 2**octave)
+        coarser = upsample(average(x, 2**octave), 2**octave)
         parts.append(current - coarser)
         current = coarser
     return [*parts, current]
@@ -89,17 +84,17 @@ class AffineDenoiser(nn.Module):
 
     def __init__(self, image: ImageSpec, classes: int) -> None:
         super().__init__()
-        C, H, W = image.shape
+        C, size = image.channels, image.size
         self.classes = classes
-        self.shape = (C, H // 4, W // 4)
-        self.read = nn.Linear(C * (H // THUMBNAIL) * (W // THUMBNAIL) + classes + 1, self.HIDDEN)
-        self.write = nn.Linear(self.HIDDEN, C * (H // 4) * (W // 4))
+        self.shape = (C, *(side // 4 for side in size))
+        self.read = nn.Linear(C * prod(side // THUMBNAIL for side in size) + classes + 1, self.HIDDEN)
+        self.write = nn.Linear(self.HIDDEN, prod(self.shape))
         nn.init.zeros_(self.write.weight)
         nn.init.zeros_(self.write.bias)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """The map's share of F (n, C, H, W), for x (n, C, H, W) scaled by c_in, c_noise (n,) and labels (n,)."""
-        thumbnail = avg_pool2d(x, THUMBNAIL).flatten(1)
+        """The map's share of F (n, C, *size), for x (n, C, *size) scaled by c_in, c_noise (n,) and labels (n,)."""
+        thumbnail = average(x, THUMBNAIL).flatten(1)
         condition = [c_noise[:, None], one_hot(labels, self.classes, x.dtype)]
         coarse = self.write(silu(self.read(torch.cat([thumbnail, *condition], dim=1))))
         return self.GAIN * upsample(coarse.reshape(-1, *self.shape), 4)

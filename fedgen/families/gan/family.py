@@ -167,7 +167,7 @@ class GANFamily(Family):
     def sample(
         self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
     ) -> Tensor:
-        """Images of z drawn from the prior, (n, C, H, W) float32 in [-1, 1]."""
+        """Images of z drawn from the prior, (n, C, *size) float32 in [-1, 1]."""
         generator = networks["generator"]
         z = torch.randn(n, self.options.latent_size, generator=rng, device=rng.device)
         return decode_in_chunks(generator, z, given["class"], device_of(generator))

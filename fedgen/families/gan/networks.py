@@ -23,7 +23,9 @@ class _UpsamplingGenerator(Generator):
     """MONAI's generator with upsampling convolutions."""
 
     def _get_layer(self, in_channels: int, out_channels: int, strides: int, is_last: bool) -> nn.Sequential:
-        return upsampling_convolution(in_channels, out_channels, strides, self.norm, last=is_last)
+        return upsampling_convolution(
+            self.dimensions, in_channels, out_channels, strides, self.norm, last=is_last
+        )
 
 
 class _DiscriminatorBody(Regressor):
@@ -35,7 +37,7 @@ class _DiscriminatorBody(Regressor):
 
     def _get_layer(self, in_channels: int, out_channels: int, strides: int, is_last: bool) -> nn.Module:
         convolution: nn.Module = Convolution(
-            spatial_dims=2,
+            spatial_dims=self.dimensions,
             in_channels=in_channels,
             out_channels=out_channels,
             strides=strides,
@@ -52,24 +54,23 @@ class ConditionalGenerator(nn.Module):
 
     def __init__(self, image: ImageSpec, classes: int, options: GANOptions) -> None:
         super().__init__()
-        C, H, W = image.shape
         channels = options.generator_channels
-        strides = level_strides((H, W), len(channels))[::-1]
+        strides = level_strides(image.size, len(channels))[::-1]
         scale = 2 ** strides.count(2)
         self.classes = classes
         self.generator = _UpsamplingGenerator(
             latent_shape=(options.latent_size + classes,),
-            start_shape=(channels[0], H // scale, W // scale),
-            channels=(*channels[1:], channels[-1], C),
+            start_shape=(channels[0], *(side // scale for side in image.size)),
+            channels=(*channels[1:], channels[-1], image.channels),
             strides=(*strides, 1),
             norm=None,
         )
         he_initialise(self.generator)
-        reduction = 4 if H % 8 or W % 8 else 8
+        reduction = 4 if any(side % 8 for side in image.size) else 8
         self.linear = LinearImage(options.latent_size + classes, image, reduction=reduction, gain=1.0)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Images (n, C, H, W) in [-1, 1] of latents z (n, latent_size) with labels (n,)."""
+        """Images (n, C, *size) in [-1, 1] of latents z (n, latent_size) with labels (n,)."""
         z_and_label = torch.cat([z, one_hot(labels, self.classes, z.dtype)], dim=1)
         return torch.tanh(self.generator(z_and_label) + self.linear(z_and_label))
 
@@ -79,19 +80,18 @@ class ConditionalDiscriminator(nn.Module):
 
     def __init__(self, image: ImageSpec, classes: int, options: GANOptions) -> None:
         super().__init__()
-        C, H, W = image.shape
         channels = options.discriminator_channels
         self.classes = classes
         # No norm at all: one would hide brightness and contrast, in which fakes differ first.
         self.discriminator = _DiscriminatorBody(
-            in_shape=(C + classes, H, W),
+            in_shape=(image.channels + classes, *image.size),
             out_shape=(1,),
             channels=channels,
-            strides=level_strides((H, W), len(channels)),
+            strides=level_strides(image.size, len(channels)),
             num_res_units=0,
         )
         he_initialise(self.discriminator)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Logits (n,) of being real, for images x (n, C, H, W) with labels (n,)."""
+        """Logits (n,) of being real, for images x (n, C, *size) with labels (n,)."""
         return self.discriminator(with_label_maps(x, labels, self.classes))[:, 0]

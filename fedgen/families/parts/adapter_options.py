@@ -23,5 +23,5 @@ class Adapters(Section):
         ("attention", "convolution", "linear"),
         min_length=1,
         strict=False,
-        description="which layers: those of attention, 2D convolutions, and all other linear layers",
+        description="which layers: those of attention, convolutions, and all other linear layers",
     )

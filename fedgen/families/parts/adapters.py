@@ -11,7 +11,7 @@ two ask for gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -22,7 +22,9 @@ from torch.nn.functional import linear
 from fedgen.errors import StudyError
 from fedgen.families.parts.adapter_options import Adapters
 
-L = TypeVar("L", nn.Linear, nn.Conv2d)
+#: Layers that adapters know besides the linear one.
+Convolution = nn.Conv2d | nn.Conv3d
+L = TypeVar("L", nn.Linear, nn.Conv2d, nn.Conv3d)
 
 
 class AdaptedLinear(nn.Linear):
@@ -56,15 +58,19 @@ class AdaptedLinear(nn.Linear):
         return _with_parameters(plain, self.summed(), self.bias)
 
 
-class AdaptedConv2d(nn.Conv2d):
-    """A convolution with W + s B A, where A (r, in, kh, kw) is r kernels of W's size and B (out, r) mixes them.
+class _AdaptedConvolution:
+    """A convolution with W + s B A, where A (r, in, *kernel) is r kernels of W's size and B (out, r) mixes them.
 
     Args:
         frozen: the layer whose parameters are shared, and asked for no gradient; groups must be 1.
-        options: rank and alpha; r is at most the smaller side of W as an (out, in kh kw) matrix.
+        options: rank and alpha; r is at most the smaller side of W as an (out, in * kernel) matrix.
     """
 
-    def __init__(self, frozen: nn.Conv2d, options: Adapters) -> None:
+    weight: Tensor
+    bias: Tensor | None
+    _conv_forward: Callable[..., Tensor]
+
+    def __init__(self, frozen: Convolution, options: Adapters) -> None:
         super().__init__(**_geometry(frozen))
         self.weight, self.bias = frozen.weight, frozen.bias
         out, *fan_in = frozen.weight.shape
@@ -75,17 +81,29 @@ class AdaptedConv2d(nn.Conv2d):
         nn.init.kaiming_uniform_(self.adapter_A, a=math.sqrt(5))
 
     def forward(self, input: Tensor) -> Tensor:
-        """(n, in, H, W) to (n, out, H', W')."""
+        """(n, in, *size) to (n, out, *size')."""
         # The layer's own way to convolve, with its stride, dilation and mode of padding.
         return self._conv_forward(input, self.summed(), self.bias)
 
     def summed(self) -> Tensor:
-        """W + s B A, (out, in, kh, kw)."""
+        """W + s B A, (out, in, *kernel)."""
         return self.weight + self.scale * torch.einsum("or,r...->o...", self.adapter_B, self.adapter_A)
+
+
+class AdaptedConv2d(_AdaptedConvolution, nn.Conv2d):
+    """Along two axes."""
 
     def merged(self) -> nn.Conv2d:
         """A plain layer with the same outputs."""
         return _with_parameters(nn.Conv2d(**_geometry(self)), self.summed(), self.bias)
+
+
+class AdaptedConv3d(_AdaptedConvolution, nn.Conv3d):
+    """Along three axes."""
+
+    def merged(self) -> nn.Conv3d:
+        """A plain layer with the same outputs."""
+        return _with_parameters(nn.Conv3d(**_geometry(self)), self.summed(), self.bias)
 
 
 def attach(networks: Mapping[str, nn.Module], options: Adapters) -> None:
@@ -109,36 +127,37 @@ def attach(networks: Mapping[str, nn.Module], options: Adapters) -> None:
                 "could not learn: add convolution or linear."
             )
         for parent, child, layer in chosen:
-            adapted = (
-                AdaptedConv2d(layer, options)
-                if isinstance(layer, nn.Conv2d)
-                else AdaptedLinear(layer, options)
-            )
-            setattr(parent, child, adapted.train(layer.training))
+            setattr(parent, child, _adapted(layer, options).train(layer.training))
 
 
 def merge(networks: Mapping[str, nn.Module]) -> None:
     """Replace every adapted layer by the plain one with W + (alpha / rank) B A, in place."""
     for network in networks.values():
         for parent, child, layer in list(_layers(network)):
-            if isinstance(layer, AdaptedLinear | AdaptedConv2d):
+            if isinstance(layer, AdaptedLinear | AdaptedConv2d | AdaptedConv3d):
                 setattr(parent, child, layer.merged().train(layer.training))
 
 
-def _layers(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear | nn.Conv2d]]:
+def _layers(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear | Convolution]]:
     for parent in network.modules():
         for child, layer in parent.named_children():
-            if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1):
+            if isinstance(layer, nn.Linear) or (isinstance(layer, Convolution) and layer.groups == 1):
                 yield parent, child, layer
 
 
-def _kind(parent: nn.Module, layer: nn.Linear | nn.Conv2d) -> str:
+def _adapted(layer: nn.Linear | Convolution, options: Adapters) -> nn.Module:
     if isinstance(layer, nn.Conv2d):
+        return AdaptedConv2d(layer, options)
+    return AdaptedConv3d(layer, options) if isinstance(layer, nn.Conv3d) else AdaptedLinear(layer, options)
+
+
+def _kind(parent: nn.Module, layer: nn.Linear | Convolution) -> str:
+    if isinstance(layer, Convolution):
         return "convolution"
     return "attention" if isinstance(parent, SABlock) else "linear"
 
 
-def _geometry(layer: nn.Conv2d) -> dict[str, Any]:
+def _geometry(layer: Any) -> dict[str, Any]:
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "padding_mode")
     # No memory for weights of its own: the frozen ones, or merged ones, take their place.
     return {

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 from monai.networks.blocks import Convolution, UpSample
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
+from fedgen.families.parts.grids import LINEAR, upsample
 from fedgen.task.image_spec import ImageSpec
 
 #: Slope of Radford et al. 2016; also MONAI's form of naming an activation.
 LEAKY_RELU: tuple[str, dict[str, float]] = ("leakyrelu", {"negative_slope": 0.2})
 
 
-def level_strides(image_size: tuple[int, int], levels: int) -> tuple[int, ...]:
-    """Stride of each level: 2 while both sides stay even and the result is at least 4 x 4, then 1."""
-    height, width = image_size
+def level_strides(image_size: tuple[int, ...], levels: int) -> tuple[int, ...]:
+    """Stride of each level: 2 while every side is even and stays at least 4, then 1."""
     strides: list[int] = []
     for _ in range(levels):
-        halves = height % 2 == 0 and width % 2 == 0 and min(height, width) >= 8
+        halves = min(image_size) >= 8 and not any(side % 2 for side in image_size)
         strides.append(2 if halves else 1)
-        if halves:
-            height, width = height // 2, width // 2
+        image_size = tuple(side // strides[-1] for side in image_size)
     return tuple(strides)
 
 
@@ -44,32 +42,38 @@ def he_initialise(network: nn.Module) -> None:
     short training spends itself on growing them back.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, a=LEAKY_RELU[1]["negative_slope"])
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
 
 def upsampling_convolution(
-    in_channels: int, out_channels: int, stride: int, norm: tuple[str, dict[str, int]] | None, *, last: bool
+    dimensions: int,
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    norm: tuple[str, dict[str, int]] | None,
+    *,
+    last: bool,
 ) -> nn.Sequential:
-    """Bilinear upsampling, then a 3 x 3 convolution (with norm and activation unless last).
+    """Linear upsampling, then a convolution with kernels of 3 (with norm and activation unless last).
 
     In place of a transposed convolution, whose uneven overlap draws checkerboards (Odena et al. 2016).
     """
     block = nn.Sequential()
     if stride > 1:
-        upsample: Any = UpSample(
-            spatial_dims=2,
+        enlarged: Any = UpSample(
+            spatial_dims=dimensions,
             in_channels=in_channels,
             scale_factor=stride,
             mode="nontrainable",
-            interp_mode="bilinear",
+            interp_mode=LINEAR[dimensions],
             align_corners=False,
         )
-        block.add_module("upsample", upsample)
+        block.add_module("upsample", enlarged)
     convolution: Any = Convolution(
-        spatial_dims=2,
+        spatial_dims=dimensions,
         in_channels=in_channels,
         out_channels=out_channels,
         kernel_size=3,
@@ -99,17 +103,14 @@ class LinearImage(nn.Module):
                 by gain times as much.
         """
         super().__init__()
-        C, H, W = image.shape
-        self.shape = (C, H // reduction, W // reduction)
+        self.shape = (image.channels, *(side // reduction for side in image.size))
         self.reduction = reduction
         self.gain = gain
-        self.linear = nn.Linear(in_features, C * (H // reduction) * (W // reduction))
+        self.linear = nn.Linear(in_features, prod(self.shape))
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(n, in_features) to (n, C, H, W)."""
+        """(n, in_features) to (n, C, *size)."""
         coarse = self.linear(z).reshape(-1, *self.shape)
-        return self.gain * interpolate(
-            coarse, scale_factor=self.reduction, mode="bilinear", align_corners=False
-        )
+        return self.gain * upsample(coarse, self.reduction)

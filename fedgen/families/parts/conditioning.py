@@ -15,6 +15,7 @@ def one_hot(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
 
 
 def with_label_maps(images: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Append one constant channel a class: (n, C, H, W) becomes (n, C + classes, H, W)."""
-    maps = one_hot(labels, classes, images.dtype)[:, :, None, None]
-    return torch.cat([images, maps.expand(-1, -1, *images.shape[2:])], dim=1)
+    """Append one constant channel a class: (n, C, *size) becomes (n, C + classes, *size)."""
+    size = images.shape[2:]
+    maps = one_hot(labels, classes, images.dtype).reshape(-1, classes, *[1] * len(size))
+    return torch.cat([images, maps.expand(-1, -1, *size)], dim=1)

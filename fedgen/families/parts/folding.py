@@ -10,12 +10,12 @@ def fold(images: Tensor, labels: Tensor, K: int) -> tuple[Tensor, Tensor]:
     """Repeat every image K times and make one row of each.
 
     Args:
-        images: (B, M, C, H, W).
+        images: (B, M, C, *size).
         labels: (B, M) class index.
         K: draws an image.
 
     Returns:
-        images (B*M*K, C, H, W) and labels (B*M*K,); the K copies of an image are neighbours.
+        images (B*M*K, C, *size) and labels (B*M*K,); the K copies of an image are neighbours.
     """
     B, M = labels.shape
     copies = images[:, :, None].expand(B, M, K, *images.shape[2:])

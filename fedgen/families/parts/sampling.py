@@ -18,7 +18,7 @@ class ImageNoise:
 
     Args:
         seeds: one an image, all different.
-        shape: of an image, (C, H, W).
+        shape: of an image, (C, *size).
         device: where the numbers are needed; they are drawn on the CPU.
     """
 
@@ -28,7 +28,7 @@ class ImageNoise:
         self._device = device
 
     def __call__(self) -> Tensor:
-        """New numbers for all images, (n, C, H, W) float32."""
+        """New numbers for all images, (n, C, *size) float32."""
         parts = [torch.randn(self._shape, generator=generator) for generator in self._generators]
         return torch.stack(parts).to(self._device)
 

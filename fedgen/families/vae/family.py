@@ -39,7 +39,9 @@ class _UpsamplingVAE(VarAutoEncoder):
     def _get_decode_layer(
         self, in_channels: int, out_channels: int, strides: int, is_last: bool
     ) -> nn.Sequential:
-        return upsampling_convolution(in_channels, out_channels, strides, self.norm, last=is_last)
+        return upsampling_convolution(
+            self.dimensions, in_channels, out_channels, strides, self.norm, last=is_last
+        )
 
 
 class ConditionalVAE(nn.Module):
@@ -50,16 +52,15 @@ class ConditionalVAE(nn.Module):
 
     def __init__(self, image: ImageSpec, classes: int, options: VAEOptions) -> None:
         super().__init__()
-        C, H, W = image.shape
         self.classes = classes
         self.latent_size = options.latent_size
         self.vae = _UpsamplingVAE(
-            spatial_dims=2,
-            in_shape=(C + classes, H, W),
-            out_channels=C,
+            spatial_dims=image.dimensions,
+            in_shape=(image.channels + classes, *image.size),
+            out_channels=image.channels,
             latent_size=options.latent_size,
             channels=options.channels,
-            strides=level_strides((H, W), len(options.channels)),
+            strides=level_strides(image.size, len(options.channels)),
             act=LEAKY_RELU,
             norm=group_norm(options.channels),
         )
@@ -70,19 +71,19 @@ class ConditionalVAE(nn.Module):
         """Reconstruct x from z = mu + sigma * eps.
 
         Args:
-            x: (n, C, H, W) in [-1, 1].
+            x: (n, C, *size) in [-1, 1].
             labels: (n,) class index.
             eps: (n, latent_size) standard normal.
 
         Returns:
-            the reconstruction (n, C, H, W) in [-1, 1]; mu and logvar of the posterior, (n, latent_size) each.
+            the reconstruction (n, C, *size) in [-1, 1]; mu and logvar of the posterior, (n, latent_size) each.
         """
         mu, logvar = self.vae.encode_forward(with_label_maps(x, labels, self.classes))
         logvar = logvar.clamp(*LOGVAR_RANGE)
         return self.decode(mu + torch.exp(0.5 * logvar) * eps, labels), mu, logvar
 
     def decode(self, z: Tensor, labels: Tensor) -> Tensor:
-        """The mean image (n, C, H, W) in [-1, 1] of latents z (n, latent_size) with labels (n,)."""
+        """The mean image (n, C, *size) in [-1, 1] of latents z (n, latent_size) with labels (n,)."""
         z_and_label = torch.cat([z, one_hot(labels, self.classes, z.dtype)], dim=1)
         convolutional = self.vae.decode_forward(z_and_label, use_sigmoid=False)
         return torch.tanh(convolutional + self.linear(z_and_label))
@@ -162,7 +163,7 @@ class VAEFamily(Family):
     def sample(
         self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
     ) -> Tensor:
-        """Mean images of z drawn from the prior, (n, C, H, W) float32 in [-1, 1]."""
+        """Mean images of z drawn from the prior, (n, C, *size) float32 in [-1, 1]."""
         vae: Any = networks["vae"]
         z = torch.randn(n, self.options.latent_size, generator=rng, device=rng.device)
         return decode_in_chunks(vae.decode, z, given["class"], device_of(vae))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 from torch.nn.functional import group_norm
-from torch.nn.grad import conv2d_weight
+from torch.nn.grad import conv2d_weight, conv3d_weight
 
 from fedgen_privacy.gradients.protocol import Params
 
@@ -37,16 +37,17 @@ def linear(layer: nn.Module, params: Params, inputs: tuple[Tensor, ...], backpro
 def convolution(
     layer: nn.Module, params: Params, inputs: tuple[Tensor, ...], backprop: Tensor, b: int
 ) -> Params:
-    """torch's own weight gradient of a Conv2d, mapped over records: one grouped convolution."""
-    assert isinstance(layer, nn.Conv2d) and not isinstance(layer.padding, str)
+    """torch's own weight gradient of a convolution, mapped over records: one grouped convolution."""
+    assert isinstance(layer, nn.Conv2d | nn.Conv3d) and not isinstance(layer.padding, str)
+    weight_gradient = conv2d_weight if isinstance(layer, nn.Conv2d) else conv3d_weight
     shape, padding = params["weight"].shape, layer.padding
 
     def weight(x: Tensor, g: Tensor) -> Tensor:
-        found: Tensor = conv2d_weight(x, shape, g, layer.stride, padding, layer.dilation, layer.groups)
+        found: Tensor = weight_gradient(x, shape, g, layer.stride, padding, layer.dilation, layer.groups)
         return found
 
     x, g = of_records(inputs[0].to(backprop.dtype), b), of_records(backprop, b)
-    return _kept(params, weight=vmap(weight)(x, g), bias=g.sum(dim=(1, 3, 4)))
+    return _kept(params, weight=vmap(weight)(x, g), bias=g.sum(dim=(1, *range(3, g.ndim))))
 
 
 def group_normalisation(
@@ -93,6 +94,7 @@ def any_layer(
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: linear,
     nn.Conv2d: convolution,
+    nn.Conv3d: convolution,
     nn.GroupNorm: group_normalisation,
     nn.Embedding: embedding,
 }
@@ -100,7 +102,9 @@ RULES: dict[type[nn.Module], Rule] = {
 
 def rule_of(layer: nn.Module) -> Rule:
     """The rule of a layer that has parameters of its own."""
-    if isinstance(layer, nn.Conv2d) and (layer.padding_mode != "zeros" or isinstance(layer.padding, str)):
+    if isinstance(layer, nn.Conv2d | nn.Conv3d) and (
+        layer.padding_mode != "zeros" or isinstance(layer.padding, str)
+    ):
         return any_layer
     if isinstance(layer, nn.Embedding) and (layer.padding_idx is not None or layer.scale_grad_by_freq):
         return any_layer

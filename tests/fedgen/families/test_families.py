@@ -15,8 +15,6 @@ from typer.testing import CliRunner
 from fedgen.cli.models import models, private
 from fedgen.errors import StudyError
 from fedgen.families.contract import Capability, objectives_of
-from fedgen.families.diffusion.unet import coordinate_maps
-from fedgen.families.parts.blocks import level_strides
 from fedgen.families.parts.conditioning import one_hot
 from fedgen.families.registry import capabilities
 from fedgen.task.records import one_image_each
@@ -148,12 +146,6 @@ def test_score_of_an_image_ignores_its_neighbours(family, perturbed) -> None:
     assert alone[0].item() == pytest.approx(together[19].item(), rel=1e-4, abs=1e-5)
 
 
-def test_level_strides_stop_at_four_pixels() -> None:
-    assert level_strides((64, 64), 3) == (2, 2, 2)
-    assert level_strides((64, 64), 6) == (2, 2, 2, 2, 1, 1)
-    assert level_strides((24, 40), 4) == (2, 2, 1, 1)
-
-
 def test_one_hot_agrees_with_torch() -> None:
     labels = torch.tensor([2, 0, 1])
     assert torch.equal(one_hot(labels, 3, torch.float32), torch.nn.functional.one_hot(labels, 3).float())
@@ -181,13 +173,3 @@ def test_models_command_prints_every_family() -> None:
 def test_a_family_that_is_not_private_says_why() -> None:
     capability = Capability("vqvae", "", (2,), ("none",), private=False, why_not_private="its codebook leaks")
     assert private(capability) == "no: its codebook leaks"
-
-
-def test_coordinate_maps_are_cosines_of_both_axes() -> None:
-    maps = coordinate_maps(5, 9)
-    assert maps.shape == (1, 6, 5, 9)
-    assert torch.allclose(maps[0, :, 0, 0], torch.ones(6))
-    # cos(k pi) at the far end of the own axis, unchanged along the other.
-    assert torch.allclose(maps[0, :3, -1, 4], torch.tensor([-1.0, 1.0, -1.0]))
-    assert torch.allclose(maps[0, 3:, 2, -1], torch.tensor([-1.0, 1.0, -1.0]))
-    assert maps[0, 0, 2, 0].abs() < 1e-6
