@@ -40,6 +40,7 @@ from fedgen.federation.site.site import Site
 from fedgen.pipeline import stages
 from fedgen.pipeline.simulate import timed
 from fedgen.pipeline.workspace import Workspace
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen.study.load import load_study
 from fedgen_privacy import accounting
@@ -138,12 +139,12 @@ def main() -> None:
         def plan() -> None:
             forget_noise()
             direct = directs[len(sites)]
-            sites.append([Site(clear, data, direct.site(data.site)) for data in work.data.sites])
+            sites.append([Site(Recipe.of(clear), data, direct.site(data.site)) for data in work.data.sites])
 
         result["plan (noise calibration)"] = measured(plan)
         result["train, local steps"] = measured(
             *(
-                partial(train_rounds, clear, DirectExchange(own), PlainAggregator(), direct)
+                partial(train_rounds, Recipe.of(clear), DirectExchange(own), PlainAggregator(), direct)
                 for own, direct in zip(sites, directs, strict=True)
             )
         )

@@ -17,6 +17,7 @@ from deployment.study import study_of
 from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.exchange.contract import ask
 from fedgen.protocol.messages import Answer, Describe, RoundUpdate, SiteDescription, Task, TrainRound
+from fedgen.recipe import Recipe
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training.vector import vector_sha256
@@ -38,7 +39,7 @@ def empty(ours: Ours, count: int) -> list[float]:
 def vectors(ours: Ours, count: int) -> list[float]:
     """Seconds of `count` exchanges with the model one way and an update the other."""
     study = study_of("vectors", len(ours.sites), 1, secure=False)
-    model = initial_checkpoint(study).model
+    model = initial_checkpoint(Recipe.of(study)).model
     with ours.exchange(study) as exchange:
         _described(ours, exchange, study)
         task = TrainRound(study_hash(study), 1, vector_sha256(model), model)

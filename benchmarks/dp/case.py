@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from fedgen.families.contract import Draws, Objective, objectives_of
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
 from fedgen.task.records import Records
-from fedgen.training.asked_family import build_family
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def build(case: Case) -> Built:
             "model": {"family": case.family},
         }
     )
-    family = build_family(study)
+    family = Recipe.of(study).family
     (objective,) = (objective for objective in objectives_of(family) if objective.touches_data)
     torch.manual_seed(0)
     networks = family.networks()

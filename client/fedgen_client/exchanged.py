@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fedgen.federation.terms.provision import session_parameters, vector_length
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-from fedgen.training.pretrained import study_layout
 from fedgen_privacy.secagg import Parameters
 from fedgen_privacy.secagg.payload import PayloadLayout as MaskedLayout
 
@@ -39,9 +38,10 @@ def exchanged(study: Study, sites: int) -> Exchanged:
     Raises:
         StudyError: the study's secure aggregation would not protect so many sites.
     """
-    numbers = study_layout(study).size
-    secure = session_parameters(study, sites) if study.aggregation.secure else None
-    update = _FLOAT * vector_length(study) if secure is None else 4 * MaskedLayout.of(secure).words
+    recipe = Recipe.of(study)
+    numbers = recipe.layout.size
+    secure = recipe.parameters(sites) if study.aggregation.secure else None
+    update = _FLOAT * recipe.vector_length if secure is None else 4 * MaskedLayout.of(secure).words
     image = study.data.channels * math.prod(study.data.image_size)
     release = _FLOAT * study.synthesis.images * (image + 1)
     return Exchanged(numbers, _FLOAT * numbers, update, release, secure)

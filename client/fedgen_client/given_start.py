@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fedgen.errors import StudyError
 from fedgen.pipeline.pretrained_start import refuse_same_patients
+from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
-from fedgen.training.pretrained import read_pretrained
 from fedgen_client.folder import SiteFolder
 from fedgen_client.studies import OfferedStudy
 
@@ -34,7 +34,7 @@ def take_start(folder: SiteFolder, offered: OfferedStudy, path: Path | None) -> 
         return
     if study.model.pretrained is None:
         raise StudyError(f"{offered.name} starts from no pretrained weights: leave --pretrained away.")
-    found = read_pretrained(study, path)
+    found = Recipe.of(study).read_start(path)
     if found is not None:
         refuse_same_patients(study, found.origin, offered.manifest.roster)
         write_atomic(kept, found.content)

@@ -16,7 +16,6 @@ from fedgen.data.prepare import prepare_site
 from fedgen.data.site_data import Part
 from fedgen.errors import FedgenError, PolicyRefusedError, PrivacyRefusedError
 from fedgen.federation.site.site import Account, Site, refusal
-from fedgen.federation.terms.provision import session_parameters
 from fedgen.pipeline.assessment import Assessor
 from fedgen.protocol.messages import (
     Answer,
@@ -30,9 +29,9 @@ from fedgen.protocol.messages import (
     Task,
     TrainMasked,
 )
+from fedgen.recipe import Recipe
 from fedgen.training.devices import require_site_device
 from fedgen.training.plan import check_held_out
-from fedgen.training.pretrained import frozen_weights
 from fedgen.training.spending import epsilon_after
 from fedgen_client.books import budget_of
 from fedgen_client.consent import approve_by_policy, require_consent
@@ -156,29 +155,28 @@ class Hospital:
         prepared = prepare_site(study, cohort.folder, self._name, own / "data", self._folder.cache)
         held_out = prepared.data.part(Part.AUDIT).n_patients
         check_held_out(study, self._name, prepared.data.n_patients, held_out)
-        start = frozen_weights(study, self._folder.pretrained(offered.study_sha256))
+        recipe = Recipe.of(study).on_frozen(self._folder.pretrained(offered.study_sha256))
         holder = None
         if study.aggregation.secure:
             roster = offered.manifest.to_roster()
             holder = Keyholder(
                 self._folder.identity(self._name),
                 roster,
-                session_parameters(study, len(roster)),
+                recipe.parameters(len(roster)),
                 bytes.fromhex(offered.study_sha256),
                 own,
             )
         metrics = frozenset({"audit", "evaluation"} - set(withheld(site_file.policy)))
         site = Site(
-            study,
+            recipe,
             prepared.data,
             own,
             holder,
             account=Account(self._folder.ledger(name), budget_of(cohort)),
-            assessor=Assessor(study, prepared.data, own, metrics, site_file.runtime.device, start),
+            assessor=Assessor(recipe, prepared.data, own, metrics, site_file.runtime.device),
             device=site_file.runtime.device,
             journal=self._journal,
             roster_size=len(offered.manifest.to_roster()),
-            start=start,
         )
         problems = cohort_problems(site_file.policy, site.plan.patients)
         if problems:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fedgen.recipe import Recipe
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
@@ -44,12 +45,12 @@ def start(study: Study) -> str:
         StudyError: an adapter's targets name no layer.
     """
     # Here, since only the networks know their size, and with them come torch and MONAI.
-    from fedgen.training.pretrained import plain_layout, study_layout
 
     pretrained, adapters = study.model.pretrained, study.model.adapters
     if pretrained is None:
         return "starts from random weights"
-    every, trained = plain_layout(study).size, study_layout(study).size
+    recipe = Recipe.of(study)
+    every, trained = recipe.plain_layout.size, recipe.layout.size
     what = (
         f"all {every} parameters"
         if adapters is None

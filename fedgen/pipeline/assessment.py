@@ -8,13 +8,12 @@ choose the next question by the last answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
@@ -22,15 +21,12 @@ from fedgen.families.contract import objectives_of
 from fedgen.pipeline.site_numbers import audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assess, Assessment
 from fedgen.protocol.release import check_pixels
+from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
 from fedgen.run.lock import held
-from fedgen.study.show import study_hash
-from fedgen.study.study import Study
 from fedgen.synthesis.counts import class_counts
-from fedgen.training.asked_family import build_family
 from fedgen.training.outbox import Outbox
 from fedgen.training.plan import plan_site
-from fedgen.training.pretrained import study_layout
 from fedgen.training.vector import check_vector, vector_sha256
 
 Json = dict[str, Any]
@@ -39,35 +35,33 @@ AUDIT, EVALUATION = "audit", "evaluation"
 
 
 def assess(
-    study: Study,
+    recipe: Recipe,
     data: SiteData,
     epsilon: float | None,
     task: Assess,
     metrics: frozenset[str],
     device: str | None = None,
-    start: Mapping[str, Tensor] | None = None,
 ) -> Assessment:
     """Audit and evaluate a release on one site's patients; what the policy withholds is not even computed.
 
     Args:
-        study: as the site approved it.
+        recipe: of the study as the site approved it.
         data: all parts of the site's data.
         epsilon: what the site's training patients were promised in this study; None without privacy.
         task: the question.
         metrics: what the site's policy lets leave: `audit`, `evaluation`.
         device: the site's own torch device; None for the study's.
-        start: the weights under the study's adapters, where it has some.
 
     Raises:
         FederationError, PrivacyRefusedError: the question is not one of this study (`check_question`).
         DataError: the site's images do not fit the study.
     """
-    check_question(study, task)
+    check_question(recipe, task)
     return Assessment(
         data.site,
         task.sha256,
-        audit_numbers(study, data, epsilon, task, device, start) if AUDIT in metrics else None,
-        evaluation_numbers(study, data, task) if EVALUATION in metrics else None,
+        audit_numbers(recipe, data, epsilon, task, device) if AUDIT in metrics else None,
+        evaluation_numbers(recipe.study, data, task) if EVALUATION in metrics else None,
     )
 
 
@@ -76,20 +70,18 @@ class Assessor:
     """A site's one answer of a study, kept on its disk.
 
     Attributes:
-        study: as the site approved it.
+        recipe: of the study as the site approved it.
         data: all parts of the site's data.
         folder: the site's folder of the study, which also holds the outbox.
         metrics: what the site's policy lets leave now; what it withholds is None in the answer, kept or not.
         device: the site's own torch device; None for the study's.
-        start: the weights under the study's adapters, where it has some.
     """
 
-    study: Study
+    recipe: Recipe
     data: SiteData
     folder: Path
     metrics: frozenset[str]
     device: str | None = None
-    start: Mapping[str, Tensor] | None = None
 
     def __call__(self, task: Assess) -> Assessment:
         """Answer the question, from disk where it was answered before.
@@ -98,9 +90,9 @@ class Assessor:
             PrivacyRefusedError: another question was asked before, or the site trained in no round.
             FederationError, DataError: as `assess`; nothing is kept then.
         """
-        check_question(self.study, task)
+        check_question(self.recipe, task)
         outbox = Outbox(self.folder / "outbox")
-        if not any(outbox.holds(round) for round in range(1, self.study.total_rounds + 1)):
+        if not any(outbox.holds(round) for round in range(1, self.recipe.rounds + 1)):
             raise PrivacyRefusedError(
                 f"Site {self.data.site} was asked to assess a model that it did not help to train."
             )
@@ -111,11 +103,9 @@ class Assessor:
                 task.sha256,
                 self._kept(
                     AUDIT,
-                    lambda: audit_numbers(
-                        self.study, self.data, self._epsilon(), task, self.device, self.start
-                    ),
+                    lambda: audit_numbers(self.recipe, self.data, self._epsilon(), task, self.device),
                 ),
-                self._kept(EVALUATION, lambda: evaluation_numbers(self.study, self.data, task)),
+                self._kept(EVALUATION, lambda: evaluation_numbers(self.recipe.study, self.data, task)),
             )
 
     def _bind(self, task: Assess) -> None:
@@ -140,9 +130,8 @@ class Assessor:
 
     def _epsilon(self) -> float | None:
         patients = self.data.part(Part.TRAIN).n_patients
-        return plan_site(
-            self.study, self.data.site, patients, objectives_of(build_family(self.study))
-        ).epsilon
+        objectives = objectives_of(self.recipe.family)
+        return plan_site(self.recipe.study, self.data.site, patients, objectives).epsilon
 
 
 def _read(path: Path) -> Json:
@@ -158,19 +147,19 @@ def _read(path: Path) -> Json:
     return found
 
 
-def check_question(study: Study, task: Assess) -> None:
+def check_question(recipe: Recipe, task: Assess) -> None:
     """Refuse what is not the release that the study asks for: its study, model, image size, number and balance.
 
     Raises:
         PrivacyRefusedError: another study.
         FederationError: anything else, with what is wrong.
     """
-    if task.study_sha256 != study_hash(study):
+    if task.study_sha256 != recipe.sha256:
         raise PrivacyRefusedError("A site was asked to assess a study it does not have.")
     if vector_sha256(task.model) != task.model_sha256:
         raise FederationError("The model that came does not have the hash that came with it.")
-    check_vector(task.model, study_layout(study).size)
-    data = study.data
+    check_vector(task.model, recipe.layout.size)
+    study, data = recipe.study, recipe.study.data
     expected = (study.synthesis.images, data.channels, *data.image_size)
     if tuple(task.images.shape) != expected:
         raise FederationError(

@@ -62,7 +62,7 @@ def run_federation(
             require_study_device(study.training.device)
             watcher.stage("train")
             with timed(work, "train"):
-                trained = train(study, Asking(exchange, run), aggregator, run, watcher.round)
+                trained = train(work.recipe, Asking(exchange, run), aggregator, run, watcher.round)
     finish(run, study, exchange, trained, aggregator, watcher, deadline)
 
 

@@ -8,20 +8,18 @@ from torch import Tensor, nn
 from fedgen.evidence.audit.attacks import Score
 from fedgen.families.contract import Family
 from fedgen.families.parts.adapters import merge
+from fedgen.recipe import Recipe
 from fedgen.task.records import one_image_each
-from fedgen.training.vector import ParameterLayout
 
 
-def trained_networks(family: Family, weights: Tensor, device: str) -> dict[str, nn.Module]:
+def trained_networks(recipe: Recipe, weights: Tensor, device: str) -> dict[str, nn.Module]:
     """The family's networks with `weights` (P,), in eval mode on `device`; adapters become part of their layers.
 
     Raises:
         FederationError: the weights do not fit the family or are not finite.
         DataError: the family has adapters, and the weights beneath them are not at hand.
     """
-    with torch.random.fork_rng(devices=[]):
-        networks = family.networks()
-    ParameterLayout.of(networks).load(networks, weights)
+    networks = recipe.networks(weights)
     merge(networks)
     return {name: network.eval().to(device) for name, network in networks.items()}
 

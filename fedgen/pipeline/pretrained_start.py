@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
+from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
 from fedgen.study.study import Study
-from fedgen.training.pretrained import Origin, Pretrained, read_pretrained
+from fedgen.training.pretrained import Origin, Pretrained
 
 
 def given_start(study: Study, path: Path | None) -> Pretrained | None:
@@ -30,7 +31,7 @@ def given_start(study: Study, path: Path | None) -> Pretrained | None:
         raise StudyError(
             "The study starts from pretrained weights (model.pretrained): give their file with --pretrained."
         )
-    return read_pretrained(study, path)
+    return Recipe.of(study).read_start(path)
 
 
 def keep_start(run: RunDirectory, start: Pretrained | None) -> None:
@@ -59,7 +60,7 @@ def origin_of(run: RunDirectory, study: Study) -> Origin | None:
     Raises:
         StudyError, DataError: see `read_pretrained`.
     """
-    start = read_pretrained(study, run.pretrained)
+    start = Recipe.of(study).read_start(run.pretrained)
     return None if start is None else start.origin
 
 

@@ -31,7 +31,12 @@ def draw_release(
     """
     study, run = work.study, work.run
     synthetic = synthesize(
-        work.family, networks, study.synthesis, study.data.labels, seed=study.study.seed, progress=progress
+        work.recipe.family,
+        networks,
+        study.synthesis,
+        study.data.labels,
+        seed=study.study.seed,
+        progress=progress,
     )
     intensity = study.data.intensity
     write_samples(

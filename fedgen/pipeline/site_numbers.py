@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
-
-from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.errors import DataError
@@ -18,37 +15,35 @@ from fedgen.evidence.evaluation_result import EvaluationResult
 from fedgen.pipeline.model import membership_score, trained_networks
 from fedgen.protocol.messages import Assess
 from fedgen.protocol.numbers import AuditNumbers, EvaluationNumbers
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-from fedgen.training.asked_family import build_family
 
 Json = dict[str, Any]
 
 
 def audit_numbers(
-    study: Study,
+    recipe: Recipe,
     data: SiteData,
     epsilon: float | None,
     task: Assess,
     device: str | None = None,
-    start: Mapping[str, Tensor] | None = None,
 ) -> Json:
     """`run_audit` on one site, in the form that may leave (`AuditNumbers`); `device` is where the model runs.
 
     Args:
-        study: as the site approved it.
+        recipe: of the study as the site approved it.
         data: all parts of the site's data.
         epsilon: what its training patients were promised; None without privacy.
         task: the model and the release.
         device: None for the study's.
-        start: the weights under the study's adapters, where it has some.
 
     Raises:
         DataError: the site's images do not fit, or the model's scores are not finite.
     """
+    study = recipe.study
     device, seed = device or study.training.device, study.study.seed
-    family = build_family(study, start)
-    networks = trained_networks(family, task.model, device)
-    score = membership_score(family, networks, device, seed)
+    networks = trained_networks(recipe, task.model, device)
+    score = membership_score(recipe.family, networks, device, seed)
     result = run_audit(
         study.audit,
         [_fitting(study, data)],

@@ -51,8 +51,8 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
     require_start(run, study)
     origin = origin_of(run, study)
     refuse_same_patients(study, origin, names)
-    aggregator = virtual_aggregator(study, names, run)
-    trained = simulate_training(study, sites, run, aggregator, on_round)
+    aggregator = virtual_aggregator(work.recipe, names, run)
+    trained = simulate_training(work.recipe, sites, run, aggregator, on_round)
     ledgers = {
         site.site: Ledger(run.site(site.site) / "ledger.jsonl").spends(study_hash(study))
         for site in trained.sites
@@ -94,7 +94,7 @@ def audit(work: Workspace) -> None:
     study, run, sites = work.study, work.run, work.data.sites
     networks = work.networks(work.trained().ema)
     synthetic = read_samples(run.samples)
-    score = membership_score(work.family, networks, study.training.device, study.study.seed)
+    score = membership_score(work.recipe.family, networks, study.training.device, study.study.seed)
     epsilon = run.read_json("privacy.json")["epsilon"]
     result = run_audit(
         study.audit,

@@ -10,18 +10,16 @@ from torch import Tensor, nn
 
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.errors import DataError
-from fedgen.families.contract import Family
 from fedgen.pipeline.model import trained_networks
 from fedgen.pipeline.pretrained_start import given_start, keep_start
+from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.study.load import load_study
-from fedgen.study.show import dump_study, study_hash
+from fedgen.study.show import dump_study
 from fedgen.study.study import Study
-from fedgen.training.asked_family import build_family
 from fedgen.training.devices import require_study_device
-from fedgen.training.pretrained import frozen_weights
 
 SOURCE = "data/source.json"
 
@@ -82,13 +80,13 @@ class Workspace:
         return prepare_sites(self.study, self.folder, self.run.data, self.run.path / "cache")
 
     @cached_property
-    def family(self) -> Family:
-        """The model family; where it has adapters, on the weights in the run directory."""
-        return build_family(self.study, frozen_weights(self.study, self.run.pretrained))
+    def recipe(self) -> Recipe:
+        """What the study means; where it has adapters, on the weights in the run directory."""
+        return Recipe.of(self.study).on_frozen(self.run.pretrained)
 
     def checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint, or None before training."""
-        return latest_checkpoint(self.run.checkpoints, study_hash(self.study))
+        return latest_checkpoint(self.run.checkpoints, Recipe.of(self.study).sha256)
 
     def trained(self) -> Checkpoint:
         """The checkpoint after the last round.
@@ -112,4 +110,4 @@ class Workspace:
             StudyError: this machine does not have it.
         """
         require_study_device(self.study.training.device)
-        return trained_networks(self.family, weights, self.study.training.device)
+        return trained_networks(self.recipe, weights, self.study.training.device)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedgen.errors import StudyError
-from fedgen.families.contract import Family, objectives_of
+from fedgen.families.contract import objectives_of
 from fedgen.planning.published import PublishedRecipe, reference
 from fedgen.planning.search import Budget, CohortSize, batch_for, patients_for
 from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-from fedgen.training.asked_family import blank_family
 from fedgen.training.plan import SitePlan, plan_site
 from fedgen.training.spending import epsilon_after, warm_start_spend
 
@@ -74,21 +74,20 @@ def forecast(study: Study, patients: Sequence[int]) -> Forecast:
         DataError, PrivacyRefusedError: a site would refuse the study, see `fedgen.training.plan.plan_site`.
     """
     require_privacy(study)
-    family = blank_family(study)
+    recipe = Recipe.of(study)
+    family = recipe.family
     compared = reference()
     if study.privacy.mode == "distributed":
         # One sum with one noise: what counts is all patients together, wherever they are.
         whole = plan_site(study, "all", sum(patients), objectives_of(family))
-        size = _at(study, family, whole, len(patients), 1, compared)
+        size = _at(recipe, whole, len(patients), 1, compared)
         return Forecast(study, len(patients), (size,), compared)
     plans = {
         size: plan_site(study, f"{patients.index(size) + 1}", size, objectives_of(family))
         for size in dict.fromkeys(patients)
     }
     counts = Counter(patients)
-    sizes = tuple(
-        _at(study, family, plan, counts[size], len(patients), compared) for size, plan in plans.items()
-    )
+    sizes = tuple(_at(recipe, plan, counts[size], len(patients), compared) for size, plan in plans.items())
     return Forecast(study, len(patients), sizes, compared)
 
 
@@ -104,11 +103,10 @@ def epsilon_by_round(study: Study, plan: SitePlan) -> tuple[float, ...]:
     return (*on_the_way, epsilon)
 
 
-def _at(
-    study: Study, family: Family, plan: SitePlan, alike: int, sites: int, compared: PublishedRecipe
-) -> SiteForecast:
+def _at(recipe: Recipe, plan: SitePlan, alike: int, sites: int, compared: PublishedRecipe) -> SiteForecast:
     assert plan.spend is not None
-    found = signals(study, family, plan, sites)
+    study = recipe.study
+    found = signals(recipe, plan, sites)
     weakest = min(found, key=lambda one: one.all_sites)
     reached = weakest.all_sites >= compared.signal.all_sites
     batch: int | None = plan.local.batch

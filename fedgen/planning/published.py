@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from fedgen.families.contract import objectives_of
 from fedgen.planning.signal import Signal, signals
+from fedgen.recipe import Recipe
 from fedgen.study.load import load_study
-from fedgen.training.asked_family import build_family
 from fedgen.training.plan import SitePlan, plan_site
 
 PRESET = "mnist_gpu"
@@ -33,7 +33,7 @@ class PublishedRecipe:
 def reference() -> PublishedRecipe:
     """The recipe, planned by the same functions as every study."""
     study = load_study(PRESET, PAPER)
-    family = build_family(study)
-    plan = plan_site(study, "reference", IMAGES, objectives_of(family))
-    (only,) = signals(study, family, plan, 1)
+    recipe = Recipe.of(study)
+    plan = plan_site(study, "reference", IMAGES, objectives_of(recipe.family))
+    (only,) = signals(recipe, plan, 1)
     return PublishedRecipe(plan, only)

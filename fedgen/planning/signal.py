@@ -17,10 +17,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
-from fedgen.families.contract import Family, objectives_of
-from fedgen.study.study import Study
+from fedgen.families.contract import objectives_of
+from fedgen.recipe import Recipe
 from fedgen.training.functional import trainable
 from fedgen.training.local import mechanism_steps
 from fedgen.training.plan import SitePlan
@@ -47,10 +45,9 @@ class Signal:
     all_sites: float
 
 
-def private_parameters(family: Family) -> dict[str, int]:
-    """P of each objective that reads data, by its name; torch's generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        networks = family.networks()
+def private_parameters(recipe: Recipe) -> dict[str, int]:
+    """P of each objective that reads data, by its name."""
+    family, networks = recipe.family, recipe.blank_networks()
     return {
         objective.name: sum(p.numel() for p in trainable(objective, networks).values())
         for objective in objectives_of(family)
@@ -74,18 +71,18 @@ def signal(objective: str, *, batch: float, sigma: float, parameters: int, steps
     return Signal(objective, parameters, steps, one_step, all_steps, all_steps * math.sqrt(sites))
 
 
-def signals(study: Study, family: Family, plan: SitePlan, sites: int) -> tuple[Signal, ...]:
+def signals(recipe: Recipe, plan: SitePlan, sites: int) -> tuple[Signal, ...]:
     """Signal to noise of each private objective at one site, in the order a step runs them.
 
     Args:
-        study: a study with privacy.
-        family: the study's family.
+        recipe: of a study with privacy.
         plan: the site's plan under the study.
         sites: n, sites of the federation.
     """
     if plan.spend is None:
         raise ValueError("a plan without privacy has no noise to compare with")
-    parameters = private_parameters(family)
+    study, family = recipe.study, recipe.family
+    parameters = private_parameters(recipe)
     return tuple(
         signal(
             objective.name,

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from fedgen.families.contract import Objective, objectives_of
 from fedgen.families.registry import capabilities
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-from fedgen.training.asked_family import build_family
 from fedgen.training.backends import Backend, gradients_of
 from fedgen.training.local import LocalPlan, LocalTrainer
 from fedgen.training.training_patients import TrainingPatients
@@ -148,7 +148,7 @@ def installed(family: str, device: str = "cpu", backend: Backend = "vmap") -> Su
             "model": {"family": family, family: TINY.get(family, {})},
         }
     )
-    built = build_family(study)
+    built = Recipe.of(study).family
     objectives = [objective for objective in objectives_of(built) if objective.touches_data]
     if len(objectives) != 1:
         raise ValueError(f"the family {family} has {len(objectives)} objectives on data, not one")

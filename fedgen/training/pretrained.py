@@ -19,8 +19,6 @@ from torch import Tensor
 
 from fedgen.errors import DataError, StudyError
 from fedgen.schema.section import Section
-from fedgen.study.study import Study
-from fedgen.training.asked_family import blank_family, plain_family
 from fedgen.training.vector import ParameterLayout
 
 #: The one key of the file's metadata; several would be written in an order that changes from time to time.
@@ -66,34 +64,24 @@ class Pretrained:
     content: bytes
 
 
-def plain_layout(study: Study) -> ParameterLayout:
-    """All parameters of the study's family; torch's generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        return ParameterLayout.of(plain_family(study).networks())
-
-
-def study_layout(study: Study) -> ParameterLayout:
-    """The parameters that the study trains: what crosses the wire; torch's generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        return ParameterLayout.of(blank_family(study).networks())
-
-
 def encode(weights: Mapping[str, Tensor], origin: Origin) -> bytes:
     """A file of weights; the same weights and origin give the same bytes."""
     metadata = {KEY: origin.model_dump_json()}
     return save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata=metadata)
 
 
-def read_pretrained(study: Study, path: Path) -> Pretrained | None:
-    """The weights that a study starts from, or None where it starts from random ones.
+def read_pretrained(sha256: str, layout: ParameterLayout, path: Path) -> Pretrained:
+    """The weights in a file.
+
+    Args:
+        sha256: of the file, as the study names it.
+        layout: all parameters of the study's family.
+        path: of the file.
 
     Raises:
         StudyError: the file is another than the study names.
         DataError: it is absent, no safetensors, not of the study's networks, or not finite.
     """
-    asked = study.model.pretrained
-    if asked is None:
-        return None
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -105,24 +93,12 @@ def read_pretrained(study: Study, path: Path) -> Pretrained | None:
             f"The pretrained weights {path} cannot be read ({error.strerror}): check the path and its permissions."
         ) from None
     found = hashlib.sha256(content).hexdigest()
-    if found != asked.sha256:
+    if found != sha256:
         raise StudyError(
-            f"{path} has the sha256 {found}, but model.pretrained.sha256 is {asked.sha256}: give the file that the "
+            f"{path} has the sha256 {found}, but model.pretrained.sha256 is {sha256}: give the file that the "
             "study was written for."
         )
-    return Pretrained(_weights(content, path, plain_layout(study)), _origin(content, path), content)
-
-
-def frozen_weights(study: Study, path: Path) -> Mapping[str, Tensor] | None:
-    """What the study never changes: its pretrained weights where it trains adapters, and nothing otherwise.
-
-    Raises:
-        StudyError, DataError: see `read_pretrained`.
-    """
-    if study.model.adapters is None:
-        return None
-    found = read_pretrained(study, path)
-    return None if found is None else found.weights
+    return Pretrained(_weights(content, path, layout), _origin(content, path), content)
 
 
 def _weights(content: bytes, path: Path, layout: ParameterLayout) -> dict[str, Tensor]:

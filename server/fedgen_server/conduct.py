@@ -12,7 +12,6 @@ from fedgen.errors import FederationError, StudyError
 from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregator
 from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.contract import Exchange, ask
-from fedgen.federation.terms.provision import vector_length
 from fedgen.flower.link import Link, LinkLostError
 from fedgen.pipeline.federated import recorded, run_federation
 from fedgen.pipeline.pretrained_start import given_start, keep_start, refuse_same_patients
@@ -20,6 +19,7 @@ from fedgen.pipeline.watch import Watcher
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.manifest import manifest_of, sign_manifest
 from fedgen.protocol.messages import Describe, Refusal, SiteDescription
+from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.run.directory import RunDirectory
@@ -198,9 +198,9 @@ def _listed(why: dict[str, str]) -> str:
 
 def _aggregator(study: Study, keys: dict[str, bytes]) -> Aggregator:
     return (
-        SecureAggregator(study, Roster(keys))
+        SecureAggregator(Recipe.of(study), Roster(keys))
         if study.aggregation.secure
-        else PlainAggregator(vector_length(study))
+        else PlainAggregator(Recipe.of(study).vector_length)
     )
 
 

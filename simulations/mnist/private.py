@@ -121,26 +121,28 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     from fedgen.federation.simulation.simulate_training import simulate_training, virtual_aggregator
     from fedgen.pipeline.model import trained_networks
     from fedgen.pipeline.privacy import privacy_report
+    from fedgen.recipe import Recipe
     from fedgen.run.directory import RunDirectory
     from fedgen.study.load import load_study
-    from fedgen.training.asked_family import build_family
     from fedgen_privacy.ledger import Ledger
 
     study = load_study(recipe.preset, [*overrides(recipe, arm, epsilon), f"study.seed={seed}"])
+    compiled = Recipe.of(study)
     run = RunDirectory.create(folder, study.study.name)
     size = study.data.image_size
     images, digits, where = mnist_images(data, size)
     sites = hospitals(images, digits, ["pool"] * len(where) if arm == "central" else where)
     started = time.monotonic()
     names = [site.site for site in sites]
-    trained = simulate_training(study, sites, run, virtual_aggregator(study, names, run))
+    trained = simulate_training(compiled, sites, run, virtual_aggregator(compiled, names, run))
     seconds = time.monotonic() - started
     ledgers = {name: Ledger(run.site(name) / "ledger.jsonl").spends() for name in names}
     private = privacy_report(study, trained.sites, ledgers, 0)
     labels = torch.arange(IMAGES) % 10
-    family = build_family(study)
-    networks = trained_networks(family, trained.checkpoint.ema, study.training.device)
-    synthetic = family.sample(networks, {"class": labels}, IMAGES, torch.Generator().manual_seed(seed))
+    networks = trained_networks(compiled, trained.checkpoint.ema, study.training.device)
+    synthetic = compiled.family.sample(
+        networks, {"class": labels}, IMAGES, torch.Generator().manual_seed(seed)
+    )
     test, truth, _ = mnist_images(data / "test", size)
     classifier = train_classifier(synthetic, labels, 10, steps=CLASSIFIER_STEPS, seed=seed)
     accuracy = float((probabilities(classifier, test).argmax(dim=1) == truth).double().mean())

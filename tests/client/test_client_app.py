@@ -13,6 +13,7 @@ from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal, TrainRound
 from fedgen.protocol.wire import decode_answer, encode_answer, encode_task
+from fedgen.recipe import Recipe
 from fedgen.study.show import study_hash
 from fedgen.training.vector import vector_sha256
 from fedgen_client.app import app_of
@@ -27,7 +28,7 @@ def _every_test(quick_plans: None, flower_run: None) -> None:
 
 @pytest.fixture
 def site(tiny_study, tiny_site, tmp_path) -> Site:
-    return Site(tiny_study(), tiny_site("north", 9), tmp_path / "north")
+    return Site(Recipe.of(tiny_study()), tiny_site("north", 9), tmp_path / "north")
 
 
 def pack(text: str, vector=None) -> RecordDict:
@@ -47,7 +48,7 @@ def send(app, content: RecordDict) -> tuple[str, np.ndarray | None]:
 
 
 def ask(study) -> TrainRound:
-    model = initial_checkpoint(study).model
+    model = initial_checkpoint(Recipe.of(study)).model
     return TrainRound(study_hash(study), 1, vector_sha256(model), model)
 
 

@@ -10,8 +10,9 @@ import torch
 from fedgen.errors import ExitCode, PrivacyRefusedError, StudyError
 from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
+from fedgen.recipe import Recipe
 from fedgen.study.show import study_hash
-from fedgen.training.pretrained import Origin, encode, plain_layout, read_pretrained, study_layout
+from fedgen.training.pretrained import Origin, encode
 from fedgen.training.vector import vector_sha256
 from fedgen_client.hospital import Hospital
 
@@ -29,7 +30,7 @@ def started(tiny_study, secure_study, tmp_path):
     """`started(adapters={...}, unprotected=("north",))`: a study that starts from a file, and the file."""
 
     def build(adapters=None, unprotected=(), secure=True):
-        shapes = plain_layout(tiny_study(model=VAE)).entries
+        shapes = Recipe.of(tiny_study(model=VAE)).plain_layout.entries
         origin = Origin(
             study="earlier",
             study_sha256="0" * 64,
@@ -75,7 +76,7 @@ def test_adapters_are_not_approved_without_the_weights_under_them(
     refused = command("approve", "tiny", "--yes", folder=with_data)
     assert isinstance(refused.exception, StudyError)
     assert "Only adapters of rank 2 are trained and sent" in " ".join(refused.output.split())
-    assert f"In comes the model of {study_layout(study).size} numbers" in " ".join(refused.output.split())
+    assert f"In comes the model of {Recipe.of(study).layout.size} numbers" in " ".join(refused.output.split())
     other = tmp_path / "other.safetensors"
     other.write_bytes(path.read_bytes() + b" ")
     wrong = command("approve", "tiny", "--yes", "--pretrained", str(other), folder=with_data)
@@ -126,8 +127,8 @@ def test_a_hospital_trains_adapters_on_its_own_copy(
     path.with_name("away").rename(with_data.pretrained(sha256))
 
     assert isinstance(hospital.answer(Describe(sha256, 1)), SiteDescription)
-    model = initial_checkpoint(study, read_pretrained(study, path)).model
+    model = initial_checkpoint(Recipe.of(study).started(path)).model
     answer = hospital.answer(TrainRound(sha256, 1, vector_sha256(model), model))
     assert isinstance(answer, RoundUpdate)
-    assert answer.update.shape == (study_layout(study).size,)
+    assert answer.update.shape == (Recipe.of(study).layout.size,)
     assert answer.update.abs().max() > 0

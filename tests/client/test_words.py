@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fedgen.federation.terms.provision import session_parameters
+from fedgen.recipe import Recipe
 from fedgen_client.books import balance
 from fedgen_client.exchanged import exchanged
 from fedgen_client.policy import refusals
@@ -61,10 +61,10 @@ def test_sizes_are_those_on_the_wire(secure_study, tiny_study) -> None:
     from fedgen.federation.coordinator.advance import initial_checkpoint
     from fedgen_privacy.secagg.payload import PayloadLayout
 
-    model = initial_checkpoint(study).model
+    model = initial_checkpoint(Recipe.of(study)).model
     assert (sizes.numbers, sizes.model_bytes) == (len(model), model.numpy().nbytes)
-    assert sizes.update_bytes == PayloadLayout.of(session_parameters(study, 3)).zeros().nbytes
-    assert sizes.secure == session_parameters(study, 3)
+    assert sizes.update_bytes == PayloadLayout.of(Recipe.of(study).parameters(3)).zeros().nbytes
+    assert sizes.secure == Recipe.of(study).parameters(3)
     clear = exchanged(tiny_study("vae"), 3)
     assert clear.secure is None
     assert clear.update_bytes == clear.model_bytes == model.numpy().nbytes

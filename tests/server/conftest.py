@@ -11,6 +11,7 @@ import pytest
 from flwr.app import Context, Error, Message, RecordDict
 
 from fedgen.federation.site.site import Site
+from fedgen.recipe import Recipe
 from fedgen_client.app import app_of as client_of
 from fedgen_server.folder import Federation
 
@@ -60,7 +61,9 @@ def memory(tiny_site, tmp_path) -> Callable[..., SimpleNamespace]:
     """`memory(study)`: a grid of the sites, named by node ids that say nothing about them."""
 
     def build(study, fault=None) -> SimpleNamespace:
-        sites = {n: Site(study, tiny_site(n, p), tmp_path / "sites" / n) for n, p in PATIENTS.items()}
+        sites = {
+            n: Site(Recipe.of(study), tiny_site(n, p), tmp_path / "sites" / n) for n, p in PATIENTS.items()
+        }
         nodes = dict(zip((70, 50, 60), sites.values(), strict=True))
         grid = MemoryGrid({node: client_of(site) for node, site in nodes.items()}, fault)
         return SimpleNamespace(

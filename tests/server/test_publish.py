@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from fedgen.errors import PrivacyRefusedError, StudyError
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
-from fedgen.training.pretrained import Origin, encode, plain_layout
+from fedgen.training.pretrained import Origin, encode
 from fedgen_privacy.secagg import Identity
 from fedgen_server.conduct import publish
 from fedgen_server.sites import Site
@@ -35,7 +36,7 @@ def started(tiny_study, tmp_path):
     """`started(unprotected)`: a study that starts from a file of that origin, and the file."""
 
     def build(unprotected=()):
-        shapes = plain_layout(tiny_study(model=VAE)).entries
+        shapes = Recipe.of(tiny_study(model=VAE)).plain_layout.entries
         origin = Origin(
             study="earlier",
             study_sha256="0" * 64,

@@ -19,6 +19,7 @@ from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.exchange.flower import FlowerExchange, server_app, wait_for_nodes
 from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen_privacy.ledger import Ledger
@@ -37,7 +38,7 @@ def drive(study, run, grid, **options):
     trained = []
 
     def main(exchange: FlowerExchange) -> None:
-        trained.append(train(study, exchange, PlainAggregator(), run, values["on_round"]))
+        trained.append(train(Recipe.of(study), exchange, PlainAggregator(), run, values["on_round"]))
 
     app = server_app(main, values["sites"], values["connect_deadline"], threading.Event())
     app(grid, Context(1, 0, {}, RecordDict(), {}))
@@ -60,10 +61,12 @@ def test_it_trains_as_without_a_transport(tiny_study, tiny_site, memory, run, tm
     assert [report.sites for report in reports] == [("east", "north", "south")] * 3
     assert [site.site for site in trained.sites] == ["east", "north", "south"]
     sites = [
-        Site(study, tiny_site(n, p), tmp_path / "other" / n)
+        Site(Recipe.of(study), tiny_site(n, p), tmp_path / "other" / n)
         for n, p in (("east", 6), ("north", 9), ("south", 9))
     ]
-    expected = train(study, DirectExchange(sites), PlainAggregator(), RunDirectory.create(tmp_path, "other"))
+    expected = train(
+        Recipe.of(study), DirectExchange(sites), PlainAggregator(), RunDirectory.create(tmp_path, "other")
+    )
     assert torch.equal(trained.checkpoint.model, expected.checkpoint.model)
     assert not events(run, "left_out")
 

@@ -13,8 +13,8 @@ import torch
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import ExitCode, FedgenError
 from fedgen.families.contract import objectives_of
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-from fedgen.training.asked_family import blank_family, build_family
 from fedgen.training.backends import backend_for
 from fedgen.training.local import LocalPlan, LocalTrainer, Mechanism
 from fedgen.training.plan import plan_site
@@ -46,7 +46,7 @@ def cost_line(
         patients: training patients.
     """
     try:
-        plan = plan_site(study, name, patients, objectives_of(build_family(study)))
+        plan = plan_site(study, name, patients, objectives_of(Recipe.of(study).family))
         ledger = open_ledger(folder.ledger(name))
         steps: list[Spend | None] = [None] if plan.spend is None else [*history(study, plan.spend)]
         budget = budget_of(cohort)
@@ -70,10 +70,8 @@ def seconds_per_step(study: Study, device: str | None = None) -> float:
         study: what is timed.
         device: instead of the study's.
     """
-    family, privacy = blank_family(study), study.privacy
-    objectives = objectives_of(family)
-    with torch.random.fork_rng(devices=[]):
-        networks = family.networks()
+    recipe, privacy = Recipe.of(study), study.privacy
+    objectives, networks = objectives_of(recipe.family), recipe.blank_networks()
     plan = LocalPlan(
         steps=1,
         batch=study.training.batch_patients,

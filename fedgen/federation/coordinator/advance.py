@@ -2,59 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from fedgen.errors import DataError, FederationError
+from fedgen.errors import FederationError
 from fedgen.families.contract import objectives_of
 from fedgen.federation.coordinator.aggregation import Aggregate
-from fedgen.federation.terms.losses import Losses
 from fedgen.federation.terms.noise import round_share
+from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import Checkpoint
-from fedgen.study.show import study_hash
-from fedgen.study.study import Study
 from fedgen.training import central_images, distributed
-from fedgen.training.asked_family import build_family
-from fedgen.training.pretrained import Pretrained, plain_layout
+from fedgen.training.losses import Losses
 from fedgen.training.server_optimizer import server_update
 from fedgen.training.spending import training_round
-from fedgen.training.vector import ParameterLayout
 from fedgen_privacy.secagg import Parameters
 
 #: Parameters of the secure aggregation, and the number of sites in the roster.
 Secure = tuple[Parameters, int]
-#: Pretrained weights by `network/parameter` that the study does not change.
-Frozen = Mapping[str, Tensor]
 
 
-def initial_checkpoint(study: Study, start: Pretrained | None = None) -> Checkpoint:
-    """Round 0, the same for every site: weights drawn from the study's seed, or those it starts from.
-
-    Adapters on pretrained weights are drawn from the seed too, and change nothing yet.
+def initial_checkpoint(recipe: Recipe) -> Checkpoint:
+    """Round 0, the same for every site.
 
     Raises:
-        DataError: the study names pretrained weights and `start` is None.
+        DataError: the study names pretrained weights, and they are not at hand.
     """
-    if study.model.pretrained is not None and start is None:
-        raise DataError("The study starts from pretrained weights, which were not given: use --pretrained.")
-    if start is not None and study.model.adapters is None:
-        model = torch.cat([start.weights[name].flatten() for name, _ in plain_layout(study).entries])
-        return Checkpoint(0, model, model.clone(), study_hash(study))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(study.study.seed)
-        networks = build_family(study, None if start is None else start.weights).networks()
-    model = ParameterLayout.of(networks).flatten(networks)
-    return Checkpoint(0, model, model.clone(), study_hash(study))
+    return Checkpoint(0, recipe.initial, recipe.initial.clone(), recipe.sha256)
 
 
 def next_checkpoint(
-    study: Study,
+    recipe: Recipe,
     state: Checkpoint,
     aggregate: Aggregate,
     secure: Secure | None,
-    frozen: Frozen | None = None,
 ) -> tuple[Checkpoint, Losses]:
     """The state after one more aggregation, and its losses.
 
@@ -62,21 +42,20 @@ def next_checkpoint(
     weights are forgotten; a warm start begins the average anew.
 
     Args:
-        study: the resolved study.
+        recipe: of the study.
         state: before.
         aggregate: of round `state.round + 1`.
         secure: of the study; None without secure aggregation.
-        frozen: what adapters are trained on; None without adapters.
 
     Raises:
         FederationError: the model is not finite.
     """
-    round = state.round + 1
+    study, round = recipe.study, state.round + 1
     server, losses = state.server, aggregate.losses
     if study.is_warm_start(round):
-        model = _warm_start(study, state.model, aggregate, secure, frozen)
+        model = _warm_start(recipe, state.model, aggregate, secure)
     elif study.privacy.mode == "distributed":
-        model, server, losses = _distributed(study, state, aggregate, _required(secure), frozen)
+        model, server, losses = _distributed(recipe, state, aggregate, _required(secure))
     else:
         # Behind the model's numbers there may be zeros, where mean images are the longer vector.
         mean = aggregate.update[: len(state.model)]
@@ -90,32 +69,29 @@ def next_checkpoint(
     return Checkpoint(round, model, ema, state.study_sha256, server), losses
 
 
-def _networks(study: Study, model: Tensor, frozen: Frozen | None) -> dict[str, nn.Module]:
-    with torch.random.fork_rng(devices=[]):
-        networks = build_family(study, frozen).networks()
-    ParameterLayout.of(networks).load(networks, model)
-    return {name: network.to(study.training.device) for name, network in networks.items()}
+def _networks(recipe: Recipe, model: Tensor) -> dict[str, nn.Module]:
+    device = recipe.study.training.device
+    return {name: network.to(device) for name, network in recipe.networks(model).items()}
 
 
-def _warm_start(
-    study: Study, model: Tensor, aggregate: Aggregate, secure: Secure | None, frozen: Frozen | None
-) -> Tensor:
-    sums = aggregate.update
+def _warm_start(recipe: Recipe, model: Tensor, aggregate: Aggregate, secure: Secure | None) -> Tensor:
+    study, sums = recipe.study, aggregate.update
     if study.privacy.mode == "distributed":
         parameters, sites = _required(secure)
         share = central_images.share_of(study, parameters, sites)
         sums = sums / (share.scale * central_images.expected_patients(study))
-    networks = _networks(study, model, frozen)
+    networks = _networks(recipe, model)
     images, labels = central_images.images_of(study, sums)
-    central_images.train(study, objectives_of(build_family(study)), networks, images, labels)
-    return ParameterLayout.of(networks).flatten(networks)
+    central_images.train(study, objectives_of(recipe.family), networks, images, labels)
+    return recipe.layout.flatten(networks)
 
 
 def _distributed(
-    study: Study, state: Checkpoint, aggregate: Aggregate, secure: Secure, frozen: Frozen | None
+    recipe: Recipe, state: Checkpoint, aggregate: Aggregate, secure: Secure
 ) -> tuple[Tensor, dict[str, Tensor], Losses]:
-    networks = _networks(study, state.model, frozen)
-    objectives = objectives_of(build_family(study))
+    study = recipe.study
+    networks = _networks(recipe, state.model)
+    objectives = objectives_of(recipe.family)
     round = state.round + 1
     d = distributed.dimension(distributed.private_objective(objectives), networks)
     server, reports = distributed.server_step(
@@ -129,7 +105,7 @@ def _distributed(
         sites=len(aggregate.sites),
     )
     losses = {name: (report.value, report.std) for name, report in reports.items()}
-    return ParameterLayout.of(networks).flatten(networks), server, losses
+    return recipe.layout.flatten(networks), server, losses
 
 
 def _required(secure: Secure | None) -> Secure:

@@ -13,11 +13,10 @@ from fedgen.federation.coordinator.advance import initial_checkpoint, next_check
 from fedgen.federation.coordinator.aggregation import Aggregator, TooFewSitesError
 from fedgen.federation.exchange.contract import Exchange, ask
 from fedgen.protocol.messages import Answer, Describe, Refusal, SiteDescription, Task, TrainRound
+from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from fedgen.run.directory import RunDirectory
-from fedgen.study.show import study_hash
 from fedgen.study.study import Study
-from fedgen.training.pretrained import frozen_weights, read_pretrained
 from fedgen.training.spending import epsilon_after
 from fedgen.training.vector import vector_sha256
 from fedgen_privacy.accounting import Spend
@@ -50,7 +49,7 @@ class Trained:
 
 
 def train(
-    study: Study,
+    recipe: Recipe,
     exchange: Exchange,
     aggregator: Aggregator,
     run: RunDirectory,
@@ -63,13 +62,13 @@ def train(
         DataError: a checkpoint could not be written or read, or the pretrained weights not be used.
         StudyError: the pretrained weights are others than the study names.
     """
-    sha256 = study_hash(study)
-    frozen = frozen_weights(study, run.pretrained)
-    state = latest_checkpoint(run.checkpoints, sha256) or initial_checkpoint(
-        study, read_pretrained(study, run.pretrained)
+    recipe = recipe.on_frozen(run.pretrained)
+    study = recipe.study
+    state = latest_checkpoint(run.checkpoints, recipe.sha256) or initial_checkpoint(
+        recipe.started(run.pretrained)
     )
     first = state.round + 1
-    sites, left_out = describe(study, exchange, min(first, study.total_rounds))
+    sites, left_out = describe(recipe, exchange, min(first, recipe.rounds))
     for site, reason in left_out.items():
         run.event("left_out", site=site, reason=reason)
     _require_room(study, sites)
@@ -77,14 +76,14 @@ def train(
     aggregator.begin(sites, first)
     if state.round == 0:
         save_checkpoint(run.checkpoints, state)
-    for round_number in range(first, study.total_rounds + 1):
+    for round_number in range(first, recipe.rounds + 1):
         started = time.monotonic()
         if round_number > first:
-            joined = described.admit(study, round_number)
+            joined = described.admit(recipe.sha256, round_number)
             aggregator.join(joined, round_number)
             for late in joined:
                 run.event("joined", site=late.site, round=round_number)
-        task = TrainRound(sha256, round_number, vector_sha256(state.model), state.model)
+        task = TrainRound(recipe.sha256, round_number, vector_sha256(state.model), state.model)
         try:
             aggregate = aggregator.collect(
                 described, task, study.aggregation.minimum_sites, study.aggregation.deadline
@@ -92,11 +91,11 @@ def train(
         except FedgenError as error:
             run.event("abort", round=round_number, reason=str(error), code=int(error.exit_code))
             raise
-        state, losses = next_checkpoint(study, state, aggregate, aggregator.secure, frozen)
+        state, losses = next_checkpoint(recipe, state, aggregate, aggregator.secure)
         save_checkpoint(run.checkpoints, state)
         report = RoundReport(
             round=round_number,
-            rounds=study.total_rounds,
+            rounds=recipe.rounds,
             losses=losses,
             epsilon=described.epsilon_bound(study, round_number),
             sites=aggregate.sites,
@@ -147,7 +146,7 @@ class _Described:
         """As the exchange."""
         return self._exchange.stream(tasks, deadline)
 
-    def admit(self, study: Study, round: int) -> list[SiteDescription]:
+    def admit(self, sha256: str, round: int) -> list[SiteDescription]:
         """Ask sites that came late what they bring; those that answer at once take part from this round on."""
         strangers = [
             site
@@ -156,7 +155,7 @@ class _Described:
         ]
         if not strangers:
             return []
-        task = Describe(study_hash(study), round)
+        task = Describe(sha256, round)
         answers = ask(self._exchange, dict.fromkeys(strangers, task), LATE_DEADLINE)
         for site in set(strangers) - set(answers):
             # Each silence costs the others the deadline, so it is asked ever more rarely.
@@ -182,30 +181,32 @@ def _base(study: Study, site: SiteDescription) -> Spend:
 
 
 def describe(
-    study: Study, exchange: Exchange, round: int
+    recipe: Recipe, exchange: Exchange, round: int
 ) -> tuple[tuple[SiteDescription, ...], dict[str, str]]:
     """What each site brings, and why the others are left out: refusals are borne while enough sites remain.
 
     Args:
+        recipe: of the study.
+        exchange: reaches the sites.
         round: the round that training goes on with.
 
     Raises:
         TooFewSitesError: fewer sites than aggregation.minimum_sites; where all of the others refused for one and the
             same kind of reason, its exit code is that reason's.
     """
-    task = Describe(study_hash(study), round)
+    task, fewest = Describe(recipe.sha256, round), recipe.study.aggregation.minimum_sites
     names = exchange.sites()
     asked = len(names)
     answers = ask(exchange, dict.fromkeys(names, task), DESCRIBE_DEADLINE)
     described = sorted((a for a in answers.values() if isinstance(a, SiteDescription)), key=lambda a: a.site)
-    if len(described) < study.aggregation.minimum_sites:
+    if len(described) < fewest:
         refusals = [a for a in answers.values() if isinstance(a, Refusal)]
         reasons = [f"{a.site} refused ({a.reason})" for a in refusals]
         if asked > len(answers):
             reasons.append(f"{asked - len(answers)} did not answer")
         sentence = (
             f"{len(described)} of {asked} sites can take part but aggregation.minimum_sites is "
-            f"{study.aggregation.minimum_sites}: {'; '.join(reasons) or 'invite more sites'}."
+            f"{fewest}: {'; '.join(reasons) or 'invite more sites'}."
         )
         codes = {a.code for a in refusals}
         raise TooFewSitesError(sentence, codes.pop() if len(codes) == 1 else ExitCode.FEDERATION)

@@ -16,8 +16,6 @@ import torch
 
 from fedgen.federation.coordinator.aggregation import Aggregate, Aggregator
 from fedgen.federation.exchange.contract import Exchange
-from fedgen.federation.terms.losses import weighted_means
-from fedgen.federation.terms.provision import objective_names, session_parameters
 from fedgen.protocol.messages import (
     Answer,
     MaskedUpdate,
@@ -29,9 +27,9 @@ from fedgen.protocol.messages import (
     TrainMasked,
     TrainRound,
 )
+from fedgen.recipe import Recipe
 from fedgen.run.hints import hints
-from fedgen.study.show import study_hash
-from fedgen.study.study import Study
+from fedgen.training.losses import weighted_means
 from fedgen_privacy.secagg import Advertisement, Phase, Roster, SecAggAborted, Server
 
 ATTEMPTS = 2
@@ -44,7 +42,7 @@ class SecureAggregator(Aggregator):
     """Weighted mean under secure aggregation.
 
     Args:
-        study: the resolved study.
+        recipe: of the study.
         roster: its sites and their keys.
 
     Raises:
@@ -54,13 +52,13 @@ class SecureAggregator(Aggregator):
     protocol = PROTOCOL
     hides_updates = True
 
-    def __init__(self, study: Study, roster: Roster) -> None:
-        self._study = bytes.fromhex(study_hash(study))
+    def __init__(self, recipe: Recipe, roster: Roster) -> None:
+        self._study = bytes.fromhex(recipe.sha256)
         self._roster = roster
-        self._parameters = session_parameters(study, len(roster))
+        self._parameters = recipe.parameters(len(roster))
         self.secure = (self._parameters, len(roster))
-        self._summed = study.privacy.mode == "distributed"
-        self._objectives = () if self._summed else objective_names(study)
+        self._summed = recipe.study.privacy.mode == "distributed"
+        self._objectives = () if self._summed else recipe.objectives
         self._keys: dict[str, Advertisement] = {}
         self._keys_for: tuple[int, int] = (0, 0)
         c = self._parameters.colluders

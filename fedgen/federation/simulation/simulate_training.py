@@ -24,13 +24,12 @@ from fedgen.federation.simulation.engine import Context, ray_engine, run_simulat
 from fedgen.federation.simulation.keyholders import RemoteKeyholder, start_keyholders
 from fedgen.federation.simulation.own_words import in_its_own_words
 from fedgen.federation.site.site import Site
-from fedgen.federation.terms.provision import identity, roster, session_parameters, vector_length
+from fedgen.federation.terms.provision import identity, roster
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen.run.hints import Hints, hints, speak_as
 from fedgen.run.signals import stopping
-from fedgen.study.show import study_hash
 from fedgen.study.study import Study
-from fedgen.training.pretrained import frozen_weights
 
 CONNECT_DEADLINE = 120.0
 
@@ -62,40 +61,36 @@ class VirtualSites:
         if folder not in _loaded:
             torch.set_num_threads(self.threads)
             data = read_site(folder / "site.safetensors")
+            recipe = Recipe.of(self.study).on_frozen(self.pretrained)
             _loaded[folder] = Site(
-                self.study,
-                data,
-                folder,
-                RemoteKeyholder(data.site),
-                start=frozen_weights(self.study, self.pretrained),
-                roster_size=len(self.folders),
+                recipe, data, folder, RemoteKeyholder(data.site), roster_size=len(self.folders)
             )
         return _loaded[folder]
 
 
-def virtual_aggregator(study: Study, sites: Sequence[str], run: RunDirectory) -> Aggregator:
+def virtual_aggregator(recipe: Recipe, sites: Sequence[str], run: RunDirectory) -> Aggregator:
     """The aggregator that the study asks for, over identities kept in the virtual sites' folders."""
-    if not study.aggregation.secure:
-        return PlainAggregator(vector_length(study))
-    return SecureAggregator(study, roster({site: run.site(site) for site in sites}))
+    if not recipe.study.aggregation.secure:
+        return PlainAggregator(recipe.vector_length)
+    return SecureAggregator(recipe, roster({site: run.site(site) for site in sites}))
 
 
-def _hold_keys(study: Study, folders: Mapping[str, Path]) -> object:
+def _hold_keys(recipe: Recipe, folders: Mapping[str, Path]) -> object:
     """The virtual sites' keyholders, where the study needs them; they live as long as what is returned."""
-    if not study.aggregation.secure:
+    if not recipe.study.aggregation.secure:
         return None
     identities = {site: identity(folder, site) for site, folder in folders.items()}
     return start_keyholders(
         {site: found.private_bytes() for site, found in identities.items()},
         {site: found.public_key for site, found in identities.items()},
-        session_parameters(study, len(folders)),
-        bytes.fromhex(study_hash(study)),
+        recipe.parameters(len(folders)),
+        bytes.fromhex(recipe.sha256),
         folders,
     )
 
 
 def simulate_training(
-    study: Study,
+    recipe: Recipe,
     sites: Sequence[SiteData],
     run: RunDirectory,
     aggregator: Aggregator,
@@ -107,6 +102,7 @@ def simulate_training(
         FedgenError: as `coordinator.train`; where too few sites took part, what the first that failed said itself.
         KeyboardInterrupt: after a clean stop; the run can be resumed.
     """
+    study = recipe.study
     for site in sites:
         folder = run.site(site.site)
         if not (folder / "site.safetensors").exists():
@@ -133,7 +129,7 @@ def simulate_training(
 
     def main(exchange: FlowerExchange) -> None:
         try:
-            outcome.append(train(study, exchange, aggregator, run, finished))
+            outcome.append(train(recipe, exchange, aggregator, run, finished))
         except BaseException as error:
             outcome.append(error)
 
@@ -141,7 +137,7 @@ def simulate_training(
         os.environ.setdefault(name, value)
     folders = {site.site: run.site(site.site).absolute() for site in sites}
     with _quiet_flower(stop), ray_engine(cores), stopping(stop):
-        keyholders = _hold_keys(study, folders)
+        keyholders = _hold_keys(recipe, folders)
         run_simulation(
             server_app=server_app(main, len(sites), CONNECT_DEADLINE, stop),
             client_app=client_app(virtual),

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import FederationError, StudyError
-from fedgen.families.contract import Family, objectives_of
+from fedgen.families.contract import objectives_of
 from fedgen.federation.terms.noise import round_share
-from fedgen.federation.terms.provision import session_parameters, vector_length
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
 from fedgen.training import central_images, distributed
 from fedgen.training.local import LocalTrainer
@@ -20,7 +20,6 @@ from fedgen.training.optimizer_state import load_state, state_tensors
 from fedgen.training.outbox import RoundResult
 from fedgen.training.plan import SitePlan, local_plan
 from fedgen.training.training_patients import TrainingPatients
-from fedgen.training.vector import ParameterLayout
 from fedgen_privacy.distributed import NoiseShare
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.secagg import Parameters
@@ -31,15 +30,13 @@ class Part:
     """What a site does when it is asked for a round.
 
     Args:
-        study: as the site approved it.
-        family: of the study.
+        recipe: of the study as the site approved it.
         cohort: the site's training patients.
         plan: of the site.
         roster_size: sites of the study, None where nobody knows and nothing depends on it.
     """
 
-    study: Study
-    family: Family
+    recipe: Recipe
     cohort: TrainingPatients
     plan: SitePlan
     roster_size: int | None
@@ -50,7 +47,7 @@ class Part:
         Raises:
             StudyError: the sites' shares of the noise cannot be made.
         """
-        if self.study.privacy.mode == "distributed":
+        if self._study.privacy.mode == "distributed":
             self._share(round)
 
     def result(
@@ -75,11 +72,11 @@ class Part:
         """
         for network in networks.values():
             network.to(self.plan.local.device)
-        if self.study.privacy.mode == "distributed":
+        if self._study.privacy.mode == "distributed":
             return RoundResult(self._padded(self._integers(round, networks, random)), {}, {})
-        if self.study.is_warm_start(round):
+        if self._study.is_warm_start(round):
             return RoundResult(
-                self._padded(central_images.local_part(self.study, self.cohort, random)), {}, {}
+                self._padded(central_images.local_part(self._study, self.cohort, random)), {}, {}
             )
         return self._update(round, model, networks, optimizer, random)
 
@@ -91,10 +88,12 @@ class Part:
         optimizer: Mapping[str, Tensor],
         random: SecretRandom,
     ) -> RoundResult:
-        trainer = LocalTrainer(objectives_of(self.family), networks, self.study.training.learning_rate)
+        trainer = LocalTrainer(
+            objectives_of(self.recipe.family), networks, self._study.training.learning_rate
+        )
         load_state(trainer.optimizers, optimizer)
-        losses = trainer.run(self.cohort, local_plan(self.study, self.plan, round), random)
-        update = ParameterLayout.of(networks).flatten(networks) - model
+        losses = trainer.run(self.cohort, local_plan(self._study, self.plan, round), random)
+        update = self.recipe.layout.flatten(networks) - model
         if not bool(torch.isfinite(update).all()):
             raise FederationError("Training gave values that are not finite: lower training.learning_rate.")
         return RoundResult(
@@ -104,10 +103,10 @@ class Part:
         )
 
     def _integers(self, round: int, networks: dict[str, nn.Module], random: SecretRandom) -> Tensor:
-        if self.study.is_warm_start(round):
-            return central_images.distributed_part(self.study, self.cohort, self._share(round), random)
-        objective = distributed.private_objective(objectives_of(self.family))
-        plan = local_plan(self.study, self.plan, round)
+        if self._study.is_warm_start(round):
+            return central_images.distributed_part(self._study, self.cohort, self._share(round), random)
+        objective = distributed.private_objective(objectives_of(self.recipe.family))
+        plan = local_plan(self._study, self.plan, round)
         return torch.from_numpy(
             distributed.site_part(objective, networks, self.cohort, plan, self._share(round), random)
         )
@@ -115,17 +114,17 @@ class Part:
     def _share(self, round: int) -> NoiseShare:
         if self.roster_size is None:
             raise StudyError("privacy.mode distributed needs a roster of sites, and this site has none.")
-        return round_share(self.study, self._secure, self.roster_size, round)
+        return round_share(self._study, self._secure, self.roster_size, round)
 
     def _padded(self, vector: Tensor) -> Tensor:
         """The vector with zeros up to the length that every message of the study has."""
-        missing = self._length - len(vector)
+        missing = self.recipe.vector_length - len(vector)
         return torch.cat([vector, vector.new_zeros(missing)]) if missing else vector
 
     @cached_property
     def _secure(self) -> Parameters:
-        return session_parameters(self.study, self.roster_size or 0)
+        return self.recipe.parameters(self.roster_size or 0)
 
-    @cached_property
-    def _length(self) -> int:
-        return vector_length(self.study)
+    @property
+    def _study(self) -> Study:
+        return self.recipe.study

@@ -10,13 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fedgen.data.site_data import SiteData
 from fedgen.errors import FederationError, FedgenError, PolicyRefusedError, PrivacyRefusedError
 from fedgen.families.contract import objectives_of
 from fedgen.federation.site.part import Part
-from fedgen.federation.terms.losses import summable
 from fedgen.protocol.messages import (
     Answer,
     Assess,
@@ -32,18 +31,17 @@ from fedgen.protocol.messages import (
     TrainMasked,
     TrainRound,
 )
+from fedgen.recipe import Recipe
 from fedgen.run.atomic import unwritable
 from fedgen.run.journal import Journal
 from fedgen.run.lock import held
-from fedgen.study.show import study_hash
-from fedgen.study.study import Study
-from fedgen.training.asked_family import build_family
 from fedgen.training.backends import backend_for
+from fedgen.training.losses import summable
 from fedgen.training.outbox import Outbox, RoundResult
 from fedgen.training.plan import plan_site
 from fedgen.training.spending import history, spend_of
 from fedgen.training.training_patients import TrainingPatients
-from fedgen.training.vector import ParameterLayout, vector_sha256
+from fedgen.training.vector import vector_sha256
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Budget, BudgetExceededError, Charge, Ledger
 from fedgen_privacy.random import SecretRandom
@@ -96,7 +94,7 @@ class Site:
     """One site of one study.
 
     Args:
-        study: as the site approved it.
+        recipe: of the study as the site approved it; one with adapters needs the weights under them.
         data: the site's decoded images.
         folder: what the site keeps of this study: outbox and log, and the ledger where no account is given.
         holder: its sessions; None for a study without secure aggregation.
@@ -105,12 +103,11 @@ class Site:
         device: torch device instead of the study's.
         roster_size: sites that the study's roster has; needed where they make the noise together.
         journal: told what happens; by default it is appended to `log.jsonl` in the folder.
-        start: the weights under the study's adapters; a study without adapters needs none.
     """
 
     def __init__(
         self,
-        study: Study,
+        recipe: Recipe,
         data: SiteData,
         folder: Path,
         holder: Holder | None = None,
@@ -120,8 +117,8 @@ class Site:
         device: str | None = None,
         roster_size: int | None = None,
         journal: Callable[[str, Mapping[str, object]], None] | None = None,
-        start: Mapping[str, Tensor] | None = None,
     ) -> None:
+        study = recipe.study
         self.name = data.site
         self._holder = holder if study.aggregation.secure else None
         self._shared = account is not None
@@ -129,19 +126,18 @@ class Site:
         self._assessor = assessor
         self._journal = journal or self._append
         self._study = study
-        self._study_sha256 = study_hash(study)
+        self._study_sha256 = recipe.sha256
+        self._recipe = recipe
         self._folder = folder
         self._cohort = TrainingPatients(data, study.data.images_per_patient)
-        self._family = build_family(study, start)
-        self._objectives = objectives_of(self._family)
         self._outbox = Outbox(folder / "outbox")
         self._ledger: Ledger | None = None
-        plan = plan_site(study, self.name, self._cohort.n_patients, self._objectives)
+        plan = plan_site(study, self.name, self._cohort.n_patients, objectives_of(recipe.family))
         if device is not None:
             backend = backend_for(study.training.gradients, study.model.family, device)
             plan = replace(plan, local=replace(plan.local, device=device, backend=backend))
         self.plan = plan
-        self._part = Part(study, self._family, self._cohort, self.plan, roster_size)
+        self._part = Part(recipe, self._cohort, self.plan, roster_size)
 
     def answer(self, task: Task) -> Answer:
         """Do a task. Errors become a `Refusal`; their text stays in the site's log.
@@ -223,7 +219,6 @@ class Site:
         self._sessions().open(train.round, attempt, task.request, bytes.fromhex(train.model_sha256))
         result = self._result(train)
         weight, cap = int(self.plan.weight), self._study.aggregation.weight_cap
-        names = [objective.name for objective in self._objectives]
         integers = result.update.dtype == torch.int32
         masked = self._sessions().mask(
             train.round,
@@ -231,7 +226,7 @@ class Site:
             result.update.numpy(),
             weight,
             # The loss of a distributed step is among its integers.
-            [] if integers else summable(names, result.losses, weight / cap),
+            [] if integers else summable(self._recipe.objectives, result.losses, weight / cap),
         )
         if masked.clipped:
             self._log("clipped", round=train.round, coordinates=masked.clipped)
@@ -251,15 +246,15 @@ class Site:
             case Phase.UNMASK:
                 reply = sessions.unmask(*session, task.request)
                 self._log("unmasked", round=task.round, attempt=task.attempt)
-                if task.round < self._study.total_rounds:
+                if task.round < self._recipe.rounds:
                     keys = sessions.advertise(task.round + 1, 1)
             case Phase.MASK:
                 raise PrivacyRefusedError(f"Site {self.name} was asked to mask an update without a model.")
         return SecureReply(self.name, task.round, task.attempt, task.phase, reply, keys)
 
     def _check_round(self, round: int) -> None:
-        if not 1 <= round <= self._study.total_rounds:
-            raise FederationError(f"Round {round} is not one of the study's {self._study.total_rounds}.")
+        if not 1 <= round <= self._recipe.rounds:
+            raise FederationError(f"Round {round} is not one of the study's {self._recipe.rounds}.")
 
     def _result(self, task: TrainRound) -> RoundResult:
         """The round's update, trained and charged once, however often it is asked for, by however many processes."""
@@ -274,9 +269,8 @@ class Site:
         key = {"study": self._study_sha256, "model": task.model_sha256}
         result = self._outbox.get(task.round, key)
         if result is None:
-            networks = self._family.networks()
             # Before the charge: what cannot be trained must not cost the patients a round.
-            ParameterLayout.of(networks).load(networks, task.model)
+            networks = self._recipe.networks(task.model)
             self._part.check(task.round)
             # Where other studies use these patients too, work without privacy is entered as well: it cannot be undone.
             if self.plan.spend is not None or self._shared:

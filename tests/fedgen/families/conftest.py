@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fedgen.families.contract import Family, Objective
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
 from fedgen.task.records import Records
-from fedgen.training.asked_family import build_family
 from fedgen_privacy.gradients.tree import tree_map
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ def small_study(family: str, size: int = 16, **options: Any) -> Study:
 
 @pytest.fixture(params=sorted(SMALL))
 def family(request: pytest.FixtureRequest) -> Family:
-    return build_family(small_study(request.param))
+    return Recipe.of(small_study(request.param)).family
 
 
 @pytest.fixture

@@ -138,10 +138,10 @@ def test_a_convolution_is_the_one_of_its_summed_kernel(stride, dilation, mode, b
 
 
 def test_targets_choose_the_layers(study_of) -> None:
-    from fedgen.training.asked_family import plain_family
+    from fedgen.recipe import Recipe
 
     def adapted(name: str, *targets: str) -> set[str]:
-        networks = plain_family(study_of(name)).networks()
+        networks = Recipe.of(study_of(name)).family.networks()
         attach(networks, Adapters(targets=targets))
         return {entry.rpartition(".")[0] for entry, _ in ParameterLayout.of(networks).entries}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fedgen.errors import StudyError
 from fedgen.families.contract import objectives_of
 from fedgen.families.gan.adaptive import RATES, AdaptiveRule, ScheduleState, next_rate
-from fedgen.training.asked_family import build_family
+from fedgen.recipe import Recipe
 from fedgen.training.local import mechanism_steps
 
 accuracies = st.floats(0, 1)
@@ -111,7 +111,7 @@ def test_stopping_anywhere_changes_nothing(state, split, accuracy) -> None:
 
 
 def test_the_generator_reads_the_accuracy_on_its_own_fakes(study_of, perturbed) -> None:
-    family = build_family(study_of("gan", adaptive_threshold=0.6, discriminator_steps=2))
+    family = Recipe.of(study_of("gan", adaptive_threshold=0.6, discriminator_steps=2)).family
     generator = objectives_of(family)[1]
     networks = perturbed(family)
     draws = generator.draw(64, 1, 1, torch.Generator().manual_seed(0))
@@ -127,7 +127,7 @@ def test_the_generator_reads_the_accuracy_on_its_own_fakes(study_of, perturbed) 
 
 
 def test_a_fixed_schedule_remembers_nothing(study_of, perturbed) -> None:
-    family = build_family(study_of("gan", discriminator_steps=3))
+    family = Recipe.of(study_of("gan", discriminator_steps=3)).family
     generator = objectives_of(family)[1]
     assert [generator.due(step, {}) for step in range(1, 7)] == [False, False, True] * 2
     assert generator.remember(perturbed(family), None, {}) == {}
@@ -136,17 +136,17 @@ def test_a_fixed_schedule_remembers_nothing(study_of, perturbed) -> None:
 def test_a_round_too_short_for_the_generator_is_refused(study_of) -> None:
     study = study_of("gan", discriminator_steps=50)
     with pytest.raises(StudyError, match=r"50 but a round has 10 .*multiple of 50.*adaptive_threshold"):
-        build_family(study)
-    adaptive = build_family(study_of("gan", discriminator_steps=50, adaptive_threshold=0.6))
+        Recipe.of(study)
+    adaptive = Recipe.of(study_of("gan", discriminator_steps=50, adaptive_threshold=0.6)).family
     assert objectives_of(adaptive)[1].rule is not None
 
 
 @pytest.mark.parametrize("options", [{}, {"adaptive_threshold": 0.6}, {"discriminator_steps": 5}])
 def test_no_schedule_changes_what_a_round_costs(study_of, options) -> None:
-    objectives = objectives_of(build_family(study_of("gan", **options)))
+    objectives = objectives_of(Recipe.of(study_of("gan", **options)).family)
     assert [mechanism_steps(objectives, steps) for steps in (1, 10, 33)] == [1, 10, 33]
 
 
 def test_both_optimizers_have_the_betas_of_dcgan(study_of) -> None:
-    betas = [objective.optimizer.betas for objective in objectives_of(build_family(study_of("gan")))]
+    betas = [objective.optimizer.betas for objective in objectives_of(Recipe.of(study_of("gan")).family)]
     assert betas == [(0.5, 0.999)] * 2

@@ -12,10 +12,10 @@ from fedgen.errors import StudyError
 from fedgen.families.contract import objectives_of
 from fedgen.families.diffusion.options import DiffusionOptions
 from fedgen.families.parts.sampling import ImageNoise
+from fedgen.recipe import Recipe
 from fedgen.selftest.gradients import clipped_norms, equality, independence
 from fedgen.selftest.subject import installed
 from fedgen.task.records import one_image_each
-from fedgen.training.asked_family import build_family
 
 PLAIN = {"linear_denoisers": False}
 V = {"parametrization": "v", **PLAIN}
@@ -32,7 +32,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def test_one_decision_an_image_shared_by_its_draws_at_the_studys_rate(study_of) -> None:
-    objective = objectives_of(build_family(study_of("diffusion", label_dropout=0.1)))[0]
+    objective = objectives_of(Recipe.of(study_of("diffusion", label_dropout=0.1)).family)[0]
     dropped = objective.draw(2000, 2, 5, rng())["dropped"]
     assert dropped.shape == (2000, 2, 5)
     assert (dropped == dropped[:, :, :1]).all()
@@ -43,7 +43,7 @@ def test_one_decision_an_image_shared_by_its_draws_at_the_studys_rate(study_of) 
 
 def test_the_other_draws_are_those_without_dropout(study_of) -> None:
     without, with_it = (
-        objectives_of(build_family(study_of("diffusion", label_dropout=p)))[0].draw(3, 2, 4, rng())
+        objectives_of(Recipe.of(study_of("diffusion", label_dropout=p)).family)[0].draw(3, 2, 4, rng())
         for p in (0.0, 0.1)
     )
     assert set(with_it) - set(without) == {"dropped"}
@@ -52,14 +52,16 @@ def test_the_other_draws_are_those_without_dropout(study_of) -> None:
 
 def test_a_network_that_never_drops_labels_has_no_embedding_for_none(study_of) -> None:
     embeddings = [
-        build_family(study_of("diffusion", label_dropout=p)).networks()["unet"].unet.class_embedding.weight
+        Recipe.of(study_of("diffusion", label_dropout=p))
+        .family.networks()["unet"]
+        .unet.class_embedding.weight
         for p in (0.0, 0.1)
     ]
     assert [len(weight) for weight in embeddings] == [3, 4]
 
 
 def test_a_dropped_label_is_not_read_and_the_others_are(study_of, perturbed, ragged, draw_for) -> None:
-    family = build_family(study_of("diffusion", label_dropout=0.5))
+    family = Recipe.of(study_of("diffusion", label_dropout=0.5)).family
     networks, records = perturbed(family, torch.float64), ragged(torch.float64)
     objective = objectives_of(family)[0]
     draws = draw_for(objective, dtype=torch.float64)
@@ -80,7 +82,7 @@ def test_a_dropped_label_is_not_read_and_the_others_are(study_of, perturbed, rag
 
 
 def test_a_membership_score_reads_every_label(study_of, perturbed) -> None:
-    family = build_family(study_of("diffusion", label_dropout=0.999))
+    family = Recipe.of(study_of("diffusion", label_dropout=0.999)).family
     networks = perturbed(family)
     images = torch.rand(3, 1, 16, 16, generator=rng()) * 2 - 1
     scores = [
@@ -92,7 +94,7 @@ def test_a_membership_score_reads_every_label(study_of, perturbed) -> None:
 
 def test_guidance_extrapolates_from_the_network_without_label(study_of, perturbed) -> None:
     """At a single step the image is D itself, so the guided one is (1 + w) D(y) - w D(none)."""
-    families = {w: build_family(study_of("diffusion", label_dropout=0.1, guidance=w)) for w in (0.0, 1.5)}
+    families = {w: Recipe.of(study_of("diffusion", label_dropout=0.1, guidance=w)).family for w in (0.0, 1.5)}
     networks = perturbed(families[0.0])
     x, sigma = torch.randn(5, 1, 16, 16, generator=rng()), torch.full((5,), 0.7)
     plain, guided = (families[w]._denoiser(networks["unet"], LABELS)(x, sigma) for w in (0.0, 1.5))
@@ -117,17 +119,17 @@ def test_options_that_do_not_go_together_are_refused(options, message) -> None:
 def test_28_pixels_need_a_unet_without_linear_denoisers(study_of, perturbed) -> None:
     three = {"channels": (8, 8, 8), "attention": (False, False, True)}
     with pytest.raises(StudyError, match=r"\[28, 28\].*multiples of 8.*linear_denoisers"):
-        build_family(study_of("diffusion", 28, **three))
-    family = build_family(study_of("diffusion", 28, **three, **PLAIN))
+        Recipe.of(study_of("diffusion", 28, **three))
+    family = Recipe.of(study_of("diffusion", 28, **three, **PLAIN)).family
     assert family.sample(perturbed(family), GIVEN, 5, rng()).shape == (5, 1, 28, 28)
     with pytest.raises(StudyError, match=r"\[28, 28\].*multiples of 8, or fewer levels"):
-        build_family(study_of("diffusion", 28, channels=(8,) * 4, attention=(False,) * 4, **PLAIN))
+        Recipe.of(study_of("diffusion", 28, channels=(8,) * 4, attention=(False,) * 4, **PLAIN))
 
 
 @pytest.mark.parametrize("size", [20, 28])
 @pytest.mark.parametrize("name", ["vae", "gan"])
 def test_the_other_families_take_multiples_of_4_too(study_of, name, size, perturbed) -> None:
-    family = build_family(study_of(name, size))
+    family = Recipe.of(study_of(name, size)).family
     networks = perturbed(family)
     images = family.sample(networks, GIVEN, 5, rng())
     assert images.shape == (5, 1, size, size)
@@ -141,7 +143,7 @@ STOCHASTIC = [{"sampler": "churn", "S_churn": 3.0}, {"sampler": "ddim", "eta": 1
 def test_every_sampler_makes_images_that_do_not_depend_on_the_chunk(
     study_of, perturbed, monkeypatch, options
 ) -> None:
-    family = build_family(study_of("diffusion", **options))
+    family = Recipe.of(study_of("diffusion", **options)).family
     networks = perturbed(family)
     whole = family.sample(networks, GIVEN, 5, rng(3))
     assert whole.shape == (5, 1, 16, 16)
@@ -153,7 +155,7 @@ def test_every_sampler_makes_images_that_do_not_depend_on_the_chunk(
 
 def test_samplers_differ_and_without_churn_they_do_not(study_of, perturbed) -> None:
     def images(**options):
-        family = build_family(study_of("diffusion", **options))
+        family = Recipe.of(study_of("diffusion", **options)).family
         return family.sample(perturbed(family), GIVEN, 5, rng(3))
 
     heun = images()
@@ -187,7 +189,7 @@ def test_the_self_test_passes_on_the_options(study_of, options, check) -> None:
     study = study.model_copy(
         update={"data": study.data.model_copy(update={"labels": ("none", "lesion")})},
     )
-    family = build_family(study)
+    family = Recipe.of(study).family
     subject = replace(installed("diffusion"), networks=family.networks, objective=objectives_of(family)[0])
     finding = check(subject)
     assert finding.passed, finding

@@ -17,8 +17,8 @@ from fedgen.errors import StudyError
 from fedgen.families.contract import Capability, objectives_of
 from fedgen.families.parts.conditioning import one_hot
 from fedgen.families.registry import capabilities
+from fedgen.recipe import Recipe
 from fedgen.task.records import one_image_each
-from fedgen.training.asked_family import build_family
 from fedgen_privacy.gradients.protocol import records_of
 
 
@@ -95,7 +95,7 @@ def test_every_allowed_image_shape_builds(study_of, channels, size) -> None:
     for name in ("vae", "gan", "diffusion"):
         study = study_of(name)
         data = study.data.model_copy(update={"image_size": size, "channels": channels})
-        family = build_family(study.model_copy(update={"data": data}))
+        family = Recipe.of(study.model_copy(update={"data": data})).family
         image = family.sample(
             family.networks(), {"class": torch.tensor([1])}, 1, torch.Generator().manual_seed(0)
         )
@@ -105,7 +105,7 @@ def test_every_allowed_image_shape_builds(study_of, channels, size) -> None:
 def test_a_unet_too_deep_for_the_image_is_a_study_error(study_of) -> None:
     deep = study_of("diffusion", 24, channels=(8,) * 5, attention=(False,) * 5)
     with pytest.raises(StudyError, match=r"image_size \[24, 24\].*multiples of 16"):
-        build_family(deep)
+        Recipe.of(deep)
 
 
 def test_score_is_higher_on_memorised_images(family) -> None:

@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fedgen.families.contract import objectives_of
 from fedgen.families.gan.family import DiscriminatorObjective, GeneratorObjective
-from fedgen.training.asked_family import build_family
+from fedgen.recipe import Recipe
 from fedgen_privacy.gradients.tree import tree_map
 
 
@@ -81,7 +81,7 @@ def test_objective_that_touches_data_refuses_to_run_without(family) -> None:
 
 def test_vae_loss_is_the_negative_elbo_a_pixel(study_of, perturbed, ragged, draw_for) -> None:
     s, beta, D = 0.3, 2.0, 16 * 16
-    family = build_family(study_of("vae", reconstruction_std=s, beta=beta))
+    family = Recipe.of(study_of("vae", reconstruction_std=s, beta=beta)).family
     networks, records = perturbed(family, torch.float64), ragged(torch.float64)
     objective = objectives_of(family)[0]
     draws = draw_for(objective, K=1, dtype=torch.float64)
@@ -100,7 +100,7 @@ def test_vae_loss_is_the_negative_elbo_a_pixel(study_of, perturbed, ragged, draw
 
 
 def test_vae_loss_stays_finite_for_absurd_posteriors(study_of, ragged, draw_for) -> None:
-    family = build_family(study_of("vae"))
+    family = Recipe.of(study_of("vae")).family
     networks = family.networks()
     with torch.no_grad():
         networks["vae"].vae.logvar.bias.fill_(1e4)
@@ -109,7 +109,7 @@ def test_vae_loss_stays_finite_for_absurd_posteriors(study_of, ragged, draw_for)
 
 
 def test_discriminator_loss_is_bce_of_real_and_fake(study_of, perturbed, ragged, draw_for) -> None:
-    family = build_family(study_of("gan"))
+    family = Recipe.of(study_of("gan")).family
     networks, records = perturbed(family, torch.float64), ragged(torch.float64)
     objective = objectives_of(family)[0]
     assert isinstance(objective, DiscriminatorObjective)
@@ -128,7 +128,7 @@ def test_discriminator_loss_is_bce_of_real_and_fake(study_of, perturbed, ragged,
 
 
 def test_generator_never_sees_data(study_of, perturbed, ragged, draw_for) -> None:
-    family = build_family(study_of("gan", discriminator_steps=3))
+    family = Recipe.of(study_of("gan", discriminator_steps=3)).family
     networks = perturbed(family, torch.float64)
     objective = objectives_of(family)[1]
     assert isinstance(objective, GeneratorObjective)
@@ -146,7 +146,7 @@ def test_generator_never_sees_data(study_of, perturbed, ragged, draw_for) -> Non
 
 
 def test_generator_labels_are_uniform(study_of) -> None:
-    objective = objectives_of(build_family(study_of("gan")))[1]
+    objective = objectives_of(Recipe.of(study_of("gan")).family)[1]
     labels = objective.draw(50, 10, 6, torch.Generator().manual_seed(0))["labels"]
     share = labels.flatten().bincount(minlength=3) / labels.numel()
     assert torch.allclose(share, torch.full((3,), 1 / 3), atol=0.03)

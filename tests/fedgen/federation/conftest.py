@@ -15,6 +15,7 @@ from fedgen.federation.exchange.contract import Exchange
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Answer, Task, TrainRound
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen.study.study import Study
 
@@ -58,14 +59,16 @@ def federation(tmp_path, tiny_site) -> Callable[..., SimpleNamespace]:
     def build(study: Study, spoil: Mapping[str, Any] | None = None, where: str = "run") -> SimpleNamespace:
         run = RunDirectory(tmp_path / where)
         run.path.mkdir(exist_ok=True)
-        sites = {name: Site(study, tiny_site(name, n), run.site(name)) for name, n in PATIENTS.items()}
+        sites = {
+            name: Site(Recipe.of(study), tiny_site(name, n), run.site(name)) for name, n in PATIENTS.items()
+        }
         exchange = Spoiled(DirectExchange(list(sites.values())), spoil or {})
         return SimpleNamespace(
             study=study,
             run=run,
             sites=sites,
             exchange=exchange,
-            train=lambda on_round=None: train(study, exchange, PlainAggregator(), run, on_round),
+            train=lambda on_round=None: train(Recipe.of(study), exchange, PlainAggregator(), run, on_round),
         )
 
     return build

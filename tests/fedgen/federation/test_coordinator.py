@@ -15,6 +15,7 @@ from fedgen.federation.coordinator.aggregation import Aggregate
 from fedgen.federation.coordinator.rounds import describe
 from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Refusal, TrainRound
+from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.study.show import study_hash
 from fedgen.training.vector import vector_sha256
@@ -36,8 +37,8 @@ def test_the_model_is_what_numpy_makes_of_the_sites_updates(
     study = tiny_study(family, privacy=PLAIN, training={"ema": 0.3})
     trained = federation(study).train()
 
-    sites = {n: Site(study, tiny_site(n, p), tmp_path / "other" / n) for n, p in SIZES.items()}
-    start = initial_checkpoint(study)
+    sites = {n: Site(Recipe.of(study), tiny_site(n, p), tmp_path / "other" / n) for n, p in SIZES.items()}
+    start = initial_checkpoint(Recipe.of(study))
     model = ema = start.model.numpy()
     for r in range(1, 4):
         vector = torch.from_numpy(model.copy())
@@ -61,10 +62,12 @@ def test_the_model_is_what_numpy_makes_of_the_sites_updates(
 def test_the_averages_decay_warms_up(tiny_study, ema) -> None:
     """r = 1: 2/11, r = 2: 3/12, until the study's own decay is lower."""
     study = tiny_study(training={"ema": ema})
-    state = dataclasses.replace(initial_checkpoint(study), model=torch.tensor([1.0]), ema=torch.tensor([8.0]))
+    state = dataclasses.replace(
+        initial_checkpoint(Recipe.of(study)), model=torch.tensor([1.0]), ema=torch.tensor([8.0])
+    )
     for r, warm in ((1, 2 / 11), (2, 3 / 12), (3, 4 / 13)):
         before = state
-        state, _ = next_checkpoint(study, state, Aggregate(torch.tensor([0.5]), {}, (), {}), None)
+        state, _ = next_checkpoint(Recipe.of(study), state, Aggregate(torch.tensor([0.5]), {}, (), {}), None)
         d = min(ema, warm)
         assert state.model.item() == before.model.item() + 0.5
         assert state.ema.item() == pytest.approx(d * before.ema.item() + (1 - d) * state.model.item())
@@ -73,8 +76,8 @@ def test_the_averages_decay_warms_up(tiny_study, ema) -> None:
 
 def test_first_weights_come_from_the_seed_alone(tiny_study) -> None:
     state = torch.random.get_rng_state()
-    one, same = initial_checkpoint(tiny_study()), initial_checkpoint(tiny_study())
-    other = initial_checkpoint(tiny_study(study={"seed": 6}))
+    one, same = initial_checkpoint(Recipe.of(tiny_study())), initial_checkpoint(Recipe.of(tiny_study()))
+    other = initial_checkpoint(Recipe.of(tiny_study(study={"seed": 6})))
     assert torch.equal(one.model, same.model)
     assert torch.equal(one.model, one.ema)
     assert not torch.equal(one.model, other.model)
@@ -142,8 +145,8 @@ def test_a_model_that_overflows_ends_the_run_and_is_not_saved(tiny_study, federa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "fedgen.federation.coordinator.rounds.initial_checkpoint",
-            lambda study, start: dataclasses.replace(
-                initial_checkpoint(study), model=initial_checkpoint(study).model.sign() * 1e38
+            lambda recipe: dataclasses.replace(
+                initial_checkpoint(recipe), model=initial_checkpoint(recipe).model.sign() * 1e38
             ),
         )
         patch.setattr("fedgen.federation.site.part.LocalTrainer.run", lambda *_: {})
@@ -175,7 +178,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
             original = next_checkpoint
             patch.setattr(
                 "fedgen.federation.coordinator.rounds.next_checkpoint",
-                lambda study, state, *rest: halt() if state.round == 1 else original(study, state, *rest),
+                lambda recipe, state, *rest: halt() if state.round == 1 else original(recipe, state, *rest),
             )
         made.train(lambda report: halt() if report.round == 2 and "after" in stop else None)
     assert latest(made).round == (2 if "after" in stop else 1)
@@ -333,7 +336,7 @@ def test_different_reasons_are_a_failed_federation(tiny_study, federation) -> No
             yield "b", Refusal("b", ExitCode.DATA, "bad")
 
     with pytest.raises(FederationError, match="1 did not answer") as failed:
-        describe(made.study, Answers(), 1)
+        describe(Recipe.of(made.study), Answers(), 1)
     assert failed.value.exit_code == ExitCode.FEDERATION
 
 

@@ -17,18 +17,17 @@ from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Account, Site
 from fedgen.federation.terms.noise import round_share
-from fedgen.federation.terms.provision import keyholder, roster, session_parameters, vector_length
+from fedgen.federation.terms.provision import keyholder, roster
 from fedgen.pipeline.privacy import privacy_report
 from fedgen.protocol.messages import Refusal
+from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen.training import central_images
-from fedgen.training.asked_family import build_family
 from fedgen.training.backends import gradients_of
 from fedgen.training.functional import trainable
 from fedgen.training.outbox import Outbox
-from fedgen.training.pretrained import study_layout
 from fedgen.training.training_patients import TrainingPatients
 from fedgen.training.vector import ParameterLayout
 from fedgen_privacy.accounting import Spend, epsilon_rdp
@@ -86,16 +85,16 @@ def hospitals(tmp_path, tiny_site):
         names = roster({site: run.site(site) for site in SIZES})
         sites = [
             Site(
-                study,
+                Recipe.of(study),
                 tiny_site(site, n),
                 run.site(site),
-                keyholder(study, names, site, run.site(site)),
+                keyholder(Recipe.of(study), names, site, run.site(site)),
                 roster_size=len(SIZES),
                 account=Account(run.site(site) / "ledger.jsonl", budget),
             )
             for site, n in SIZES.items()
         ]
-        return Silent(DirectExchange(sites), gone), SecureAggregator(study, names), run
+        return Silent(DirectExchange(sites), gone), SecureAggregator(Recipe.of(study), names), run
 
     return build
 
@@ -108,10 +107,10 @@ def rows(run, site="north"):
 def test_every_family_trains(distributed, hospitals, family) -> None:
     study = distributed(family)
     exchange, aggregator, run = hospitals(study)
-    trained = train(study, exchange, aggregator, run)
+    trained = train(Recipe.of(study), exchange, aggregator, run)
     start = latest_checkpoint(run.checkpoints, study_hash(study))
     assert start is not None and start.round == 3 and torch.equal(start.model, trained.checkpoint.model)
-    private = [o for o in objectives_of(build_family(study)) if o.touches_data]
+    private = [o for o in objectives_of(Recipe.of(study).family) if o.touches_data]
     assert len(private) == 1
     events = [json.loads(line) for line in run.events.read_text().splitlines()]
     for event in (event for event in events if event["event"] == "round"):
@@ -125,7 +124,7 @@ def test_every_family_trains(distributed, hospitals, family) -> None:
 def test_each_step_is_one_row_and_the_whole_keeps_its_epsilon(distributed, hospitals) -> None:
     study = distributed()
     exchange, aggregator, run = hospitals(study)
-    trained = train(study, exchange, aggregator, run)
+    trained = train(Recipe.of(study), exchange, aggregator, run)
     spends = [row.spend for row in rows(run)]
     assert len(spends) == 3 and len(set(spends)) == 1
     (spend,) = set(spends)
@@ -146,8 +145,8 @@ def test_what_leaves_is_integers_with_the_sites_share_of_the_noise(distributed, 
     """What the site keeps to be sent again is what was masked; most coordinates have a gradient far below the noise."""
     study = distributed(privacy={"epsilon": 0.5})
     exchange, aggregator, run = hospitals(study)
-    train(study, exchange, aggregator, run)
-    share = round_share(study, session_parameters(study, 4), 4, 3)
+    train(Recipe.of(study), exchange, aggregator, run)
+    share = round_share(study, Recipe.of(study).parameters(4), 4, 3)
     key = {"study": study_hash(study)}
     kept = {site: Outbox(run.site(site) / "outbox").get(3, key) for site in SIZES}
     for result in kept.values():
@@ -185,10 +184,10 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
 
     monkeypatch.setattr("fedgen.training.distributed.read_step", reading)
     exchange, aggregator, run = hospitals(study)
-    train(study, exchange, aggregator, run)
-    family = build_family(study)
+    train(Recipe.of(study), exchange, aggregator, run)
+    family = Recipe.of(study).family
     networks = family.networks()
-    ParameterLayout.of(networks).load(networks, initial_checkpoint(study).model)
+    ParameterLayout.of(networks).load(networks, initial_checkpoint(Recipe.of(study)).model)
     (objective,) = objectives_of(family)
     total = 0
     for site in exchange._exchange._sites.values():
@@ -215,11 +214,11 @@ def test_a_run_goes_on_after_a_crash_with_the_same_epsilon(distributed, hospital
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(study, exchange, aggregator, run, stop)
+        train(Recipe.of(study), exchange, aggregator, run, stop)
     moments = latest_checkpoint(run.checkpoints, study_hash(study)).server
     assert moments and float(moments["vae/0/step"]) == 2.0
     exchange, aggregator, run = hospitals(study)
-    train(study, exchange, aggregator, run)
+    train(Recipe.of(study), exchange, aggregator, run)
     assert [row.round for row in rows(run)] == [1, 2, 3]
     assert float(latest_checkpoint(run.checkpoints, study_hash(study)).server["vae/0/step"]) == 3.0
 
@@ -228,7 +227,7 @@ def test_a_site_that_is_gone_stops_the_sum_where_no_dropout_is_tolerated(distrib
     study = distributed()
     exchange, aggregator, run = hospitals(study, gone=("west",))
     with pytest.raises(Exception, match="are fewer than the 4") as raised:
-        train(study, exchange, aggregator, run)
+        train(Recipe.of(study), exchange, aggregator, run)
     assert raised.value.exit_code == ExitCode.FEDERATION
 
 
@@ -236,7 +235,7 @@ def test_sites_refuse_what_their_budget_does_not_cover(distributed, hospitals) -
     study = distributed()
     exchange, aggregator, run = hospitals(study, budget=Budget(5.0, 1e-3))
     with pytest.raises(Exception, match="privacy budget") as raised:
-        train(study, exchange, aggregator, run)
+        train(Recipe.of(study), exchange, aggregator, run)
     assert raised.value.exit_code == ExitCode.REFUSED
     assert rows(run) == []
 
@@ -245,12 +244,12 @@ def test_a_batch_that_the_ring_has_no_room_for_is_refused_before_it_costs(distri
     study = distributed(training={"batch_patients": 7})
     exchange, aggregator, run = hospitals(study)
     with pytest.raises(StudyError, match=r"expect 12 patients in a step.*set it to 12"):
-        train(study, exchange, aggregator, run)
+        train(Recipe.of(study), exchange, aggregator, run)
     assert rows(run) == []
 
 
 def test_a_site_without_a_roster_refuses_before_it_spends(distributed, tiny_site, tmp_path) -> None:
-    site = Site(distributed(), tiny_site("east", 6), tmp_path)
+    site = Site(Recipe.of(distributed()), tiny_site("east", 6), tmp_path)
     with pytest.raises(StudyError, match="roster"):
         site._part.check(1)
 
@@ -284,9 +283,9 @@ def test_a_warm_start_is_a_round_that_is_paid_for(tiny_study, distributed, hospi
         )
     else:
         study = distributed(privacy={"central_images": central})
-    assert (central_images.length(study) > study_layout(study).size) == (images == 40)
+    assert (central_images.length(study) > Recipe.of(study).layout.size) == (images == 40)
     exchange, aggregator, run = hospitals(study)
-    trained = train(study, exchange, aggregator, run)
+    trained = train(Recipe.of(study), exchange, aggregator, run)
     assert trained.checkpoint.round == study.total_rounds == 4
     first, second, *_ = [row.spend for row in rows(run)]
     assert (first.sampling_rate, first.steps) == (0.9, images)
@@ -322,8 +321,8 @@ def test_a_patients_central_vector_is_clipped(distributed, tiny_site) -> None:
 
 def test_the_vector_is_long_enough_for_both(distributed) -> None:
     study = distributed(privacy={"central_images": {**CENTRAL, "images": 400}})
-    assert vector_length(study) == central_images.length(study) == 400 * 2 * 257
-    assert vector_length(distributed()) < central_images.length(study)
+    assert Recipe.of(study).vector_length == central_images.length(study) == 400 * 2 * 257
+    assert Recipe.of(distributed()).vector_length < central_images.length(study)
 
 
 def test_central_images_need_privacy(tiny_study) -> None:

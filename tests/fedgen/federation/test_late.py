@@ -13,6 +13,7 @@ from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
 from fedgen.federation.terms.provision import keyholder, roster
 from fedgen.protocol.messages import Describe
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen_privacy.ledger import Ledger
 
@@ -52,16 +53,16 @@ def coming(request, quick_plans, tiny_study, tiny_site, tmp_path):
         names = roster({site: run.site(site) for site in SIZES})
         sites = [
             Site(
-                study,
+                Recipe.of(study),
                 tiny_site(site, n),
                 run.site(site),
-                keyholder(study, names, site, run.site(site)) if secure else None,
+                keyholder(Recipe.of(study), names, site, run.site(site)) if secure else None,
             )
             for site, n in SIZES.items()
         ]
         exchange = Coming(DirectExchange(sites), run, there)
-        aggregator = SecureAggregator(study, names) if secure else PlainAggregator()
-        return exchange, run, lambda: train(study, exchange, aggregator, run)
+        aggregator = SecureAggregator(Recipe.of(study), names) if secure else PlainAggregator()
+        return exchange, run, lambda: train(Recipe.of(study), exchange, aggregator, run)
 
     return build
 

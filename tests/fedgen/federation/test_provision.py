@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
 from fedgen.families.contract import objectives_of
-from fedgen.federation.terms.losses import summable, weighted_means
-from fedgen.federation.terms.provision import identity, roster, session_parameters
-from fedgen.training.asked_family import build_family
+from fedgen.federation.terms.provision import identity, roster
+from fedgen.recipe import Recipe
+from fedgen.training.losses import summable, weighted_means
 from fedgen.training.vector import ParameterLayout
 
 
@@ -48,8 +48,8 @@ def test_a_roster_is_the_same_after_a_restart(tmp_path) -> None:
 @pytest.mark.parametrize("family", ["vae", "gan", "diffusion"])
 def test_parameters_are_the_studys(tiny_study, family) -> None:
     study = tiny_study(family, aggregation={"secure": True, "minimum_sites": 3, "ring_bits": 16})
-    made = build_family(study)
-    parameters = session_parameters(study, 4)
+    made = Recipe.of(study).family
+    parameters = Recipe.of(study).parameters(4)
     assert parameters.length == ParameterLayout.of(made.networks()).size
     assert parameters.metrics == 3 * len(objectives_of(made))
     assert (parameters.threshold, parameters.minimum_sites, parameters.ring_bits) == (3, 3, 16)
@@ -67,7 +67,7 @@ def test_parameters_are_the_studys(tiny_study, family) -> None:
 def test_parameters_that_would_not_protect_are_refused(tiny_study, aggregation, sites, sentence) -> None:
     study = tiny_study(aggregation={"secure": True, **aggregation})
     with pytest.raises(StudyError, match=sentence):
-        session_parameters(study, sites)
+        Recipe.of(study).parameters(sites)
 
 
 @given(

@@ -16,7 +16,7 @@ from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
-from fedgen.federation.terms.provision import keyholder, roster, session_parameters
+from fedgen.federation.terms.provision import keyholder, roster
 from fedgen.protocol.messages import (
     Describe,
     MaskedUpdate,
@@ -26,6 +26,7 @@ from fedgen.protocol.messages import (
     TrainMasked,
     TrainRound,
 )
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
 from fedgen.training.vector import vector_sha256
@@ -73,12 +74,15 @@ def hospitals(tmp_path, tiny_site):
         names = roster({site: run.site(site) for site in SIZES})
         sites = {
             site: Site(
-                study, tiny_site(site, n), run.site(site), keyholder(study, names, site, run.site(site))
+                Recipe.of(study),
+                tiny_site(site, n),
+                run.site(site),
+                keyholder(Recipe.of(study), names, site, run.site(site)),
             )
             for site, n in SIZES.items()
         }
         exchange = Lossy(DirectExchange(list(sites.values())), faults or {})
-        return exchange, SecureAggregator(study, names), run, sites
+        return exchange, SecureAggregator(Recipe.of(study), names), run, sites
 
     return build
 
@@ -94,13 +98,13 @@ def test_the_model_is_the_one_of_a_plain_federation(
     once = {"privacy": PLAIN, "training": {"rounds": 1}}
     secure = tiny_study(family, aggregation=SECURE, **once)
     exchange, aggregator, run, _ = hospitals(secure)
-    trained = train(secure, exchange, aggregator, run)
+    trained = train(Recipe.of(secure), exchange, aggregator, run)
 
     plain = tiny_study(family, **once)
     other = RunDirectory(tmp_path / "plain")
     other.path.mkdir()
-    sites = [Site(plain, tiny_site(site, n), other.site(site)) for site, n in SIZES.items()]
-    expected = train(plain, DirectExchange(sites), PlainAggregator(), other)
+    sites = [Site(Recipe.of(plain), tiny_site(site, n), other.site(site)) for site, n in SIZES.items()]
+    expected = train(Recipe.of(plain), DirectExchange(sites), PlainAggregator(), other)
 
     assert np.abs(expected.checkpoint.model.numpy()).max() > 1e-2
     assert torch.allclose(trained.checkpoint.model, expected.checkpoint.model, atol=1e-7)
@@ -116,7 +120,7 @@ def test_noise_of_losses_is_pooled_as_without(
 ) -> None:
     study = tiny_study(aggregation=SECURE)
     exchange, aggregator, run, sites = hospitals(study)
-    train(study, exchange, aggregator, run)
+    train(Recipe.of(study), exchange, aggregator, run)
     stds = [event["losses"]["vae"]["std"] for event in events(run, "round")]
     weights = np.array(list(SIZES.values())) / sum(SIZES.values())
     single = [site._outbox.get(3, {}).losses["vae"][1] for site in sites.values()]
@@ -126,11 +130,11 @@ def test_noise_of_losses_is_pooled_as_without(
 def test_four_exchanges_a_round_and_nothing_but_masked_vectors(tiny_study, hospitals) -> None:
     study = tiny_study(privacy=PLAIN, aggregation=SECURE)
     exchange, aggregator, run, sites = hospitals(study)
-    train(study, exchange, aggregator, run)
+    train(Recipe.of(study), exchange, aggregator, run)
     records = [event["secure"] for event in events(run, "round")]
     assert [record["exchanges"] for record in records] == [4, 4, 4]
     assert all(record["aborts"] == [] and record["weight"] == 36 for record in records)
-    words = session_parameters(study, 4).length
+    words = Recipe.of(study).parameters(4).length
     for record in records:
         # the model down, the masked vector up: within a few KB of plain float32 each
         for way in ("to_sites", "from_sites"):
@@ -152,7 +156,7 @@ def test_four_exchanges_a_round_and_nothing_but_masked_vectors(tiny_study, hospi
 def test_one_site_may_fail_in_any_phase(tiny_study, hospitals, phase, in_the_sum) -> None:
     study = tiny_study(privacy=PLAIN, aggregation=SECURE, training={"rounds": 1})
     exchange, aggregator, run, _ = hospitals(study, faults={("south", phase): lost})
-    trained = train(study, exchange, aggregator, run)
+    trained = train(Recipe.of(study), exchange, aggregator, run)
     [event] = events(run, "round")
     assert len(event["sites"]) == in_the_sum
     assert trained.dropouts == 4 - in_the_sum
@@ -167,11 +171,11 @@ def test_one_site_may_fail_in_any_phase(tiny_study, hospitals, phase, in_the_sum
 def test_the_sum_without_a_site_is_the_mean_of_the_others(tiny_study, hospitals) -> None:
     study = tiny_study(privacy=PLAIN, aggregation=SECURE, training={"rounds": 1})
     exchange, aggregator, run, sites = hospitals(study, faults={("south", Phase.MASK): lost})
-    after = train(study, exchange, aggregator, run).checkpoint
+    after = train(Recipe.of(study), exchange, aggregator, run).checkpoint
     others = [site for site in SIZES if site != "south"]
     updates = [sites[site]._outbox.get(1, {}).update.numpy() for site in others]
     mean = np.average(updates, axis=0, weights=[SIZES[site] for site in others])
-    assert np.allclose((after.model - initial_checkpoint(study).model).numpy(), mean, atol=1e-6)
+    assert np.allclose((after.model - initial_checkpoint(Recipe.of(study)).model).numpy(), mean, atol=1e-6)
 
 
 @pytest.mark.parametrize("phase", [Phase.SHARE, Phase.MASK, Phase.CONFIRM, Phase.UNMASK])
@@ -179,7 +183,7 @@ def test_two_failures_abort_twice_and_leave_the_model(tiny_study, hospitals, pha
     study = tiny_study(privacy=PLAIN, aggregation=SECURE)
     exchange, aggregator, run, _ = hospitals(study, faults={("south", phase): lost, ("east", phase): lost})
     with pytest.raises(SecAggAborted) as aborted:
-        train(study, exchange, aggregator, run)
+        train(Recipe.of(study), exchange, aggregator, run)
     assert aborted.value.exit_code == ExitCode.FEDERATION == 5
     assert aborted.value.phase is phase
     for words in ("tried twice", "the model is unchanged", "resume the run", "south: no answer"):
@@ -198,7 +202,7 @@ def test_an_abort_is_tried_once_more_with_fresh_keys(tiny_study, hospitals, quic
 
     faults = {("south", Phase.MASK): once, ("east", Phase.MASK): once}
     exchange, aggregator, run, sites = hospitals(study, faults=faults)
-    train(study, exchange, aggregator, run)
+    train(Recipe.of(study), exchange, aggregator, run)
     first, second, third = (event["secure"] for event in events(run, "round"))
     assert [abort["phase"] for abort in first["aborts"]] == ["mask"]
     assert (first["attempt"], second["attempt"], third["attempt"]) == (2, 1, 1)
@@ -230,10 +234,10 @@ def test_a_restart_after_the_sum_was_opened_repeats_the_same_sum(tiny_study, hos
     for site in ("east", "north", "west"):
         exchange.faults[site, Phase.UNMASK] = last
     with pytest.raises(Killed):
-        train(study, exchange, aggregator, run)
+        train(Recipe.of(study), exchange, aggregator, run)
 
     exchange, aggregator, run, sites = hospitals(study)
-    train(study, exchange, aggregator, run)
+    train(Recipe.of(study), exchange, aggregator, run)
     first, second, _ = events(run, "round")
     # south is back, but round 1 was summed without it and stays so; round 2 has all
     assert first["sites"] == ["east", "north", "west"]
@@ -246,7 +250,7 @@ def test_a_site_never_helps_to_open_a_second_sum_of_a_round(tiny_study, hospital
     """The difference of sums over A, B, C, D and over A, B, C would be D's update."""
     study = tiny_study(privacy=PLAIN, aggregation=SECURE)
     exchange, aggregator, run, _ = hospitals(study)
-    model = torch.zeros(session_parameters(study, 4).length)
+    model = torch.zeros(Recipe.of(study).parameters(4).length)
     task = TrainRound(study_hash(study), 1, vector_sha256(model), model)
     assert aggregator.collect(exchange, task, 3, HOUR).sites == tuple(sorted(SIZES))
 
@@ -267,7 +271,7 @@ def test_a_site_never_helps_to_open_a_second_sum_of_a_round(tiny_study, hospital
 def test_there_is_no_way_to_a_plain_update(tiny_study, hospitals) -> None:
     study = tiny_study(privacy=PLAIN, aggregation=SECURE)
     _, _, run, sites = hospitals(study)
-    model = torch.zeros(session_parameters(study, 4).length)
+    model = torch.zeros(Recipe.of(study).parameters(4).length)
     task = TrainRound(study_hash(study), 1, vector_sha256(model), model)
     answer = sites["east"].answer(task)
     assert isinstance(answer, Refusal) and answer.code == ExitCode.REFUSED
@@ -281,7 +285,7 @@ def test_there_is_no_way_to_a_plain_update(tiny_study, hospitals) -> None:
 
 def test_a_plain_study_has_no_sessions(tiny_study, tiny_site, tmp_path) -> None:
     study = tiny_study(privacy=PLAIN)
-    site = Site(study, tiny_site("east", 6), tmp_path)
+    site = Site(Recipe.of(study), tiny_site("east", 6), tmp_path)
     answer = site.answer(SecureStep(study_hash(study), 1, 1, Phase.ADVERTISE, b""))
     assert isinstance(answer, Refusal) and answer.code == ExitCode.REFUSED
     assert site.answer(Describe(study_hash(study), 1)).keys is None
@@ -289,7 +293,7 @@ def test_a_plain_study_has_no_sessions(tiny_study, tiny_site, tmp_path) -> None:
 
 def test_a_secure_site_without_its_keys_refuses_everything(tiny_study, tiny_site, tmp_path) -> None:
     study = tiny_study(privacy=PLAIN, aggregation=SECURE)
-    site = Site(study, tiny_site("east", 6), tmp_path)
+    site = Site(Recipe.of(study), tiny_site("east", 6), tmp_path)
     assert isinstance(site.answer(Describe(study_hash(study), 1)), Refusal)
 
 
@@ -297,7 +301,7 @@ def test_another_model_than_the_sessions_costs_nothing(tiny_study, hospitals, qu
     """The coordinator shows one site another model: the site stops before it trains or spends."""
     study = tiny_study(aggregation=SECURE, training={"rounds": 1})
     exchange, aggregator, run, _ = hospitals(study)
-    other = torch.ones(session_parameters(study, 4).length)
+    other = torch.ones(Recipe.of(study).parameters(4).length)
 
     class Twisted(Lossy):
         def stream(self, tasks, deadline):
@@ -312,7 +316,7 @@ def test_another_model_than_the_sessions_costs_nothing(tiny_study, hospitals, qu
             }
             yield from super().stream(tasks, deadline)
 
-    train(study, Twisted(exchange, {}), aggregator, run)
+    train(Recipe.of(study), Twisted(exchange, {}), aggregator, run)
     assert events(run, "round")[0]["sites"] == ["north", "south", "west"]
     [dropout] = events(run, "dropout")
     assert "aborted in phase mask" in dropout["reason"]
@@ -326,7 +330,7 @@ def test_a_vector_of_another_length_is_left_out(tiny_study, hospitals) -> None:
         return dataclasses.replace(answer, words=answer.words[:-1])
 
     exchange, aggregator, run, _ = hospitals(study, faults={("east", Phase.MASK): short})
-    train(study, exchange, aggregator, run)
+    train(Recipe.of(study), exchange, aggregator, run)
     [dropout] = events(run, "dropout")
     assert dropout["site"] == "east" and "instead of" in dropout["reason"]
 
@@ -340,14 +344,14 @@ def test_garbage_is_an_abort_and_not_a_model(tiny_study, hospitals) -> None:
 
     exchange, aggregator, run, _ = hospitals(study, faults={("east", Phase.MASK): garbage})
     with pytest.raises(SecAggAborted, match="another vector than the protocol's"):
-        train(study, exchange, aggregator, run)
+        train(Recipe.of(study), exchange, aggregator, run)
 
 
 def test_a_refusal_tells_the_phase_and_no_number(tiny_study, hospitals) -> None:
     study = tiny_study(privacy=PLAIN, aggregation={**SECURE, "weighting": "patients"}, training={"rounds": 1})
     exchange, aggregator, run, sites = hospitals(study)
     sites["east"].plan = dataclasses.replace(sites["east"].plan, weight=123_456.0)
-    train(study, exchange, aggregator, run)
+    train(Recipe.of(study), exchange, aggregator, run)
     [dropout] = events(run, "dropout")
     assert "secure aggregation aborted in phase mask (concerning east)" in dropout["reason"]
     assert "123456" not in run.events.read_text()
@@ -368,7 +372,7 @@ def test_who_spoils_the_shares_of_several_sites_is_left_out_of_the_second_attemp
         return client.share(request)
 
     session.share = junk
-    train(study, exchange, aggregator, run)
+    train(Recipe.of(study), exchange, aggregator, run)
     [event] = events(run, "round")
     assert event["sites"] == ["north", "south", "west"]
     assert [abort["phase"] for abort in event["secure"]["aborts"]] == ["mask"]
@@ -385,6 +389,6 @@ def test_one_sites_complaint_excludes_nobody(tiny_study, hospitals) -> None:
 
     exchange.faults["east", Phase.MASK] = complain
     with pytest.raises(SecAggAborted):
-        train(study, exchange, aggregator, run)
+        train(Recipe.of(study), exchange, aggregator, run)
     second = [site for site, phase, _ in exchange.seen if phase is Phase.ADVERTISE]
     assert "north" in second

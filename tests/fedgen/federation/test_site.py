@@ -14,6 +14,7 @@ from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.protocol.wire import encode_answer
+from fedgen.recipe import Recipe
 from fedgen.run.lock import held
 from fedgen.study.show import study_hash
 from fedgen.training.vector import vector_sha256
@@ -28,13 +29,13 @@ def site(tiny_study, tiny_site, tmp_path):
     """`site()`: the site of a study, and again after a restart of its machine."""
 
     def build(study=None, folder="north") -> Site:
-        return Site(study or tiny_study(), tiny_site("north", 9), tmp_path / folder)
+        return Site(Recipe.of(study or tiny_study()), tiny_site("north", 9), tmp_path / folder)
 
     return build
 
 
 def ask(study, round=1, model=None) -> TrainRound:
-    model = initial_checkpoint(study).model if model is None else model
+    model = initial_checkpoint(Recipe.of(study)).model if model is None else model
     return TrainRound(study_hash(study), round, vector_sha256(model), model)
 
 
@@ -85,14 +86,14 @@ def test_the_noise_is_fresh_and_without_privacy_the_seed_decides(tiny_study, sit
     one, other = (site(plain, folder).answer(ask(plain)) for folder in ("c", "d"))
     assert same(one, other)
     reseeded = tiny_study(privacy={"mode": "none"}, study={"seed": 6})
-    model = initial_checkpoint(plain).model
+    model = initial_checkpoint(Recipe.of(plain)).model
     assert not torch.equal(site(reseeded, "e").answer(ask(reseeded, model=model)).update, one.update)
 
 
 def test_another_model_for_a_round_is_refused(tiny_study, site, tmp_path) -> None:
     study, here = tiny_study(), site()
     here.answer(ask(study))
-    other = ask(study, model=initial_checkpoint(study).model + 0.5)
+    other = ask(study, model=initial_checkpoint(Recipe.of(study)).model + 0.5)
     assert refused(here.answer(other), ExitCode.REFUSED)
     assert refused(site().answer(other), ExitCode.REFUSED)
     assert len(ledger(tmp_path / "north")) == 1
@@ -102,7 +103,7 @@ def test_another_model_for_a_round_is_refused(tiny_study, site, tmp_path) -> Non
 def test_an_old_round_cannot_be_drawn_again(tiny_study, site, tmp_path) -> None:
     """The outbox forgets old results; a second one with fresh noise would be a release nobody paid for."""
     study, here = tiny_study(), site()
-    models = [initial_checkpoint(study).model + 0.1 * r for r in range(3)]
+    models = [initial_checkpoint(Recipe.of(study)).model + 0.1 * r for r in range(3)]
     answers = [here.answer(ask(study, r, models[r - 1])) for r in (1, 2, 3)]
     assert all(isinstance(answer, RoundUpdate) for answer in answers)
     assert refused(here.answer(ask(study, 1, models[0])), ExitCode.REFUSED)
@@ -173,7 +174,7 @@ def test_a_description_of_another_study_is_refused(site) -> None:
 )
 def test_a_model_that_cannot_be_trained_costs_nothing(tiny_study, site, tmp_path, spoil) -> None:
     study = tiny_study()
-    task = ask(study, model=spoil(initial_checkpoint(study).model))
+    task = ask(study, model=spoil(initial_checkpoint(Recipe.of(study)).model))
     assert refused(site().answer(task), ExitCode.FEDERATION)
     assert not (tmp_path / "north" / "ledger.jsonl").exists()
     assert isinstance(site().answer(ask(study)), RoundUpdate)
@@ -221,7 +222,7 @@ def test_a_changed_ledger_stops_the_site(tiny_study, site, tmp_path) -> None:
     site().answer(ask(study))
     path = tmp_path / "north" / "ledger.jsonl"
     path.write_text(path.read_text().replace('"steps": 2', '"steps": 1'))
-    task = ask(study, 2, initial_checkpoint(study).model + 1)
+    task = ask(study, 2, initial_checkpoint(Recipe.of(study)).model + 1)
     assert refused(site().answer(task), ExitCode.REFUSED)
 
 
@@ -252,7 +253,7 @@ def test_only_training_patients_count(site) -> None:
 
 def test_too_small_a_site_does_not_start(tiny_study, tiny_site, tmp_path) -> None:
     with pytest.raises(DataError, match="2 training patients"):
-        Site(tiny_study(), tiny_site("small", 2), tmp_path)
+        Site(Recipe.of(tiny_study()), tiny_site("small", 2), tmp_path)
 
 
 def test_two_processes_never_train_one_round_at_the_same_time(
@@ -272,7 +273,7 @@ def test_two_processes_never_train_one_round_at_the_same_time(
 def test_a_site_that_runs_sees_what_happens_to_its_ledger(tiny_study, site, tmp_path) -> None:
     """Kept open from round to round, it is still the file that counts."""
     study, running = tiny_study(), site()
-    model = initial_checkpoint(study).model
+    model = initial_checkpoint(Recipe.of(study)).model
     assert isinstance(running.answer(ask(study, 1)), RoundUpdate)
     path = tmp_path / "north" / "ledger.jsonl"
     other = Charge("c" * 64, 1, "d" * 64, Spend(1.0, 0.5, 1))

@@ -17,7 +17,6 @@ from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
 from fedgen.pipeline.simulate import Watcher
 from fedgen.pipeline.workspace import Workspace
-from fedgen.training.pretrained import frozen_weights
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,10 +28,10 @@ def _quick(quick_plans: None) -> None:
 def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training without Ray."""
 
-    def simulate_training(study: Any, sites: Any, run: Any, aggregator: Any, on_round: Any = None) -> Any:
-        start = frozen_weights(study, run.pretrained)
-        exchange = DirectExchange([Site(study, site, run.site(site.site), start=start) for site in sites])
-        return train(study, exchange, aggregator, run, on_round)
+    def simulate_training(recipe: Any, sites: Any, run: Any, aggregator: Any, on_round: Any = None) -> Any:
+        started = recipe.on_frozen(run.pretrained)
+        exchange = DirectExchange([Site(started, site, run.site(site.site)) for site in sites])
+        return train(recipe, exchange, aggregator, run, on_round)
 
     monkeypatch.setattr("fedgen.pipeline.stages.simulate_training", simulate_training)
 

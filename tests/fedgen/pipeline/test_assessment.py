@@ -17,6 +17,7 @@ from fedgen.pipeline import assessment
 from fedgen.pipeline.assessment import Assessor, assess
 from fedgen.protocol.messages import Assess
 from fedgen.protocol.wire import encode_answer
+from fedgen.recipe import Recipe
 from fedgen.study.show import study_hash
 from fedgen.training.outbox import Outbox, RoundResult
 from fedgen.training.vector import vector_sha256
@@ -33,7 +34,7 @@ def site(tmp_path, tiny_study, tiny_site) -> SimpleNamespace:
     """A site that trained in round 1 of a study, and a question of that study."""
     study = tiny_study(privacy={"mode": "none"}, audit={"bootstrap": 100, "minimum_patients": 6})
     rng = torch.Generator().manual_seed(1)
-    model = initial_checkpoint(study).model
+    model = initial_checkpoint(Recipe.of(study)).model
     images = (torch.rand(8, 1, 16, 16, generator=rng) * 2 - 1).half().float()
     keep_a_round(tmp_path)
     return SimpleNamespace(
@@ -60,7 +61,7 @@ def made(monkeypatch) -> list[str]:
 
 
 def test_what_leaves_are_numbers_of_the_site_and_no_patient(site) -> None:
-    answer = assess(site.study, site.data, 3.0, site.question, BOTH)
+    answer = assess(Recipe.of(site.study), site.data, 3.0, site.question, BOTH)
     text, vector = encode_answer(answer)
     assert vector is None
     assert answer.audit is not None and answer.evaluation is not None
@@ -81,26 +82,26 @@ def test_what_leaves_are_numbers_of_the_site_and_no_patient(site) -> None:
         assert not any(isinstance(item, int | float) for item in found)
     # Patients are numbers of this run only: other numbers in the same order change nothing.
     renumbered = replace(site.data, patients=site.data.patients * 7 + 1000)
-    assert assess(site.study, renumbered, 3.0, site.question, BOTH) == answer
+    assert assess(Recipe.of(site.study), renumbered, 3.0, site.question, BOTH) == answer
 
 
 def test_statistics_of_a_handful_of_patients_stay(site, tiny_site) -> None:
     few = tiny_site("north", 12, held_out=3)
-    answer = assess(site.study, few, None, site.question, BOTH)
+    answer = assess(Recipe.of(site.study), few, None, site.question, BOTH)
     assert answer.audit is not None and answer.evaluation is not None
     assert answer.audit["verdict"] == "INSUFFICIENT"
     assert all(row["values"] == [] for row in answer.audit["audits"])
     for arm in answer.evaluation["downstream"]["arms"]:
         assert arm["auroc"] is None
         assert arm["note"] == "Fewer than 3 test patients of a class: none, lesion."
-    enough = assess(site.study, site.data, None, site.question, BOTH)
+    enough = assess(Recipe.of(site.study), site.data, None, site.question, BOTH)
     assert enough.audit is not None and all(row["values"] for row in enough.audit["audits"])
 
 
 @pytest.mark.parametrize("patients", [2, 4])
 def test_the_likeness_of_two_patients_stays(site, tiny_site, patients) -> None:
     few = tiny_site("north", patients, held_out=12)
-    answer = assess(site.study, few, None, site.question, frozenset({"evaluation"}))
+    answer = assess(Recipe.of(site.study), few, None, site.question, frozenset({"evaluation"}))
     assert answer.evaluation is not None
     for row in answer.evaluation["diversity"]["classes"]:
         assert (row["real"], row["synthetic"], row["pairs"]) == (None, None, 0)
@@ -109,8 +110,8 @@ def test_the_likeness_of_two_patients_stays(site, tiny_site, patients) -> None:
 @pytest.mark.parametrize("metrics", [frozenset(), frozenset({"audit"}), frozenset({"evaluation"}), BOTH])
 def test_what_the_policy_withholds_is_not_computed(site, made, metrics) -> None:
     for answer in (
-        assess(site.study, site.data, None, site.question, metrics),
-        Assessor(site.study, site.data, site.folder, metrics)(site.question),
+        assess(Recipe.of(site.study), site.data, None, site.question, metrics),
+        Assessor(Recipe.of(site.study), site.data, site.folder, metrics)(site.question),
     ):
         assert (answer.audit is not None) == ("audit" in metrics)
         assert (answer.evaluation is not None) == ("evaluation" in metrics)
@@ -118,17 +119,17 @@ def test_what_the_policy_withholds_is_not_computed(site, made, metrics) -> None:
 
 
 def test_the_same_question_has_the_same_answer_for_ever(site, made) -> None:
-    first = Assessor(site.study, site.data, site.folder, BOTH)(site.question)
-    again = Assessor(site.study, site.data, site.folder, BOTH)(site.question)
+    first = Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
+    again = Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
     assert made == ["audit", "evaluation"]
     assert again == first
 
 
 def test_another_question_is_refused_and_nothing_is_computed(site, made) -> None:
-    ask = Assessor(site.study, site.data, site.folder, frozenset())
+    ask = Assessor(Recipe.of(site.study), site.data, site.folder, frozenset())
     ask(site.question)
     with pytest.raises(PrivacyRefusedError, match="one question is answered a study"):
-        Assessor(site.study, site.data, site.folder, BOTH)(site.other)
+        Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.other)
     assert made == []
 
 
@@ -139,17 +140,17 @@ def test_a_crash_leaves_no_room_for_a_second_question(site, made, monkeypatch) -
     with monkeypatch.context() as patch:
         patch.setattr(assessment, "evaluation_numbers", crash)
         with pytest.raises(KeyboardInterrupt):
-            Assessor(site.study, site.data, site.folder, BOTH)(site.question)
+            Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
     with pytest.raises(PrivacyRefusedError):
-        Assessor(site.study, site.data, site.folder, BOTH)(site.other)
-    answer = Assessor(site.study, site.data, site.folder, BOTH)(site.question)
+        Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.other)
+    answer = Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
     assert answer.audit == {"audit": 1}
     assert made == ["audit", "evaluation"]
 
 
 def test_a_policy_that_changed_holds_at_once(site, made) -> None:
-    Assessor(site.study, site.data, site.folder, BOTH)(site.question)
-    answer = Assessor(site.study, site.data, site.folder, frozenset({"evaluation"}))(site.question)
+    Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
+    answer = Assessor(Recipe.of(site.study), site.data, site.folder, frozenset({"evaluation"}))(site.question)
     assert answer.audit is None
     assert answer.evaluation == {"evaluation": 2}
 
@@ -157,19 +158,19 @@ def test_a_policy_that_changed_holds_at_once(site, made) -> None:
 @pytest.mark.parametrize("name", ["question.json", "audit.json"])
 @pytest.mark.parametrize("content", ["", "[1]"])
 def test_a_damaged_file_is_not_replaced(site, made, name, content) -> None:
-    Assessor(site.study, site.data, site.folder, BOTH)(site.question)
+    Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
     (site.folder / "assessment" / name).write_text(content)
     with pytest.raises(PrivacyRefusedError, match="restore the file"):
-        Assessor(site.study, site.data, site.folder, BOTH)(site.question)
+        Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
     assert made == ["audit", "evaluation"]
 
 
 def test_a_site_that_did_not_train_does_not_assess(site, made, tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("idle")
     with pytest.raises(PrivacyRefusedError, match="did not help to train"):
-        Assessor(site.study, site.data, folder, BOTH)(site.question)
+        Assessor(Recipe.of(site.study), site.data, folder, BOTH)(site.question)
     keep_a_round(folder, round=3)
-    Assessor(site.study, site.data, folder, BOTH)(site.question)
+    Assessor(Recipe.of(site.study), site.data, folder, BOTH)(site.question)
 
 
 @pytest.mark.parametrize(
@@ -197,22 +198,22 @@ def test_a_question_that_the_study_does_not_ask_costs_nothing(site, made, change
         model = broken if change["model"] is None else change["model"]
         change = {"model": model, "model_sha256": vector_sha256(model)}
     with pytest.raises(error, match=said):
-        Assessor(site.study, site.data, site.folder, BOTH)(Assess(**{**fields, **change}))
+        Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(Assess(**{**fields, **change}))
     assert made == []
     # The one question is still free.
-    Assessor(site.study, site.data, site.folder, BOTH)(site.question)
+    Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
 
 
 def test_a_site_with_other_classes_says_so(site) -> None:
     other = replace(site.data, classes=("a", "b"))
     with pytest.raises(DataError, match="other classes"):
-        assess(site.study, other, None, site.question, BOTH)
+        assess(Recipe.of(site.study), other, None, site.question, BOTH)
 
 
 def test_the_claim_is_what_the_site_promised_its_patients(site, tiny_study) -> None:
     study = tiny_study(audit={"bootstrap": 100, "minimum_patients": 6})
     question = Assess(study_hash(study), *(getattr(site.question, n) for n in ("model_sha256", "model")),
                       site.question.images, site.question.labels)  # fmt: skip
-    answer = Assessor(study, site.data, site.folder, frozenset({"audit"}))(question)
+    answer = Assessor(Recipe.of(study), site.data, site.folder, frozenset({"audit"}))(question)
     assert answer.audit is not None
     assert 0 < answer.audit["claim"]["epsilon"] <= study.privacy.epsilon

@@ -24,6 +24,7 @@ from fedgen.pipeline.join_audit import CALM
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Answer, Assess, Assessment, Refusal, Task
 from fedgen.protocol.wire import decode_answer, decode_task, encode_answer, encode_task
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen_privacy.accounting import epsilon_prv
 from fedgen_privacy.ledger import Ledger
@@ -99,10 +100,12 @@ def federation(tmp_path: Path, tiny_study: Any, tiny_site: Any) -> Callable[...,
         folders = {name: tmp_path / "hospitals" / name for name in NAMES}
         sites = [
             Site(
-                study,
+                Recipe.of(study),
                 data[name],
                 folders[name],
-                assessor=Assessor(study, data[name], folders[name], (metrics or {}).get(name, BOTH)),
+                assessor=Assessor(
+                    Recipe.of(study), data[name], folders[name], (metrics or {}).get(name, BOTH)
+                ),
             )
             for name in NAMES
         ]
@@ -435,7 +438,7 @@ def test_finishing_needs_a_training(federation) -> None:
 def test_a_coordinator_may_train_by_itself_and_finish(federation) -> None:
     """Without the notes of `Asking` every round counts for every site."""
     it = federation(privacy={"mode": "local"})
-    trained = train(it.study, it.exchange, PlainAggregator(), it.run)
+    trained = train(Recipe.of(it.study), it.exchange, PlainAggregator(), it.run)
     federated.finish(it.run, it.study, it.exchange, trained, PlainAggregator())
     for row in it.json("privacy.json")["sites"]:
         spends = Ledger(it.folders[row["site"]] / "ledger.jsonl").spends()

@@ -17,9 +17,9 @@ from fedgen.pipeline import stages
 from fedgen.pipeline.export import export
 from fedgen.pipeline.simulate import run_stages
 from fedgen.pipeline.workspace import Workspace
+from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.study.show import study_hash
-from fedgen.training.pretrained import plain_layout, read_pretrained, study_layout
 from fedgen.training.vector import ParameterLayout
 from fedgen_privacy.ledger import Ledger
 
@@ -63,7 +63,7 @@ def values(tensors) -> torch.Tensor:
 
 def test_all_weights_are_trained_from_the_exported_ones(made, exported) -> None:
     work = made("private", exported)
-    layout = plain_layout(work.study)
+    layout = Recipe.of(work.study).plain_layout
     kept = load_file(exported.path)
     assert values(layout.tensors(first(work))).equal(values(kept))
     assert not values(layout.tensors(work.trained().model)).equal(values(kept))
@@ -80,7 +80,7 @@ def test_all_weights_are_trained_from_the_exported_ones(made, exported) -> None:
 def test_the_exported_weights_are_the_averaged_model(made, tmp_path) -> None:
     work = made("open", privacy={"mode": "none"})
     done = export(work, tmp_path / "open.safetensors", PUBLIC)
-    layout = plain_layout(work.study)
+    layout = Recipe.of(work.study).plain_layout
     assert values(load_file(done.path)).equal(values(layout.tensors(work.trained().ema)))
     assert yaml.safe_load(done.yaml) == {"model": {"pretrained": done.start.model_dump()}}
     # the same run gives the same file
@@ -93,15 +93,15 @@ def test_adapters_alone_are_trained_and_the_whole_way_ends_in_a_report(
     work = made("adapted", exported, {"rank": 2, "alpha": 4.0}, trained=False)
     run_stages(work, watcher.watcher)
     trained = latest_checkpoint(work.run.checkpoints, study_hash(work.study))
-    assert trained.model.shape == (study_layout(work.study).size,)
-    assert trained.model.shape[0] < plain_layout(work.study).size
+    assert trained.model.shape == (Recipe.of(work.study).layout.size,)
+    assert trained.model.shape[0] < Recipe.of(work.study).plain_layout.size
     summary = work.run.read_json("run.json")
     assert summary["model"]["adapters"]["rank"] == 2
     assert summary["model"]["parameters"] == trained.model.shape[0]
     assert exported.start.sha256 in (work.run.path / "report.html").read_text()
 
     # what stands under the adapters is the file's, and they changed something
-    networks = Workspace.open(work.run.path).family.networks()
+    networks = Workspace.open(work.run.path).recipe.family.networks()
     ParameterLayout.of(networks).load(networks, trained.ema)
     kept, changed = load_file(exported.path), load_file(export(work, tmp_path / "adapted.safetensors").path)
     frozen = dict(networks["vae"].named_parameters())
@@ -214,7 +214,9 @@ def test_the_commands(made, tmp_path) -> None:
     checked = invoke("study", "check", file)
     assert f"{PUBLIC}." in checked.out
     study = Workspace.open(work.run.path).study
-    assert f"the network's {plain_layout(study).size} being frozen" in checked.out.replace("\n", " ")
+    assert f"the network's {Recipe.of(study).plain_layout.size} being frozen" in checked.out.replace(
+        "\n", " "
+    )
 
     runs = tmp_path / "other"
     missing = invoke("simulate", file, "--out", runs)
@@ -225,4 +227,4 @@ def test_the_commands(made, tmp_path) -> None:
     (run / "pretrained.safetensors").unlink()
     assert invoke("synthesize", run).error.exit_code == 4
     assert invoke("train", run, "--pretrained", out).code == 0
-    assert read_pretrained(Workspace.open(run).study, run / "pretrained.safetensors") is not None
+    assert Recipe.of(Workspace.open(run).study).read_start(run / "pretrained.safetensors") is not None

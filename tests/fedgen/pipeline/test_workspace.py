@@ -9,6 +9,7 @@ from fedgen.errors import DataError, StudyError
 from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.pipeline import stages
 from fedgen.pipeline.workspace import Workspace
+from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import save_checkpoint
 
 
@@ -36,7 +37,7 @@ def test_a_stage_before_training_has_finished_names_the_command(workspace, stage
     work = workspace()
     with pytest.raises(DataError, match=r"has finished 0 of 2 rounds: run `fedgen train .*` first"):
         stage(work)
-    save_checkpoint(work.run.checkpoints, initial_checkpoint(work.study))
+    save_checkpoint(work.run.checkpoints, initial_checkpoint(Recipe.of(work.study)))
     with pytest.raises(DataError, match="finished 0 of 2 rounds"):
         stage(work)
 
@@ -58,7 +59,7 @@ def test_too_small_a_cohort_is_refused_before_anything_starts(workspace, monkeyp
 
 def test_networks_hold_the_weights_given(workspace) -> None:
     work = workspace()
-    weights = initial_checkpoint(work.study).model + 1
+    weights = initial_checkpoint(Recipe.of(work.study)).model + 1
     state = torch.random.get_rng_state()
     networks = work.networks(weights)
     assert torch.equal(torch.cat([p.flatten() for p in networks["vae"].parameters()]), weights)
@@ -80,5 +81,5 @@ def test_a_run_resumed_without_its_device_charges_nobody(workspace) -> None:
     with pytest.raises(StudyError, match=r"training\.device asks for cuda:77"):
         stages.train(moved)
     with pytest.raises(StudyError, match=r"training\.device asks for cuda:77"):
-        moved.networks(initial_checkpoint(moved.study).model)
+        moved.networks(initial_checkpoint(Recipe.of(moved.study)).model)
     assert not list(work.run.path.rglob("ledger.jsonl"))

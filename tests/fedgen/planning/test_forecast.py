@@ -14,8 +14,8 @@ from fedgen.families.contract import objectives_of
 from fedgen.planning.forecast import epsilon_by_round, forecast
 from fedgen.planning.patients import training_patients
 from fedgen.planning.words import about, sentences, to_json
+from fedgen.recipe import Recipe
 from fedgen.study.load import load_study
-from fedgen.training.asked_family import build_family
 from fedgen.training.plan import plan_site
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 
@@ -26,7 +26,7 @@ def test_every_size_has_the_trainings_own_plan(tiny_study) -> None:
     assert found.sites == 3
     assert [(size.plan.patients, size.sites) for size in found.sizes] == [(12, 2), (9, 1)]
     for size in found.sizes:
-        own = plan_site(study, "north", size.plan.patients, objectives_of(build_family(study)))
+        own = plan_site(study, "north", size.plan.patients, objectives_of(Recipe.of(study).family))
         assert size.plan == own
         assert size.epsilon_by_round[-1] == own.epsilon
         assert size.signals[0].all_sites == pytest.approx(size.signals[0].all_steps * 3**0.5)
@@ -34,7 +34,7 @@ def test_every_size_has_the_trainings_own_plan(tiny_study) -> None:
 
 def test_epsilon_by_round_is_never_below_the_accountant(tiny_study) -> None:
     study = tiny_study(training={"rounds": 6}, privacy={"epsilon": 4.0})
-    plan = plan_site(study, "north", 15, objectives_of(build_family(study)))
+    plan = plan_site(study, "north", 15, objectives_of(Recipe.of(study).family))
     curve = epsilon_by_round(study, plan)
     assert len(curve) == 6
     assert list(curve) == sorted(curve)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fedgen.families.contract import objectives_of
 from fedgen.planning.published import reference
 from fedgen.planning.signal import private_parameters, required_batch_over_sigma, signal, signals
-from fedgen.training.asked_family import build_family
+from fedgen.recipe import Recipe
 from fedgen.training.plan import plan_site
 
 BATCHES = st.floats(1, 1e4)
@@ -63,20 +63,20 @@ def test_the_required_batch_gives_the_ratio_back(sigma, parameters, steps, sites
 
 @pytest.mark.parametrize("name", ["vae", "gan", "diffusion"])
 def test_only_what_is_noised_is_counted(tiny_study, name) -> None:
-    family = build_family(tiny_study(name))
+    recipe = Recipe.of(tiny_study(name))
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    counted = private_parameters(family)
+    counted = private_parameters(recipe)
     assert torch.equal(torch.random.get_rng_state(), before)
     network = {"vae": "vae", "gan": "discriminator", "diffusion": "unet"}[name]
-    assert list(counted.values()) == [sum(p.numel() for p in family.networks()[network].parameters())]
+    assert list(counted.values()) == [sum(p.numel() for p in recipe.blank_networks()[network].parameters())]
 
 
 def test_a_plan_gives_its_own_batch_noise_and_steps(tiny_study) -> None:
     study = tiny_study("gan", training={"rounds": 3, "local_steps": 4})
-    family = build_family(study)
-    plan = plan_site(study, "north", 9, objectives_of(family))
-    (only,) = signals(study, family, plan, 5)
+    recipe = Recipe.of(study)
+    plan = plan_site(study, "north", 9, objectives_of(recipe.family))
+    (only,) = signals(recipe, plan, 5)
     assert only.objective == "discriminator"
     assert only.steps == 12
     expected = 3 / (plan.spend.noise_multiplier * np.sqrt(only.parameters))
@@ -87,9 +87,9 @@ def test_a_plan_gives_its_own_batch_noise_and_steps(tiny_study) -> None:
 
 def test_no_noise_has_no_ratio(tiny_study) -> None:
     study = tiny_study(privacy={"mode": "none"})
-    family = build_family(study)
+    recipe = Recipe.of(study)
     with pytest.raises(ValueError, match="without privacy"):
-        signals(study, family, plan_site(study, "north", 9, objectives_of(family)), 1)
+        signals(recipe, plan_site(study, "north", 9, objectives_of(recipe.family)), 1)
 
 
 def test_the_reference_is_the_papers_setting() -> None:

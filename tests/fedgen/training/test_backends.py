@@ -7,8 +7,8 @@ import torch
 
 from fedgen.families.contract import objectives_of
 from fedgen.families.registry import capabilities
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-from fedgen.training.asked_family import build_family
 from fedgen.training.backends import BACKENDS, FASTEST, backend_for, gradients_of
 from fedgen.training.functional import trainable
 from fedgen.training.local import LocalTrainer
@@ -36,7 +36,7 @@ def test_the_plan_holds_what_the_study_asks(asked) -> None:
             "training": {"gradients": asked, "precision": "bfloat16", "rounds": 1, "local_steps": 1},
         }
     )
-    local = plan_site(study, "s", 40, objectives_of(build_family(study))).local
+    local = plan_site(study, "s", 40, objectives_of(Recipe.of(study).family)).local
     assert (local.backend, local.precision) == (asked, "bfloat16")
 
 

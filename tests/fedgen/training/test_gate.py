@@ -11,8 +11,8 @@ import torch
 from torch.func import grad
 
 from fedgen.families.contract import objectives_of
+from fedgen.recipe import Recipe
 from fedgen.task.records import Records
-from fedgen.training.asked_family import build_family
 from fedgen.training.functional import record_loss, trainable
 from fedgen_privacy.gradients.protocol import records_of
 from fedgen_privacy.gradients.tree import tree_map
@@ -25,7 +25,7 @@ K = 2
 
 def case(study, seed=0):
     """The objective on data, its networks, and the tensors of four patients."""
-    family = build_family(study)
+    family = Recipe.of(study).family
     (objective,) = (o for o in objectives_of(family) if o.touches_data)
     torch.manual_seed(seed)
     networks = family.networks()

@@ -8,12 +8,12 @@ from dp_accounting.pld import PLDAccountant
 
 from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.families.contract import objectives_of
-from fedgen.training.asked_family import build_family
+from fedgen.recipe import Recipe
 from fedgen.training.plan import check_cohort, plan_site
 
 
 def plan(study, patients):
-    return plan_site(study, "north", patients, objectives_of(build_family(study)))
+    return plan_site(study, "north", patients, objectives_of(Recipe.of(study).family))
 
 
 def test_a_private_plan(tiny_study) -> None:
@@ -47,7 +47,7 @@ def test_the_epsilon_agrees_with_another_accountant(tiny_study) -> None:
 def test_only_steps_on_data_cost(tiny_study, monkeypatch) -> None:
     monkeypatch.setattr("fedgen.training.spending.calibrate_noise", lambda **_: 2.0)
     study = tiny_study("gan", training={"local_steps": 4})
-    discriminator, generator = objectives_of(build_family(study))
+    discriminator, generator = objectives_of(Recipe.of(study).family)
     assert (discriminator.touches_data, generator.touches_data) == (True, False)
     assert plan(study, 9).spend.steps == 4
 

@@ -11,15 +11,11 @@ from pydantic import ValidationError
 from safetensors.torch import save
 
 from fedgen.errors import DataError, StudyError
+from fedgen.recipe import Recipe
 from fedgen.study.load import parse_study
-from fedgen.training.asked_family import blank_family, build_family
 from fedgen.training.pretrained import (
     Origin,
     encode,
-    frozen_weights,
-    plain_layout,
-    read_pretrained,
-    study_layout,
 )
 
 ORIGIN = Origin(
@@ -41,7 +37,8 @@ def given(tiny_study, tmp_path):
 
     def build(change=lambda weights: weights, content=None, adapters=None):
         good = {
-            name: torch.full(shape, 0.5) for name, shape in plain_layout(tiny_study(model=NETWORK)).entries
+            name: torch.full(shape, 0.5)
+            for name, shape in Recipe.of(tiny_study(model=NETWORK)).plain_layout.entries
         }
         content = content or encode(change(good), ORIGIN)
         path = tmp_path / "start.safetensors"
@@ -54,22 +51,24 @@ def given(tiny_study, tmp_path):
 
 def test_good_weights_are_read_with_their_origin(given) -> None:
     study, path = given()
-    found = read_pretrained(study, path)
-    assert {name: tuple(t.shape) for name, t in found.weights.items()} == dict(plain_layout(study).entries)
+    found = Recipe.of(study).read_start(path)
+    assert {name: tuple(t.shape) for name, t in found.weights.items()} == dict(
+        Recipe.of(study).plain_layout.entries
+    )
     assert found.origin == ORIGIN
     assert found.content == path.read_bytes()
-    assert frozen_weights(study, path) is None
+    assert Recipe.of(study).on_frozen(path) is Recipe.of(study)
     assert encode(found.weights, ORIGIN) == found.content
 
 
 def test_a_file_of_another_maker_has_no_origin(given, tiny_study) -> None:
-    shapes = dict(plain_layout(tiny_study(model=NETWORK)).entries)
+    shapes = dict(Recipe.of(tiny_study(model=NETWORK)).plain_layout.entries)
     study, path = given(content=save({name: torch.zeros(shape) for name, shape in shapes.items()}))
-    assert read_pretrained(study, path).origin is None
+    assert Recipe.of(study).read_start(path).origin is None
 
 
 def test_a_study_without_pretrained_weights_reads_no_file(tiny_study, tmp_path) -> None:
-    assert read_pretrained(tiny_study(), tmp_path / "absent") is None
+    assert Recipe.of(tiny_study()).read_start(tmp_path / "absent") is None
 
 
 def one_value(weights, value):
@@ -93,7 +92,7 @@ def one_value(weights, value):
 def test_weights_of_other_networks_are_refused(given, change, says) -> None:
     study, path = given(change)
     with pytest.raises(DataError, match=says) as caught:
-        read_pretrained(study, path)
+        Recipe.of(study).read_start(path)
     assert caught.value.exit_code == 4
 
 
@@ -104,38 +103,38 @@ def test_a_pickle_is_refused_and_never_run(given, tmp_path) -> None:
 
     study, path = given(content=pickle.dumps(Trap()))
     with pytest.raises(DataError, match="not a safetensors file"):
-        read_pretrained(study, path)
+        Recipe.of(study).read_start(path)
     assert not (tmp_path / "sprung").exists()
 
 
 def test_metadata_that_is_damaged_is_refused(given, tiny_study) -> None:
-    shapes = dict(plain_layout(tiny_study(model=NETWORK)).entries)
+    shapes = dict(Recipe.of(tiny_study(model=NETWORK)).plain_layout.entries)
     tensors = {name: torch.zeros(shape) for name, shape in shapes.items()}
     study, path = given(content=save(tensors, metadata={"fedgen": '{"mode": "none"}'}))
     with pytest.raises(DataError, match="metadata"):
-        read_pretrained(study, path)
+        Recipe.of(study).read_start(path)
 
 
 def test_another_file_than_the_studys_is_refused(given) -> None:
     study, path = given()
     path.write_bytes(encode({"vae/x": torch.zeros(1)}, ORIGIN))
     with pytest.raises(StudyError, match=study.model.pretrained.sha256) as caught:
-        read_pretrained(study, path)
+        Recipe.of(study).read_start(path)
     assert caught.value.exit_code == 2
     path.unlink()
     with pytest.raises(DataError, match="--pretrained"):
-        read_pretrained(study, path)
+        Recipe.of(study).read_start(path)
 
 
 def test_adapters_are_what_is_sent_and_stand_on_the_file(given) -> None:
     study, path = given(adapters={"rank": 2})
-    assert 0 < study_layout(study).size < plain_layout(study).size
-    networks = build_family(study, frozen_weights(study, path)).networks()
+    assert 0 < Recipe.of(study).layout.size < Recipe.of(study).plain_layout.size
+    networks = Recipe.of(study).on_frozen(path).family.networks()
     found = dict(networks["vae"].named_parameters())
     assert all(bool((p == 0.5).all()) for name, p in found.items() if "adapter" not in name)
     with pytest.raises(DataError):
-        build_family(study).networks()
-    assert blank_family(study).networks()
+        Recipe.of(study).family.networks()
+    assert Recipe.of(study).blank_networks()
 
 
 def test_adapters_without_pretrained_weights_are_no_study(tiny_study) -> None:

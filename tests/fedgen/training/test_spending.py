@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fedgen.families.contract import objectives_of
-from fedgen.training.asked_family import build_family
+from fedgen.recipe import Recipe
 from fedgen.training.plan import local_plan, plan_site
 from fedgen.training.spending import calibrated, epsilon_after, history, spend_of
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
@@ -18,7 +18,7 @@ SCHEDULE = {"from_round": (2, 4), "noise_factor": (0.8, 0.6), "clipping_factor":
 
 def test_each_round_has_its_noise_and_its_clipping(tiny_study) -> None:
     study = tiny_study(training={"rounds": 5}, privacy={"schedule": SCHEDULE, "clipping_norm": 2.0})
-    plan = plan_site(study, "north", 15, objectives_of(build_family(study)))
+    plan = plan_site(study, "north", 15, objectives_of(Recipe.of(study).family))
     sigma = plan.spend.noise_multiplier
     mechanisms = [local_plan(study, plan, round).mechanism for round in range(1, 6)]
     assert [m.noise_multiplier / sigma for m in mechanisms] == pytest.approx([1, 0.8, 0.8, 0.6, 0.6])
@@ -59,7 +59,7 @@ def test_any_schedule_keeps_the_study_within_epsilon(tiny_study, factor, start) 
 def test_a_given_sampling_rate_does_not_look_at_the_patients(tiny_study) -> None:
     """The plan of a site, but for its number of patients and its weight, is the study's alone."""
     study = tiny_study(privacy={"sampling_rate": 0.25}, aggregation={"weighting": "uniform"})
-    objectives = objectives_of(build_family(study))
+    objectives = objectives_of(Recipe.of(study).family)
     small, large = (plan_site(study, "north", n, objectives) for n in (2, 200))
     assert small.local == large.local and small.spend == large.spend and small.weight == large.weight
 
