@@ -35,9 +35,12 @@ from dp.contenders import CONTENDERS, MICROBATCH, QUICK  # noqa: E402
 from dp.measure import peak_mebibytes, seconds  # noqa: E402
 from secagg.meter import machine  # noqa: E402
 
+from fedgen.families.registry import specs  # noqa: E402
 from fedgen.run.memory import return_large_buffers  # noqa: E402
 
-CASES = (Case("diffusion", 64), Case("diffusion", 32), Case("vae", 64), Case("gan", 64))
+CASES = tuple(Case(name, 64) for name in specs())
+#: Small enough for the growth of its batch to be measured in the quick run too.
+SMALL = Case("diffusion", 32)
 #: How the batch grows: patients, then images of each, then draws of each image.
 GROWTH = (
     *({"B": B} for B in (4, 16, 64)),
@@ -51,7 +54,7 @@ QUICK_GROWTH = ({"B": 32}, {"B": 8, "m": 4}, {"B": 8, "K": 4})
 def contenders(names: tuple[str, ...], repeats: int) -> list[dict[str, Any]]:
     """Every contender in every case."""
     rows = []
-    for case in CASES:
+    for case in (*CASES, SMALL):
         took = seconds(case, names, repeats)
         used = {name: None if took[name] is None else peak_mebibytes(case, name) for name in names}
         for name in names:
@@ -119,7 +122,7 @@ def main() -> None:
     print(", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
     return_large_buffers()
     compared = contenders(QUICK if quick else tuple(CONTENDERS), 3 if quick else 15)
-    grown = growth(QUICK_GROWTH, CASES[1:2], 2) if quick else growth(GROWTH, CASES, 7)
+    grown = growth(QUICK_GROWTH, (SMALL,), 2) if quick else growth(GROWTH, (*CASES, SMALL), 7)
 
     print(f"\nB = 16 patients of one image with one draw; chunks of {MICROBATCH} unless said")
     print(report.contenders_table(compared))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fedgen.errors import DataError, StudyError
 from fedgen.families.contract import Family, objectives_of
 from fedgen.families.parts.adapted import AdaptedFamily
-from fedgen.families.registry import family_class
+from fedgen.families.registry import family_class, specs
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.task.image_spec import ImageSpec
@@ -56,7 +56,7 @@ class Recipe:
         """The recipe of a study, the same one each time.
 
         Raises:
-            StudyError: an objective would never have a turn.
+            StudyError: the family does not suit the study's task, or an objective would never have a turn.
         """
         return _made(_Asked(study_hash(study), start is not None, study, start))
 
@@ -103,7 +103,10 @@ class Recipe:
     @cached_property
     def _plain(self) -> Family:
         study, name = self.study, self.study.model.family
-        family = family_class(name)(self.task, getattr(study.model, name))
+        why_not = specs()[name].supports(self.task)
+        if why_not is not None:
+            raise StudyError(f"model.family {name} does not suit the study: {why_not}.")
+        family = family_class(name)(self.task, study.model.options)
         # A step of mode distributed is a round, and the coordinator counts those.
         distributed = study.privacy.mode == "distributed"
         steps = study.training.rounds if distributed else study.training.local_steps

@@ -15,6 +15,7 @@ import torch
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedgen.data.site_data import Part, SiteData
+from fedgen.families.registry import specs
 from fedgen.run.hints import Hints, speak_as
 from fedgen.study.study import Study
 from fedgen.training import plan
@@ -33,11 +34,6 @@ TINY: dict[str, dict[str, Any]] = {
     "audit": {"bootstrap": 100},
     "evaluation": {"seeds": 1, "steps": 2, "bootstrap": 100},
 }
-NETWORKS: dict[str, dict[str, Any]] = {
-    "vae": {"channels": (4, 8), "latent_size": 4},
-    "gan": {"generator_channels": (8, 4), "discriminator_channels": (4, 8), "latent_size": 4},
-    "diffusion": {"channels": (8, 16), "attention": (False, True), "residual_blocks": 1, "sampler_steps": 3},
-}
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +42,7 @@ def tiny_study() -> Callable[..., Study]:
 
     def build(family: str = "vae", **sections: dict[str, Any]) -> Study:
         values = {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in {**TINY, **sections}}
-        values.setdefault("model", {"family": family, family: NETWORKS[family]})
+        values.setdefault("model", {"family": family, family: specs()[family].small})
         return Study.model_validate(values)
 
     return build

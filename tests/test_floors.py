@@ -67,6 +67,20 @@ def house(tmp_path: Path) -> Path:
     (tmp_path / "fedgen/federation/exchange/flower.py").write_text("import flwr\n")
     for module in ("durable", "lock"):
         (tmp_path / f"fedgen_privacy/{module}.py").touch()
+    for module in (
+        "registry",
+        "spec",
+        "contract",
+        "parts/folding",
+        "one/options",
+        "one/family",
+        "other/family",
+    ):
+        file = tmp_path / "fedgen/families" / f"{module}.py"
+        file.parent.mkdir(exist_ok=True)
+        (file.parent / "__init__.py").touch()
+        file.touch()
+    (tmp_path / "fedgen/task/task.py").touch()
     return tmp_path
 
 
@@ -89,8 +103,20 @@ def test_an_empty_house_keeps_every_contract(house: Path) -> None:
         ("The wing", {"fedgen/federation/site/planted.py": "import fedgen.federation.coordinator"}),
         ("The wing", {"fedgen/federation/exchange/planted.py": "import fedgen.federation.site"}),
         ("The wing", {"fedgen/federation/attic/__init__.py": ""}),
-        ("The folders", {"fedgen/families/gan/planted.py": "import fedgen.families.vae"}),
-        ("The folders", {"fedgen/families/parts/planted.py": "import fedgen.families.gan"}),
+        ("The folders", {"fedgen/families/one/planted.py": "import fedgen.families.other"}),
+        ("The folders", {"fedgen/families/one/planted.py": "import fedgen.families.registry"}),
+        ("The folders", {"fedgen/families/parts/planted.py": "import fedgen.families.one"}),
+        ("The folders", {"fedgen/families/spec.py": "import fedgen.families.other.family"}),
+        ("What a family says", {"fedgen/families/one/options.py": "def late():\n    import torch"}),
+        (
+            "What a family says",
+            {
+                "fedgen/families/one/options.py": "import fedgen.families.parts.heavy",
+                "fedgen/families/parts/heavy.py": "from monai.networks import nets",
+            },
+        ),
+        ("What a family says", {"fedgen/families/registry.py": "import fedgen.families.one.family, torch"}),
+        ("What a family says", {"fedgen/study/planted.py": "import torch"}),
         (
             "No circles",
             {"fedgen/data/a.py": "import fedgen.data.b", "fedgen/data/b.py": "import fedgen.data.a"},

@@ -19,7 +19,7 @@ def problems(policy: PolicySection, study: Study, roster_size: int) -> list[str]
             f"training sends the loss of its {study.training.rounds} rounds with the updates, but policy.metrics "
             f"allows {_listed(policy.metrics)}."
         )
-    if study.model.family not in policy.families:
+    if policy.families is not None and study.model.family not in policy.families:
         found.append(
             f"model.family is {study.model.family}, but policy.families allows {_listed(policy.families)}."
         )

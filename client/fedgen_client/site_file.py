@@ -12,11 +12,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from fedgen.families.registry import FamilyName
 from fedgen.schema.document import read_document
 from fedgen.schema.form import Form
 from fedgen.schema.read import read_text, validated
 from fedgen.schema.section import Section
-from fedgen.study.model import FamilyName
 
 Mode = Literal["local", "distributed", "none"]
 Metric = Literal["loss", "audit", "evaluation"]
@@ -45,8 +45,11 @@ class PolicySection(Section):
     minimum_cohort: int = Field(
         20, ge=1, description="fewest training patients with which this site takes part"
     )
-    families: tuple[FamilyName, ...] = Field(
-        ("vae", "gan", "diffusion"), min_length=1, strict=False, description="model families allowed"
+    families: tuple[FamilyName, ...] | None = Field(
+        None,
+        min_length=1,
+        strict=False,
+        description="model families allowed; null for every one that is installed here",
     )
     modes: tuple[Mode, ...] = Field(
         ("local", "distributed"), min_length=1, strict=False, description="values of privacy.mode allowed"

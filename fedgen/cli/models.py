@@ -2,41 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from json import dumps
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from fedgen.families.contract import Capability
+from fedgen.families.registry import specs
+from fedgen.families.spec import FamilySpec
+from fedgen.task.image_spec import ImageSpec
+from fedgen.task.task import Task, image_of_class
 
 
 def models(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the generative families: dimensions, conditioning, and whether they can be trained privately."""
-    # Here, since it loads torch and MONAI, which takes seconds, and no other command of this kind needs them.
-    from fedgen.families.registry import capabilities
-
-    families = capabilities()
+    families = specs().values()
     if json:
-        typer.echo(dumps([asdict(family) for family in families], indent=2))
+        typer.echo(dumps([listed(family) for family in families], indent=2))
         return
     table = Table("family", "what it is", "dimensions", "conditioning", "private")
     for family in families:
         table.add_row(
             family.name,
             family.summary,
-            ", ".join(f"{d}D" for d in family.dimensions),
-            ", ".join(family.conditioning),
-            private(family),
+            ", ".join(f"{d}D" for d in dimensions(family)),
+            ", ".join(conditioning(family)),
+            "yes" if family.private else f"no: {family.why_not}",
         )
     Console().print(table)
 
 
-def private(family: Capability) -> str:
-    """Whether the family can be trained under DP, and if not, why."""
-    return "yes" if family.private else f"no: {family.why_not_private}"
+def listed(family: FamilySpec) -> dict[str, object]:
+    """One entry of `--json`."""
+    return {
+        "name": family.name,
+        "summary": family.summary,
+        "dimensions": dimensions(family),
+        "conditioning": conditioning(family),
+        "private": family.private,
+        "why_not_private": family.why_not or None,
+    }
+
+
+def dimensions(family: FamilySpec) -> list[int]:
+    """Axes of the grids that the family makes images on, with or without a class."""
+    return [axes for axes in (2, 3) if any(family.supports(task) is None for task in _tasks(axes).values())]
+
+
+def conditioning(family: FamilySpec) -> list[str]:
+    """What the family's images can be asked for by: their class, or none."""
+    found = [name for axes in (2, 3) for name, task in _tasks(axes).items() if family.supports(task) is None]
+    return list(dict.fromkeys(found))
+
+
+def _tasks(axes: int) -> dict[str, Task]:
+    of_class = image_of_class(ImageSpec(channels=1, size=(64,) * axes), ("none", "lesion"))
+    return {"class": of_class, "none": Task(of_class.makes)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -132,22 +132,8 @@ class Statistic(ABC):
 Contribution = Objective | Statistic
 
 
-@dataclass(frozen=True)
-class Capability:
-    """What a family can do, as `fedgen models` lists it."""
-
-    name: str
-    summary: str
-    dimensions: tuple[int, ...]
-    conditioning: tuple[str, ...]
-    private: bool
-    why_not_private: str | None = None
-
-
 class Family(ABC):
     """A set of networks with what patients contribute to them."""
-
-    capability: ClassVar[Capability]
 
     @abstractmethod
     def __init__(self, task: Task, options: Any) -> None:

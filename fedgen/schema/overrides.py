@@ -12,6 +12,9 @@ from fedgen.schema.keys import Path, is_known
 from fedgen.schema.problems import unknown_key
 from fedgen.schema.section import Section
 
+#: How the origin of a value begins that an override wrote.
+ORIGIN = "--set "
+
 
 def apply_overrides(document: Document, overrides: Sequence[str], root: type[Section]) -> Document:
     """The document with each `KEY=VALUE` written over it, in order; values are YAML.
@@ -23,7 +26,7 @@ def apply_overrides(document: Document, overrides: Sequence[str], root: type[Sec
     origins = dict(document.origins)
     problems = list(document.problems)
     for override in overrides:
-        origin = f"--set {override}"
+        origin = f"{ORIGIN}{override}"
         try:
             path, value = parse_override(override, root)
         except StudyError as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from fedgen.families.contract import Objective, objectives_of
-from fedgen.families.registry import capabilities
+from fedgen.families.registry import specs
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
 from fedgen.training.backends import Backend, gradients_of
@@ -23,12 +23,6 @@ from fedgen_privacy.integer_step import Ring, integer_sum, with_noise
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep, PrivateGradient
 
-#: Networks small enough for a check, of the same layers as the real ones.
-TINY: dict[str, dict[str, Any]] = {
-    "vae": {"channels": (4, 8), "latent_size": 4},
-    "gan": {"generator_channels": (8, 4), "discriminator_channels": (4, 8), "latent_size": 4},
-    "diffusion": {"channels": (8, 16), "attention": (False, True), "residual_blocks": 1, "sampler_steps": 3},
-}
 CLASSES = ("none", "lesion")
 IMAGE_SIZE = (16, 16)
 
@@ -145,7 +139,7 @@ def installed(family: str, device: str = "cpu", backend: Backend = "vmap") -> Su
         {
             "study": {"name": "selftest"},
             "data": {"image_size": IMAGE_SIZE, "labels": CLASSES},
-            "model": {"family": family, family: TINY.get(family, {})},
+            "model": {"family": family, family: specs()[family].small},
         }
     )
     built = Recipe.of(study).family
@@ -157,7 +151,7 @@ def installed(family: str, device: str = "cpu", backend: Backend = "vmap") -> Su
 
 def private_families() -> tuple[str, ...]:
     """Every registered family that may be trained privately, by name."""
-    return tuple(capability.name for capability in capabilities() if capability.private)
+    return tuple(spec.name for spec in specs().values() if spec.private)
 
 
 def perturbed(subject: Subject, dtype: torch.dtype) -> dict[str, nn.Module]:

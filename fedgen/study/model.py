@@ -1,22 +1,28 @@
-"""Section `model`: which family, and each family's options.
+"""Section `model`: which family is trained, and the options of that family alone.
 
-All families' options stand side by side, so that `--set model.family=vae` turns a whole study to
-another family without touching anything else.
+A file may hold a section for every family, so that `--set model.family=vae` turns a whole preset to another one. All
+are checked; the study keeps the chosen family's, which nothing done to another can change: not its equality, its
+text or its hash.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from fedgen.families.diffusion.options import DiffusionOptions
-from fedgen.families.gan.options import GANOptions
+from fedgen.errors import StudyError
 from fedgen.families.parts.adapter_options import Adapters
-from fedgen.families.vae.options import VAEOptions
+from fedgen.families.registry import FamilyName, specs
 from fedgen.schema.section import Section
-
-FamilyName = Literal["vae", "gan", "diffusion"]
 
 
 class Pretrained(Section):
@@ -30,7 +36,7 @@ class Pretrained(Section):
     )
 
 
-class ModelSection(Section):
+class ModelBase(Section):
     """The generative model."""
 
     pretrained: Pretrained | None = Field(
@@ -38,9 +44,11 @@ class ModelSection(Section):
     )
     adapters: Adapters | None = Field(None, description="all weights are then trained")
     family: FamilyName = Field("diffusion", description="which family is trained; `fedgen models` lists them")
-    vae: VAEOptions = Field(default_factory=lambda: VAEOptions())
-    gan: GANOptions = Field(default_factory=lambda: GANOptions())
-    diffusion: DiffusionOptions = Field(default_factory=lambda: DiffusionOptions())
+
+    @property
+    def options(self) -> Section:
+        """The chosen family's, of the type that its `FamilySpec` names."""
+        return getattr(self, self.family)
 
     @model_validator(mode="after")
     def _frozen_weights(self) -> Self:
@@ -50,3 +58,36 @@ class ModelSection(Section):
                 "weights learns nothing"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _chosen_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {
+            key: value for key, value in handler(self).items() if key == self.family or key not in specs()
+        }
+
+
+def _keep_the_chosen(cls: type[ModelBase], value: Section | None, info: ValidationInfo) -> Section | None:
+    """A family's options where it is the chosen one; of any other, nothing."""
+    if info.field_name is None or info.field_name != info.data.get("family"):
+        return None
+    return specs()[info.field_name].options() if value is None else value
+
+
+def _section_of(name: str) -> tuple[Any, Any]:
+    if name in ModelBase.model_fields or hasattr(ModelBase, name):
+        raise StudyError(f"A family cannot be named {name}, which model has already: rename its folder.")
+    options = specs()[name].options
+    what = f"Read where `model.family` is `{name}`; otherwise checked and left out."
+    return options | None, Field(default_factory=options, validate_default=True, description=what)
+
+
+if TYPE_CHECKING:
+    ModelSection = ModelBase
+else:
+    ModelSection = create_model(
+        "ModelSection",
+        __base__=ModelBase,
+        __doc__=ModelBase.__doc__,
+        __validators__={"keep_the_chosen": field_validator(*specs(), mode="after")(_keep_the_chosen)},
+        **{name: _section_of(name) for name in specs()},
+    )

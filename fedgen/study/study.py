@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from fedgen.families.registry import specs
 from fedgen.schema.section import Section
 from fedgen.study.data import DataSection
 from fedgen.study.model import ModelSection
@@ -51,6 +52,12 @@ class Study(Section):
             raise ValueError(
                 "privacy.central_images is a query with noise, which privacy.mode none does not have: leave it out, "
                 "or use another mode"
+            )
+        family = specs()[self.model.family]
+        if self.privacy.mode != "none" and not family.private:
+            raise ValueError(
+                f"model.family {family.name} cannot be trained with privacy.mode {self.privacy.mode}, because "
+                f"{family.why_not}: choose another family, or privacy.mode none"
             )
         if self.privacy.mode == "distributed":
             self._require_distributed()

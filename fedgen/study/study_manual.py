@@ -24,6 +24,8 @@ line, the key, what was found and what is allowed.
 * Words that YAML reads as something else need quotes: `labels: ["No", "Yes"]`, `labels: ["0", "1"]`.
 * A key given twice is an error, and so is an alias (`*name`).
 * `null` means "not given".
+* A file may hold a section for every family under `model`; all are checked, and the study keeps that of `model.family`,
+  its defaults where there is none. `--set` on an option of another family is an error, since it would change nothing.
 """
 
 
@@ -52,6 +54,8 @@ def _sections() -> Iterator[str]:
                 else f"`{key.path[-1]}: {{}}` takes the defaults"
             )
             yield f"\nAbsent unless given: {key.field.description}. {opened}."
+        elif key.field.description is not None:
+            yield f"\n{key.field.description}"
         yield HEAD
         for inner in keys(section, key.path):
             if len(inner.path) == len(key.path) + 1 and section_of(inner.field) is None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.families.contract import Objective
+from fedgen.families.registry import specs
 from fedgen.training.functional import batch_loss, first_of
 from fedgen_privacy.gradients.hooks import HookedGradients
 from fedgen_privacy.gradients.protocol import BatchLoss, Gradients, Params
@@ -22,18 +23,10 @@ Backend = Literal["vmap", "hooks"]
 BACKENDS: tuple[Backend, ...] = ("vmap", "hooks")
 Precision = Literal["float32", "bfloat16"]
 
-#: By family and type of device, from benchmarks/dp_step.py: the faster backend, or of two that the machine's noise does
-#: not tell apart (the VAE's) the one with a third of the memory. vmap where none was measured.
-FASTEST: dict[tuple[str, str], Backend] = {
-    ("diffusion", "cpu"): "hooks",
-    ("gan", "cpu"): "hooks",
-    ("vae", "cpu"): "hooks",
-}
-
 
 def backend_for(asked: Literal["auto", "vmap", "hooks"], family: str, device: str) -> Backend:
-    """What `training.gradients` means for this family on this device."""
-    return FASTEST.get((family, torch.device(device).type), "vmap") if asked == "auto" else asked
+    """What `training.gradients` means for this family on this device; auto is vmap where none was measured."""
+    return specs()[family].fastest.get(torch.device(device).type, "vmap") if asked == "auto" else asked
 
 
 def gradients_of(

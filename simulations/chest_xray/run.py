@@ -1,4 +1,4 @@
-"""The chest X-ray study: three families x privacy x seeds; results go into README.md beside this file.
+"""The chest X-ray study: every family x privacy x seeds; results go into README.md beside this file.
 
 python simulations/chest_xray/run.py --data FOLDER [--out runs/chest_xray] [--seeds 1 2]
 """
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fedgen.families.registry import specs
 from fedgen.pipeline.privacy import rounded_up
 
 HERE = Path(__file__).resolve().parent
@@ -18,7 +19,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from grid import Cell, finished, over_seeds, run_cell, table, write_readme  # noqa: E402
 
-FAMILIES = ("vae", "gan", "diffusion")
+FAMILIES = tuple(specs())
 PRIVACY = {
     "none": ("privacy.mode=none",),
     "10": ("privacy.epsilon=10",),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fedgen.families.registry import specs
 from fedgen.pipeline.privacy import rounded_up
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the images; not needed with --table")
     parser.add_argument("--out", type=Path, default=Path("runs/mnist"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--family", default="vae", choices=("vae", "gan", "diffusion"))
+    parser.add_argument("--family", default="vae", choices=tuple(specs()))
     parser.add_argument("--table", action="store_true", help="run nothing: tabulate the cells that are done")
     arguments = parser.parse_args()
     if arguments.data is None and not arguments.table:

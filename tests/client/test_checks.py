@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from fedgen.errors import ExitCode
+from fedgen.families.registry import specs
 from fedgen_client.checks.connection import connection_lines
 from fedgen_client.checks.cost import seconds_per_step
 from fedgen_client.checks.line import Line, worst
@@ -242,7 +243,7 @@ def test_the_worst_code_wins() -> None:
     assert worst([]) == ExitCode.DONE
 
 
-@pytest.mark.parametrize("family", ["vae", "gan", "diffusion"])
+@pytest.mark.parametrize("family", specs())
 @pytest.mark.parametrize("mode", ["local", "none"])
 def test_a_step_is_timed_on_noise_for_every_family(secure_study, family, mode, tmp_path) -> None:
     assert seconds_per_step(secure_study(family, privacy={"mode": mode})) > 0

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedgen.families.registry import specs
 from fedgen.study.study import Study
 from fedgen_client.policy import budget_problems, cohort_problems, problems, refusals, withheld
 from fedgen_client.site_file import CohortSection, PolicySection, SiteFile
@@ -142,12 +143,13 @@ def test_no_privacy_fits_no_limit_only(tmp_path) -> None:
     assert refusals(site, "public", plain, 3) == []
 
 
-FAMILIES, MODES = ("vae", "gan", "diffusion"), ("local", "distributed", "none")
+FAMILIES, MODES = tuple(specs()), ("local", "distributed", "none")
 policies = st.builds(
     PolicySection,
     minimum_sites=st.integers(1, 8),
     minimum_cohort=st.integers(1, 60),
-    families=st.sets(st.sampled_from(FAMILIES), min_size=1).map(lambda kinds: tuple(sorted(kinds))),
+    families=st.none()
+    | st.sets(st.sampled_from(FAMILIES), min_size=1).map(lambda kinds: tuple(sorted(kinds))),
     modes=st.sets(st.sampled_from(MODES), min_size=1).map(lambda kinds: tuple(sorted(kinds))),
     require_secure_aggregation=st.booleans(),
     largest_study_epsilon=st.floats(0.1, 20),
@@ -174,7 +176,9 @@ def stricter(one: PolicySection, two: PolicySection) -> PolicySection | None:
     def common(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(value for value in a if value in b)
 
-    families, modes = common(one.families, two.families), common(one.modes, two.modes)
+    modes = common(one.modes, two.modes)
+    # None allows every family.
+    families = common(one.families or FAMILIES, two.families or FAMILIES)
     if not families or not modes:
         return None
     return PolicySection(

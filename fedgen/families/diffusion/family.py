@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Objective
+from fedgen.families.contract import Adam, Apply, Draws, Family, Objective
 from fedgen.families.diffusion.edm import Denoiser, denoise, per_row
 from fedgen.families.diffusion.options import DiffusionOptions
 from fedgen.families.diffusion.parametrization import parametrization_of
@@ -85,14 +85,6 @@ class DenoisingObjective(Objective):
 
 class DiffusionFamily(Family):
     """One UNet, one objective."""
-
-    capability = Capability(
-        name="diffusion",
-        summary="EDM diffusion on a UNet: best images, slowest to train and sample",
-        dimensions=(2,),
-        conditioning=("class",),
-        private=True,
-    )
 
     def __init__(self, task: Task, options: DiffusionOptions) -> None:
         self.image = task.image

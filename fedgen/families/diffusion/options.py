@@ -1,4 +1,4 @@
-"""Options of the family `diffusion`."""
+"""The family `diffusion`: what it says of itself, and its options."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from fedgen.families.parts.supported import image_of_class_in
+from fedgen.families.spec import FamilySpec
 from fedgen.schema.section import Section
 
 
@@ -88,3 +90,14 @@ class DiffusionOptions(Section):
     def stochastic(self) -> bool:
         """Whether the sampler adds noise of its own on the way."""
         return self.sampler == "churn" or (self.sampler == "ddim" and self.eta > 0)
+
+
+SPEC = FamilySpec(
+    name="diffusion",
+    summary="EDM diffusion on a UNet: best images, slowest to train and sample",
+    options=DiffusionOptions,
+    small=DiffusionOptions(channels=(8, 16), attention=(False, True), sampler_steps=3),
+    supports=image_of_class_in(2, 3),
+    private=True,
+    fastest={"cpu": "hooks"},
+)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Memory, Objective
+from fedgen.families.contract import Adam, Apply, Draws, Family, Memory, Objective
 from fedgen.families.gan.adaptive import AdaptiveRule, ScheduleState
 from fedgen.families.gan.networks import ConditionalDiscriminator, ConditionalGenerator
 from fedgen.families.gan.options import GANOptions
@@ -138,14 +138,6 @@ def _judged(networks: Mapping[str, Apply], draws: Draws) -> Tensor:
 
 class GANFamily(Family):
     """Two networks, two objectives."""
-
-    capability = Capability(
-        name="gan",
-        summary="conditional GAN: sharp images; only the discriminator sees data",
-        dimensions=(2,),
-        conditioning=("class",),
-        private=True,
-    )
 
     def __init__(self, task: Task, options: GANOptions) -> None:
         self.image = task.image

@@ -1,9 +1,11 @@
-"""Options of the family `gan`."""
+"""The family `gan`: what it says of itself, and its options."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
+from fedgen.families.parts.supported import image_of_class_in
+from fedgen.families.spec import FamilySpec
 from fedgen.schema.section import Section
 
 
@@ -30,3 +32,14 @@ class GANOptions(Section):
         "null keeps discriminator_steps",
     )
     learning_rate: float = Field(5e-4, gt=0, description="of Adam, for both networks")
+
+
+SPEC = FamilySpec(
+    name="gan",
+    summary="conditional GAN: sharp images; only the discriminator sees data",
+    options=GANOptions,
+    small=GANOptions(generator_channels=(8, 4), discriminator_channels=(4, 8), latent_size=4),
+    supports=image_of_class_in(2, 3),
+    private=True,
+    fastest={"cpu": "hooks"},
+)

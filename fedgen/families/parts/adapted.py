@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError
-from fedgen.families.contract import Capability, Contribution, Family
+from fedgen.families.contract import Contribution, Family
 from fedgen.families.parts.adapter_options import Adapters
 from fedgen.families.parts.adapters import attach
 from fedgen.task.records import Records
@@ -24,14 +24,11 @@ class AdaptedFamily(Family):
         blank: whether networks may be made without them, frozen at random weights, to be counted and timed.
     """
 
-    capability: Capability  # type: ignore[misc]
-
     def __init__(
         self, inner: Family, options: Adapters, start: Mapping[str, Tensor] | None, *, blank: bool = False
     ) -> None:
         self.inner = inner
         self.options = options
-        self.capability = inner.capability
         self._start = start
         self._blank = blank
 

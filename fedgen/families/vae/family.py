@@ -9,7 +9,7 @@ import torch
 from monai.networks.nets import VarAutoEncoder
 from torch import Tensor, nn
 
-from fedgen.families.contract import Adam, Apply, Capability, Draws, Family, Objective
+from fedgen.families.contract import Adam, Apply, Draws, Family, Objective
 from fedgen.families.parts.blocks import (
     LEAKY_RELU,
     LinearImage,
@@ -136,14 +136,6 @@ class NegativeELBO(Objective):
 
 class VAEFamily(Family):
     """One network, one objective."""
-
-    capability = Capability(
-        name="vae",
-        summary="conditional variational autoencoder: fast and stable, smooth images",
-        dimensions=(2,),
-        conditioning=("class",),
-        private=True,
-    )
 
     def __init__(self, task: Task, options: VAEOptions) -> None:
         self.image = task.image

@@ -1,9 +1,11 @@
-"""Options of the family `vae`."""
+"""The family `vae`: what it says of itself, and its options."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
+from fedgen.families.parts.supported import image_of_class_in
+from fedgen.families.spec import FamilySpec
 from fedgen.schema.section import Section
 
 
@@ -19,3 +21,14 @@ class VAEOptions(Section):
         0.3, gt=0, description="standard deviation of the Gaussian likelihood, in the units of [-1, 1] images"
     )
     learning_rate: float = Field(2e-3, gt=0, description="of Adam")
+
+
+SPEC = FamilySpec(
+    name="vae",
+    summary="conditional variational autoencoder: fast and stable, smooth images",
+    options=VAEOptions,
+    small=VAEOptions(channels=(4, 8), latent_size=4),
+    supports=image_of_class_in(2, 3),
+    private=True,
+    fastest={"cpu": "hooks"},
+)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from fedgen import __version__
 from fedgen.cli.main import app
 from fedgen.errors import DataError, FedgenError, PrivacyRefusedError, StudyError
-from fedgen.families.registry import capabilities
+from fedgen.families.registry import specs
 from fedgen.pipeline.workspace import Workspace
 from fedgen.study.load import load_study
 
@@ -34,8 +34,8 @@ def test_version() -> None:
 def test_models_lists_every_family() -> None:
     result = runner.invoke(app, ["models"])
     assert result.exit_code == 0
-    for capability in capabilities():
-        assert capability.name in result.stdout
+    for name in specs():
+        assert name in result.stdout
 
 
 def test_no_command_shows_the_commands() -> None:

@@ -11,16 +11,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fedgen.families.contract import Family, Objective
+from fedgen.families.registry import specs
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
 from fedgen.task.records import Records
 from fedgen_privacy.gradients.tree import tree_map
-
-SMALL: dict[str, dict[str, Any]] = {
-    "vae": {"channels": (4, 8), "latent_size": 6},
-    "gan": {"generator_channels": (8, 4), "discriminator_channels": (4, 8), "latent_size": 6},
-    "diffusion": {"channels": (8, 16), "attention": (False, True), "residual_blocks": 1, "sampler_steps": 4},
-}
 
 
 def small_study(family: str, size: int = 16, **options: Any) -> Study:
@@ -29,12 +24,12 @@ def small_study(family: str, size: int = 16, **options: Any) -> Study:
             "study": {"name": "test"},
             "aggregation": {"secure": False},
             "data": {"image_size": (size, size), "labels": ("a", "b", "c")},
-            "model": {"family": family, family: {**SMALL[family], **options}},
+            "model": {"family": family, family: {**specs()[family].small.model_dump(), **options}},
         }
     )
 
 
-@pytest.fixture(params=sorted(SMALL))
+@pytest.fixture(params=specs())
 def family(request: pytest.FixtureRequest) -> Family:
     return Recipe.of(small_study(request.param)).family
 

@@ -12,11 +12,11 @@ from opacus.validators import ModuleValidator
 from torch import nn
 from typer.testing import CliRunner
 
-from fedgen.cli.models import models, private
+from fedgen.cli.models import models
 from fedgen.errors import StudyError
-from fedgen.families.contract import Capability, objectives_of
+from fedgen.families.contract import objectives_of
 from fedgen.families.parts.conditioning import one_hot
-from fedgen.families.registry import capabilities
+from fedgen.families.registry import specs
 from fedgen.recipe import Recipe
 from fedgen.task.records import one_image_each
 from fedgen_privacy.gradients.protocol import records_of
@@ -92,7 +92,7 @@ def test_networks_are_sound_under_dp(family, perturbed, ragged, draw_for) -> Non
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(16, 24), (64, 40)])
 def test_every_allowed_image_shape_builds(study_of, channels, size) -> None:
-    for name in ("vae", "gan", "diffusion"):
+    for name in specs():
         study = study_of(name)
         data = study.data.model_copy(update={"image_size": size, "channels": channels})
         family = Recipe.of(study.model_copy(update={"data": data})).family
@@ -115,7 +115,7 @@ def test_score_is_higher_on_memorised_images(family) -> None:
     labels = torch.arange(16) % 3
     torch.manual_seed(0)
     networks = family.networks()
-    learning_rate = 1e-2 if family.capability.name == "diffusion" else 5e-3
+    learning_rate = 2 * objectives_of(family)[0].optimizer.learning_rate
     optimizers = {
         o.name: torch.optim.Adam([p for n in o.updates for p in networks[n].parameters()], lr=learning_rate)
         for o in objectives_of(family)
@@ -151,25 +151,15 @@ def test_one_hot_agrees_with_torch() -> None:
     assert torch.equal(one_hot(labels, 3, torch.float32), torch.nn.functional.one_hot(labels, 3).float())
 
 
-def test_three_private_families_are_registered() -> None:
-    names = [capability.name for capability in capabilities()]
-    assert names == ["diffusion", "gan", "vae"]
-    assert all(capability.private for capability in capabilities())
-
-
 def test_models_command_prints_every_family() -> None:
     app = typer.Typer()
     app.command()(models)
     table = CliRunner().invoke(app, [], env={"COLUMNS": "200"})
     assert table.exit_code == 0
-    rows = [line for line in table.output.splitlines() if "2D" in line]
-    assert len(rows) == 3
-    assert all("class" in row and "yes" in row for row in rows)
     listed = json.loads(CliRunner().invoke(app, ["--json"]).output)
-    assert [family["name"] for family in listed] == ["diffusion", "gan", "vae"]
-    assert all(family["private"] for family in listed)
-
-
-def test_a_family_that_is_not_private_says_why() -> None:
-    capability = Capability("vqvae", "", (2,), ("none",), private=False, why_not_private="its codebook leaks")
-    assert private(capability) == "no: its codebook leaks"
+    assert [family["name"] for family in listed] == list(specs())
+    for family in listed:
+        (row,) = [line for line in table.output.splitlines() if family["summary"] in line]
+        assert all(f"{axes}D" in row for axes in family["dimensions"])
+        assert all(name in row for name in family["conditioning"])
+        assert ("yes" if family["private"] else family["why_not_private"]) in row

@@ -7,6 +7,7 @@ import torch
 from torch.func import grad, vmap
 
 from fedgen.families.contract import objectives_of
+from fedgen.families.registry import specs
 from fedgen_privacy.gradients.protocol import pieces
 from fedgen_privacy.gradients.tree import tree_map
 
@@ -58,10 +59,9 @@ def test_vmapped_gradients_equal_a_loop(
 def test_gradients_of_the_default_networks(study_of, perturbed, ragged, draw_for, record_loss) -> None:
     """Default depth and attention at 64 pixels, where MONAI's activations lose their contiguity."""
     from fedgen.recipe import Recipe
-    from fedgen.study.model import DiffusionOptions, GANOptions, VAEOptions
 
-    for name, options in (("vae", VAEOptions()), ("gan", GANOptions()), ("diffusion", DiffusionOptions())):
-        family = Recipe.of(study_of(name, 64, **options.model_dump())).family
+    for name, spec in specs().items():
+        family = Recipe.of(study_of(name, 64, **spec.options().model_dump())).family
         networks = perturbed(family, torch.float64)
         records = tree_map(lambda tensor: tensor[1:3, :2], ragged(torch.float64, 64))
         objective = objectives_of(family)[0]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fedgen.errors import ExitCode, StudyError
 from fedgen.families.contract import objectives_of
+from fedgen.families.registry import specs
 from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.coordinator.secure import SecureAggregator
@@ -103,7 +104,7 @@ def rows(run, site="north"):
     return list(Ledger(run.site(site) / "ledger.jsonl"))
 
 
-@pytest.mark.parametrize("family", ["vae", "gan", "diffusion"])
+@pytest.mark.parametrize("family", specs())
 def test_every_family_trains(distributed, hospitals, family) -> None:
     study = distributed(family)
     exchange, aggregator, run = hospitals(study)

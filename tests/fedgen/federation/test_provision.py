@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
 from fedgen.families.contract import objectives_of
+from fedgen.families.registry import specs
 from fedgen.federation.terms.provision import identity, roster
 from fedgen.recipe import Recipe
 from fedgen.training.losses import summable, weighted_means
@@ -45,7 +46,7 @@ def test_a_roster_is_the_same_after_a_restart(tmp_path) -> None:
     assert roster(folders).sites == ("east", "north", "south")
 
 
-@pytest.mark.parametrize("family", ["vae", "gan", "diffusion"])
+@pytest.mark.parametrize("family", specs())
 def test_parameters_are_the_studys(tiny_study, family) -> None:
     study = tiny_study(family, aggregation={"secure": True, "minimum_sites": 3, "ring_bits": 16})
     made = Recipe.of(study).family

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedgen.families.contract import objectives_of
+from fedgen.families.registry import specs
 from fedgen.planning.published import reference
 from fedgen.planning.signal import private_parameters, required_batch_over_sigma, signal, signals
 from fedgen.recipe import Recipe
@@ -61,15 +62,19 @@ def test_the_required_batch_gives_the_ratio_back(sigma, parameters, steps, sites
     assert then.all_sites == pytest.approx(ratio)
 
 
-@pytest.mark.parametrize("name", ["vae", "gan", "diffusion"])
+@pytest.mark.parametrize("name", specs())
 def test_only_what_is_noised_is_counted(tiny_study, name) -> None:
     recipe = Recipe.of(tiny_study(name))
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
     counted = private_parameters(recipe)
     assert torch.equal(torch.random.get_rng_state(), before)
-    network = {"vae": "vae", "gan": "discriminator", "diffusion": "unet"}[name]
-    assert list(counted.values()) == [sum(p.numel() for p in recipe.blank_networks()[network].parameters())]
+    networks = recipe.family.networks()
+    noised = {o.name: o.updates for o in objectives_of(recipe.family) if o.touches_data}
+    assert counted == {
+        objective: sum(p.numel() for network in updates for p in networks[network].parameters())
+        for objective, updates in noised.items()
+    }
 
 
 def test_a_plan_gives_its_own_batch_noise_and_steps(tiny_study) -> None:

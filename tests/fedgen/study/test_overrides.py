@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedgen.families.registry import specs
 from fedgen.schema.document import Dumper
 from fedgen.schema.keys import dotted, keys, section_of
 from fedgen.study import presets
@@ -103,6 +104,8 @@ OPTIONAL = {
 @given(name=st.sampled_from(presets.names()), path=st.sampled_from(LEAVES))
 def test_an_override_with_a_keys_own_value_changes_nothing(name: str, path: tuple[str, ...]) -> None:
     study = load_study(name)
+    if path[0] == "model" and path[1] in specs().keys() - {study.model.family}:
+        return
     value: object = study.model_dump(mode="json")
     for part in path:
         value = value[part] if isinstance(value, dict) else None

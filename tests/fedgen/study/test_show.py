@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 import fedgen
 from fedgen.cli.study import app
 from fedgen.errors import StudyError
+from fedgen.families.registry import specs
 from fedgen.schema import keys, manual, problems
 from fedgen.schema.keys import keys as every_key
 from fedgen.study import presets
@@ -75,12 +77,24 @@ def test_any_number_round_trips(value: float) -> None:
     assert parse_study(dump_study(study), "again.yaml").privacy.epsilon == value
 
 
-def test_the_dump_has_every_key(smallest: str) -> None:
+@pytest.mark.parametrize("family", specs())
+def test_the_dump_has_every_key_but_other_families_options(smallest: str, family: str) -> None:
     start = f"model.pretrained={{sha256: '{'0' * 64}', source: public images}}"
     opened = ["data.phantom={}", start, "model.adapters={}", "privacy.central_images={}"]
+    opened.append(f"model.family={family}")
     text = dump_study(parse_study(smallest, "s.yaml", opened))
+    values = yaml.safe_load(text)
     for key in every_key(Study):
-        assert f"{key.path[-1]}:" in text
+        of_another = key.path[0] == "model" and key.path[1:2] != (family,) and set(key.path[1:2]) & {*specs()}
+        assert has(values, key.path) != bool(of_another), key.path
+
+
+def has(values: object, path: tuple[str, ...]) -> bool:
+    for part in path:
+        if not isinstance(values, dict) or part not in values:
+            return False
+        values = values[part]
+    return True
 
 
 def test_the_hash_sees_values_and_nothing_else(smallest: str) -> None:

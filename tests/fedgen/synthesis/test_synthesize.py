@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError
-from fedgen.families.contract import Capability, Contribution, Family
+from fedgen.families.contract import Contribution, Family
 from fedgen.study.training import SynthesisSection
 from fedgen.synthesis.synthesize import synthesize
 from fedgen.task.records import Records
@@ -15,8 +15,6 @@ CLASSES = ("none", "lesion")
 
 class Noise(Family):
     """A family whose images are noise around their label; with `broken`, one class is NaN."""
-
-    capability = Capability("noise", "for tests", (2,), ("class",), True)
 
     def __init__(self, broken: int | None = None) -> None:
         self.broken = broken

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from fedgen.families.contract import objectives_of
-from fedgen.families.registry import capabilities
+from fedgen.families.registry import specs
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-from fedgen.training.backends import BACKENDS, FASTEST, backend_for, gradients_of
+from fedgen.training import backends
+from fedgen.training.backends import BACKENDS, backend_for, gradients_of
 from fedgen.training.functional import trainable
 from fedgen.training.local import LocalTrainer
 from fedgen.training.plan import plan_site
 from fedgen_privacy.gradients.hooks import HookedGradients
 
 
-def test_auto_is_the_table_and_vmap_where_nothing_was_measured() -> None:
-    assert {family for family, _ in FASTEST} <= {c.name for c in capabilities() if c.private}
-    for (family, device), backend in FASTEST.items():
-        assert backend_for("auto", family, device) == backend
-    assert backend_for("auto", "unheard of", "cpu") == "vmap"
-    assert backend_for("auto", "vae", "cuda:0") == FASTEST.get(("vae", "cuda"), "vmap")
+def test_auto_is_the_familys_own_table_and_vmap_where_nothing_was_measured(monkeypatch) -> None:
+    fast = replace(specs()["vae"], fastest={"cpu": "vmap", "cuda": "hooks"})
+    monkeypatch.setattr(backends, "specs", lambda: {"vae": fast})
+    assert backend_for("auto", "vae", "cpu") == "vmap"
+    assert backend_for("auto", "vae", "cuda:0") == "hooks"
+    assert backend_for("auto", "vae", "mps") == "vmap"
     for asked in BACKENDS:
         assert backend_for(asked, "vae", "cpu") == asked
+
+
+@pytest.mark.parametrize("family", specs())
+def test_what_a_family_calls_fastest_exists(family) -> None:
+    for device, backend in specs()[family].fastest.items():
+        assert torch.device(device).type == device
+        assert backend in BACKENDS
 
 
 @pytest.mark.parametrize("asked", BACKENDS)

@@ -11,6 +11,7 @@ import torch
 from torch.func import grad
 
 from fedgen.families.contract import objectives_of
+from fedgen.families.registry import specs
 from fedgen.recipe import Recipe
 from fedgen.task.records import Records
 from fedgen.training.functional import record_loss, trainable
@@ -82,7 +83,7 @@ def check_clipped(total: torch.Tensor, expected: torch.Tensor, C: float) -> None
     assert (total - (expected * (C / norms).clamp(max=1)).sum(dim=0)).norm() < 1e-3 * C
 
 
-FAMILIES = pytest.mark.parametrize("family", ["vae", "gan", "diffusion"])
+FAMILIES = pytest.mark.parametrize("family", [name for name, spec in specs().items() if spec.private])
 
 
 @FAMILIES

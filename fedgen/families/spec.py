@@ -1,0 +1,47 @@
+"""What a family says of itself, readable without torch: the study file, a site's policy and the manual need no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fedgen.schema.section import Section
+from fedgen.task.task import Task
+
+
+@dataclass(frozen=True)
+class FamilySpec:
+    """`SPEC` in a family folder's `options.py`.
+
+    Attributes:
+        name: the folder's name, and that of its section under `model`.
+        summary: what it is and is good for, in a line.
+        options: its section under `model`; every option has a default.
+        small: options of networks small enough for a check, of the same layers as the real ones.
+        supports: None for a task that the family can do, else why not, as the end of "does not suit the study: ...".
+        private: whether it may be trained under differential privacy.
+        why_not: where it may not, why.
+        fastest: by type of torch device, the backend of per-record gradients that benchmarks/dp_step.py found faster,
+            or of two that the machine's noise does not tell apart the one with less memory.
+
+    Raises:
+        ValueError: `small` is of another family, or privacy is refused without a reason.
+    """
+
+    name: str
+    summary: str
+    options: type[Section]
+    small: Section
+    supports: Callable[[Task], str | None]
+    private: bool
+    why_not: str = ""
+    fastest: Mapping[str, Literal["vmap", "hooks"]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if type(self.small) is not self.options:
+            raise ValueError(f"small of the family {self.name} must be of {self.options.__name__}")
+        if self.private == bool(self.why_not):
+            raise ValueError(
+                f"why_not of the family {self.name} must say why it is not private, and only then"
+            )
