@@ -32,7 +32,7 @@ def empty(ours: Ours, count: int) -> list[float]:
     study = study_of("messages", len(ours.sites), 1, secure=True)
     with ours.exchange(study) as exchange:
         _described(ours, exchange, study)
-        task = Describe(study_hash(study), 1)
+        task = Describe(study_sha256=study_hash(study), round=1)
         return [_timed(exchange, dict.fromkeys(ours.sites, task), SiteDescription) for _ in range(count)]
 
 
@@ -42,7 +42,9 @@ def vectors(ours: Ours, count: int) -> list[float]:
     model = initial_checkpoint(Recipe.of(study)).model
     with ours.exchange(study) as exchange:
         _described(ours, exchange, study)
-        task = TrainRound(study_hash(study), 1, vector_sha256(model), model)
+        task = TrainRound(
+            study_sha256=study_hash(study), round=1, model_sha256=vector_sha256(model), model=model
+        )
         tasks = dict.fromkeys(ours.sites, task)
         # The first time they train.
         _timed(exchange, tasks, RoundUpdate)
@@ -54,7 +56,7 @@ def _described(ours: Ours, exchange: FleetExchange, study: Study) -> None:
     waiting = set(ours.sites)
     told: Mapping[str, Answer] = {}
     end = time.monotonic() + READY_SECONDS
-    task = Describe(study_hash(study), 1)
+    task = Describe(study_sha256=study_hash(study), round=1)
     while waiting:
         left = end - time.monotonic()
         if left <= 0:

@@ -17,15 +17,8 @@ from fedgen.study.study import Study
 from fedgen.training.spending import spend_of
 from fedgen_privacy.accounting import Spend
 
-_FIELDS = (
-    "site",
-    "patients",
-    "sampling_rate",
-    "noise_multiplier",
-    "steps_per_round",
-    "epsilon",
-    "epsilon_rdp",
-)
+#: What an event need not repeat of a description.
+_NOT_NOTED = {"kind", "keys", "grid"}
 
 
 class Asking:
@@ -65,7 +58,7 @@ class Asking:
             self._run.event("asked", round=round, sites=[self._described[site] for site in sorted(sites)])
         for site, answer in self._exchange.stream(tasks, deadline):
             if isinstance(answer, SiteDescription):
-                self._described[answer.site] = {field: getattr(answer, field) for field in _FIELDS}
+                self._described[answer.site] = answer.model_dump(mode="json", exclude=_NOT_NOTED)
             yield site, answer
 
 

@@ -58,10 +58,10 @@ def assess(
     """
     check_question(recipe, task)
     return Assessment(
-        data.site,
-        task.sha256,
-        audit_numbers(recipe, data, epsilon, task, device) if AUDIT in metrics else None,
-        evaluation_numbers(recipe.study, data, task) if EVALUATION in metrics else None,
+        site=data.site,
+        question_sha256=task.sha256,
+        audit=audit_numbers(recipe, data, epsilon, task, device) if AUDIT in metrics else None,
+        evaluation=evaluation_numbers(recipe.study, data, task) if EVALUATION in metrics else None,
     )
 
 
@@ -99,13 +99,15 @@ class Assessor:
         with held(self.folder / "assessment.lock"):
             self._bind(task)
             return Assessment(
-                self.data.site,
-                task.sha256,
-                self._kept(
+                site=self.data.site,
+                question_sha256=task.sha256,
+                audit=self._kept(
                     AUDIT,
                     lambda: audit_numbers(self.recipe, self.data, self._epsilon(), task, self.device),
                 ),
-                self._kept(EVALUATION, lambda: evaluation_numbers(self.recipe.study, self.data, task)),
+                evaluation=self._kept(
+                    EVALUATION, lambda: evaluation_numbers(self.recipe.study, self.data, task)
+                ),
             )
 
     def _bind(self, task: Assess) -> None:

@@ -43,14 +43,21 @@ def assess(work: Workspace, exchange: Exchange, deadline: float = ASSESS_DEADLIN
     """
     run, study = work.run, work.study
     model, release = work.trained().ema, read_samples(run.samples)
-    task = Assess(study_hash(study), vector_sha256(model), model, release.images, release.labels)
+    task = Assess(
+        study_sha256=study_hash(study),
+        model_sha256=vector_sha256(model),
+        model=model,
+        images=release.images,
+        labels=release.labels,
+    )
     members = sorted({site for event in run.read_events("round") for site in event["sites"]})
-    kept = {site: found for site in members if (found := _kept(run, site, task))}
+    question = task.sha256
+    kept = {site: found for site in members if (found := _kept(run, site, question))}
     # A site that withheld a part may have changed its policy; what it sent before it sends again unchanged.
     wanted = [site for site in members if not all((kept.get(site) or {}).get(p) for p in (AUDIT, EVALUATION))]
     why = dict.fromkeys(wanted, NOT_CONNECTED)
     for site, answer in _answers(exchange, task, why, deadline):
-        reason = _unusable(site, answer, task, study)
+        reason = _unusable(site, answer, question, study)
         if reason is not None:
             why[site] = reason
         elif isinstance(answer, Assessment):
@@ -97,19 +104,19 @@ def _file(run: RunDirectory, site: str) -> str:
     return f"assessments/{run.site(site).name}.json"
 
 
-def _kept(run: RunDirectory, site: str, task: Assess) -> Json | None:
+def _kept(run: RunDirectory, site: str, question: str) -> Json | None:
     if not (run.path / _file(run, site)).exists():
         return None
     found = run.read_json(_file(run, site))
-    return found if found.get("question") == task.sha256 else None
+    return found if found.get("question") == question else None
 
 
-def _unusable(site: str, answer: Answer, task: Assess, study: Study) -> str | None:
+def _unusable(site: str, answer: Answer, question: str, study: Study) -> str | None:
     if isinstance(answer, Refusal):
         return f"it refused: {answer.reason}"
     if not isinstance(answer, Assessment) or answer.site != site:
         return "it answered something else than its assessment"
-    if answer.question_sha256 != task.sha256:
+    if answer.question_sha256 != question:
         return "it assessed another model or other images"
     if answer.audit is not None and answer.audit["alpha"] != study.audit.alpha:
         return "it audited at another significance level than the study's"

@@ -1,30 +1,111 @@
-"""What crosses the wire between coordinator and site, typed.
+"""What crosses the wire between coordinator and site: these models are the wire (`fedgen.protocol.wire` carries them).
 
-Tasks go down, answers come up. A model or an update is one flat float32 vector; everything else is
+Tasks go down, answers come up. A model or an update is one flat float32 vector beside the text; everything else is
 numbers and short strings. A site's error travels as a code and a fixed sentence, never as its text:
 error texts can quote paths, and paths can quote patients.
+
+A new message is one class here, added to `Task` or `Answer`. Limits hold where a message is made as where it arrives.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
-from torch import Tensor
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from fedgen.errors import ExitCode
+from fedgen.protocol.fields import Hex32
+from fedgen.protocol.numbers import MAX_BYTES, AuditNumbers, EvaluationNumbers
+from fedgen.protocol.parts import FloatVector, ImageBatch, LabelBatch, Part, Vector, WordVector
+from fedgen.schema.section import Section
+from fedgen.task.image_spec import ImageSpec
 from fedgen_privacy.secagg import Advertisement, Phase
 
-Words = np.ndarray[Any, np.dtype[np.uint32]]
 Json = dict[str, Any]
 
+#: Characters of any message's JSON text: a `Content` of the largest size, its site's keys and some more.
+MAX_TEXT = 2**25
+#: Longer than any message of the secure aggregation of a roster of the largest size.
+MAX_CONTENT = 3 * 2**22
+MAX_NAMES = 1024
+MAX_REASON = 500
 
-@dataclass(frozen=True)
-class Describe:
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+Names = Annotated[tuple[Name, ...], Field(max_length=MAX_NAMES)]
+Positive = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Round = Annotated[int, Field(ge=1, lt=2**32)]
+Attempt = Annotated[int, Field(ge=1, lt=2**16)]
+Content = Annotated[bytes, Field(max_length=MAX_CONTENT, repr=False)]
+
+
+def _keys_within_limits(keys: Advertisement) -> Advertisement:
+    lengths = [len(name) for name in keys.bound_to]
+    if len(keys.advert) > MAX_CONTENT or len(lengths) > MAX_NAMES or not all(1 <= n <= 128 for n in lengths):
+        raise ValueError("keys of a session are shorter and name other sites")
+    return keys
+
+
+def _numbers(form: type[AuditNumbers | EvaluationNumbers]) -> GetPydanticSchema:
+    """A dictionary of that form."""
+
+    def schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            lambda numbers: numbers.to_json(),
+            handler.generate_schema(form),
+            serialization=core_schema.plain_serializer_function_ser_schema(dict),
+        )
+
+    return GetPydanticSchema(schema)
+
+
+Keys = Annotated[Advertisement, AfterValidator(_keys_within_limits)]
+Audit = Annotated[Json, _numbers(AuditNumbers)]
+Evaluation = Annotated[Json, _numbers(EvaluationNumbers)]
+
+
+class Message(Section):
+    """The base of all messages: JSON with a `kind`, bytes in it as base64, and long vectors beside it.
+
+    In JSON every field is said; a default below is for Python alone.
+    """
+
+    # What a site computed must not be quoted by an error about it.
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", hide_input_in_errors=True)
+
+    #: Characters of its JSON text, at most.
+    longest: ClassVar[int] = MAX_TEXT
+
+    def vector(self) -> Vector | None:
+        """All parts, one after the other, as the one flat vector that travels; None where it has none."""
+        parts: list[Any] = list(self.parts())
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return np.concatenate(parts)
+
+    def parts(self) -> Iterator[Vector]:
+        """Its own parts and those of messages within it, flat, in the order of the fields."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Message):
+                yield from value.parts()
+            for marker in field.metadata:
+                if isinstance(marker, Part):
+                    yield marker.flat(value)
+
+
+class Describe(Message):
     """Ask a site what it would bring and spend.
 
     Attributes:
@@ -32,12 +113,12 @@ class Describe:
         round: the round that training will go on with; a site adds its keys for it.
     """
 
-    study_sha256: str
-    round: int
+    kind: Literal["describe"] = "describe"
+    study_sha256: Hex32
+    round: Round
 
 
-@dataclass(frozen=True)
-class SiteDescription:
+class SiteDescription(Message):
     """A site's answer to `Describe`.
 
     Attributes:
@@ -49,20 +130,28 @@ class SiteDescription:
         epsilon: PRV epsilon of the whole study at this site, or None without privacy.
         epsilon_rdp: the same by RDP.
         keys: for the secure aggregation of the round asked for; None where the study has none.
+        grid: what the site's prepared images are, with spacing and orientation; None where it does not say.
     """
 
-    site: str
-    patients: int
-    sampling_rate: float
-    noise_multiplier: float
-    steps_per_round: int
-    epsilon: float | None
-    epsilon_rdp: float | None
-    keys: Advertisement | None = None
+    kind: Literal["description"] = "description"
+    site: Name
+    patients: Annotated[int, Field(ge=1)]
+    sampling_rate: Annotated[float, Field(gt=0, le=1)]
+    noise_multiplier: Positive
+    steps_per_round: Count
+    epsilon: Positive | None
+    epsilon_rdp: Positive | None
+    keys: Keys | None = None
+    grid: ImageSpec | None = None
+
+    @model_validator(mode="after")
+    def _noise_has_an_epsilon(self) -> Self:
+        if len({self.noise_multiplier == 0, self.epsilon is None, self.epsilon_rdp is None}) > 1:
+            raise ValueError("a site has noise and both epsilons, or none of them")
+        return self
 
 
-@dataclass(frozen=True)
-class TrainRound:
+class TrainRound(Message):
     """Ask a site for its update in a round.
 
     Attributes:
@@ -72,14 +161,14 @@ class TrainRound:
         model: (P,) float32.
     """
 
-    study_sha256: str
-    round: int
-    model_sha256: str
-    model: Tensor
+    kind: Literal["train"] = "train"
+    study_sha256: Hex32
+    round: Round
+    model_sha256: Hex32
+    model: FloatVector
 
 
-@dataclass(frozen=True)
-class RoundUpdate:
+class RoundUpdate(Message):
     """A site's answer to `TrainRound`.
 
     Attributes:
@@ -91,16 +180,16 @@ class RoundUpdate:
         losses: objective to (mean loss, standard deviation of the privacy noise in it).
     """
 
-    site: str
-    round: int
-    model_sha256: str
-    update: Tensor
-    weight: float
-    losses: dict[str, tuple[float, float]]
+    kind: Literal["update"] = "update"
+    site: Name
+    round: Round
+    model_sha256: Hex32
+    update: FloatVector
+    weight: Annotated[float, Field(gt=0)]
+    losses: dict[Name, tuple[float, Positive]]
 
 
-@dataclass(frozen=True)
-class SecureStep:
+class SecureStep(Message):
     """One exchange of a secure aggregation that carries no vector.
 
     Attributes:
@@ -111,15 +200,15 @@ class SecureStep:
         request: the protocol's own message (fedgen_privacy.secagg.messages); empty for ADVERTISE.
     """
 
-    study_sha256: str
-    round: int
-    attempt: int
+    kind: Literal["secure_step"] = "secure_step"
+    study_sha256: Hex32
+    round: Round
+    attempt: Attempt
     phase: Phase
-    request: bytes
+    request: Content
 
 
-@dataclass(frozen=True)
-class SecureReply:
+class SecureReply(Message):
     """A site's answer to `SecureStep`.
 
     Attributes:
@@ -129,16 +218,16 @@ class SecureReply:
         keys: for ADVERTISE those of this session, with UNMASK those for the next round.
     """
 
-    site: str
-    round: int
-    attempt: int
+    kind: Literal["secure_reply"] = "secure_reply"
+    site: Name
+    round: Round
+    attempt: Attempt
     phase: Phase
-    reply: bytes
-    keys: Advertisement | None
+    reply: Content
+    keys: Keys | None
 
 
-@dataclass(frozen=True)
-class TrainMasked:
+class TrainMasked(Message):
     """Ask a site to train a round and send its update masked: the MASK exchange.
 
     Attributes:
@@ -147,79 +236,63 @@ class TrainMasked:
         request: the protocol's own message.
     """
 
+    kind: Literal["train_masked"] = "train_masked"
     train: TrainRound
-    attempt: int
-    request: bytes
+    attempt: Attempt
+    request: Content
 
 
-@dataclass(frozen=True)
-class MaskedUpdate:
+class MaskedUpdate(Message):
     """A site's answer to `TrainMasked`: nothing in it says anything without the other sites' masks.
 
     Attributes:
         site: name.
         round, attempt: what it answers.
         receipt: the protocol's own message.
-        words: masked update, weight and losses.
+        words: (n,) uint32, masked update, weight and losses.
     """
 
-    site: str
-    round: int
-    attempt: int
-    receipt: bytes
-    words: Words
+    kind: Literal["masked_update"] = "masked_update"
+    site: Name
+    round: Round
+    attempt: Attempt
+    receipt: Content
+    words: WordVector
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A site could not or would not do a task.
-
-    Attributes:
-        site: name.
-        code: the exit code that fits.
-        reason: a sanitised sentence.
-        about: other sites whose part in a secure aggregation it could not accept.
-    """
-
-    site: str
-    code: ExitCode
-    reason: str
-    about: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Assess:
+class Assess(Message):
     """Ask a site to audit the trained model and the release, and to evaluate the release, on its own patients.
 
     Attributes:
         study_sha256: of the resolved study; a site refuses another.
         model_sha256: of `model`; a site checks it.
         model: (P,) float32, the averaged model that the release was drawn from.
-        images: (n, C, H, W) float32 in [-1, 1], each value one of float16: exactly what the release holds.
+        images: (n, C, *size) float32 in [-1, 1], each value one of float16: exactly what the release holds.
         labels: (n,) int64 class index.
     """
 
-    study_sha256: str
-    model_sha256: str
-    model: Tensor
-    images: Tensor
-    labels: Tensor
+    kind: Literal["assess"] = "assess"
+    study_sha256: Hex32
+    model_sha256: Hex32
+    model: FloatVector
+    images: ImageBatch
+    labels: LabelBatch
 
-    @cached_property
-    def vector(self) -> Tensor:
-        """Model, images and labels as the one (P + n * C * H * W + n,) float32 vector that travels."""
-        return torch.cat([self.model.float(), self.images.float().flatten(), self.labels.float()])
+    @model_validator(mode="after")
+    def _every_image_has_a_label(self) -> Self:
+        if len(self.labels) != len(self.images):
+            raise ValueError(f"{len(self.images)} images have {len(self.labels)} labels")
+        return self
 
-    @cached_property
+    @property
     def sha256(self) -> str:
-        """Of the whole question: study, model, images and labels."""
+        """Of the whole question: study, model, images and labels; reads all of it."""
         header = f"{self.study_sha256}/{self.model.shape[0]}/{tuple(self.images.shape)}/"
-        content = self.vector.numpy().astype("<f4", copy=False).tobytes()
-        return hashlib.sha256(header.encode() + content).hexdigest()
+        content = np.ascontiguousarray(self.vector(), "<f4")
+        return hashlib.sha256(header.encode() + content.tobytes()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Assessment:
+class Assessment(Message):
     """A site's answer to `Assess`: numbers over its patients, never of one (fedgen/protocol/numbers.py).
 
     Attributes:
@@ -229,11 +302,34 @@ class Assessment:
         evaluation: the form of `EvaluationNumbers`; None likewise.
     """
 
-    site: str
-    question_sha256: str
-    audit: Json | None
-    evaluation: Json | None
+    longest = MAX_BYTES
+
+    kind: Literal["assessment"] = "assessment"
+    site: Name
+    question_sha256: Hex32
+    audit: Audit | None
+    evaluation: Evaluation | None
 
 
-Task = Describe | TrainRound | SecureStep | TrainMasked | Assess
-Answer = SiteDescription | RoundUpdate | SecureReply | MaskedUpdate | Assessment | Refusal
+class Refusal(Message):
+    """A site could not or would not do a task.
+
+    Attributes:
+        site: name.
+        code: the exit code that fits.
+        reason: a sanitised sentence.
+        about: other sites whose part in a secure aggregation it could not accept.
+    """
+
+    kind: Literal["refusal"] = "refusal"
+    site: Name
+    code: ExitCode
+    reason: Annotated[str, Field(max_length=MAX_REASON)]
+    about: Names = ()
+
+
+Task = Annotated[Describe | TrainRound | SecureStep | TrainMasked | Assess, Field(discriminator="kind")]
+Answer = Annotated[
+    SiteDescription | RoundUpdate | SecureReply | MaskedUpdate | Assessment | Refusal,
+    Field(discriminator="kind"),
+]

@@ -1,9 +1,6 @@
-"""A model and a release out of the one float32 vector that carries them, with strict checks on what came."""
+"""What images and labels of a release can be; a message that carries others is refused."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -11,30 +8,6 @@ from fedgen.errors import FederationError
 
 #: More classes than any study has.
 MAX_LABEL = 2**16
-
-
-def unpack(vector: Tensor, parameters: int, shape: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """The model (P,), images (n, C, H, W) and labels (n,) of an `Assess` (its `vector` is the way there).
-
-    Args:
-        vector: (P + n * C * H * W + n,) float32.
-        parameters: P.
-        shape: n, C, H, W.
-
-    Raises:
-        FederationError: the sizes do not fit, a pixel is none that a release can hold, or a label is no class index.
-    """
-    n, pixels = shape[0], math.prod(shape)
-    if vector.shape[0] != parameters + pixels + n:
-        raise FederationError(
-            f"A model and a release came as {vector.shape[0]} values where their sizes make "
-            f"{parameters + pixels + n}: both sides must run the same version."
-        )
-    model, images, labels = vector.split([parameters, pixels, n])
-    check_pixels(images)
-    if not bool(((labels >= 0) & (labels < MAX_LABEL) & (labels == labels.floor())).all()):
-        raise FederationError("A release came with labels that are no class index: synthesize it again.")
-    return model.clone(), images.reshape(tuple(shape)).clone(), labels.long()
 
 
 def check_pixels(images: Tensor) -> None:
@@ -53,3 +26,13 @@ def check_pixels(images: Tensor) -> None:
         raise FederationError(
             "A release came with pixels finer than float16, so it is not what is released: synthesize it again."
         )
+
+
+def check_labels(labels: Tensor) -> None:
+    """Refuse labels, (n,) float32, that are no class index.
+
+    Raises:
+        FederationError: one is negative, a fraction, not finite, or above any number of classes.
+    """
+    if not bool(((labels >= 0) & (labels < MAX_LABEL) & (labels == labels.floor())).all()):
+        raise FederationError("A release came with labels that are no class index: synthesize it again.")

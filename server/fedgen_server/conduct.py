@@ -163,7 +163,7 @@ def gather(
         here = set(exchange.sites())
         why |= dict.fromkeys(set(roster) - here, "not connected")
         ready &= here
-        asked = dict.fromkeys(sorted(here - ready), Describe(study_hash(study), round))
+        asked = dict.fromkeys(sorted(here - ready), Describe(study_sha256=study_hash(study), round=round))
         left = end - time.monotonic()
         answers = ask(exchange, asked, min(DESCRIBE_SECONDS, max(left, ASK_SECONDS))) if asked else {}
         for site, answer in answers.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from fedgen.errors import ExitCode, FederationError
@@ -75,7 +74,10 @@ class FleetExchange:
             if waiting and time.monotonic() > look:
                 end += self._await_server()
                 for message_id, reason in self._gone(waiting, started).items():
-                    yield (site := waiting.pop(message_id)), Refusal(site, ExitCode.FEDERATION, reason)
+                    yield (
+                        (site := waiting.pop(message_id)),
+                        Refusal(site=site, code=ExitCode.FEDERATION, reason=reason),
+                    )
                 look = time.monotonic() + PRESENCE_SECONDS
             if waiting and not replies:
                 self._stop.wait(poll)
@@ -120,5 +122,5 @@ def _own(site: str, answer: Answer) -> Answer:
     if answer.site == site:
         return answer
     if isinstance(answer, Refusal) and answer.site == "unknown":
-        return replace(answer, site=site)
-    return Refusal(site, ExitCode.FEDERATION, "it answered in the name of another site")
+        return answer.model_copy(update={"site": site})
+    return Refusal(site=site, code=ExitCode.FEDERATION, reason="it answered in the name of another site")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
@@ -49,11 +47,11 @@ def send(app, content: RecordDict) -> tuple[str, np.ndarray | None]:
 
 def ask(study) -> TrainRound:
     model = initial_checkpoint(Recipe.of(study)).model
-    return TrainRound(study_hash(study), 1, vector_sha256(model), model)
+    return TrainRound(study_sha256=study_hash(study), round=1, model_sha256=vector_sha256(model), model=model)
 
 
 def test_it_describes_itself_as_the_site_does(tiny_study, site) -> None:
-    task = Describe(study_hash(tiny_study()), 1)
+    task = Describe(study_sha256=study_hash(tiny_study()), round=1)
     assert send(app_of(site), pack(*encode_task(task))) == encode_answer(site.answer(task))
 
 
@@ -68,7 +66,7 @@ def test_it_trains_as_the_site_does(tiny_study, site) -> None:
 
 
 def test_a_refusal_of_the_site_passes(site) -> None:
-    answer = decode_answer(*send(app_of(site), pack(*encode_task(Describe("0" * 64, 1)))))
+    answer = decode_answer(*send(app_of(site), pack(*encode_task(Describe(study_sha256="0" * 64, round=1)))))
     assert isinstance(answer, Refusal)
     assert (answer.site, answer.code) == ("north", ExitCode.REFUSED)
 
@@ -76,7 +74,9 @@ def test_a_refusal_of_the_site_passes(site) -> None:
 def test_the_node_id_decides_nothing(tiny_study, site) -> None:
     """The site is bound to the process, so nobody else's partition is answered for."""
     message = Message(
-        pack(*encode_task(Describe(study_hash(tiny_study()), 1))), dst_node_id=99, message_type="query.fedgen"
+        pack(*encode_task(Describe(study_sha256=study_hash(tiny_study()), round=1))),
+        dst_node_id=99,
+        message_type="query.fedgen",
     )
     reply = app_of(site)(message, Context(5, 99, {"partition-id": 3}, RecordDict(), {}))
     text = reply.content.config_records["message"]["json"]
@@ -101,7 +101,7 @@ def test_no_text_of_an_exception_leaves(tiny_study, site, monkeypatch, kind) -> 
 def test_an_answer_that_cannot_travel_is_a_refusal(tiny_study, site, monkeypatch) -> None:
     """A loss that is not finite fails in encoding, whose own error would quote it."""
     answer = site.answer(ask(tiny_study()))
-    broken = dataclasses.replace(answer, losses={SECRET: (float("nan"), 0.0)})
+    broken = answer.model_copy(update={"losses": {SECRET: (float("nan"), 0.0)}})
     monkeypatch.setattr(Site, "answer", lambda self, task: broken)
     text, _ = send(app_of(site), pack(*encode_task(ask(tiny_study()))))
     assert isinstance(decode_answer(text, None), Refusal)

@@ -22,7 +22,7 @@ def test_the_device_is_checked_before_the_site_describes_itself(
     stub.offer(study, **others)
     assert command("approve", "tiny", "--yes", folder=with_data).exit_code == 0
     hospital = Hospital(with_data)
-    refused = hospital.answer(Describe(study_hash(study), 1))
+    refused = hospital.answer(Describe(study_sha256=study_hash(study), round=1))
     assert isinstance(refused, Refusal)
     assert refused.code is ExitCode.INVALID
     assert refused.reason == "StudyError; the site's log has the reason"
@@ -34,4 +34,4 @@ def test_the_device_is_checked_before_the_site_describes_itself(
     assert not list(with_data.path.rglob("ledger*.jsonl"))
 
     edit_site_file(with_data, ("device: null", "device: cpu"))
-    assert isinstance(hospital.answer(Describe(study_hash(study), 1)), SiteDescription)
+    assert isinstance(hospital.answer(Describe(study_sha256=study_hash(study), round=1)), SiteDescription)

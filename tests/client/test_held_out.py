@@ -33,7 +33,7 @@ def test_two_patients_are_refused_in_one_sentence(
     assert codes == {ExitCode.DATA}
 
     assert command("approve", "tiny", "--yes", folder=with_data).exit_code == 0
-    answer = Hospital(with_data).answer(Describe(study_hash(study), 1))
+    answer = Hospital(with_data).answer(Describe(study_sha256=study_hash(study), round=1))
     assert isinstance(answer, Refusal)
     assert answer.code is ExitCode.DATA
     assert not with_data.ledger("main").exists()

@@ -121,14 +121,16 @@ def test_a_hospital_trains_adapters_on_its_own_copy(
     hospital = Hospital(with_data)
 
     with_data.pretrained(sha256).rename(path.with_name("away"))
-    refused = hospital.answer(Describe(sha256, 1))
+    refused = hospital.answer(Describe(study_sha256=sha256, round=1))
     assert isinstance(refused, Refusal)
     assert refused.code is ExitCode.DATA
     path.with_name("away").rename(with_data.pretrained(sha256))
 
-    assert isinstance(hospital.answer(Describe(sha256, 1)), SiteDescription)
+    assert isinstance(hospital.answer(Describe(study_sha256=sha256, round=1)), SiteDescription)
     model = initial_checkpoint(Recipe.of(study).started(path)).model
-    answer = hospital.answer(TrainRound(sha256, 1, vector_sha256(model), model))
+    answer = hospital.answer(
+        TrainRound(study_sha256=sha256, round=1, model_sha256=vector_sha256(model), model=model)
+    )
     assert isinstance(answer, RoundUpdate)
     assert answer.update.shape == (Recipe.of(study).layout.size,)
     assert answer.update.abs().max() > 0

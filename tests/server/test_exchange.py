@@ -17,11 +17,19 @@ from fedgen_server import exchange as module
 from fedgen_server.exchange import FleetExchange
 
 NODES = {"east": 10, "north": 20}
-TASK = Describe("0" * 64, 1)
+TASK = Describe(study_sha256="0" * 64, round=1)
 
 
 def description(site: str) -> SiteDescription:
-    return SiteDescription(site, 9, 0.5, 0.0, 0, None, None)
+    return SiteDescription(
+        site=site,
+        patients=9,
+        sampling_rate=0.5,
+        noise_multiplier=0.0,
+        steps_per_round=0,
+        epsilon=None,
+        epsilon_rdp=None,
+    )
 
 
 class Grid:

@@ -88,7 +88,7 @@ def test_it_charges_each_site_a_row_a_round(tiny_study, memory, run, tmp_path) -
 
 def is_round(message, number: int) -> bool:
     text = message.content.config_records["message"]["json"]
-    return json.loads(text).get("round") == number
+    return json.loads(text)["message"].get("round") == number
 
 
 def test_a_silent_node_is_missed_by_name_and_taken_back(tiny_study, memory, run) -> None:
@@ -128,7 +128,9 @@ def test_nonsense_from_a_node_is_a_refusal(tiny_study, memory, content) -> None:
 
     made.grid.apps[made.nodes["north"]] = lambda message, context: Message(content, reply_to=message)
     answers = ask(
-        exchange_of(made.grid), dict.fromkeys(("50", "60", "70"), Describe(study_hash(study), 1)), 1.0
+        exchange_of(made.grid),
+        dict.fromkeys(("50", "60", "70"), Describe(study_sha256=study_hash(study), round=1)),
+        1.0,
     )
     assert sum(isinstance(answer, Refusal) for answer in answers.values()) == 1
     assert {"east", "south"} < set(answers)
@@ -138,7 +140,7 @@ def test_a_node_cannot_take_another_name_later(tiny_study, memory, run) -> None:
     study = tiny_study(privacy=PLAIN)
     made = memory(study)
     exchange = exchange_of(made.grid)
-    task = Describe(study_hash(study), 1)
+    task = Describe(study_sha256=study_hash(study), round=1)
     ask(exchange, dict.fromkeys(exchange.sites(), task), 1.0)
     assert list(exchange.sites()) == ["east", "north", "south"]
     made.sites["north"].name = "south"
@@ -151,7 +153,11 @@ def test_two_nodes_of_one_name_are_refused(tiny_study, memory) -> None:
     made = memory(study)
     made.sites["north"].name = "south"
     with pytest.raises(FederationError, match="Two nodes call themselves south"):
-        ask(exchange_of(made.grid), dict.fromkeys(("50", "60", "70"), Describe(study_hash(study), 1)), 1.0)
+        ask(
+            exchange_of(made.grid),
+            dict.fromkeys(("50", "60", "70"), Describe(study_sha256=study_hash(study), round=1)),
+            1.0,
+        )
 
 
 def test_a_node_that_does_not_describe_itself_is_left_out_by_its_id(
@@ -180,14 +186,18 @@ def test_messages_flower_did_not_take_end_the_round(tiny_study, memory) -> None:
     made = memory(study)
     made.grid.push_messages = lambda messages: []
     with pytest.raises(FederationError, match="0 of 3 messages"):
-        ask(exchange_of(made.grid), dict.fromkeys(("50", "60", "70"), Describe(study_hash(study), 1)), 1.0)
+        ask(
+            exchange_of(made.grid),
+            dict.fromkeys(("50", "60", "70"), Describe(study_sha256=study_hash(study), round=1)),
+            1.0,
+        )
 
 
 def test_a_deadline_is_kept(tiny_study, memory) -> None:
     study = tiny_study(privacy=PLAIN)
     made = memory(study, lambda node, message: None)
     started = time.monotonic()
-    task = Describe(study_hash(study), 1)
+    task = Describe(study_sha256=study_hash(study), round=1)
     assert ask(exchange_of(made.grid), {"50": task}, 0.3) == {}
     assert 0.3 <= time.monotonic() - started < 5
 
@@ -197,8 +207,9 @@ def test_a_stopped_run_waits_no_longer(tiny_study, memory) -> None:
     made = memory(study, lambda node, message: None)
     stop = threading.Event()
     stop.set()
+    task = Describe(study_sha256=study_hash(study), round=1)
     with pytest.raises(FederationError, match="The run was stopped: start it again"):
-        ask(FlowerExchange(made.grid, [50], stop), {"50": Describe(study_hash(study), 1)}, 60.0)
+        ask(FlowerExchange(made.grid, [50], stop), {"50": task}, 60.0)
 
 
 def test_too_few_nodes_end_with_a_sentence(tiny_study, memory, run) -> None:

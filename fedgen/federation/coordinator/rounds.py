@@ -83,7 +83,12 @@ def train(
             aggregator.join(joined, round_number)
             for late in joined:
                 run.event("joined", site=late.site, round=round_number)
-        task = TrainRound(recipe.sha256, round_number, vector_sha256(state.model), state.model)
+        task = TrainRound(
+            study_sha256=recipe.sha256,
+            round=round_number,
+            model_sha256=vector_sha256(state.model),
+            model=state.model,
+        )
         try:
             aggregate = aggregator.collect(
                 described, task, study.aggregation.minimum_sites, study.aggregation.deadline
@@ -155,7 +160,7 @@ class _Described:
         ]
         if not strangers:
             return []
-        task = Describe(sha256, round)
+        task = Describe(study_sha256=sha256, round=round)
         answers = ask(self._exchange, dict.fromkeys(strangers, task), LATE_DEADLINE)
         for site in set(strangers) - set(answers):
             # Each silence costs the others the deadline, so it is asked ever more rarely.
@@ -194,7 +199,7 @@ def describe(
         TooFewSitesError: fewer sites than aggregation.minimum_sites; where all of the others refused for one and the
             same kind of reason, its exit code is that reason's.
     """
-    task, fewest = Describe(recipe.sha256, round), recipe.study.aggregation.minimum_sites
+    task, fewest = Describe(study_sha256=recipe.sha256, round=round), recipe.study.aggregation.minimum_sites
     names = exchange.sites()
     asked = len(names)
     answers = ask(exchange, dict.fromkeys(names, task), DESCRIBE_DEADLINE)

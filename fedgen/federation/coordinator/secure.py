@@ -206,7 +206,13 @@ class _Session:
     def step(self, phase: Phase, requests: Mapping[str, bytes]) -> dict[str, SecureReply]:
         """Ask for one phase; answers by site."""
         tasks: dict[str, Task] = {
-            site: SecureStep(self.task.study_sha256, self.task.round, self.attempt, phase, request)
+            site: SecureStep(
+                study_sha256=self.task.study_sha256,
+                round=self.task.round,
+                attempt=self.attempt,
+                phase=phase,
+                request=request,
+            )
             for site, request in requests.items()
         }
         self.bytes["to_sites"] += sum(map(len, requests.values()))
@@ -225,7 +231,8 @@ class _Session:
     def masked(self, requests: Mapping[str, bytes]) -> Iterator[tuple[str, MaskedUpdate]]:
         """Ask for masked updates; yields them as they come."""
         tasks: dict[str, Task] = {
-            site: TrainMasked(self.task, self.attempt, request) for site, request in requests.items()
+            site: TrainMasked(train=self.task, attempt=self.attempt, request=request)
+            for site, request in requests.items()
         }
         self.bytes["to_sites"] += sum(len(request) + self.task.model.nbytes for request in requests.values())
         for site, answer in self._answers(tasks, self._deadline, Phase.MASK):

@@ -23,24 +23,34 @@ from flwr.serverapp import Grid, ServerApp
 from fedgen.errors import ExitCode, FederationError, FedgenError
 from fedgen.federation.exchange.contract import Answering
 from fedgen.protocol.messages import Answer, Refusal, Task
-from fedgen.protocol.wire import Vector, decode_answer, decode_task, encode_answer, encode_task
+from fedgen.protocol.parts import Vector
+from fedgen.protocol.wire import decode_answer, decode_task, encode_answer, encode_task
 from fedgen.run.hints import hints
 
 POLL_SECONDS = 0.05
 ACTION = "fedgen"
 
 
-def client_app(site_of: Callable[[Context], Answering]) -> ClientApp:
+def client_app(
+    site_of: Callable[[Context], Answering], unread: Callable[[str], None] = lambda reason: None
+) -> ClientApp:
     """The ClientApp: decodes a task, lets the site answer it, encodes the answer.
 
     Args:
         site_of: the site behind a Flower context.
+        unread: told why a message could not be read.
     """
 
     def answer(message: Message, context: Context) -> Message:
         try:
-            site = site_of(context)
-            content = pack(*encode_answer(site.answer(decode_task(*unpack(message.content)))))
+            try:
+                task = decode_task(*unpack(message.content))
+            except FederationError as error:
+                # About the coordinator's own message, so it may be told.
+                unread(str(error))
+                content = _refusal(error.exit_code, str(error))
+            else:
+                content = pack(*encode_answer(site_of(context).answer(task)))
         except FedgenError as error:
             content = _refusal(error.exit_code, type(error).__name__)
         except Exception as error:
@@ -148,15 +158,15 @@ def answer_of(message: Message) -> Answer:
         # Any other text may be an exception's, and quote what it was about.
         known = [trouble.value for trouble in Trouble if trouble.value == message.error.reason]
         told = f"Flower error {message.error.code}"
-        return Refusal("unknown", ExitCode.FEDERATION, ": ".join([told, *known]))
+        return Refusal(site="unknown", code=ExitCode.FEDERATION, reason=": ".join([told, *known]))
     try:
         return decode_answer(*unpack(message.content))
     except FederationError as error:
-        return Refusal("unknown", error.exit_code, str(error))
+        return Refusal(site="unknown", code=error.exit_code, reason=str(error))
 
 
 def _refusal(code: ExitCode, reason: str) -> RecordDict:
-    return pack(*encode_answer(Refusal("unknown", code, reason)))
+    return pack(*encode_answer(Refusal(site="unknown", code=code, reason=reason)))
 
 
 def pack(text: str, vector: Vector | None) -> RecordDict:

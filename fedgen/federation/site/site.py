@@ -17,6 +17,8 @@ from fedgen.errors import FederationError, FedgenError, PolicyRefusedError, Priv
 from fedgen.families.contract import objectives_of
 from fedgen.federation.site.part import Part
 from fedgen.protocol.messages import (
+    MAX_NAMES,
+    MAX_REASON,
     Answer,
     Assess,
     Assessment,
@@ -230,7 +232,9 @@ class Site:
         )
         if masked.clipped:
             self._log("clipped", round=train.round, coordinates=masked.clipped)
-        return MaskedUpdate(self.name, train.round, attempt, masked.receipt, masked.words)
+        return MaskedUpdate(
+            site=self.name, round=train.round, attempt=attempt, receipt=masked.receipt, words=masked.words
+        )
 
     def _secure_step(self, task: SecureStep) -> SecureReply:
         sessions, session = self._sessions(), (task.round, task.attempt)
@@ -250,7 +254,9 @@ class Site:
                     keys = sessions.advertise(task.round + 1, 1)
             case Phase.MASK:
                 raise PrivacyRefusedError(f"Site {self.name} was asked to mask an update without a model.")
-        return SecureReply(self.name, task.round, task.attempt, task.phase, reply, keys)
+        return SecureReply(
+            site=self.name, round=task.round, attempt=task.attempt, phase=task.phase, reply=reply, keys=keys
+        )
 
     def _check_round(self, round: int) -> None:
         if not 1 <= round <= self._recipe.rounds:
@@ -336,7 +342,9 @@ class Site:
 def refusal(site: str, error: FedgenError) -> Refusal:
     """What others are told of an error at a site."""
     about = tuple(s for s in error.sites if s != site) if isinstance(error, SecAggAborted) else ()
-    return Refusal(site, error.exit_code, _outline(error), about)
+    return Refusal(
+        site=site, code=error.exit_code, reason=_outline(error)[:MAX_REASON], about=about[:MAX_NAMES]
+    )
 
 
 def _outline(error: FedgenError) -> str:

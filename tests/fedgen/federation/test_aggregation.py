@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -14,11 +12,20 @@ from fedgen.errors import ExitCode, FederationError
 from fedgen.federation.coordinator.aggregation import PlainAggregator, check_update, weighted_mean
 from fedgen.protocol.messages import Refusal, RoundUpdate, SiteDescription, TrainRound
 
-TASK = TrainRound("a" * 64, 2, "b" * 64, torch.zeros(3))
+TASK = TrainRound(study_sha256="a" * 64, round=2, model_sha256="b" * 64, model=torch.zeros(3))
 
 
 def update(site="n", values=(1.0, 2.0, 3.0), weight=1.0, **losses) -> RoundUpdate:
-    return RoundUpdate(site, 2, "b" * 64, torch.tensor(values, dtype=torch.float32), weight, losses)
+    made = RoundUpdate(
+        site=site,
+        round=2,
+        model_sha256="b" * 64,
+        update=torch.tensor(values, dtype=torch.float32),
+        weight=1.0,
+        losses=losses,
+    )
+    # A copy is not checked: no transport would bring some of these weights, and the coordinator does not rely on that.
+    return made.model_copy(update={"weight": weight})
 
 
 class Fixed:
@@ -85,15 +92,26 @@ def test_the_means_of_the_sites_are_left_as_they_were() -> None:
     ("answer", "reason"),
     [
         (None, "no answer within aggregation.deadline"),
-        (Refusal("n", ExitCode.DATA, "why"), "refused with exit code 4 (why)"),
-        (SiteDescription("n", 1, 1.0, 0.0, 0, None, None), "something else than an update"),
-        (dataclasses.replace(update(), round=1), "round 1 or another model"),
-        (dataclasses.replace(update(), model_sha256="c" * 64), "or another model"),
+        (Refusal(site="n", code=ExitCode.DATA, reason="why"), "refused with exit code 4 (why)"),
+        (
+            SiteDescription(
+                site="n",
+                patients=1,
+                sampling_rate=1.0,
+                noise_multiplier=0.0,
+                steps_per_round=0,
+                epsilon=None,
+                epsilon_rdp=None,
+            ),
+            "something else than an update",
+        ),
+        (update().model_copy(update={"round": 1}), "round 1 or another model"),
+        (update().model_copy(update={"model_sha256": "c" * 64}), "or another model"),
         (update(values=(1, 2)), "unusable update"),
         (update(values=(1, 2, 3, 4)), "unusable update"),
         (update(values=(1, 2, float("nan"))), "NaN"),
         (update(values=(1, 2, float("inf"))), "infinite"),
-        (dataclasses.replace(update(), update=torch.zeros(3, dtype=torch.float64)), "unusable update"),
+        (update().model_copy(update={"update": torch.zeros(3, dtype=torch.float64)}), "unusable update"),
         (update(weight=0.0), "weight 0"),
         (update(weight=-1.0), "weight -1"),
         (update(weight=float("nan")), "weight nan"),
@@ -119,7 +137,9 @@ def test_a_round_asks_every_site_once_with_its_deadline() -> None:
 
 
 def test_too_few_sites_end_the_round_with_every_reason() -> None:
-    exchange = Fixed({"a": update("a"), "b": Refusal("b", ExitCode.REFUSED, "no")}, ["a", "b", "c"])
+    exchange = Fixed(
+        {"a": update("a"), "b": Refusal(site="b", code=ExitCode.REFUSED, reason="no")}, ["a", "b", "c"]
+    )
     with pytest.raises(FederationError) as failed:
         PlainAggregator().collect(exchange, TASK, 2, 1.0)
     sentence = str(failed.value)

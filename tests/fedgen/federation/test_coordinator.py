@@ -42,7 +42,9 @@ def test_the_model_is_what_numpy_makes_of_the_sites_updates(
     model = ema = start.model.numpy()
     for r in range(1, 4):
         vector = torch.from_numpy(model.copy())
-        task = TrainRound(study_hash(study), r, vector_sha256(vector), vector)
+        task = TrainRound(
+            study_sha256=study_hash(study), round=r, model_sha256=vector_sha256(vector), model=vector
+        )
         updates = {name: site.answer(task).update.numpy() for name, site in sites.items()}
         mean = np.average([updates[n] for n in sorted(updates)], axis=0, weights=list(SIZES.values()))
         # bit-equal weights are needed for the next round's hash, hence the same order of float32 sums
@@ -85,17 +87,17 @@ def test_first_weights_come_from_the_seed_alone(tiny_study) -> None:
 
 
 def refuse(answer, task):
-    return Refusal("north", ExitCode.DATA, "the disk is gone")
+    return Refusal(site="north", code=ExitCode.DATA, reason="the disk is gone")
 
 
 FAULTS = {
     "refused": (refuse, "refused with exit code 4 (the disk is gone)"),
     "silent": (lambda answer, task: None, "no answer within aggregation.deadline"),
-    "nan": (lambda a, t: dataclasses.replace(a, update=a.update * float("nan")), "NaN"),
-    "length": (lambda a, t: dataclasses.replace(a, update=a.update[:-1]), "unusable update"),
-    "round": (lambda a, t: dataclasses.replace(a, round=t.round + 1), "answered for round"),
-    "model": (lambda a, t: dataclasses.replace(a, model_sha256="0" * 64), "another model"),
-    "weight": (lambda a, t: dataclasses.replace(a, weight=float("inf")), "weight inf"),
+    "nan": (lambda a, t: a.model_copy(update={"update": a.update * float("nan")}), "NaN"),
+    "length": (lambda a, t: a.model_copy(update={"update": a.update[:-1]}), "unusable update"),
+    "round": (lambda a, t: a.model_copy(update={"round": t.round + 1}), "answered for round"),
+    "model": (lambda a, t: a.model_copy(update={"model_sha256": "0" * 64}), "another model"),
+    "weight": (lambda a, t: a.model_copy(update={"weight": float("inf")}), "weight inf"),
 }
 
 
@@ -139,7 +141,7 @@ def test_a_model_that_overflows_ends_the_run_and_is_not_saved(tiny_study, federa
     """Each update is finite and only their sum with the model is not."""
 
     def push(answer, task):
-        return dataclasses.replace(answer, update=torch.full_like(answer.update, 3e38) * task.model.sign())
+        return answer.model_copy(update={"update": torch.full_like(answer.update, 3e38) * task.model.sign()})
 
     made = federation(tiny_study(privacy=PLAIN), dict.fromkeys(("east", "north", "south"), push))
     with pytest.MonkeyPatch.context() as patch:
@@ -332,8 +334,8 @@ def test_different_reasons_are_a_failed_federation(tiny_study, federation) -> No
             return ["a", "b", "c"]
 
         def stream(self, tasks, deadline):
-            yield "a", Refusal("a", ExitCode.REFUSED, "no")
-            yield "b", Refusal("b", ExitCode.DATA, "bad")
+            yield "a", Refusal(site="a", code=ExitCode.REFUSED, reason="no")
+            yield "b", Refusal(site="b", code=ExitCode.DATA, reason="bad")
 
     with pytest.raises(FederationError, match="1 did not answer") as failed:
         describe(Recipe.of(made.study), Answers(), 1)

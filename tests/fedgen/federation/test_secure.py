@@ -186,7 +186,7 @@ def test_two_failures_abort_twice_and_leave_the_model(tiny_study, hospitals, pha
         train(Recipe.of(study), exchange, aggregator, run)
     assert aborted.value.exit_code == ExitCode.FEDERATION == 5
     assert aborted.value.phase is phase
-    for words in ("tried twice", "the model is unchanged", "resume the run", "south: no answer"):
+    for words in ("tried twice", "the model is unchanged", "start it again", "south: no answer"):
         assert words in str(aborted.value)
     [event] = events(run, "abort")
     assert event["code"] == 5
@@ -251,7 +251,7 @@ def test_a_site_never_helps_to_open_a_second_sum_of_a_round(tiny_study, hospital
     study = tiny_study(privacy=PLAIN, aggregation=SECURE)
     exchange, aggregator, run, _ = hospitals(study)
     model = torch.zeros(Recipe.of(study).parameters(4).length)
-    task = TrainRound(study_hash(study), 1, vector_sha256(model), model)
+    task = TrainRound(study_sha256=study_hash(study), round=1, model_sha256=vector_sha256(model), model=model)
     assert aggregator.collect(exchange, task, 3, HOUR).sites == tuple(sorted(SIZES))
 
     exchange.faults["south", Phase.MASK] = lost
@@ -262,7 +262,9 @@ def test_a_site_never_helps_to_open_a_second_sum_of_a_round(tiny_study, hospital
 
     changed = model + 1
     exchange.faults.clear()
-    other = TrainRound(study_hash(study), 1, vector_sha256(changed), changed)
+    other = TrainRound(
+        study_sha256=study_hash(study), round=1, model_sha256=vector_sha256(changed), model=changed
+    )
     with pytest.raises(SecAggAborted) as aborted:
         aggregator.collect(exchange, other, 3, HOUR)
     assert aborted.value.phase is Phase.MASK
@@ -272,13 +274,15 @@ def test_there_is_no_way_to_a_plain_update(tiny_study, hospitals) -> None:
     study = tiny_study(privacy=PLAIN, aggregation=SECURE)
     _, _, run, sites = hospitals(study)
     model = torch.zeros(Recipe.of(study).parameters(4).length)
-    task = TrainRound(study_hash(study), 1, vector_sha256(model), model)
+    task = TrainRound(study_sha256=study_hash(study), round=1, model_sha256=vector_sha256(model), model=model)
     answer = sites["east"].answer(task)
     assert isinstance(answer, Refusal) and answer.code == ExitCode.REFUSED
     assert "in the clear" in (run.site("east") / "log.jsonl").read_text()
     # a mask without a session, or a phase without a model, is refused too, and nothing was trained
-    masked = sites["east"].answer(TrainMasked(task, 1, b""))
-    step = sites["east"].answer(SecureStep(study_hash(study), 1, 1, Phase.MASK, b""))
+    masked = sites["east"].answer(TrainMasked(train=task, attempt=1, request=b""))
+    step = sites["east"].answer(
+        SecureStep(study_sha256=study_hash(study), round=1, attempt=1, phase=Phase.MASK, request=b"")
+    )
     assert isinstance(masked, Refusal) and isinstance(step, Refusal)
     assert not sites["east"]._outbox.holds(1)
 
@@ -286,15 +290,17 @@ def test_there_is_no_way_to_a_plain_update(tiny_study, hospitals) -> None:
 def test_a_plain_study_has_no_sessions(tiny_study, tiny_site, tmp_path) -> None:
     study = tiny_study(privacy=PLAIN)
     site = Site(Recipe.of(study), tiny_site("east", 6), tmp_path)
-    answer = site.answer(SecureStep(study_hash(study), 1, 1, Phase.ADVERTISE, b""))
+    answer = site.answer(
+        SecureStep(study_sha256=study_hash(study), round=1, attempt=1, phase=Phase.ADVERTISE, request=b"")
+    )
     assert isinstance(answer, Refusal) and answer.code == ExitCode.REFUSED
-    assert site.answer(Describe(study_hash(study), 1)).keys is None
+    assert site.answer(Describe(study_sha256=study_hash(study), round=1)).keys is None
 
 
 def test_a_secure_site_without_its_keys_refuses_everything(tiny_study, tiny_site, tmp_path) -> None:
     study = tiny_study(privacy=PLAIN, aggregation=SECURE)
     site = Site(Recipe.of(study), tiny_site("east", 6), tmp_path)
-    assert isinstance(site.answer(Describe(study_hash(study), 1)), Refusal)
+    assert isinstance(site.answer(Describe(study_sha256=study_hash(study), round=1)), Refusal)
 
 
 def test_another_model_than_the_sessions_costs_nothing(tiny_study, hospitals, quick_plans) -> None:
@@ -303,13 +309,13 @@ def test_another_model_than_the_sessions_costs_nothing(tiny_study, hospitals, qu
     exchange, aggregator, run, _ = hospitals(study)
     other = torch.ones(Recipe.of(study).parameters(4).length)
 
+    def twisted(train):
+        return train.model_copy(update={"model": other, "model_sha256": vector_sha256(other)})
+
     class Twisted(Lossy):
         def stream(self, tasks, deadline):
             tasks = {
-                site: dataclasses.replace(
-                    task,
-                    train=dataclasses.replace(task.train, model=other, model_sha256=vector_sha256(other)),
-                )
+                site: task.model_copy(update={"train": twisted(task.train)})
                 if site == "east" and isinstance(task, TrainMasked)
                 else task
                 for site, task in tasks.items()
@@ -327,7 +333,7 @@ def test_a_vector_of_another_length_is_left_out(tiny_study, hospitals) -> None:
     study = tiny_study(privacy=PLAIN, aggregation=SECURE, training={"rounds": 1})
 
     def short(answer):
-        return dataclasses.replace(answer, words=answer.words[:-1])
+        return answer.model_copy(update={"words": answer.words[:-1]})
 
     exchange, aggregator, run, _ = hospitals(study, faults={("east", Phase.MASK): short})
     train(Recipe.of(study), exchange, aggregator, run)
@@ -340,7 +346,7 @@ def test_garbage_is_an_abort_and_not_a_model(tiny_study, hospitals) -> None:
     rng = np.random.default_rng(0)
 
     def garbage(answer):
-        return dataclasses.replace(answer, words=rng.integers(0, 2**32, len(answer.words), dtype=np.uint32))
+        return answer.model_copy(update={"words": rng.integers(0, 2**32, len(answer.words), dtype=np.uint32)})
 
     exchange, aggregator, run, _ = hospitals(study, faults={("east", Phase.MASK): garbage})
     with pytest.raises(SecAggAborted, match="another vector than the protocol's"):
@@ -385,7 +391,7 @@ def test_one_sites_complaint_excludes_nobody(tiny_study, hospitals) -> None:
     exchange, aggregator, run, _ = hospitals(study)
 
     def complain(answer):
-        return Refusal("east", ExitCode.FEDERATION, "no", about=("north",))
+        return Refusal(site="east", code=ExitCode.FEDERATION, reason="no", about=("north",))
 
     exchange.faults["east", Phase.MASK] = complain
     with pytest.raises(SecAggAborted):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 
@@ -36,7 +35,9 @@ def site(tiny_study, tiny_site, tmp_path):
 
 def ask(study, round=1, model=None) -> TrainRound:
     model = initial_checkpoint(Recipe.of(study)).model if model is None else model
-    return TrainRound(study_hash(study), round, vector_sha256(model), model)
+    return TrainRound(
+        study_sha256=study_hash(study), round=round, model_sha256=vector_sha256(model), model=model
+    )
 
 
 def ledger(folder):
@@ -58,7 +59,7 @@ def refused(answer, code) -> bool:
 
 def test_what_it_says_it_spends_is_what_it_charges(tiny_study, site, tmp_path) -> None:
     study = tiny_study()
-    description = site().answer(Describe(study_hash(study), 1))
+    description = site().answer(Describe(study_sha256=study_hash(study), round=1))
     assert isinstance(description, SiteDescription)
     assert not (tmp_path / "north" / "ledger.jsonl").exists()
     site().answer(ask(study))
@@ -160,13 +161,13 @@ def test_a_task_that_does_not_fit_is_refused_and_costs_nothing(
     tiny_study, site, tmp_path, change, code
 ) -> None:
     study = tiny_study()
-    assert refused(site().answer(dataclasses.replace(ask(study), **change)), code)
+    assert refused(site().answer(ask(study).model_copy(update=change)), code)
     assert not (tmp_path / "north" / "ledger.jsonl").exists()
     assert isinstance(site().answer(ask(study)), RoundUpdate)
 
 
 def test_a_description_of_another_study_is_refused(site) -> None:
-    assert refused(site().answer(Describe("0" * 64, 1)), ExitCode.REFUSED)
+    assert refused(site().answer(Describe(study_sha256="0" * 64, round=1)), ExitCode.REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -241,14 +242,14 @@ def test_moments_stay_at_the_site_and_carry_on(tiny_study, site, tmp_path) -> No
     first, second = ask(study), ask(study, 2)
     whole = site(study, "a")
     answer = whole.answer(first)
-    assert set(vars(answer)) == {"site", "round", "model_sha256", "update", "weight", "losses"}
+    assert set(vars(answer)) == {"kind", "site", "round", "model_sha256", "update", "weight", "losses"}
     continued = whole.answer(second).update
     assert not torch.equal(site(study, "b").answer(second).update, continued)
 
 
 def test_only_training_patients_count(site) -> None:
     here = site()
-    assert here.answer(Describe(here._study_sha256, 1)).patients == 9
+    assert here.answer(Describe(study_sha256=here._study_sha256, round=1)).patients == 9
 
 
 def test_too_small_a_site_does_not_start(tiny_study, tiny_site, tmp_path) -> None:

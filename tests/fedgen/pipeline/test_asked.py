@@ -17,7 +17,15 @@ HASH = "a" * 64
 
 
 def described(name: str, sigma: float = 2.0) -> SiteDescription:
-    return SiteDescription(name, 9, 0.5, sigma, 3, 1.0 if sigma else None, 1.1 if sigma else None)
+    return SiteDescription(
+        site=name,
+        patients=9,
+        sampling_rate=0.5,
+        noise_multiplier=sigma,
+        steps_per_round=3,
+        epsilon=1.0 if sigma else None,
+        epsilon_rdp=1.1 if sigma else None,
+    )
 
 
 class Deaf:
@@ -44,7 +52,7 @@ def run(tmp_path) -> RunDirectory:
 
 
 def train(round: int) -> TrainRound:
-    return TrainRound(HASH, round, HASH, torch.zeros(1))
+    return TrainRound(study_sha256=HASH, round=round, model_sha256=HASH, model=torch.zeros(1))
 
 
 def ask(exchange: Asking, *tasks: tuple[str, Task]) -> None:
@@ -55,8 +63,8 @@ def test_a_request_is_on_disk_before_it_is_sent(run) -> None:
     deaf = Deaf(run, described("a"), described("b"))
     exchange = Asking(deaf, run)
     assert exchange.sites() == ["a", "b"]
-    ask(exchange, ("a", Describe(HASH, 1)), ("b", Describe(HASH, 1)))
-    ask(exchange, ("a", train(1)), ("b", TrainMasked(train(1), 1, b"")))
+    ask(exchange, ("a", Describe(study_sha256=HASH, round=1)), ("b", Describe(study_sha256=HASH, round=1)))
+    ask(exchange, ("a", train(1)), ("b", TrainMasked(train=train(1), attempt=1, request=b"")))
     assert deaf.events_when_asked == [0, 1]
     (event,) = run.read_events("asked")
     assert event["round"] == 1
@@ -72,12 +80,12 @@ def test_nobody_is_asked_to_spend_an_unknown_epsilon(run) -> None:
 def test_every_round_asked_counts_once_over_all_starts(run, tiny_study) -> None:
     a, b, c = described("a"), described("b"), described("c", sigma=4.0)
     first = Asking(Deaf(run, a, b), run)
-    ask(first, ("a", Describe(HASH, 1)), ("b", Describe(HASH, 1)))
+    ask(first, ("a", Describe(study_sha256=HASH, round=1)), ("b", Describe(study_sha256=HASH, round=1)))
     for round in (1, 2):
         ask(first, ("a", train(round)), ("b", train(round)))
     # After a crash b is gone, round 2 is asked again, and c comes late.
     second = Asking(Deaf(run, a, c), run)
-    ask(second, ("a", Describe(HASH, 2)), ("c", Describe(HASH, 2)))
+    ask(second, ("a", Describe(study_sha256=HASH, round=2)), ("c", Describe(study_sha256=HASH, round=2)))
     ask(second, ("a", train(2)))
     ask(second, ("a", train(3)), ("c", train(3)))
     sites, spends = spent(tiny_study(), run, (a, c), 3)
@@ -88,7 +96,7 @@ def test_every_round_asked_counts_once_over_all_starts(run, tiny_study) -> None:
 def test_a_site_that_comes_back_with_another_plan_is_charged_for_both(run, tiny_study) -> None:
     for sigma in (2.0, 3.0):
         exchange = Asking(Deaf(run, described("a", sigma)), run)
-        ask(exchange, ("a", Describe(HASH, 1)))
+        ask(exchange, ("a", Describe(study_sha256=HASH, round=1)))
         ask(exchange, ("a", train(1)))
     _, spends = spent(tiny_study(), run, (described("a", 3.0),), 1)
     assert sorted(spend.noise_multiplier for spend in spends["a"]) == [2.0, 3.0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -320,10 +319,10 @@ def test_a_site_without_an_answer_is_named_with_the_reason(
         if getattr(answer, "audit", None) is None or answer.site != "north":
             return answer
         return {
-            "refuses": Refusal("north", ExitCode.REFUSED, "PolicyRefusedError"),
-            "renames itself": replace(answer, site="east"),
-            "answers for another": replace(answer, question_sha256="0" * 64),
-            "says what it likes": replace(answer, audit={**answer.audit, "alpha": 1e-9}),
+            "refuses": Refusal(site="north", code=ExitCode.REFUSED, reason="PolicyRefusedError"),
+            "renames itself": answer.model_copy(update={"site": "east"}),
+            "answers for another": answer.model_copy(update={"question_sha256": "0" * 64}),
+            "says what it likes": answer.model_copy(update={"audit": {**answer.audit, "alpha": 1e-9}}),
         }[how]
 
     if how == "silent":
@@ -388,7 +387,11 @@ def test_only_a_lost_connection_is_tried_again(federation, harmless, code, lost,
         if not isinstance(answer, Assessment) or answer.site != "north":
             return answer
         answers.append(answer)
-        return Refusal("north", code, "the connection to it was lost") if len(answers) <= lost else answer
+        return (
+            Refusal(site="north", code=code, reason="the connection to it was lost")
+            if len(answers) <= lost
+            else answer
+        )
 
     it.exchange.spoil = spoil
     it.go()

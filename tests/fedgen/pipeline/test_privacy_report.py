@@ -18,11 +18,27 @@ SPEND = Spend(1.2, 0.25, 3)
 
 
 def described(site: str, patients: int = 12, sigma: float = 1.2) -> SiteDescription:
-    return SiteDescription(site, patients, 0.25, sigma, 3, 5.0, 5.5)
+    return SiteDescription(
+        site=site,
+        patients=patients,
+        sampling_rate=0.25,
+        noise_multiplier=sigma,
+        steps_per_round=3,
+        epsilon=5.0,
+        epsilon_rdp=5.5,
+    )
 
 
 def plain(site: str) -> SiteDescription:
-    return SiteDescription(site, 12, 0.25, 0.0, 0, None, None)
+    return SiteDescription(
+        site=site,
+        patients=12,
+        sampling_rate=0.25,
+        noise_multiplier=0.0,
+        steps_per_round=0,
+        epsilon=None,
+        epsilon_rdp=None,
+    )
 
 
 def test_numbers_are_the_ledgers(tiny_study) -> None:

@@ -99,7 +99,15 @@ evaluations = rows(
 )
 
 
-@given(st.builds(Assessment, st.just("north"), st.just(HASH), st.none() | audits, st.none() | evaluations))
+@given(
+    st.builds(
+        Assessment,
+        site=st.just("north"),
+        question_sha256=st.just(HASH),
+        audit=st.none() | audits,
+        evaluation=st.none() | evaluations,
+    )
+)
 def test_assessments_round_trip(answer) -> None:
     text, sent = encode_answer(answer)
     assert sent is None
@@ -116,7 +124,7 @@ AUDIT: dict[str, Any] = {
 
 def told(**changes: Any) -> str:
     body = {"site": "n", "question_sha256": HASH, "audit": {**AUDIT, **changes}, "evaluation": None}
-    return json.dumps({"kind": "assessment", **body})
+    return json.dumps({"wire": 1, "message": {"kind": "assessment", **body}})
 
 
 @pytest.mark.parametrize(
@@ -134,7 +142,7 @@ def test_anything_else_is_refused_at_both_ends(changes) -> None:
     with pytest.raises(FederationError):
         decode_answer(told(**changes), None)
     with pytest.raises(ValueError, match="1 validation error"):
-        encode_answer(Assessment("n", HASH, {**AUDIT, **changes}, None))
+        encode_answer(Assessment(site="n", question_sha256=HASH, audit={**AUDIT, **changes}, evaluation=None))
 
 
 def test_an_assessment_has_a_size_limit() -> None:
@@ -144,12 +152,16 @@ def test_an_assessment_has_a_size_limit() -> None:
     with pytest.raises(FederationError, match="more than"):
         decode_answer(told(audits=large), None)
     with pytest.raises(ValueError, match="larger than"):
-        encode_answer(Assessment("n", HASH, {**AUDIT, "audits": large}, None))
+        encode_answer(
+            Assessment(site="n", question_sha256=HASH, audit={**AUDIT, "audits": large}, evaluation=None)
+        )
 
 
 def question() -> Assess:
     images = torch.tensor([[[[0.5, -1.0], [0.25, 1.0]]]])
-    return Assess(HASH, HASH, torch.arange(3.0), images, torch.tensor([1]))
+    return Assess(
+        study_sha256=HASH, model_sha256=HASH, model=torch.arange(3.0), images=images, labels=torch.tensor([1])
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,7 +190,7 @@ def test_a_release_that_could_not_be_one_is_refused(place, number) -> None:
 @pytest.mark.parametrize("size", [7, 9])
 def test_sizes_must_fit(size) -> None:
     text, _ = encode_task(question())
-    with pytest.raises(FederationError, match="their sizes make 8"):
+    with pytest.raises(FederationError, match="sizes of its parts make 8"):
         decode_task(text, np.zeros(size, np.float32))
 
 
