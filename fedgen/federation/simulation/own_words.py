@@ -5,6 +5,7 @@ In a real federation a site's own sentence never leaves it, because error texts 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,16 @@ class SiteFailedError(FederationError):
     def __init__(self, site: str, sentence: str, code: ExitCode) -> None:
         super().__init__(f"Site {site} failed: {sentence}")
         self.exit_code = code
+
+
+@contextlib.contextmanager
+def noting_failure(folder: Path) -> Iterator[None]:
+    """Write down why a virtual site cannot be made; one that is there writes its log itself."""
+    try:
+        yield
+    except FedgenError as error:
+        Journal(folder / "log.jsonl").write("refused", reason=str(error), code=int(error.exit_code))
+        raise
 
 
 def in_its_own_words(error: FedgenError, sites: Mapping[str, Path], since: datetime) -> FedgenError:

@@ -22,7 +22,7 @@ from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.flower import FlowerExchange, client_app, server_app
 from fedgen.federation.simulation.engine import Context, ray_engine, run_simulation
 from fedgen.federation.simulation.keyholders import RemoteKeyholder, start_keyholders
-from fedgen.federation.simulation.own_words import in_its_own_words
+from fedgen.federation.simulation.own_words import in_its_own_words, noting_failure
 from fedgen.federation.site.site import Site
 from fedgen.federation.terms.provision import identity, roster
 from fedgen.recipe import Recipe
@@ -60,11 +60,12 @@ class VirtualSites:
         folder = self.folders[int(context.node_config["partition-id"])]
         if folder not in _loaded:
             torch.set_num_threads(self.threads)
-            data = read_site(folder / "site.safetensors")
-            recipe = Recipe.of(self.study).on_frozen(self.pretrained)
-            _loaded[folder] = Site(
-                recipe, data, folder, RemoteKeyholder(data.site), roster_size=len(self.folders)
-            )
+            with noting_failure(folder):
+                data = read_site(folder / "site.safetensors")
+                recipe = Recipe.of(self.study).on_frozen(self.pretrained)
+                _loaded[folder] = Site(
+                    recipe, data, folder, RemoteKeyholder(data.site), roster_size=len(self.folders)
+                )
         return _loaded[folder]
 
 

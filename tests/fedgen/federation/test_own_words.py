@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from fedgen.errors import DataError, ExitCode, FederationError
 from fedgen.federation.coordinator.aggregation import TooFewSitesError
 from fedgen.federation.simulation.own_words import SiteFailedError, in_its_own_words
+from fedgen.federation.simulation.simulate_training import VirtualSites
 from fedgen_privacy.secagg import Phase, SecAggAborted
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,3 +77,16 @@ def test_a_line_cut_off_by_a_crash_is_none(sites) -> None:
     (folders["east"] / "log.jsonl").write_text('{"time": "2026-01-01T00:00:0')
     log("north", 1, "refused", reason="The ledger is damaged.", code=3)
     assert str(in_its_own_words(ABORTS[0], folders, BEGUN)) == "Site north failed: The ledger is damaged."
+
+
+def test_a_site_that_cannot_even_be_made_is_told(sites, tiny_study) -> None:
+    folders, _ = sites
+    virtual = VirtualSites(
+        tiny_study(), tuple(folders.values()), torch.get_num_threads(), folders["east"] / "none"
+    )
+    with pytest.raises(DataError, match=r"site\.safetensors"):
+        virtual(SimpleNamespace(node_config={"partition-id": 1}))
+    told = in_its_own_words(ABORTS[0], folders, BEGUN)
+    assert str(told).startswith("Site north failed: ")
+    assert "site.safetensors" in str(told)
+    assert told.exit_code is ExitCode.DATA

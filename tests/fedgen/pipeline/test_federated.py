@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fedgen.data.site_data import LabelledImages, Part
-from fedgen.errors import DataError, ExitCode
+from fedgen.errors import DataError, ExitCode, StudyError
 from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.exchange.direct import DirectExchange
@@ -453,3 +453,11 @@ def test_nifti_files_say_which_way_they_were_written(federation) -> None:
     it.go()
     assert it.json("run.json")["findings"] == [federated.NIFTI]
     assert len(list(it.run.samples.glob("*.nii.gz"))) == 8
+
+
+def test_a_coordinator_without_the_studys_device_asks_nobody(federation) -> None:
+    made = federation(training={"rounds": 2, "device": "cuda:77"})
+    with pytest.raises(StudyError, match=r"^training\.device asks for cuda:77"):
+        made.go()
+    assert made.exchange.asked == []
+    assert made.json("run.json")["status"] == "failed"
