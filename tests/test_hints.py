@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import os
 import re
 import signal
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from rich.console import Console
 
 import fedgen.cli.hints
 import fedgen.cli.main
@@ -19,8 +21,10 @@ import fedgen_client.cli.main
 import fedgen_client.hints
 import fedgen_server.cli.main
 import fedgen_server.hints
+from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable
 from fedgen.run.hints import Hints, hints, speak_as
+from fedgen.run.signals import kept
 
 REPO = Path(__file__).parent.parent
 FLOORS = ("privacy/fedgen_privacy", "fedgen", "client/fedgen_client", "server/fedgen_server")
@@ -101,6 +105,9 @@ def test_a_program_may_say_what_it_has() -> None:
     assert len(foreign("client/fedgen_client", "client/fedgen_client/hints.py", text)) == 1
 
 
+DENIED = OSError(errno.EACCES, "Permission denied")
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
 SENTENCES = [
     (
         fedgen.cli.main,
@@ -145,14 +152,12 @@ def test_each_program_speaks_for_itself(
             signal.signal(signal.SIGTERM, before)
         return capsys.readouterr().err
 
-    full = OSError(errno.ENOSPC, "No space left on device")
-    denied = OSError(errno.EACCES, "Permission denied")
     # Made while the program runs, as the floors do.
-    assert told(lambda: unwritable(Path("a"), full)) == (
+    assert told(lambda: unwritable(Path("a"), FULL)) == (
         f"{name}: The disk is full while writing a: free some space and {again}.\n"
     )
-    assert told(full) == f"{name}: The disk is full: free some space and {again}.\n"
-    assert told(lambda: unwritable(Path("a"), denied)) == (
+    assert told(FULL) == f"{name}: The disk is full: free some space and {again}.\n"
+    assert told(lambda: unwritable(Path("a"), DENIED)) == (
         f"{name}: Cannot write a (Permission denied): {elsewhere}.\n"
     )
     assert told(KeyboardInterrupt()).startswith(f"{name}: Stopped. Nothing is lost: {stopped}")
@@ -186,3 +191,69 @@ def test_a_process_that_sets_no_words_says_what_is_true_for_everybody() -> None:
     assert not any(re.search(r"--|`", text) for text in (Hints().again, Hints().elsewhere, Hints().stopped))
     speak_as(Hints(again="x"))
     assert hints().again == "x"
+
+
+# Commands and processes that have better words ------------------------------------------------------------------------
+
+
+def test_simulate_names_resume_only_once_there_is_a_run(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "file").touch()
+
+    def simulated(out: Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["fedgen", "simulate", "demo", "--out", str(out)])
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            with pytest.raises(SystemExit) as left:
+                fedgen.cli.main.run()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert left.value.code == 4
+        return capsys.readouterr().err
+
+    def fails(*_: object) -> None:
+        raise unwritable(Path("a"), FULL)
+
+    assert "choose a folder you may write to with --out." in simulated(tmp_path / "file" / "runs")
+    with monkeypatch.context() as patch:
+        patch.setattr("fedgen.pipeline.workspace.keep_start", fails)
+        assert "free some space and give the same command again." in simulated(tmp_path / "runs")
+    monkeypatch.setattr("fedgen.pipeline.simulate.run_stages", fails)
+    assert "free some space and continue with --resume." in simulated(tmp_path / "runs")
+
+
+def test_a_published_study_is_resumed_not_run_again(monkeypatch) -> None:
+    import fedgen_server.conduct
+    from fedgen_server.cli.operate import _conduct
+
+    def fails(*_: object) -> None:
+        raise unwritable(Path("a"), FULL)
+
+    monkeypatch.setattr(fedgen_server.conduct, "conduct", fails)
+    with pytest.raises(DataError, match="free some space and continue with `fedgen-server resume`"):
+        _conduct(Console(), None, None, 1.0)
+
+
+def test_a_hospitals_worker_asks_nobody_to_start_it(monkeypatch) -> None:
+    from fedgen_client import worker
+
+    told = []
+    monkeypatch.setattr(worker, "work", lambda *_: told.append(str(unwritable(Path("a"), FULL))))
+    reader, writer = os.pipe()
+    with kept(signal.SIGINT):
+        worker.main(["folder", str(reader)])
+    os.close(writer)
+    assert told == ["The disk is full while writing a: free some space and the site takes part again."]
+
+
+def test_the_workers_of_a_simulation_speak_as_the_program_that_started_them(tiny_study, tmp_path) -> None:
+    import pickle
+    from types import SimpleNamespace
+
+    from fedgen.federation.simulation.simulate_training import VirtualSites
+
+    speak_as(fedgen.cli.hints.SIMULATE)
+    shipped = pickle.dumps(VirtualSites(tiny_study(), (tmp_path / "north",), 1, tmp_path / "none"))
+    speak_as(Hints())
+    with pytest.raises(DataError):  # there is no site: its words come first
+        pickle.loads(shipped)(SimpleNamespace(node_config={"partition-id": 0}))  # noqa: S301 - our own bytes
+    assert hints() == fedgen.cli.hints.SIMULATE
