@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedgen.errors import DataError
-from fedgen.run.atomic import unwritable, write_json
+from fedgen.run.atomic import unreadable, unwritable, write_json
 from fedgen.run.journal import Entry, Journal
 
 Json = dict[str, Any]
@@ -98,13 +98,15 @@ class RunDirectory:
         """Read a JSON file of this run.
 
         Raises:
-            DataError: the stage that writes it has not run, or the file is damaged.
+            DataError: the stage that writes it has not run, or the file is damaged or cannot be read.
         """
         path = self.path / name
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DataError(f"{path} does not exist: run the stage that writes it first.") from None
+        except OSError as error:
+            raise unreadable(path, error) from error
         except ValueError as error:
             raise DataError(f"{path} is damaged ({error}): run the stage that writes it again.") from None
         if not isinstance(value, dict):

@@ -103,6 +103,12 @@ def test_a_damaged_file_says_which_stage_to_run_again(tmp_path, text) -> None:
         RunDirectory(tmp_path).read_json("run.json")
 
 
+def test_a_file_that_cannot_be_read_says_so(tmp_path) -> None:
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(DataError, match=r"Cannot read .*run\.json"):
+        RunDirectory(tmp_path).read_json("run.json")
+
+
 def test_a_missing_file_says_so(tmp_path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         RunDirectory(tmp_path).read_json("audit.json")
