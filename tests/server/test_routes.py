@@ -107,7 +107,7 @@ def test_joining(server) -> None:
     assert server.nodes == {key.encode(): ("St. Mary", reply.node_id)}
     member = server.federation.sites.active()["St. Mary"]
     assert (member.identity_key, member.node_id) == (identity.public_key.hex(), reply.node_id)
-    assert [line["event"] for line in server.federation.log.read()] == ["invited", "joined"]
+    assert [line["event"] for line in server.federation.log.whole()] == ["invited", "joined"]
     assert invitation.secret.encode() not in server.federation.paths.log.read_bytes()
 
 

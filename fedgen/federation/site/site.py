@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from fedgen.data.site_data import SiteData
-from fedgen.errors import FederationError, FedgenError, PolicyRefusedError, PrivacyRefusedError
+from fedgen.errors import DataError, FederationError, FedgenError, PolicyRefusedError, PrivacyRefusedError
 from fedgen.families.contract import objectives_of
 from fedgen.federation.site.part import Part
 from fedgen.protocol.messages import (
@@ -153,7 +154,9 @@ class Site:
                 raise PrivacyRefusedError(f"Site {self.name} was asked for a study it does not have.")
             answer = self._dispatch(task)
         except FedgenError as error:
-            self._log("refused", reason=str(error), code=int(error.exit_code))
+            # Where the disk is full its sentence cannot be written down, but others still need not wait for this site.
+            with contextlib.suppress(DataError):
+                self._log("refused", reason=str(error), code=int(error.exit_code))
             return refusal(self.name, error)
         except Exception as error:
             self._log("failed", reason=f"{type(error).__name__}: {error}")

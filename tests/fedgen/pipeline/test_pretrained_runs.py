@@ -128,7 +128,7 @@ def test_a_resumed_run_needs_no_file_again(made, exported) -> None:
 def test_a_run_whose_weights_are_gone_says_so(made, exported) -> None:
     work = made("private", exported, trained=False)
     work.run.pretrained.unlink()
-    with pytest.raises(DataError, match=r"fedgen train .* --pretrained FILE"):
+    with pytest.raises(DataError, match=r"pretrained\.safetensors does not exist.*put that file there again"):
         stages.train(work)
 
 

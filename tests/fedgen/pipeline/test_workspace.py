@@ -33,9 +33,9 @@ def test_a_run_of_an_incompatible_version(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("stage", [stages.synthesize, stages.audit])
-def test_a_stage_before_training_has_finished_names_the_command(workspace, stage) -> None:
+def test_a_stage_before_training_has_finished_says_so(workspace, stage) -> None:
     work = workspace()
-    with pytest.raises(DataError, match=r"has finished 0 of 2 rounds: run `fedgen train .*` first"):
+    with pytest.raises(DataError, match=r"has finished 0 of 2 rounds: train it to its end first"):
         stage(work)
     save_checkpoint(work.run.checkpoints, initial_checkpoint(Recipe.of(work.study)))
     with pytest.raises(DataError, match="finished 0 of 2 rounds"):
