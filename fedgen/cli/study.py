@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from fedgen.recipe import Recipe
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
@@ -45,6 +44,7 @@ def start(study: Study) -> str:
         StudyError: an adapter's targets name no layer.
     """
     # Here, since only the networks know their size, and with them come torch and MONAI.
+    from fedgen.recipe import Recipe
 
     pretrained, adapters = study.model.pretrained, study.model.adapters
     if pretrained is None:
