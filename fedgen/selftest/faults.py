@@ -34,10 +34,12 @@ class Fault:
     Attributes:
         name: what went wrong.
         plant: the subject with the mistake in it.
+        possible: whether the subject's networks have what the mistake is made in.
     """
 
     name: str
     plant: Callable[[Subject], Subject]
+    possible: Callable[[Subject], bool] = lambda subject: True
 
 
 class _WeakNoise(SecretRandom):
@@ -268,6 +270,11 @@ def _misread_channels_last(subject: Subject) -> Subject:
     return replace(planted, networks=lambda: _channels_last(subject.networks()))
 
 
+def _convolves(subject: Subject) -> bool:
+    trained = [subject.networks()[name] for name in subject.objective.updates]
+    return any(isinstance(layer, nn.Conv2d) for network in trained for layer in network.modules())
+
+
 #: Planted in every family, for the checks of a family to find.
 FAMILY_FAULTS = (
     _TRAINER_WITHOUT_CLIP,
@@ -278,9 +285,9 @@ FAMILY_FAULTS = (
     Fault("EMA codebook", _behind(_Codebook)),
     Fault("clipping off in integers", lambda subject: replace(subject, integers=_unclipped_integers)),
 )
-#: Planted in every family, with gradients by hooks.
+#: Planted in every family where they are possible, with gradients by hooks.
 BACKEND_FAULTS = (
-    Fault("channels-last misread", _misread_channels_last),
+    Fault("channels-last misread", _misread_channels_last, _convolves),
     Fault("rows clipped, patients reported", _hooks_by(_rows_alone)),
 )
 #: Planted once, for the checks of what all families share to find.

@@ -128,6 +128,8 @@ def selftest(
     caught: list[Caught] = []
     for subject in subjects if faults else ():
         for fault in (*FAMILY_FAULTS, *BACKEND_FAULTS):
+            if not fault.possible(subject):
+                continue
             on_progress(f"planted fault: {fault.name} in {subject.family}")
             # Gradients of rows instead of patients cannot even be put beside the patients' losses.
             by_backend = BACKEND_CHECKS if fault in FAMILY_FAULTS else GRADIENT_CHECKS

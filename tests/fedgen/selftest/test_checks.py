@@ -82,7 +82,10 @@ def test_faults_of_a_family_are_caught(subject, family, fault) -> None:
 @pytest.mark.parametrize("fault", BACKEND_FAULTS, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_faults_of_a_backend_are_caught(subject, family, fault) -> None:
-    assert ABOUT_BACKEND[fault.name] <= set(plant(fault, subject(family), BACKEND_CHECKS))
+    installed = subject(family)
+    assert fault.possible(installed) or family not in ("diffusion", "gan", "vae")
+    if fault.possible(installed):
+        assert ABOUT_BACKEND[fault.name] <= set(plant(fault, installed, BACKEND_CHECKS))
 
 
 @pytest.mark.parametrize("name", ["BatchNorm", "EMA codebook"])
