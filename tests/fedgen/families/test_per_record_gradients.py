@@ -8,6 +8,7 @@ from torch.func import grad, vmap
 
 from fedgen.families.contract import objectives_of
 from fedgen.families.registry import specs
+from fedgen.recipe import Recipe
 from fedgen_privacy.gradients.protocol import pieces
 from fedgen_privacy.gradients.tree import tree_map
 
@@ -56,19 +57,17 @@ def test_vmapped_gradients_equal_a_loop(
         assert ((actual - expected).norm(dim=1) / norms).max() < tolerance
 
 
-def test_gradients_of_the_default_networks(study_of, perturbed, ragged, draw_for, record_loss) -> None:
+@pytest.mark.parametrize("name", specs())
+def test_gradients_of_the_default_networks(name, study_of, perturbed, ragged, draw_for, record_loss) -> None:
     """Default depth and attention at 64 pixels, where MONAI's activations lose their contiguity."""
-    from fedgen.recipe import Recipe
-
-    for name, spec in specs().items():
-        family = Recipe.of(study_of(name, 64, **spec.options().model_dump())).family
-        networks = perturbed(family, torch.float64)
-        records = tree_map(lambda tensor: tensor[1:3, :2], ragged(torch.float64, 64))
-        objective = objectives_of(family)[0]
-        draws = {k: d[1:3, :2] for k, d in draw_for(objective, K=1, dtype=torch.float64).items()}
-        expected = looped(objective, networks, records, draws)
-        actual = vmapped(objective, networks, records, draws, record_loss)
-        assert ((actual - expected).norm(dim=1) / expected.norm(dim=1)).max() < 1e-9
+    family = Recipe.of(study_of(name, 64, **specs()[name].options().model_dump())).family
+    networks = perturbed(family, torch.float64)
+    records = tree_map(lambda tensor: tensor[1:3, :2], ragged(torch.float64, 64))
+    objective = objectives_of(family)[0]
+    draws = {k: d[1:3, :2] for k, d in draw_for(objective, K=1, dtype=torch.float64).items()}
+    expected = looped(objective, networks, records, draws)
+    actual = vmapped(objective, networks, records, draws, record_loss)
+    assert ((actual - expected).norm(dim=1) / expected.norm(dim=1)).max() < 1e-9
 
 
 def test_true_norms_never_exceed_the_clip(family, perturbed, ragged, draw_for, record_loss) -> None:
