@@ -5,49 +5,89 @@ Nothing is pickled: `multiprocessing.connection.Connection` is used for whole by
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import ClassVar, TypeVar
+
+from pydantic import Field
+
+from fedgen.schema.section import Section
+from fedgen_client.told import Told
 
 #: Longest byte string on the pipe: what a message may have at most is checked before.
 MAX_PART = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One message between the processes.
+class Frame(Section):
+    """The header of what one process sends the other.
 
     Attributes:
-        kind: what it is.
-        fields: JSON values.
-        parts: byte strings.
+        objects: names of the byte strings that follow, after the first `unnamed` of them.
     """
 
-    kind: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    parts: Sequence[bytes] = ()
+    unnamed: ClassVar[int] = 0
+
+    objects: list[str] = Field(default_factory=list)
 
 
-def send(pipe: Connection, frame: Frame) -> None:
-    """Write a frame.
+class Ready(Frame):
+    """The worker has started."""
+
+
+class Asked(Frame):
+    """A message of the coordinator, in its objects.
+
+    Attributes:
+        run_id: of Flower's run.
+        node_id: this site's.
+        message_id: hash of the message.
+    """
+
+    run_id: int
+    node_id: int
+    message_id: str
+
+
+class Answered(Frame):
+    """The answer: header and tree, then the objects, as `fedgen.flower.fleet.Outgoing` has them.
+
+    Attributes:
+        memory: bytes that the worker holds now; 0 where the system does not say.
+        seconds: it took.
+        told: about it.
+    """
+
+    unnamed = 2
+
+    memory: int
+    seconds: float
+    told: Told
+
+
+F = TypeVar("F", bound=Frame)
+
+
+def send(pipe: Connection, frame: Frame, parts: Sequence[bytes] = ()) -> None:
+    """Write a frame and its byte strings.
 
     Raises:
+        ValueError: they are not as many as it says.
         OSError: the other process is gone.
     """
-    header = {"kind": frame.kind, "fields": dict(frame.fields), "parts": len(frame.parts)}
-    pipe.send_bytes(json.dumps(header, allow_nan=False).encode())
-    for part in frame.parts:
+    if len(parts) != frame.unnamed + len(frame.objects):
+        raise ValueError(f"{len(parts)} byte strings for {frame}")
+    # What was not said is not said to the other either, so that it does not come into the site log as null.
+    pipe.send_bytes(frame.model_dump_json(exclude_unset=True).encode())
+    for part in parts:
         pipe.send_bytes(part)
 
 
-def receive(pipe: Connection) -> Frame:
-    """Read a frame; blocks until it has come.
+def receive(pipe: Connection, form: type[F]) -> tuple[F, list[bytes]]:
+    """Read a frame of that form and its byte strings; blocks until they have come.
 
     Raises:
         EOFError, OSError: the other process is gone.
+        ValidationError: it sent another frame (a defect).
     """
-    header = json.loads(pipe.recv_bytes(MAX_PART))
-    parts = [pipe.recv_bytes(MAX_PART) for _ in range(header["parts"])]
-    return Frame(header["kind"], header["fields"], parts)
+    frame = form.model_validate_json(pipe.recv_bytes(MAX_PART))
+    return frame, [pipe.recv_bytes(MAX_PART) for _ in range(form.unnamed + len(frame.objects))]

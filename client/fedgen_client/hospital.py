@@ -7,10 +7,12 @@ disk ends a study at once, before anything is computed, charged or sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import JsonValue
 
 from fedgen.data.prepare import prepare_site
 from fedgen.data.site_data import Part
@@ -39,25 +41,13 @@ from fedgen_client.folder import SiteFolder
 from fedgen_client.policy import cohort_problems, withheld
 from fedgen_client.site_file import SiteFile
 from fedgen_client.studies import OfferedStudy, Studies
+from fedgen_client.told import AboutAnswer, AboutTask, Told
 from fedgen_privacy.secagg import Keyholder, Phase
 
 #: Seconds in which the coordinator, told that this site takes part, begins or asks the others.
 SOON = 60.0
 #: Seconds between the last round and the question what the release is worth.
 AFTERWARDS = 600.0
-
-
-@dataclass
-class Told:
-    """What the worker says of its last answer.
-
-    Attributes:
-        about: fields for the site log: `task`, `answer`, `events`, and `said`, a line for the terminal.
-        active_seconds: for so long the next message may come any moment.
-    """
-
-    about: dict[str, Any] = field(default_factory=dict)
-    active_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,11 +74,15 @@ class Hospital:
         self._studies = Studies(folder)
         self._ready: dict[str, _Ready] = {}
         self._told = Told()
-        self._events: list[dict[str, Any]] = []
+        self._events: list[dict[str, JsonValue]] = []
 
     def told(self) -> Told:
-        """About the last answer."""
-        return self._told
+        """About the last message, whatever came of it."""
+        return self._told.model_copy(update={"events": self._events})
+
+    def unread(self, reason: str) -> None:
+        """Note that a message could not be read, and why."""
+        self._told, self._events = Told(said=reason), [{"event": "refused", "reason": reason}]
 
     def answer(self, task: Task) -> Answer:
         """Do a task of whichever study it is of.
@@ -97,8 +91,8 @@ class Hospital:
             Exception: a defect, as `Site.answer`.
         """
         sha256 = task.train.study_sha256 if isinstance(task, TrainMasked) else task.study_sha256
-        self._events = []
-        self._told = Told({"task": _task_fields(task, sha256), "events": self._events})
+        about = _about(task, sha256)
+        self._told, self._events = Told(task=about), []
         try:
             ready = self._study(sha256)
         except FedgenError as error:
@@ -106,10 +100,14 @@ class Hospital:
             answer: Answer = refusal(self._name, error)
         else:
             answer = ready.site.answer(task)
-            self._told.active_seconds = _active(task, answer, ready.offered)
-        self._told.about["answer"] = self._answer_fields(answer, task, sha256)
-        self._told.about["said"] = _said(answer, task, self._ready.get(sha256))
+            self._tell(active_seconds=_active(task, answer, ready.offered))
+        self._tell(
+            answer=self._about_answer(answer, about), said=_said(answer, task, self._ready.get(sha256))
+        )
         return answer
+
+    def _tell(self, **fields: object) -> None:
+        self._told = self._told.model_copy(update=fields)
 
     def _study(self, sha256: str) -> _Ready:
         stamp = self._stamp(sha256)
@@ -118,7 +116,7 @@ class Hospital:
             return known
         offered = self._studies.get(sha256)
         if offered is None:
-            self._told.about["unknown"] = sha256
+            self._tell(unknown=sha256)
             raise PolicyRefusedError("This site has not been offered the study yet.")
         site_file = self._folder.load_site_file()
         try:
@@ -188,20 +186,17 @@ class Hospital:
     def _journal(self, event: str, fields: Mapping[str, Any]) -> None:
         self._events.append({"event": event, **fields})
 
-    def _answer_fields(self, answer: Answer, task: Task, sha256: str) -> dict[str, Any]:
-        fields = {**_task_fields(task, sha256), "kind": _kind(answer)}
+    def _about_answer(self, answer: Answer, task: AboutTask) -> AboutAnswer:
+        said: dict[str, Any] = {**task.model_dump(exclude_unset=True), "kind": answer.kind}
         if isinstance(answer, Refusal):
-            return {**fields, "decision": "refused", "reason": answer.reason}
-        ready = self._ready.get(sha256)
+            return AboutAnswer(**said, decision="refused", reason=answer.reason)
+        ready = self._ready.get(task.study)
+        after = None if ready is None else ready.epsilon_after
         if isinstance(answer, SiteDescription):
-            fields["epsilon"] = answer.epsilon
-        elif (
-            isinstance(answer, MaskedUpdate | RoundUpdate)
-            and ready is not None
-            and ready.epsilon_after is not None
-        ):
-            fields["epsilon"] = ready.epsilon_after(answer.round)
-        return {**fields, "decision": "answered"}
+            said["epsilon"] = answer.epsilon
+        elif isinstance(answer, MaskedUpdate | RoundUpdate) and after is not None:
+            said["epsilon"] = after(answer.round)
+        return AboutAnswer(**said, decision="answered")
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:
@@ -212,19 +207,13 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _kind(message: Task | Answer) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in type(message).__name__).lstrip("_")
-
-
-def _task_fields(task: Task, sha256: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {"study": sha256, "kind": _kind(task)}
-    if isinstance(task, TrainMasked):
-        fields["round"] = task.train.round
-    elif not isinstance(task, Assess):
-        fields["round"] = task.round
+def _about(task: Task, sha256: str) -> AboutTask:
+    if isinstance(task, Assess):
+        return AboutTask(study=sha256, kind=task.kind)
     if isinstance(task, SecureStep):
-        fields["phase"] = task.phase.value
-    return fields
+        return AboutTask(study=sha256, kind=task.kind, round=task.round, phase=task.phase.value)
+    round = task.train.round if isinstance(task, TrainMasked) else task.round
+    return AboutTask(study=sha256, kind=task.kind, round=round)
 
 
 def _active(task: Task, answer: Answer, offered: OfferedStudy) -> float:

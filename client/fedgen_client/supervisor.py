@@ -21,6 +21,7 @@ from fedgen.flower.fleet import Fleet, Incoming, NotAdmittedError, Outgoing, Rej
 from fedgen.run.atomic import write_atomic
 from fedgen.run.journal import Journal
 from fedgen_client.folder import SiteFolder
+from fedgen_client.told import AboutTask
 from fedgen_client.workshop import Worker, WorkerDiedError
 
 #: Seconds between polls: just after a reply, when the next message of a round comes; later in a round; otherwise.
@@ -161,29 +162,30 @@ class Supervisor:
                 self._say(f"{error} It is started anew with the next message.")
                 self._refuse(incoming, Trouble.WORKER_ENDED)
             return
-        about = worked.about
+        told = worked.told
+        asked, answered = _fields(told.task), _fields(told.answer)
         reply = Outgoing(incoming.run_id, worked.header, worked.tree, worked.objects)
-        received = {"bytes": size, "sha256": incoming.message_id, **about.get("task", {})}
+        received = {"bytes": size, "sha256": incoming.message_id, **asked}
         # Written before it is sent: the log may name a message that did not arrive, never miss one that did.
         self._log.write_all(
             [
-                *about.get("events", []),
+                *told.events,
                 {"event": "received", **received},
-                {"event": "sent", **_size(reply), **about.get("answer", {})},
+                {"event": "sent", **_size(reply), **answered},
             ]
         )
         try:
             self._patiently(lambda: self._fleet.send(reply, worked.seconds))
         except RejectedError as error:
-            self._note("undelivered", reason=str(error), **about.get("task", {}))
+            self._note("undelivered", reason=str(error), **asked)
         # Not before, because the coordinator waits for the reply and not for this.
         self._patiently(lambda: self._fleet.confirm(incoming))
-        self._active_until = time.monotonic() + worked.active_seconds
+        self._active_until = time.monotonic() + told.active_seconds
         self._worked_at = time.monotonic()
-        if about.get("said"):
-            self._say(str(about["said"]))
-        self._status("waiting", **about.get("answer", {}))
-        if "unknown" in about:
+        if told.said:
+            self._say(told.said)
+        self._status("waiting", **answered)
+        if told.unknown is not None:
             self._look()
 
     def _look(self) -> None:
@@ -258,6 +260,10 @@ class Supervisor:
 
 class _StoppedError(Exception):
     """The site was told to stop while the coordinator was away."""
+
+
+def _fields(about: AboutTask | None) -> dict[str, Any]:
+    return {} if about is None else about.model_dump(exclude_unset=True)
 
 
 def _size(reply: Outgoing) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fedgen.run.hints import speak_as
-from fedgen_client.frames import Frame, receive, send
+from fedgen_client.frames import Answered, Asked, Ready, receive, send
 from fedgen_client.hints import WORKER
 
 
@@ -30,26 +30,24 @@ def work(folder: Path, pipe: Connection) -> None:
     from fedgen_client.hospital import Hospital
 
     hospital = Hospital(SiteFolder(folder))
-    app = app_of(hospital)
-    send(pipe, Frame("ready", {"memory": resident()}))
+    app = app_of(hospital, hospital.unread)
+    send(pipe, Ready())
     while True:
-        asked = receive(pipe)
+        asked, content = receive(pipe, Asked)
         started = time.monotonic()
-        run_id, node_id = int(asked.fields["run_id"]), int(asked.fields["node_id"])
-        identify(run_id, node_id)
-        objects = dict(zip(asked.fields["objects"], asked.parts, strict=True))
-        message = open_message(asked.fields["message_id"], objects)
-        context = Context(run_id=run_id, node_id=node_id, node_config={}, state=RecordDict(), run_config={})
+        identify(asked.run_id, asked.node_id)
+        message = open_message(asked.message_id, dict(zip(asked.objects, content, strict=True)))
+        context = Context(
+            run_id=asked.run_id, node_id=asked.node_id, node_config={}, state=RecordDict(), run_config={}
+        )
         header, tree, parts = seal_message(app(message, context))
-        told = hospital.told()
-        fields = {
-            "objects": list(parts),
-            "memory": resident(),
-            "seconds": time.monotonic() - started,
-            "about": told.about,
-            "active_seconds": told.active_seconds,
-        }
-        send(pipe, Frame("answer", fields, [header, tree, *parts.values()]))
+        answered = Answered(
+            objects=list(parts),
+            memory=resident(),
+            seconds=time.monotonic() - started,
+            told=hospital.told(),
+        )
+        send(pipe, answered, [header, tree, *parts.values()])
 
 
 def resident() -> int:

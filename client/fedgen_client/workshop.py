@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from socket import socketpair
-from typing import Any
+from typing import Any, TypeVar
 
 from fedgen.errors import FederationError
-from fedgen_client.frames import Frame, receive, send
+from fedgen_client.frames import Answered, Asked, Frame, Ready, receive, send
+from fedgen_client.told import Told
+
+F = TypeVar("F", bound=Frame)
 
 #: Seconds for imports, on a slow disk and a busy machine.
 START_SECONDS = 180.0
@@ -38,16 +41,14 @@ class Worked:
     Attributes:
         header, tree, objects: the reply, as `fedgen.flower.fleet.Outgoing` has them.
         seconds: it took.
-        about: fields for the site log: study, round, kind, decision, reason, epsilon, sha256.
-        active_seconds: for so long the next message may come any moment.
+        told: about it.
     """
 
     header: bytes
     tree: bytes
     objects: dict[str, bytes]
     seconds: float
-    about: dict[str, Any]
-    active_seconds: float
+    told: Told
 
 
 class Worker:
@@ -82,17 +83,15 @@ class Worker:
         """
         if not self.running:
             self._start(stopped)
-        fields = {"run_id": run_id, "node_id": node_id, "message_id": message_id, "objects": list(objects)}
-        answer = self._ask(Frame("message", fields, list(objects.values())), stopped)
-        header, tree, *parts = answer.parts
-        self._grown = self._memory is not None and answer.fields["memory"] > self._memory
+        asked = Asked(run_id=run_id, node_id=node_id, message_id=message_id, objects=list(objects))
+        answer, (header, tree, *parts) = self._ask(asked, list(objects.values()), stopped)
+        self._grown = self._memory is not None and answer.memory > self._memory
         return Worked(
             header=header,
             tree=tree,
-            objects=dict(zip(answer.fields["objects"], parts, strict=True)),
-            seconds=answer.fields["seconds"],
-            about=answer.fields["about"],
-            active_seconds=answer.fields["active_seconds"],
+            objects=dict(zip(answer.objects, parts, strict=True)),
+            seconds=answer.seconds,
+            told=answer.told,
         )
 
     def rest(self) -> bool:
@@ -123,18 +122,18 @@ class Worker:
                 env={**ALLOCATOR, **os.environ},
             )
         self._pipe = Connection(ours.detach())
-        self._await(stopped, START_SECONDS)
+        self._await(Ready, stopped, START_SECONDS)
 
-    def _ask(self, frame: Frame, stopped: Any) -> Frame:
+    def _ask(self, asked: Asked, content: list[bytes], stopped: Any) -> tuple[Answered, list[bytes]]:
         if self._pipe is None:
             raise WorkerDiedError("The worker is not there.")
         try:
-            send(self._pipe, frame)
+            send(self._pipe, asked, content)
         except OSError as error:
             raise self._died() from error
-        return self._await(stopped, None)
+        return self._await(Answered, stopped, None)
 
-    def _await(self, stopped: Any, seconds: float | None) -> Frame:
+    def _await(self, form: type[F], stopped: Any, seconds: float | None) -> tuple[F, list[bytes]]:
         # The coordinator's deadline, not ours, says how long an answer may take; only the start has one here.
         end = None if seconds is None else time.monotonic() + seconds
         if self._pipe is None:
@@ -147,7 +146,7 @@ class Worker:
                 if end is not None and time.monotonic() > end:
                     self.end()
                     raise WorkerDiedError(f"The worker did not start within {seconds:.0f} s.")
-            return receive(self._pipe)
+            return receive(self._pipe, form)
         except (EOFError, OSError) as error:
             raise self._died() from error
 

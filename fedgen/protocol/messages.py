@@ -133,7 +133,7 @@ class SiteDescription(Message):
         grid: what the site's prepared images are, with spacing and orientation; None where it does not say.
     """
 
-    kind: Literal["description"] = "description"
+    kind: Literal["site_description"] = "site_description"
     site: Name
     patients: Annotated[int, Field(ge=1)]
     sampling_rate: Annotated[float, Field(gt=0, le=1)]
@@ -161,7 +161,7 @@ class TrainRound(Message):
         model: (P,) float32.
     """
 
-    kind: Literal["train"] = "train"
+    kind: Literal["train_round"] = "train_round"
     study_sha256: Hex32
     round: Round
     model_sha256: Hex32
@@ -180,7 +180,7 @@ class RoundUpdate(Message):
         losses: objective to (mean loss, standard deviation of the privacy noise in it).
     """
 
-    kind: Literal["update"] = "update"
+    kind: Literal["round_update"] = "round_update"
     site: Name
     round: Round
     model_sha256: Hex32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Literal
@@ -36,7 +35,7 @@ class StudyEntry(Section):
     @property
     def sites(self) -> frozenset[str]:
         """Names on its roster."""
-        return frozenset(json.loads(self.signed.text)["roster"])
+        return frozenset(self.manifest.roster)
 
 
 class Studies:

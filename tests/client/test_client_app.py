@@ -8,6 +8,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 
 from fedgen.errors import DataError, ExitCode, FederationError
 from fedgen.federation.coordinator.advance import initial_checkpoint
+from fedgen.federation.exchange.flower import answer_of
 from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal, TrainRound
 from fedgen.protocol.wire import decode_answer, encode_answer, encode_task
@@ -118,13 +119,34 @@ def test_an_answer_that_cannot_travel_is_a_refusal(tiny_study, site, monkeypatch
         RecordDict({"message": ArrayRecord({}), "arrays": ArrayRecord({})}),
         pack("{"),
         pack("[" * 100_000),
+        pack('{"wire": 1, "message": {"kind": "train_round"}}'),
         pack('{"kind": "train", "study_sha256": "' + "a" * 64 + '", "round": 1, "model_sha256": "' + "a" * 64 + '"}'),
     ],
 )  # fmt: skip
 def test_a_message_of_another_form_is_a_refusal(site, content) -> None:
-    answer = decode_answer(*send(app_of(site), content))
+    told = []
+    answer = decode_answer(*send(app_of(site, told.append), content))
     assert isinstance(answer, Refusal)
     assert answer.code == ExitCode.FEDERATION
+    assert [answer.reason] == told and told[0].startswith("A message ")
+
+
+def test_both_sides_say_that_their_versions_differ(tiny_study, site) -> None:
+    text, vector = encode_task(ask(tiny_study()))
+    told = []
+    answer = decode_answer(
+        *send(app_of(site, told.append), pack(text.replace('"wire":1', '"wire":2'), vector))
+    )
+    assert isinstance(answer, Refusal)
+    assert told == [answer.reason]
+    assert answer.reason == (
+        "A message of wire version 2 came, and this side reads version 1 alone: both sides must run the same version "
+        "of fedgen."
+    )
+    reply = Message(
+        pack('{"wire":2,"message":{"kind":"of tomorrow"}}', None), dst_node_id=5, message_type="query.fedgen"
+    )
+    assert answer_of(reply).reason == answer.reason
 
 
 def test_another_action_is_not_answered(site) -> None:

@@ -26,7 +26,7 @@ def test_the_device_is_checked_before_the_site_describes_itself(
     assert isinstance(refused, Refusal)
     assert refused.code is ExitCode.INVALID
     assert refused.reason == "StudyError; the site's log has the reason"
-    (event,) = hospital.told().about["events"]
+    (event,) = hospital.told().events
     assert event["reason"].startswith(
         "The study's training.device asks for cuda:77, but this machine has cpu"
     )

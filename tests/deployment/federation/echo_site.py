@@ -33,6 +33,7 @@ def main() -> None:
     from fedgen_client import supervisor
     from fedgen_client.coordinator import pinned_ca
     from fedgen_client.folder import SiteFolder
+    from fedgen_client.told import Told
     from fedgen_client.trust import pinned
     from fedgen_client.workshop import Worked
 
@@ -64,7 +65,7 @@ def main() -> None:
             if "arrays" in message.content.array_records:
                 content["arrays"] = message.content.array_records["arrays"]
             header, tree, parts = seal_message(Message(content, reply_to=message))
-            return Worked(header, tree, parts, asked.slow, {"task": {"kind": "echo"}, "answer": {}}, 30.0)
+            return Worked(header, tree, parts, asked.slow, Told(active_seconds=30.0))
 
         def rest(self):
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -72,6 +73,8 @@ def test_every_message_round_trips(kind, drawn, data) -> None:
 def test_every_kind_has_a_name_of_its_own() -> None:
     names = [kind.model_fields["kind"].default for kind in (*TASKS, *ANSWERS)]
     assert len(set(names)) == len(names) == 11
+    # Written to the site log, and searched for there.
+    assert names == [re.sub("(?!^)([A-Z])", r"_\1", kind.__name__).lower() for kind in (*TASKS, *ANSWERS)]
 
 
 def objects(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -210,7 +213,7 @@ def test_what_was_changed_since_it_was_made_is_not_sent() -> None:
 
 HASH = "a" * 64
 UPDATE = {
-    "kind": "update",
+    "kind": "round_update",
     "site": "n",
     "round": 1,
     "model_sha256": HASH,
@@ -219,7 +222,7 @@ UPDATE = {
     "losses": {"x": [1.0, 0.0]},
 }
 DESCRIPTION = {
-    "kind": "description", "site": "n", "patients": 5, "sampling_rate": 0.5, "noise_multiplier": 1.0,
+    "kind": "site_description", "site": "n", "patients": 5, "sampling_rate": 0.5, "noise_multiplier": 1.0,
     "steps_per_round": 2, "epsilon": 1.0, "epsilon_rdp": 1.1, "keys": None, "grid": None,
 }  # fmt: skip
 REFUSAL = {"kind": "refusal", "site": "n", "code": 3, "reason": "no", "about": ["m"]}
@@ -240,7 +243,7 @@ STEP = {
     "phase": "share",
     "request": "",
 }
-TRAIN = {"kind": "train", "study_sha256": HASH, "round": 1, "model_sha256": HASH, "model": [3]}
+TRAIN = {"kind": "train_round", "study_sha256": HASH, "round": 1, "model_sha256": HASH, "model": [3]}
 TRAIN_MASKED = {"kind": "train_masked", "train": TRAIN, "attempt": 1, "request": "AAAA"}
 VECTOR = np.zeros(3, np.float32)
 
