@@ -17,7 +17,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedgen.data.site_data import Part, SiteData
 from fedgen.families.registry import specs
 from fedgen.run.hints import Hints, speak_as
+from fedgen.selftest.subject import CLASSES, IMAGES
 from fedgen.study.study import Study
+from fedgen.task.task import image_of_class
 from fedgen.training import plan
 
 # A shared or busy machine must never fail a test; how fast things are is for benchmarks/ to say.
@@ -34,6 +36,30 @@ TINY: dict[str, dict[str, Any]] = {
     "audit": {"bootstrap": 100},
     "evaluation": {"seeds": 1, "steps": 2, "bootstrap": 100},
 }
+
+
+def kinds(*, private: bool) -> list[Any]:
+    """Each family with the number of axes of each image that it makes, as parameters of a test."""
+    return [
+        pytest.param((name, axes), id=f"{name}-{axes}D")
+        for name, spec in specs().items()
+        for axes, image in IMAGES.items()
+        if spec.supports(image_of_class(image, CLASSES)) is None and (spec.private or not private)
+    ]
+
+
+@pytest.fixture(params=kinds(private=False))
+def kind(request: pytest.FixtureRequest) -> tuple[str, int]:
+    """Every family, with two axes and with three where it makes volumes."""
+    found: tuple[str, int] = request.param
+    return found
+
+
+@pytest.fixture(params=kinds(private=True))
+def private_kind(request: pytest.FixtureRequest) -> tuple[str, int]:
+    """Those of them that may be trained privately."""
+    found: tuple[str, int] = request.param
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -170,13 +170,18 @@ class _Codebook(nn.Module):
         return x
 
 
-def _behind(front: Callable[[], nn.Module]) -> Callable[[Subject], Subject]:
+def _batch_norm(subject: Subject) -> nn.Module:
+    kind = nn.BatchNorm2d if subject.image.dimensions == 2 else nn.BatchNorm3d
+    return kind(subject.image.channels)
+
+
+def _behind(front: Callable[[Subject], nn.Module]) -> Callable[[Subject], Subject]:
     def plant(subject: Subject) -> Subject:
         trained = subject.objective.updates[0]
 
         def networks() -> dict[str, nn.Module]:
             built = subject.networks()
-            return {**built, trained: _Fronted(front(), built[trained]).train()}
+            return {**built, trained: _Fronted(front(subject), built[trained]).train()}
 
         return replace(subject, networks=networks)
 
@@ -229,7 +234,7 @@ def _misread(layer: nn.Module) -> Rule:
         read = tuple(x.as_strided(x.shape, torch.empty(x.shape, device="meta").stride()) for x in inputs)
         return right(layer, params, read, backprop, b)
 
-    return rule if isinstance(layer, nn.Conv2d) else right
+    return rule if isinstance(layer, nn.Conv2d | nn.Conv3d) else right
 
 
 def _rows_alone(layer: nn.Module) -> Rule:
@@ -248,13 +253,16 @@ def _channels_last(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     """The same networks, with the memory of every convolution's input in the order that MONAI's attention leaves."""
     for network in networks.values():
         for layer in network.modules():
-            if isinstance(layer, nn.Conv2d):
-                layer.register_forward_pre_hook(
-                    lambda _, inputs: (inputs[0].contiguous(memory_format=torch.channels_last),)
-                )
+            if isinstance(layer, nn.Conv2d | nn.Conv3d):
+                layer.register_forward_pre_hook(_last)
                 # What comes out would be in that order, too, and a `view` further on refuse it.
                 layer.register_forward_hook(lambda _, inputs, output: output.contiguous())
     return dict(networks)
+
+
+def _last(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    order = torch.channels_last if inputs[0].ndim == 4 else torch.channels_last_3d
+    return (inputs[0].contiguous(memory_format=order),)
 
 
 def _hooks_by(rules: Callable[[nn.Module], Rule]) -> Callable[[Subject], Subject]:
@@ -272,7 +280,7 @@ def _misread_channels_last(subject: Subject) -> Subject:
 
 def _convolves(subject: Subject) -> bool:
     trained = [subject.networks()[name] for name in subject.objective.updates]
-    return any(isinstance(layer, nn.Conv2d) for network in trained for layer in network.modules())
+    return any(isinstance(layer, nn.Conv2d | nn.Conv3d) for network in trained for layer in network.modules())
 
 
 #: Planted in every family, for the checks of a family to find.
@@ -281,8 +289,8 @@ FAMILY_FAULTS = (
     Fault("clipping off in the step", _make(_Unclipped)),
     Fault("mean instead of sum", _make(_Mean)),
     Fault("images clipped, patients reported", _make(_ClipsImages)),
-    Fault("BatchNorm", _behind(lambda: nn.BatchNorm2d(1))),
-    Fault("EMA codebook", _behind(_Codebook)),
+    Fault("BatchNorm", _behind(_batch_norm)),
+    Fault("EMA codebook", _behind(lambda subject: _Codebook())),
     Fault("clipping off in integers", lambda subject: replace(subject, integers=_unclipped_integers)),
 )
 #: Planted in every family where they are possible, with gradients by hooks.

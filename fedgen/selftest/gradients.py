@@ -13,7 +13,7 @@ from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import PrivacyRefusedError
 from fedgen.selftest.finding import Check, Finding, at_most
 from fedgen.selftest.patients import COUNTS, draws, one, records
-from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject, perturbed
+from fedgen.selftest.subject import CLASSES, Subject, perturbed
 from fedgen.training.backends import Precision
 from fedgen.training.functional import trainable
 from fedgen.training.local import LocalPlan, Mechanism
@@ -156,7 +156,7 @@ def _trained_norm(subject: Subject, precision: Precision) -> float:
     data = SiteData(
         site="selftest",
         classes=CLASSES,
-        images=torch.rand(M, 1, *IMAGE_SIZE, generator=rng) * 2 - 1,
+        images=torch.rand(M, *subject.image.shape, generator=rng) * 2 - 1,
         labels=torch.arange(M) % len(CLASSES),
         patients=torch.zeros(M, dtype=torch.int64),
         parts=torch.full((M,), int(Part.TRAIN)),

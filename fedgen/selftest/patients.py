@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from fedgen.families.contract import Draws
-from fedgen.selftest.subject import CLASSES, IMAGE_SIZE, Subject
+from fedgen.selftest.subject import CLASSES, Subject
 from fedgen.task.records import Records
 from fedgen_privacy.gradients.tree import tree_map
 
@@ -20,10 +20,11 @@ def records(subject: Subject) -> Records:
     counts = torch.tensor(COUNTS)
     B, M = len(COUNTS), max(COUNTS)
     present = torch.arange(M)[None, :] < counts[:, None]
-    images = torch.rand(B, M, 1, *IMAGE_SIZE, generator=rng, dtype=torch.float64) * 2 - 1
+    images = torch.rand(B, M, *subject.image.shape, generator=rng, dtype=torch.float64) * 2 - 1
+    here = present.reshape(B, M, *[1] * len(subject.image.shape))
     labels = torch.randint(len(CLASSES), (B, M), generator=rng)
     made = Records(
-        {"image": images * present[:, :, None, None, None], "class": labels * present},
+        {"image": torch.where(here, images, 0.0), "class": labels * present},
         {"patient": present.double() / counts[:, None]},
     )
     return tree_map(lambda tensor: tensor.to(subject.device), made)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.families.contract import Objective, objectives_of
-from fedgen.families.registry import specs
-from fedgen.recipe import Recipe
-from fedgen.study.study import Study
+from fedgen.families.registry import family_class, specs
+from fedgen.task.image_spec import ImageSpec
+from fedgen.task.task import image_of_class
 from fedgen.training.backends import Backend, gradients_of
 from fedgen.training.local import LocalPlan, LocalTrainer
 from fedgen.training.training_patients import TrainingPatients
@@ -24,7 +24,8 @@ from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep, PrivateGradient
 
 CLASSES = ("none", "lesion")
-IMAGE_SIZE = (16, 16)
+#: Images small enough for a check, by the number of their axes.
+IMAGES = {2: ImageSpec(channels=1, size=(16, 16)), 3: ImageSpec(channels=1, size=(8, 8, 8))}
 
 
 #: `fedgen.training.backends.gradients_of`
@@ -100,6 +101,7 @@ class Subject:
         family: the family's name.
         networks: fresh networks by name, in the mode in which they are trained.
         objective: the family's objective on data.
+        image: what its images are.
         device: torch device of the gradient checks and of the trainer.
         backend: how per-record gradients are computed.
         gradients: makes per-record gradients of an objective and networks.
@@ -116,6 +118,7 @@ class Subject:
     family: str
     networks: Callable[[], dict[str, nn.Module]]
     objective: Objective
+    image: ImageSpec = IMAGES[2]
     device: str = "cpu"
     backend: Backend = "vmap"
     gradients: GradientsMaker = gradients_of
@@ -129,24 +132,18 @@ class Subject:
     epsilon_rdp: Accountant = epsilon_rdp
 
 
-def installed(family: str, device: str = "cpu", backend: Backend = "vmap") -> Subject:
-    """The installed code with a small network of `family`.
+def installed(family: str, device: str = "cpu", backend: Backend = "vmap", axes: int = 2) -> Subject:
+    """The installed code with a small network of `family`, for images of so many axes.
 
     Raises:
         ValueError: the family has not exactly one objective on data.
     """
-    study = Study.model_validate(
-        {
-            "study": {"name": "selftest"},
-            "data": {"image_size": IMAGE_SIZE, "labels": CLASSES},
-            "model": {"family": family, family: specs()[family].small},
-        }
-    )
-    built = Recipe.of(study).family
+    image = IMAGES[axes]
+    built = family_class(family)(image_of_class(image, CLASSES), specs()[family].small)
     objectives = [objective for objective in objectives_of(built) if objective.touches_data]
     if len(objectives) != 1:
         raise ValueError(f"the family {family} has {len(objectives)} objectives on data, not one")
-    return Subject(family, built.networks, objectives[0], device, backend)
+    return Subject(family, built.networks, objectives[0], image, device, backend)
 
 
 def private_families() -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def read_samples(samples: Path) -> LabelledImages:
             labels = file.get_tensor("labels")
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}): run the stage synthesize again.") from None
-    fits = images.ndim == 4 and labels.shape == images.shape[:1] and bool(torch.isfinite(images).all())
+    fits = images.ndim in (4, 5) and labels.shape == images.shape[:1] and bool(torch.isfinite(images).all())
     if not fits:
         raise DataError(f"{path} is damaged (shapes or values do not fit): run the stage synthesize again.")
     return LabelledImages(images=images.float(), labels=labels.long())

@@ -39,7 +39,7 @@ def synthesize(
         progress: called with (images done, images in all) after every batch.
 
     Returns:
-        (n, C, H, W) float32 in [-1, 1] on the CPU, already rounded to float16 so that what is stored is
+        (n, C, *size) float32 in [-1, 1] on the CPU, already rounded to float16 so that what is stored is
         what the later stages of this very process see; labels in class order.
 
     Raises:

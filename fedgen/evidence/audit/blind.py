@@ -36,7 +36,8 @@ _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 def simple_features(images: Tensor) -> NDArray[np.float64]:
-    """Intensity quantiles, mean, spread, sharpness and a 4 x 4 thumbnail of each image, shape (n, f)."""
+    """Intensity quantiles, mean, spread, sharpness and a thumbnail of 4 pixels a side of each image, shape (n, f)."""
+    pool = functional.adaptive_avg_pool2d if images.ndim == 4 else functional.adaptive_avg_pool3d
     rows = []
     for part in images.split(1024):
         grey = part.float().mean(1)
@@ -47,9 +48,8 @@ def simple_features(images: Tensor) -> NDArray[np.float64]:
                     torch.quantile(flat, torch.tensor(_QUANTILES), dim=1).T,
                     flat.mean(1, keepdim=True),
                     flat.std(1, keepdim=True),
-                    grey.diff(dim=1).abs().flatten(1).mean(1, keepdim=True),
-                    grey.diff(dim=2).abs().flatten(1).mean(1, keepdim=True),
-                    functional.adaptive_avg_pool2d(grey[:, None], 4).flatten(1),
+                    *(grey.diff(dim=k).abs().flatten(1).mean(1, keepdim=True) for k in range(1, grey.ndim)),
+                    pool(grey[:, None], 4).flatten(1),
                 ],
                 dim=1,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,31 +18,40 @@ def thumbnails(images: Tensor, *, side: int = SIDE, chunk: int = 1024) -> Tensor
     Brightness and contrast do not matter, and after the low pass neither do light noise or a small shift.
 
     Args:
-        images: (n, C, H, W) float16 or float32.
-        side: height and width of the thumbnail at most.
+        images: (n, C, *size) float16 or float32.
+        side: of the thumbnail along each axis, at most.
         chunk: images resized at once.
 
     Returns:
-        (n, C * h * w) float32; the row of a constant image is zero, which resembles nothing.
+        (n, C * pixels of a thumbnail) float32; the row of a constant image is zero, which resembles nothing.
     """
-    size = [min(side, int(images.shape[2])), min(side, int(images.shape[3]))]
+    size = _size(images, side)
     rows = []
     for part in images.split(chunk):
-        small = functional.interpolate(part.float(), size=size, mode="bilinear", antialias=True)
-        small = functional.avg_pool2d(small, 3, stride=1, padding=1, count_include_pad=False)
-        flat = small.flatten(1)
+        flat = _blurred(part.float(), size).flatten(1)
         flat = flat - flat.mean(1, keepdim=True)
         norm = flat.norm(dim=1, keepdim=True)
         rows.append(torch.where(norm > 1e-4 * flat.shape[1] ** 0.5, flat / norm.clamp_min(1e-12), 0.0))
     if not rows:
-        return torch.zeros(0, int(images.shape[1]) * size[0] * size[1])
+        return torch.zeros(0, int(images.shape[1]) * prod(size))
     return torch.cat(rows)
 
 
 def mirrored(features: Tensor, images: Tensor, *, side: int = SIDE) -> Tensor:
-    """The thumbnails of the left-right mirrored `images`, from their `features`."""
-    h, w = min(side, int(images.shape[2])), min(side, int(images.shape[3]))
-    return features.reshape(-1, int(images.shape[1]), h, w).flip(3).flatten(1)
+    """The thumbnails of the `images` mirrored along their last axis, from their `features`."""
+    return features.reshape(-1, int(images.shape[1]), *_size(images, side)).flip(-1).flatten(1)
+
+
+def _size(images: Tensor, side: int) -> list[int]:
+    return [min(side, int(own)) for own in images.shape[2:]]
+
+
+def _blurred(images: Tensor, size: list[int]) -> Tensor:
+    if images.ndim == 5:
+        small = functional.adaptive_avg_pool3d(images, (size[0], size[1], size[2]))
+        return functional.avg_pool3d(small, 3, stride=1, padding=1, count_include_pad=False)
+    small = functional.interpolate(images, size=size, mode="bilinear", antialias=True)
+    return functional.avg_pool2d(small, 3, stride=1, padding=1, count_include_pad=False)
 
 
 def pixels(images: Tensor) -> list[bytes]:

@@ -11,11 +11,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fedgen.families.contract import Family, Objective
-from fedgen.families.registry import specs
-from fedgen.recipe import Recipe
+from fedgen.families.registry import family_class, specs
+from fedgen.selftest.subject import IMAGES
 from fedgen.study.study import Study
+from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
+from fedgen.task.task import image_of_class
 from fedgen_privacy.gradients.tree import tree_map
+
+CLASSES = ("a", "b", "c")
 
 
 def small_study(family: str, size: int = 16, **options: Any) -> Study:
@@ -23,15 +27,22 @@ def small_study(family: str, size: int = 16, **options: Any) -> Study:
         {
             "study": {"name": "test"},
             "aggregation": {"secure": False},
-            "data": {"image_size": (size, size), "labels": ("a", "b", "c")},
+            "data": {"image_size": (size, size), "labels": CLASSES},
             "model": {"family": family, family: {**specs()[family].small.model_dump(), **options}},
         }
     )
 
 
-@pytest.fixture(params=specs())
-def family(request: pytest.FixtureRequest) -> Family:
-    return Recipe.of(small_study(request.param)).family
+@pytest.fixture
+def image(request: pytest.FixtureRequest) -> ImageSpec:
+    """What the family of the test makes; a slice where it has none."""
+    return IMAGES[request.getfixturevalue("kind")[1] if "kind" in request.fixturenames else 2]
+
+
+@pytest.fixture
+def family(kind: tuple[str, int], image: ImageSpec) -> Family:
+    name, _ = kind
+    return family_class(name)(image_of_class(image, CLASSES), specs()[name].small)
 
 
 @pytest.fixture
@@ -57,17 +68,19 @@ def perturbed() -> Callable[..., dict[str, nn.Module]]:
 
 
 @pytest.fixture
-def ragged() -> Callable[..., Records]:
+def ragged(image: ImageSpec) -> Callable[..., Records]:
     """Patients with 3, 1, 2 and 3 images."""
 
-    def build(dtype: torch.dtype = torch.float32, size: int = 16) -> Records:
+    def build(dtype: torch.dtype = torch.float32, size: int | None = None) -> Records:
+        shape = image.shape if size is None else (1, size, size)
         rng = torch.Generator().manual_seed(5)
         counts = torch.tensor([3, 1, 2, 3])
         present = torch.arange(3)[None, :] < counts[:, None]
-        images = torch.rand(4, 3, 1, size, size, generator=rng) * 2 - 1
+        images = torch.rand(4, 3, *shape, generator=rng) * 2 - 1
         labels = torch.randint(3, (4, 3), generator=rng)
+        here = present.reshape(4, 3, *[1] * len(shape))
         return Records(
-            {"image": (images * present[:, :, None, None, None]).to(dtype), "class": labels * present},
+            {"image": torch.where(here, images, 0.0).to(dtype), "class": labels * present},
             {"patient": present.to(dtype) / counts[:, None]},
         )
 

@@ -14,7 +14,7 @@ from fedgen.errors import DataError, StudyError
 from fedgen.families.contract import objectives_of
 from fedgen.families.parts.adapted import AdaptedFamily
 from fedgen.families.parts.adapter_options import Adapters
-from fedgen.families.parts.adapters import AdaptedConv2d, AdaptedLinear, attach, merge
+from fedgen.families.parts.adapters import AdaptedConv2d, AdaptedConv3d, AdaptedLinear, attach, merge
 from fedgen.training.backends import BACKENDS, gradients_of
 from fedgen.training.functional import trainable
 from fedgen.training.vector import ParameterLayout
@@ -90,7 +90,7 @@ def test_merged_networks_do_the_same_and_are_plain(family, perturbed, ragged, dr
     merged = copy.deepcopy(networks)
     merge(merged)
     modules = [module for network in merged.values() for module in network.modules()]
-    assert not any(isinstance(module, AdaptedLinear | AdaptedConv2d) for module in modules)
+    assert not any(isinstance(module, AdaptedLinear | AdaptedConv2d | AdaptedConv3d) for module in modules)
     assert [(n, p.shape) for n, p in weights(merged).items()] == [
         (n, p.shape) for n, p in weights(frozen).items()
     ]
@@ -101,6 +101,7 @@ def test_merged_networks_do_the_same_and_are_plain(family, perturbed, ragged, dr
     assert not torch.allclose(other, start, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("kind", "adapt"), [(nn.Conv2d, AdaptedConv2d), (nn.Conv3d, AdaptedConv3d)])
 @given(
     stride=st.integers(1, 2),
     dilation=st.integers(1, 2),
@@ -108,10 +109,12 @@ def test_merged_networks_do_the_same_and_are_plain(family, perturbed, ragged, dr
     bias=st.booleans(),
     rank=st.integers(1, 9),
 )
-def test_a_convolution_is_the_one_of_its_summed_kernel(stride, dilation, mode, bias, rank) -> None:
+def test_a_convolution_is_the_one_of_its_summed_kernel(
+    kind, adapt, stride, dilation, mode, bias, rank
+) -> None:
     """W + (alpha / r) sum over the rank of B's column times A's kernel, written as a loop."""
     torch.manual_seed(0)
-    layer = nn.Conv2d(
+    layer = kind(
         3,
         4,
         3,
@@ -122,17 +125,18 @@ def test_a_convolution_is_the_one_of_its_summed_kernel(stride, dilation, mode, b
         bias=bias,
         dtype=torch.float64,
     )
-    adapted = AdaptedConv2d(layer, Adapters(rank=rank, alpha=5.0))
+    adapted = adapt(layer, Adapters(rank=rank, alpha=5.0))
     nn.init.normal_(adapted.adapter_B)
     inner = min(rank, 4)
-    assert adapted.adapter_A.shape == (inner, 3, 3, 3)
+    size = layer.kernel_size
+    assert adapted.adapter_A.shape == (inner, 3, *size)
     kernel = layer.weight.detach().clone()
     for k in range(inner):
         for out in range(4):
             kernel[out] += 5.0 / rank * adapted.adapter_B[out, k].detach() * adapted.adapter_A[k].detach()
     expected = copy.deepcopy(layer)
     expected.weight = nn.Parameter(kernel)
-    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    x = torch.randn(2, 3, *[2 * side for side in size], dtype=torch.float64)
     assert torch.allclose(adapted(x), expected(x))
     assert torch.allclose(adapted.merged()(x), expected(x))
 

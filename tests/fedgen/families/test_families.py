@@ -16,17 +16,19 @@ from fedgen.cli.models import models
 from fedgen.errors import StudyError
 from fedgen.families.contract import objectives_of
 from fedgen.families.parts.conditioning import one_hot
-from fedgen.families.registry import specs
+from fedgen.families.registry import family_class, specs
 from fedgen.recipe import Recipe
+from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import one_image_each
+from fedgen.task.task import image_of_class
 from fedgen_privacy.gradients.protocol import records_of
 
 
-def test_samples_have_shape_range_and_are_reproducible(family, perturbed) -> None:
+def test_samples_have_shape_range_and_are_reproducible(family, image, perturbed) -> None:
     networks = perturbed(family)
     labels = torch.tensor([0, 1, 2, 0, 1])
     first = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
-    assert first.shape == (5, 1, 16, 16)
+    assert first.shape == (5, *image.shape)
     assert first.dtype == torch.float32
     assert first.abs().max() <= 1
     assert first.std() > 0.01
@@ -44,7 +46,8 @@ def test_samples_do_not_depend_on_the_chunk(family, perturbed, monkeypatch) -> N
     monkeypatch.setattr("fedgen.families.parts.sampling.CHUNK", 2)
     monkeypatch.setattr("fedgen.families.diffusion.family.CHUNK", 2)
     parts = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
-    assert torch.allclose(whole, parts, atol=1e-4)
+    # Rounding, which a sampler's steps enlarge; other noise would change an image by as much as it holds.
+    assert torch.allclose(whole, parts, atol=1e-3)
 
 
 def test_the_class_changes_the_image(family, perturbed) -> None:
@@ -90,16 +93,15 @@ def test_networks_are_sound_under_dp(family, perturbed, ragged, draw_for) -> Non
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [(16, 24), (64, 40)])
+@pytest.mark.parametrize("size", [(16, 24), (64, 40), (8, 16, 24)])
 @pytest.mark.parametrize("name", specs())
-def test_every_allowed_image_shape_builds(study_of, name, channels, size) -> None:
-    study = study_of(name)
-    data = study.data.model_copy(update={"image_size": size, "channels": channels})
-    family = Recipe.of(study.model_copy(update={"data": data})).family
-    image = family.sample(
-        family.networks(), {"class": torch.tensor([1])}, 1, torch.Generator().manual_seed(0)
-    )
-    assert image.shape == (1, channels, *size)
+def test_every_allowed_image_shape_builds(name, channels, size) -> None:
+    spec, task = specs()[name], image_of_class(ImageSpec(channels=channels, size=size), ("a", "b", "c"))
+    if spec.supports(task) is None:
+        family = family_class(name)(task, spec.small)
+        given = {"class": torch.tensor([1])}
+        image = family.sample(family.networks(), given, 1, torch.Generator().manual_seed(0))
+        assert image.shape == (1, channels, *size)
 
 
 def test_a_unet_too_deep_for_the_image_is_a_study_error(study_of) -> None:
@@ -108,10 +110,12 @@ def test_a_unet_too_deep_for_the_image_is_a_study_error(study_of) -> None:
         Recipe.of(deep)
 
 
-def test_score_is_higher_on_memorised_images(family) -> None:
+@pytest.mark.parametrize("kind", [(name, 2) for name in specs()], ids=[*specs()])
+def test_score_is_higher_on_memorised_images(family, image) -> None:
     """Overfit a few images: the model must know them better than fresh ones of the same distribution."""
     rng = torch.Generator().manual_seed(0)
-    images = torch.nn.functional.interpolate(torch.randn(16, 1, 4, 4, generator=rng), size=16).clamp(-1, 1)
+    coarse = torch.randn(16, 1, *[4] * image.dimensions, generator=rng)
+    images = torch.nn.functional.interpolate(coarse, size=image.size).clamp(-1, 1)
     labels = torch.arange(16) % 3
     torch.manual_seed(0)
     networks = family.networks()
@@ -137,9 +141,9 @@ def test_score_is_higher_on_memorised_images(family) -> None:
     assert (score[:8, None] > score[None, 8:]).float().mean() > 0.65
 
 
-def test_score_of_an_image_ignores_its_neighbours(family, perturbed) -> None:
+def test_score_of_an_image_ignores_its_neighbours(family, image, perturbed) -> None:
     networks = perturbed(family)
-    images = torch.rand(20, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    images = torch.rand(20, *image.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     records = one_image_each({"image": images, "class": torch.arange(20) % 3})
     together = family.score(networks, records, torch.Generator().manual_seed(1))
     alone = family.score(networks, records_of(records, 19, 20), torch.Generator().manual_seed(1))

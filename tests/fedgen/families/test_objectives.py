@@ -20,7 +20,9 @@ def test_absent_images_contribute_exactly_nothing(family, perturbed, ragged, dra
     absent, images = records.weights["patient"] == 0, records.fields["image"]
     noisy = records._replace(
         fields={
-            "image": torch.where(absent.view(4, 3, 1, 1, 1), torch.randn(images.shape), images),
+            "image": torch.where(
+                absent.reshape(4, 3, *[1] * (images.ndim - 2)), torch.randn(images.shape), images
+            ),
             "class": torch.where(absent, 2, records.fields["class"]),
         }
     )

@@ -10,6 +10,6 @@ from fedgen.selftest.subject import Subject, installed
 
 
 @pytest.fixture(scope="session")
-def subject() -> Callable[[str], Subject]:
+def subject() -> Callable[..., Subject]:
     """`subject("vae")`: what is installed, with a small network of the family."""
     return installed

@@ -60,9 +60,9 @@ def test_the_families_are_those_that_can_be_trained_privately(monkeypatch) -> No
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_installed_families_pass(subject, family, backend, check) -> None:
-    finding = check(subject(family, backend=backend))
+def test_the_installed_families_pass(subject, private_kind, backend, check) -> None:
+    family, axes = private_kind
+    finding = check(subject(family, backend=backend, axes=axes))
     assert finding.passed, finding
     assert finding.family == family
 
@@ -77,6 +77,12 @@ def test_the_installed_mechanism_passes(subject, check) -> None:
 @pytest.mark.parametrize("family", ["gan", "vae"])
 def test_faults_of_a_family_are_caught(subject, family, fault) -> None:
     assert ABOUT_FAMILY[fault.name] <= set(plant(fault, subject(family), CHECKS))
+
+
+@pytest.mark.parametrize("fault", (*FAMILY_FAULTS, *BACKEND_FAULTS), ids=lambda fault: fault.name)
+def test_faults_are_caught_in_volumes_too(subject, fault) -> None:
+    checks = BACKEND_CHECKS if fault in BACKEND_FAULTS else CHECKS
+    assert {**ABOUT_FAMILY, **ABOUT_BACKEND}[fault.name] <= set(plant(fault, subject("vae", axes=3), checks))
 
 
 @pytest.mark.parametrize("fault", BACKEND_FAULTS, ids=lambda fault: fault.name)

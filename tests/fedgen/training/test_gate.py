@@ -11,9 +11,10 @@ import torch
 from torch.func import grad
 
 from fedgen.families.contract import objectives_of
-from fedgen.families.registry import specs
-from fedgen.recipe import Recipe
+from fedgen.families.registry import family_class, specs
+from fedgen.selftest.subject import CLASSES, IMAGES
 from fedgen.task.records import Records
+from fedgen.task.task import image_of_class
 from fedgen.training.functional import record_loss, trainable
 from fedgen_privacy.gradients.protocol import records_of
 from fedgen_privacy.gradients.tree import tree_map
@@ -24,9 +25,11 @@ COUNTS = (3, 1, 2, 3)
 K = 2
 
 
-def case(study, seed=0):
+def case(kind, seed=0):
     """The objective on data, its networks, and the tensors of four patients."""
-    family = Recipe.of(study).family
+    name, axes = kind
+    image = IMAGES[axes]
+    family = family_class(name)(image_of_class(image, CLASSES), specs()[name].small)
     (objective,) = (o for o in objectives_of(family) if o.touches_data)
     torch.manual_seed(seed)
     networks = family.networks()
@@ -36,9 +39,10 @@ def case(study, seed=0):
             for parameter in network.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
     present = torch.arange(3)[None, :] < torch.tensor(COUNTS)[:, None]
+    here = present.reshape(4, 3, *[1] * len(image.shape))
     records = Records(
         {
-            "image": (torch.rand(4, 3, 1, 16, 16) * 2 - 1) * present[:, :, None, None, None],
+            "image": torch.where(here, torch.rand(4, 3, *image.shape) * 2 - 1, 0.0),
             "class": torch.randint(2, (4, 3)) * present,
         },
         {"patient": present / torch.tensor(COUNTS)[:, None]},
@@ -83,13 +87,9 @@ def check_clipped(total: torch.Tensor, expected: torch.Tensor, C: float) -> None
     assert (total - (expected * (C / norms).clamp(max=1)).sum(dim=0)).norm() < 1e-3 * C
 
 
-FAMILIES = pytest.mark.parametrize("family", [name for name, spec in specs().items() if spec.private])
-
-
-@FAMILIES
 @pytest.mark.parametrize("chunk", [1, 3, 16])
-def test_gradients_are_each_patients_own(tiny_study, family, chunk) -> None:
-    objective, networks, batch = case(tiny_study(family))
+def test_gradients_are_each_patients_own(private_kind, chunk) -> None:
+    objective, networks, batch = case(private_kind)
     pieces = per_record_gradients(
         record_loss(objective, networks), values(objective, networks), batch, chunk=chunk
     )
@@ -97,9 +97,8 @@ def test_gradients_are_each_patients_own(tiny_study, family, chunk) -> None:
     check_gradients(actual, one_by_one(objective, networks, batch))
 
 
-@FAMILIES
-def test_each_patients_part_has_at_most_the_norm_asked_for(tiny_study, family) -> None:
-    objective, networks, batch = case(tiny_study(family))
+def test_each_patients_part_has_at_most_the_norm_asked_for(private_kind) -> None:
+    objective, networks, batch = case(private_kind)
     expected = one_by_one(objective, networks, batch)
     C = float(expected.norm(dim=1).median())
     loss, params = record_loss(objective, networks), values(objective, networks)
@@ -115,9 +114,8 @@ def test_each_patients_part_has_at_most_the_norm_asked_for(tiny_study, family) -
         assert (alone - check_clipped_alone).norm() < 1e-3 * C
 
 
-@FAMILIES
-def test_the_gate_catches_gradients_of_the_batch_mean(tiny_study, family) -> None:
-    objective, networks, batch = case(tiny_study(family))
+def test_the_gate_catches_gradients_of_the_batch_mean(private_kind) -> None:
+    objective, networks, batch = case(private_kind)
     loss, params = record_loss(objective, networks), values(objective, networks)
 
     def batch_mean(params):
@@ -132,10 +130,9 @@ def test_the_gate_catches_gradients_of_the_batch_mean(tiny_study, family) -> Non
         check_clipped(broken.sum(dim=0), expected, float(expected.norm(dim=1).median()))
 
 
-@FAMILIES
-def test_the_gate_catches_a_clip_for_each_image(tiny_study, family) -> None:
+def test_the_gate_catches_a_clip_for_each_image(private_kind) -> None:
     """Clipping images instead of patients lets a patient with three images move the sum by up to 3 C."""
-    objective, networks, batch = case(tiny_study(family))
+    objective, networks, batch = case(private_kind)
     loss, params = record_loss(objective, networks), values(objective, networks)
     expected = one_by_one(objective, networks, batch)
     C = float(expected.norm(dim=1).median()) / 10
@@ -151,9 +148,8 @@ def test_the_gate_catches_a_clip_for_each_image(tiny_study, family) -> None:
         check_clipped(broken, expected, C)
 
 
-@FAMILIES
-def test_networks_the_objective_does_not_update_get_no_gradient(tiny_study, family) -> None:
-    objective, networks, batch = case(tiny_study(family))
+def test_networks_the_objective_does_not_update_get_no_gradient(private_kind) -> None:
+    objective, networks, batch = case(private_kind)
     names = {name.split("/")[0] for name in trainable(objective, networks)}
     assert names == set(objective.updates)
     params = values(objective, networks)

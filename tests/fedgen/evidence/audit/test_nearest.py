@@ -65,14 +65,15 @@ def test_isolation_by_hand():
     np.testing.assert_allclose(isolation(found), [0.2, 1.0, 0.5])
 
 
-def test_thumbnails_forget_brightness_and_contrast_only():
-    image = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("size", [(64, 64), (8, 64, 48)])
+def test_thumbnails_forget_brightness_and_contrast_only(size):
+    image = torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(0))
     features = thumbnails(torch.cat([image, 0.3 * image + 0.2]))
     np.testing.assert_allclose(features[:2] @ features[2:].T, features[:2] @ features[:2].T, atol=1e-5)
     assert float(features[0] @ features[1]) < 0.5
     np.testing.assert_allclose(features.norm(dim=1), 1, atol=1e-5)
     np.testing.assert_allclose(
-        mirrored(features, image), thumbnails(torch.cat([image, image]).flip(3)), atol=1e-5
+        mirrored(features, image), thumbnails(torch.cat([image, image]).flip(-1)), atol=1e-5
     )
 
 
