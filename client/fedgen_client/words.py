@@ -143,7 +143,8 @@ def _each_round(study: Study, sizes: Exchanged) -> str:
     return (
         f"In comes the model of {sizes.numbers} numbers ({_mb(sizes.model_bytes)}); out goes {masked} with the "
         f"training loss ({_mb(sizes.update_bytes)}). {_mb(total)} over all rounds. Before the first round the number "
-        f"of training patients and the noise leave.{_warm_start(study)}"
+        "of training patients, the noise, and the spacing and orientation that all images share leave."
+        f"{_warm_start(study)}"
     )
 
 

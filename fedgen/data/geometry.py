@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from fedgen.data.findings import Finding, FindingKind, listing, plural
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.pixels import fitted_size
-from fedgen.errors import DataError
 from fedgen.study.data import DataSection
 from fedgen.task.image_spec import ImageSpec, Spacing, known_spacing
 
@@ -86,19 +85,16 @@ def join_grids(grids: Mapping[str, ImageSpec | None], data: DataSection) -> tupl
     Nothing is averaged: a model that learned from different spacings or orientations draws images of none of them.
 
     Args:
-        grids: what each site says of its prepared images; None where it says nothing.
+        grids: what each site says of its prepared images; None where it says nothing, and what does not fit the study
+            counts as nothing.
         data: the study's, with the size and number of channels that all were prepared to.
-
-    Raises:
-        DataError: a site prepared its images to another size or number of channels.
     """
     size, channels = data.image_size, data.channels
-    for site, grid in grids.items():
-        if grid is not None and (grid.size, grid.channels) != (size, channels):
-            raise DataError(
-                f"Site {site} prepared images of {grid.channels} x {_words(grid.size)}, but the study asks for "
-                f"{channels} x {_words(size)}: prepare its data again with this study."
-            )
+    # Nothing is believed of a site that speaks of other images.
+    grids = {
+        site: grid if grid is not None and (grid.size, grid.channels) == (size, channels) else None
+        for site, grid in grids.items()
+    }
     spacings = {site: None if grid is None else grid.spacing for site, grid in grids.items()}
     orientations = {site: "" if grid is None else grid.orientation for site, grid in grids.items()}
     joined = ImageSpec(
@@ -126,10 +122,6 @@ def join_grids(grids: Mapping[str, ImageSpec | None], data: DataSection) -> tupl
         )
         findings.append(Finding("orientation_unknown", sentence, len(grids)))
     return joined, findings
-
-
-def _words(size: Iterable[int]) -> str:
-    return " x ".join(str(side) for side in size)
 
 
 def _told(values: Mapping[str, str]) -> str:

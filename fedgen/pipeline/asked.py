@@ -17,8 +17,9 @@ from fedgen.study.study import Study
 from fedgen.training.spending import spend_of
 from fedgen_privacy.accounting import Spend
 
-#: What an event need not repeat of a description.
-_NOT_NOTED = {"kind", "keys", "grid"}
+#: What an event need not repeat of a description. The grid is noted, for a site that is away when the run is resumed:
+#: the model has learned from its images.
+_NOT_NOTED = {"kind", "keys"}
 
 
 class Asking:

@@ -15,6 +15,7 @@ from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline import privacy
 from fedgen.pipeline.asked import Asking, spent
 from fedgen.pipeline.gather import ASSESS_DEADLINE, assess
+from fedgen.pipeline.grid_record import record_grid
 from fedgen.pipeline.pretrained_start import origin_of, start_limits
 from fedgen.pipeline.release import draw_release
 from fedgen.pipeline.summary import describe_aggregation, describe_model, versions
@@ -31,10 +32,6 @@ SOURCE = "federation"
 PRIVACY_LIMITS = (
     "The coordinator sees no ledger: it counts every round a site was asked for, at the noise and sampling rate the "
     "site stated, so a site's own ledger may hold less of this study.",
-)
-NIFTI = (
-    "The sites keep the orientation of their images to themselves: synthetic NIfTI files are written as if the first "
-    "column showed the patient's right."
 )
 SILENT = Watcher(stage=lambda name: None, round=lambda report: None, sample=lambda done, total: None)
 
@@ -131,7 +128,7 @@ def record_training(work: Workspace, trained: Trained, aggregator: Aggregator) -
         seed=study.study.seed,
         sites=[{"site": site.site, "parts": {"train": site.patients}} for site in sites],
         versions=versions(),
-        findings=[NIFTI] if "nifti" in study.synthesis.formats else [],
+        findings=record_grid(run, study, sites),
         data={"source": SOURCE},
         rounds=rounds,
         model=describe_model(study, trained.checkpoint),
@@ -144,8 +141,7 @@ def record_training(work: Workspace, trained: Trained, aggregator: Aggregator) -
 
 def synthesize(work: Workspace, watcher: Watcher = SILENT) -> None:
     """Draw the release from the averaged model; writes samples/ and its pictures."""
-    # Most sites hold radiographs or DICOM slices, which show the patient's right on the left; `NIFTI` says so.
-    synthetic = draw_release(work, work.networks(work.trained().ema), "R", watcher.sample)
+    synthetic = draw_release(work, work.networks(work.trained().ema), watcher.sample)
     draw_synthetic(work.run.figures, synthetic, work.study.data.labels)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from fedgen.data.site_data import LabelledImages
+from fedgen.pipeline.grid_record import recorded_grid
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic
-from fedgen.synthesis.formats import Leftmost
 from fedgen.synthesis.grid import sample_grid
 from fedgen.synthesis.samples import write_samples
 from fedgen.synthesis.synthesize import synthesize
@@ -18,7 +18,6 @@ from fedgen.synthesis.synthesize import synthesize
 def draw_release(
     work: Workspace,
     networks: Mapping[str, nn.Module],
-    leftmost: Leftmost,
     progress: Callable[[int, int], None] | None = None,
 ) -> LabelledImages:
     """Draw the synthetic set; writes samples/ and a grid of it.
@@ -26,10 +25,13 @@ def draw_release(
     Args:
         work: the run.
         networks: the trained ones, in eval mode.
-        leftmost: the side of the patient that the first column of the sites' images shows.
         progress: told (images done, images in all).
+
+    Raises:
+        DataError: the training did not record what the images are, or the set cannot be drawn or written.
     """
     study, run = work.study, work.run
+    image = recorded_grid(run)
     synthetic = synthesize(
         work.recipe.family,
         networks,
@@ -44,8 +46,8 @@ def draw_release(
         synthetic,
         study.data.labels,
         study.synthesis.formats,
+        image,
         window=(intensity.lower, intensity.upper),
-        leftmost=leftmost,
     )
     grid = sample_grid(synthetic.images, synthetic.labels, study.data.labels)
     write_atomic(run.figures / "samples.png", grid)

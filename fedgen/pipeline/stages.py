@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fedgen.data.index import read_index
 from fedgen.data.site_data import Part, SiteData
 from fedgen.evidence.audit.neighbours import nearest_neighbours
 from fedgen.evidence.audit.run import run_audit
@@ -12,6 +11,7 @@ from fedgen.evidence.evaluate import run_evaluation
 from fedgen.federation.coordinator.rounds import RoundReport
 from fedgen.federation.simulation.simulate_training import simulate_training, virtual_aggregator
 from fedgen.pipeline import privacy
+from fedgen.pipeline.grid_record import record_grid
 from fedgen.pipeline.model import membership_score
 from fedgen.pipeline.pretrained_start import origin_of, refuse_same_patients, require_start, start_limits
 from fedgen.pipeline.release import draw_release
@@ -20,7 +20,6 @@ from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
 from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthetic
 from fedgen.study.show import study_hash
-from fedgen.synthesis.formats import Leftmost
 from fedgen.synthesis.samples import read_samples
 from fedgen.training.devices import require_study_device
 from fedgen.training.plan import check_cohort, check_held_out
@@ -60,13 +59,16 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
     report = privacy.privacy_report(
         study, trained.sites, ledgers, work.data.shared_patients, start_limits(origin, names)
     )
-    run.write_json("privacy.json", report)
+    unknown = record_grid(run, study, trained.sites)
     run.update_summary(
+        findings=[*(finding.sentence for finding in work.data.findings), *unknown],
         rounds=trained.checkpoint.round,
         model=describe_model(study, trained.checkpoint),
         privacy=privacy.summary(report),
         secure_aggregation=describe_aggregation(run, aggregator, trained.dropouts, caveat=ONE_MACHINE),
     )
+    # Last, because its presence says that all of this is written.
+    run.write_json("privacy.json", report)
 
 
 def describe_site(site: SiteData) -> dict[str, object]:
@@ -83,9 +85,7 @@ def describe_site(site: SiteData) -> dict[str, object]:
 def synthesize(work: Workspace, progress: Callable[[int, int], None] | None = None) -> None:
     """Draw the synthetic set from the averaged model; writes samples/ and two figures."""
     networks = work.networks(work.trained().ema)
-    # Radiographs and DICOM slices show the patient's right side on the left; slices cut from RAS volumes do not.
-    leftmost: Leftmost = "L" if read_index(work.run.data / "index.json").layout == "bids" else "R"
-    synthetic = draw_release(work, networks, leftmost, progress)
+    synthetic = draw_release(work, networks, progress)
     draw_real_vs_synthetic(work.run.figures, work.data.sites, synthetic, work.study.data.labels)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from fedgen import __version__
+from fedgen.task.image_spec import OPPOSITES, ImageSpec, Spacing
 
 #: Kept in the `Software` text chunk of every PNG.
 PNG_SOFTWARE = f"fedgen {__version__}; synthetic"
@@ -30,51 +30,71 @@ def to_uint8(image: Tensor) -> NDArray[np.uint8]:
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 
-def png_bytes(image: Tensor) -> bytes:
-    """An 8-bit gray or RGB PNG of a (C, H, W) image in [-1, 1]."""
+def png_bytes(image: Tensor, spacing: Spacing | None = None) -> bytes:
+    """An 8-bit gray or RGB PNG of a (C, H, W) image in [-1, 1]; a known spacing in mm becomes its chunk `pHYs`."""
     text = PngInfo()
     text.add_text("Software", PNG_SOFTWARE)
+    per_metre = [] if spacing is None else [round(1000 / side) for side in reversed(spacing)]
+    # Whole pixels a metre: of fewer, rounding would leave less than two digits.
+    known = bool(per_metre) and all(50 <= count < 2**31 for count in per_metre)
+    options = {"dpi": tuple(count * 0.0254 for count in per_metre)} if known else {}
     buffer = io.BytesIO()
-    Image.fromarray(to_uint8(image)).save(buffer, format="PNG", pnginfo=text)
+    Image.fromarray(to_uint8(image)).save(buffer, format="PNG", pnginfo=text, **options)
     return buffer.getvalue()
 
 
-#: Which side of the patient an image's first column shows: `L` in slices this project cuts from NIfTI volumes, `R` in
-#: radiographs and DICOM slices, which are stored as a radiologist looks at them.
-Leftmost = Literal["L", "R"]
+def nifti_bytes(image: Tensor, grid: ImageSpec, window: tuple[float, float]) -> bytes:
+    """A gzipped NIfTI-1 file of a (C, H, W) or (C, D, H, W) image in [-1, 1].
 
-
-def nifti_bytes(
-    image: Tensor, spacing: tuple[float, float] | None, window: tuple[float, float], leftmost: Leftmost = "L"
-) -> bytes:
-    """A gzipped NIfTI-1 file of a (C, H, W) image in [-1, 1].
-
-    The volume has shape (W, H, 1) and axes RAS: x grows to the patient's right, y to the top of the picture. So
-    voxel (i, j, 0) is the pixel in row H - 1 - j and column i, or column W - 1 - i where the picture's first
-    column shows the patient's right. With `L` fedgen's own reader gives the same picture back.
+    Where the orientation is known, the voxels are put in the order RAS, so that x grows to the patient's right, and
+    both forms of the header say so; a 2D image is one slice of 1 mm, because its thickness is not known. Sliced along
+    that axis, fedgen's own reader gives the picture back where it is oriented as that reader's slices are.
+    Where it is not known, both codes are 0 (arbitrary axes, method 1 of the NIfTI-1 standard), x grows along the rows
+    of the picture and y to its top, and the description says it. An unknown spacing is 1 of an unknown unit.
 
     Args:
         image: gray becomes float32, RGB becomes NIfTI's RGB24.
-        spacing: distance between rows and between columns in mm; None, where it is not known, writes 1 mm.
+        grid: what is known of the image.
         window: stored values of -1 and +1 in a gray image (the study's `data.intensity`).
-        leftmost: the side of the patient at column 0; the wrong one would mirror the patient.
     """
-    between_rows, between_columns = spacing or (1.0, 1.0)
-    flipped = image.float().clamp(-1, 1).flip(1).permute(2, 1, 0)
-    if leftmost == "R":
-        flipped = flipped.flip(0)
-    if image.shape[0] == 1:
-        lower, upper = window
-        volume: NDArray[np.generic] = (lower + (flipped + 1) / 2 * (upper - lower)).numpy()
+    voxels, description = _voxels(image, window), [NIFTI_DESCRIPTION]
+    zooms = grid.spacing or (1.0,) * grid.dimensions
+    if grid.orientation:
+        ends, zooms = grid.orientation, tuple(zooms)
+        if grid.dimensions == 2:
+            voxels, ends, zooms = voxels[np.newaxis], _third(ends) + ends, (1.0, *zooms)
+        order = nib.orientations.axcodes2ornt(tuple(ends))
+        voxels = np.ascontiguousarray(nib.orientations.apply_orientation(voxels, order))
+        affine = np.diag([*(zooms[list(order[:, 0]).index(axis)] for axis in range(3)), 1.0])
+        file = nib.Nifti1Image(voxels, affine)
+        file.set_qform(affine, code="aligned")
+        file.set_sform(affine, code="aligned")
     else:
-        colours = np.ascontiguousarray(((flipped + 1) * 127.5).round().byte().numpy())
-        volume = colours.view(_RGB24)
-    affine = np.diag([between_columns, between_rows, 1.0, 1.0])
-    file = nib.Nifti1Image(volume, affine)
-    file.header["descrip"] = NIFTI_DESCRIPTION.encode()
-    file.header.set_xyzt_units("mm")
+        voxels = np.ascontiguousarray(np.flip(voxels, axis=-2).transpose())
+        file = nib.Nifti1Image(voxels if voxels.ndim == 3 else voxels[:, :, np.newaxis], None)
+        file.header.set_zooms((*reversed(zooms), 1.0)[:3])
+        description.append("orientation unknown")
+    if grid.spacing is None:
+        description.append("spacing unknown")
+    file.header["descrip"] = "; ".join(description).encode()
+    file.header.set_xyzt_units("unknown" if grid.spacing is None else "mm")
     # No time in the gzip header: the same image is the same file.
     return gzip.compress(file.to_bytes(), mtime=0)
+
+
+def _voxels(image: Tensor, window: tuple[float, float]) -> NDArray[np.generic]:
+    """(C, *size) in [-1, 1] to (*size) of stored values or of RGB24."""
+    values = image.float().clamp(-1, 1)
+    if image.shape[0] == 1:
+        lower, upper = window
+        return (lower + (values[0] + 1) / 2 * (upper - lower)).numpy()
+    colours = np.ascontiguousarray(((values + 1) * 127.5).round().byte().movedim(0, -1).numpy())
+    return colours.view(_RGB24)[..., 0]
+
+
+def _third(ends: str) -> str:
+    """The positive end of the axis that a slice is cut along."""
+    return next(end for end in "RAS" if end not in ends and OPPOSITES[end] not in ends)
 
 
 def file_stems(classes: tuple[str, ...]) -> list[str]:

@@ -18,7 +18,8 @@ from safetensors.torch import save
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable, write_atomic
-from fedgen.synthesis.formats import PNG_SOFTWARE, Leftmost, file_stems, nifti_bytes, png_bytes
+from fedgen.synthesis.formats import PNG_SOFTWARE, file_stems, nifti_bytes, png_bytes
+from fedgen.task.image_spec import ImageSpec
 
 TENSORS = "synthetic.safetensors"
 INDEX = "samples.csv"
@@ -30,10 +31,9 @@ def write_samples(
     synthetic: LabelledImages,
     classes: tuple[str, ...],
     formats: Sequence[str],
-    spacing: tuple[float, float] | None = None,
+    grid: ImageSpec,
     *,
     window: tuple[float, float] = (0.0, 255.0),
-    leftmost: Leftmost = "L",
 ) -> list[Path]:
     """Write the synthetic set, replacing an earlier one.
 
@@ -42,9 +42,8 @@ def write_samples(
         synthetic: n images in [-1, 1] with their labels.
         classes: class names in the order of their index.
         formats: `png`, `nifti` or both.
-        spacing: distance between rows and between columns in mm, or None where it is not known.
+        grid: what each image is, with spacing and orientation where they are known.
         window: stored values of -1 and +1 (the study's `data.intensity`), used by gray NIfTI files.
-        leftmost: the side of the patient at column 0, used by NIfTI files.
 
     Returns:
         the image files, `<class>_<0001>.png` or `.nii.gz`, numbered within the class from 1. `samples.csv`
@@ -65,7 +64,8 @@ def write_samples(
     _clear(samples, keep={file for file, _, _ in rows})
     for file, _, index in rows:
         image = synthetic.images[index]
-        content = png_bytes(image) if file.endswith(".png") else nifti_bytes(image, spacing, window, leftmost)
+        png = file.endswith(".png")
+        content = png_bytes(image, grid.spacing) if png else nifti_bytes(image, grid, window)
         write_atomic(samples / file, content)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

@@ -62,6 +62,7 @@ def test_chest_films(tmp_path: Path) -> None:
         "iberia": 42,
     }
     assert prepared.shared_patients == 0
+    assert {(site.grid.spacing, site.grid.orientation) for site in prepared.sites} == {(None, "")}
     excluded = [finding.count for finding in prepared.findings if finding.kind == "excluded"]
     assert sum(excluded) == 19
     (single,) = [finding for finding in prepared.findings if finding.kind == "one_class_site"]
@@ -92,6 +93,9 @@ def test_brain_volumes(tmp_path: Path) -> None:
         "tcia_glioma": 2 * 7,
     }
     assert sites["ljubljana_ms_long"].n_patients == 4
+    # Axial slices of 80 x 64 voxels of 2.5 mm, cut from RAS, fitted into 64 x 64 pixels.
+    assert {site.grid.orientation for site in prepared.sites} == {"PR"}
+    assert {site.grid.spacing for site in prepared.sites} == {(3.125, 3.137)}
     masks = sites["ixi_hammersmith"].masks
     assert masks is not None
     brain = sites["ixi_hammersmith"].images > -0.9

@@ -123,6 +123,7 @@ class Site:
     ) -> None:
         study = recipe.study
         self.name = data.site
+        self._grid = data.grid
         self._holder = holder if study.aggregation.secure else None
         self._shared = account is not None
         self._account = account or Account(folder / "ledger.jsonl")
@@ -200,6 +201,7 @@ class Site:
             epsilon=plan.epsilon,
             epsilon_rdp=plan.epsilon_rdp,
             keys=self._sessions().advertise(round, 1) if self._study.aggregation.secure else None,
+            grid=self._grid,
         )
 
     def _train(self, task: TrainRound) -> RoundUpdate:

@@ -32,7 +32,6 @@ from fedgen.data.pixels import centre
 from fedgen.data.prepare import prepare_sites
 from fedgen.data.site_data import Part, SiteData
 from fedgen.data.site_file import read_site, write_site
-from fedgen.errors import DataError
 from fedgen.study.data import DataSection, Phantom
 from fedgen.study.study import Study
 from fedgen.task.image_spec import OPPOSITES, ImageSpec
@@ -200,11 +199,14 @@ def test_sites_that_agree_make_one_grid() -> None:
     assert "b unknown" in findings[1].sentence
 
 
-def test_a_site_of_another_size_is_refused() -> None:
-    with pytest.raises(
-        DataError, match="Site b prepared images of 1 x 16 x 24, but the study asks for 1 x 16 x 16"
+def test_a_site_that_speaks_of_other_images_says_nothing() -> None:
+    data = DataSection(image_size=(16, 16))
+    for other in (
+        grid(size=(16, 24)),
+        ImageSpec(channels=3, size=(16, 16)),
+        ImageSpec(channels=1, size=(2, 16, 16)),
     ):
-        join_grids({"a": grid(), "b": grid(size=(16, 24))}, DataSection(image_size=(16, 16)))
+        assert join_grids({"a": grid(), "b": other}, data) == join_grids({"a": grid(), "b": None}, data)
 
 
 def study(**data: Any) -> Study:

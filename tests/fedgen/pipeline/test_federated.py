@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nibabel as nib
 import pytest
 import torch
 
@@ -83,7 +86,11 @@ def _computed_once(monkeypatch: pytest.MonkeyPatch, known: dict[Any, Any]) -> No
 def federation(tmp_path: Path, tiny_study: Any, tiny_site: Any) -> Callable[..., SimpleNamespace]:
     """`federation(metrics={"north": ...})`: two sites and a run; called again it is the same after a restart."""
 
-    def build(metrics: Mapping[str, frozenset[str]] | None = None, **sections: Any) -> SimpleNamespace:
+    def build(
+        metrics: Mapping[str, frozenset[str]] | None = None,
+        geometry: Mapping[str, dict[str, Any]] | None = None,
+        **sections: Any,
+    ) -> SimpleNamespace:
         changed = {
             "training": {"rounds": 2},
             "audit": {"bootstrap": 100, "minimum_patients": 6},
@@ -95,7 +102,10 @@ def federation(tmp_path: Path, tiny_study: Any, tiny_site: Any) -> Callable[...,
         run = RunDirectory(tmp_path / "run")
         run.path.mkdir(exist_ok=True)
         run.study.write_text("study: {name: tiny}\n")
-        data = {name: tiny_site(name, 12, held_out=12) for name in NAMES}
+        data = {
+            name: replace(tiny_site(name, 12, held_out=12), **(geometry or {}).get(name, {}))
+            for name in NAMES
+        }
         folders = {name: tmp_path / "hospitals" / name for name in NAMES}
         sites = [
             Site(
@@ -448,11 +458,37 @@ def test_a_coordinator_may_train_by_itself_and_finish(federation) -> None:
         assert row["epsilon"] == epsilon_prv(spends, it.study.privacy.delta)
 
 
-def test_nifti_files_say_which_way_they_were_written(federation) -> None:
-    it = federation(synthesis={"images": 8, "formats": ("png", "nifti")})
+def test_a_release_has_the_geometry_that_all_sites_agree_on(federation) -> None:
+    geometry = {
+        "east": {"spacing": (2.5, 3.0), "orientation": "PR"},
+        "north": {"spacing": (2.51, 3.0), "orientation": "PR"},
+    }
+    it = federation(geometry=geometry, synthesis={"images": 8, "formats": ("png", "nifti")})
     it.go()
-    assert it.json("run.json")["findings"] == [federated.NIFTI]
-    assert len(list(it.run.samples.glob("*.nii.gz"))) == 8
+    summary = it.json("run.json")
+    assert summary["findings"] == []
+    assert summary["image"] == {"channels": 1, "size": [16, 16], "spacing": [2.505, 3.0], "orientation": "PR"}
+    files = list(it.run.samples.glob("*.nii.gz"))
+    assert len(files) == 8
+    for file in files:
+        volume = nib.load(file)
+        assert nib.aff2axcodes(volume.affine) == ("R", "A", "S")
+        assert volume.header.get_zooms() == pytest.approx((3.0, 2.505, 1.0))
+
+
+def test_a_release_says_what_the_sites_do_not_agree_on(federation) -> None:
+    geometry = {
+        "east": {"spacing": (2.5, 3.0), "orientation": "PR"},
+        "north": {"spacing": (2.5, 3.0), "orientation": "PL"},
+    }
+    it = federation(geometry=geometry, synthesis={"images": 8, "formats": ("nifti",)})
+    it.go()
+    (sentence,) = it.json("run.json")["findings"]
+    assert "left and right of the patient must not be read from it (east PR, north PL)" in sentence
+    header = nib.load(next(it.run.samples.glob("*.nii.gz"))).header
+    assert (header["sform_code"], header["qform_code"]) == (0, 0)
+    assert header.get_zooms()[:2] == (3.0, 2.5)
+    assert sentence in html.unescape((it.run.path / "report.html").read_text(encoding="utf-8"))
 
 
 def test_a_coordinator_without_the_studys_device_asks_nobody(federation) -> None:

@@ -1,8 +1,6 @@
 import csv
-import errno
 import gzip
 import io
-import tempfile
 from pathlib import Path
 
 import nibabel as nib
@@ -11,13 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fedgen.data.decoders.nifti import NiftiDecoder
-from fedgen.data.index import SliceRange
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.synthesis.formats import file_stems, nifti_bytes, png_bytes
 from fedgen.synthesis.grid import pick, sample_grid
 from fedgen.synthesis.samples import read_samples, write_samples
+from fedgen.task.image_spec import ImageSpec
 
 CLASSES = ("COVID-19", "../no finding")
 
@@ -26,6 +23,10 @@ def synthetic(n: int = 5, channels: int = 1) -> LabelledImages:
     rng = torch.Generator().manual_seed(n)
     images = (torch.rand(n, channels, 16, 24, generator=rng) * 2 - 1).half().float()
     return LabelledImages(images=images, labels=torch.arange(n) % 2)
+
+
+def spec(spacing: tuple[float, float] | None = None, orientation: str = "", channels: int = 1) -> ImageSpec:
+    return ImageSpec(channels=channels, size=(16, 24), spacing=spacing, orientation=orientation)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -46,11 +47,12 @@ def test_a_png_clamps_what_lies_outside() -> None:
 def test_a_nifti_gives_stored_values_back_in_ras(tmp_path: Path) -> None:
     image = synthetic(1).images[0]
     path = tmp_path / "a.nii.gz"
-    path.write_bytes(nifti_bytes(image, (0.7, 0.5), (-1000.0, 400.0)))
+    path.write_bytes(nifti_bytes(image, spec((0.7, 0.5), "PR"), (-1000.0, 400.0)))
     volume = nib.load(path)
     assert volume.shape == (24, 16, 1)
     assert nib.aff2axcodes(volume.affine) == ("R", "A", "S")
     assert volume.header.get_zooms() == pytest.approx((0.5, 0.7, 1.0))
+    assert volume.header.get_xyzt_units()[0] == "mm"
     assert volume.header["descrip"].item().decode() == "synthetic, fedgen"
     read = volume.get_fdata()
     expected = -1000 + (image[0].numpy() + 1) / 2 * 1400
@@ -58,27 +60,11 @@ def test_a_nifti_gives_stored_values_back_in_ras(tmp_path: Path) -> None:
         assert read[column, 15 - row, 0] == pytest.approx(expected[row, column], abs=1e-3)
 
 
-def test_the_projects_own_reader_gives_a_nifti_picture_back(tmp_path: Path) -> None:
-    image = synthetic(1).images[0]
-    path = tmp_path / "a.nii.gz"
-    path.write_bytes(nifti_bytes(image, None, (-1.0, 1.0)))
-    read = NiftiDecoder().pixels(path, SliceRange(axis=2, start=0, stop=1, step=1))
-    assert read.shape == (1, 16, 24, 1)
-    assert np.allclose(read[0, :, :, 0], image[0].numpy(), atol=1e-6)
-
-
-def test_a_radiograph_keeps_the_patients_right_on_the_right() -> None:
-    image = -torch.ones(1, 16, 24)
-    image[0, 2, 0] = 1
-    file = nib.Nifti1Image.from_bytes(gzip.decompress(nifti_bytes(image, None, (0.0, 1.0), "R")))
-    x, y, _ = file.affine[:3, :3] @ np.argwhere(file.get_fdata()[..., :] == 1)[0]
-    assert x == 23, "column 0 is the patient's right, where x is largest"
-    assert y == 13
-
-
 def test_an_rgb_nifti_keeps_its_colours() -> None:
     image = synthetic(1, channels=3).images[0]
-    file = nib.Nifti1Image.from_bytes(gzip.decompress(nifti_bytes(image, None, (0.0, 255.0))))
+    file = nib.Nifti1Image.from_bytes(
+        gzip.decompress(nifti_bytes(image, spec(None, "PR", channels=3), (0.0, 255.0)))
+    )
     read = np.asarray(file.dataobj)
     assert read.shape == (24, 16, 1)
     expected = np.asarray(Image.open(io.BytesIO(png_bytes(image))))
@@ -88,7 +74,7 @@ def test_an_rgb_nifti_keeps_its_colours() -> None:
 
 def test_the_folder_lists_its_files_and_gives_the_tensors_back_exactly(tmp_path: Path) -> None:
     made = synthetic()
-    files = write_samples(tmp_path, made, CLASSES, ("png", "nifti"), (1.0, 1.0))
+    files = write_samples(tmp_path, made, CLASSES, ("png", "nifti"), spec((1.0, 1.0), "PL"))
     assert {path.name for path in files} == {
         f"{stem}_{number:04d}{end}"
         for stem, count in (("COVID-19", 3), ("no-finding", 2))
@@ -109,8 +95,8 @@ def test_the_folder_lists_its_files_and_gives_the_tensors_back_exactly(tmp_path:
 
 
 def test_a_smaller_set_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
-    write_samples(tmp_path, synthetic(6), CLASSES, ("png", "nifti"))
-    write_samples(tmp_path, synthetic(2), CLASSES, ("png",))
+    write_samples(tmp_path, synthetic(6), CLASSES, ("png", "nifti"), spec())
+    write_samples(tmp_path, synthetic(2), CLASSES, ("png",), spec())
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"COVID-19_0001.png", "no-finding_0001.png", "samples.csv", "synthetic.safetensors"}
 
@@ -121,17 +107,10 @@ def test_class_names_become_different_safe_file_names() -> None:
     assert all(stem and "/" not in stem and not stem.startswith(".") and len(stem) < 70 for stem in stems)
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_no_whole_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_samples(tmp_path, synthetic(2), CLASSES, ("png",))
-
-    def full(*args: object, **options: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(tempfile, "mkstemp", full)
-    with pytest.raises(DataError, match="disk is full"):
-        write_samples(tmp_path, synthetic(4), CLASSES, ("png",))
+def test_a_full_disk_is_one_sentence_and_leaves_no_whole_set(tmp_path: Path, disk_full) -> None:
+    write_samples(tmp_path, synthetic(2), CLASSES, ("png",), spec())
+    with pytest.raises(DataError, match="disk is full"), disk_full():
+        write_samples(tmp_path, synthetic(4), CLASSES, ("png",), spec())
     with pytest.raises(DataError, match="run the stage synthesize"):
         read_samples(tmp_path)
 
@@ -145,7 +124,7 @@ def test_damaged_or_missing_tensors_name_the_stage_to_run(tmp_path: Path, conten
 
 
 def test_tensors_that_are_cut_short_are_refused(tmp_path: Path) -> None:
-    write_samples(tmp_path, synthetic(), CLASSES, ("png",))
+    write_samples(tmp_path, synthetic(), CLASSES, ("png",), spec())
     path = tmp_path / "synthetic.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(DataError, match="damaged"):
