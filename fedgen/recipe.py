@@ -15,23 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError, StudyError
-from fedgen.families.contract import Family, objectives_of
+from fedgen.families.contract import Family
 from fedgen.families.parts.adapted import AdaptedFamily
 from fedgen.families.registry import family_class, specs
+from fedgen.mechanisms.contract import Ingredients, Mechanism
+from fedgen.mechanisms.registry import mechanism_class
+from fedgen.run.checkpoint import Checkpoint
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.task import Task, image_of_class
-from fedgen.training import central_images
-from fedgen.training.distributed import dimension, private_objective
-from fedgen.training.losses import PER_OBJECTIVE
 from fedgen.training.pretrained import Pretrained, read_pretrained
 from fedgen.training.vector import ParameterLayout
-from fedgen_privacy.secagg import Parameters, default_threshold
-from fedgen_privacy.secagg.parameters import SPARE_BITS
+from fedgen_privacy.secagg import Parameters
 
-#: Levels of a ring of 32 bits for the sum of all sites.
-INTEGER_LEVELS = 2 ** (31 - SPARE_BITS)
 #: Recipes that a process keeps: a hospital answers for several studies.
 KEPT = 8
 
@@ -106,19 +103,7 @@ class Recipe:
         why_not = specs()[name].supports(self.task)
         if why_not is not None:
             raise StudyError(f"model.family {name} does not suit the study: {why_not}.")
-        family = family_class(name)(self.task, study.model.options)
-        # A step of mode distributed is a round, and the coordinator counts those.
-        distributed = study.privacy.mode == "distributed"
-        steps = study.training.rounds if distributed else study.training.local_steps
-        never = [why for objective in objectives_of(family) if (why := objective.why_never(steps))]
-        if never:
-            raise StudyError(f"{never[0]}.")
-        return family
-
-    @cached_property
-    def objectives(self) -> tuple[str, ...]:
-        """Names of the family's objectives, in the order in which their losses are summed."""
-        return tuple(objective.name for objective in objectives_of(self.family))
+        return family_class(name)(self.task, study.model.options)
 
     @cached_property
     def _template(self) -> dict[str, nn.Module]:
@@ -158,6 +143,14 @@ class Recipe:
             return torch.cat([self.start.weights[name].flatten() for name, _ in self.layout.entries])
         return self.layout.flatten(self._template)
 
+    def initial_checkpoint(self) -> Checkpoint:
+        """The coordinator's state before the first round.
+
+        Raises:
+            DataError: as `initial`.
+        """
+        return Checkpoint(0, self.initial, self.initial.clone(), self.sha256)
+
     def networks(self, model: Tensor) -> dict[str, nn.Module]:
         """Networks of one's own with the weights `model` (P,), in eval mode on the CPU.
 
@@ -175,18 +168,29 @@ class Recipe:
         """Networks to be counted or timed; what is frozen in them may have any weights."""
         return copy.deepcopy(self._template)
 
+    @cached_property
+    def mechanism(self) -> Mechanism:
+        """How contributions become private."""
+        study = self.study
+        made_of = Ingredients(
+            training=study.training,
+            privacy=study.privacy,
+            aggregation=study.aggregation,
+            seed=study.study.seed,
+            images_per_patient=study.data.images_per_patient,
+            task=self.task,
+            family=study.model.family,
+            contributions=self.family.contributions(),
+            # A method, since most who ask a mechanism for words or costs never need a network.
+            template=lambda: self._template,
+            networks=self.networks,
+        )
+        return mechanism_class(study.privacy.mode)(made_of)
+
     @property
     def rounds(self) -> int:
         """Aggregations in all."""
-        return self.study.total_rounds
-
-    @cached_property
-    def vector_length(self) -> int:
-        """Numbers in what a site sends: of the model's update or of a step's sum, or of the warm start if longer."""
-        length = self.layout.size
-        if self.study.privacy.mode == "distributed":
-            length = dimension(private_objective(objectives_of(self.family)), self._template)
-        return max(length, central_images.length(self.study))
+        return self.mechanism.turns.rounds
 
     def parameters(self, sites: int) -> Parameters:
         """Parameters of every secure aggregation of the study with so many sites.
@@ -194,25 +198,7 @@ class Recipe:
         Raises:
             StudyError: they would not protect the sites.
         """
-        asked = self.study.aggregation
-        distributed = self.study.privacy.mode == "distributed"
-        parameters = Parameters(
-            minimum_sites=asked.minimum_sites,
-            threshold=(
-                default_threshold(sites, asked.colluders)
-                if asked.tolerated_dropouts is None
-                else sites - asked.tolerated_dropouts
-            ),
-            colluders=asked.colluders,
-            # Integers are summed as they are: with the bound at as many levels as there are, a level is 1.
-            bound=float(INTEGER_LEVELS // sites) if distributed else asked.update_bound,
-            weight_cap=1 if distributed else asked.weight_cap,
-            ring_bits=asked.ring_bits,
-            length=self.vector_length,
-            metrics=0 if distributed else PER_OBJECTIVE * len(self.objectives),
-        )
-        parameters.check(sites)
-        return parameters
+        return self.mechanism.parameters(sites)
 
 
 @dataclass(frozen=True)
@@ -228,8 +214,8 @@ class _Asked:
 @lru_cache(maxsize=KEPT)
 def _made(asked: _Asked) -> Recipe:
     recipe = Recipe(asked.study, asked.sha256, asked.start)
-    # Whatever is impossible about the family is said here, before anything is made of it.
-    _ = recipe.family
+    # Whatever is impossible is said here, before anything is made of it.
+    _ = recipe.mechanism
     return recipe
 
 

@@ -16,11 +16,11 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.families.registry import specs
+from fedgen.mechanisms import plan
 from fedgen.run.hints import Hints, speak_as
 from fedgen.selftest.subject import CLASSES, IMAGES
 from fedgen.study.study import Study
 from fedgen.task.task import image_of_class
-from fedgen.training import plan
 
 # A shared or busy machine must never fail a test; how fast things are is for benchmarks/ to say.
 hypothesis.settings.register_profile("patient", deadline=None)

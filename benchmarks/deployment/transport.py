@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from deployment.ours import READY_SECONDS, Ours
 from deployment.processes import ProcessError
 from deployment.study import study_of
-from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.exchange.contract import ask
 from fedgen.protocol.messages import Answer, Describe, RoundUpdate, SiteDescription, Task, TrainRound
 from fedgen.recipe import Recipe
@@ -39,7 +38,7 @@ def empty(ours: Ours, count: int) -> list[float]:
 def vectors(ours: Ours, count: int) -> list[float]:
     """Seconds of `count` exchanges with the model one way and an update the other."""
     study = study_of("vectors", len(ours.sites), 1, secure=False)
-    model = initial_checkpoint(Recipe.of(study)).model
+    model = Recipe.of(study).initial_checkpoint().model
     with ours.exchange(study) as exchange:
         _described(ours, exchange, study)
         task = TrainRound(

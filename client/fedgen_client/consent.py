@@ -138,6 +138,6 @@ def _log(folder: SiteFolder, event: str, offered: OfferedStudy, **fields: object
         study=offered.study_sha256,
         name=offered.name,
         manifest=offered.manifest_sha256,
-        epsilon=None if privacy.mode == "none" else privacy.epsilon,
+        epsilon=None if not privacy.private else privacy.epsilon,
         **fields,
     )

@@ -41,7 +41,7 @@ def exchanged(study: Study, sites: int) -> Exchanged:
     recipe = Recipe.of(study)
     numbers = recipe.layout.size
     secure = recipe.parameters(sites) if study.aggregation.secure else None
-    update = _FLOAT * recipe.vector_length if secure is None else 4 * MaskedLayout.of(secure).words
+    update = _FLOAT * recipe.mechanism.vector.length if secure is None else 4 * MaskedLayout.of(secure).words
     image = study.data.channels * math.prod(study.data.image_size)
     release = _FLOAT * study.synthesis.images * (image + 1)
     return Exchanged(numbers, _FLOAT * numbers, update, release, secure)

@@ -14,10 +14,13 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from fedgen.data.held_out import check_held_out
 from fedgen.data.prepare import prepare_site
 from fedgen.data.site_data import Part
 from fedgen.errors import FedgenError, PolicyRefusedError, PrivacyRefusedError
-from fedgen.federation.site.site import Account, Site, refusal
+from fedgen.federation.site.charging import Account
+from fedgen.federation.site.refusals import refusal
+from fedgen.federation.site.site import Site
 from fedgen.pipeline.assessment import Assessor
 from fedgen.protocol.messages import (
     Answer,
@@ -33,8 +36,6 @@ from fedgen.protocol.messages import (
 )
 from fedgen.recipe import Recipe
 from fedgen.training.devices import require_site_device
-from fedgen.training.plan import check_held_out
-from fedgen.training.spending import epsilon_after
 from fedgen_client.books import budget_of
 from fedgen_client.consent import approve_by_policy, require_consent
 from fedgen_client.folder import SiteFolder
@@ -180,7 +181,7 @@ class Hospital:
         if problems:
             raise PolicyRefusedError(" ".join(problems))
         spend = site.plan.spend
-        after = None if spend is None else partial(epsilon_after, study, spend, cohort.delta)
+        after = None if spend is None else partial(recipe.mechanism.turns.epsilon_after, spend, cohort.delta)
         return site, after
 
     def _journal(self, event: str, fields: Mapping[str, Any]) -> None:

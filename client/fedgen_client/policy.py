@@ -53,7 +53,7 @@ def _privacy(policy: PolicySection, study: Study) -> list[str]:
     privacy = study.privacy
     if privacy.mode not in policy.modes:
         found.append(f"privacy.mode is {privacy.mode}, but policy.modes allows {_listed(policy.modes)}.")
-    if privacy.mode != "none" and privacy.epsilon > policy.largest_study_epsilon:
+    if privacy.private and privacy.epsilon > policy.largest_study_epsilon:
         found.append(
             f"privacy.epsilon is {privacy.epsilon:g}, but policy.largest_study_epsilon allows "
             f"{policy.largest_study_epsilon:g}."
@@ -73,7 +73,7 @@ def cohort_problems(policy: PolicySection, patients: int) -> list[str]:
 
 def budget_problems(name: str, cohort: CohortSection, study: Study) -> list[str]:
     """What a study asks beyond a cohort's budget whatever was spent before; the ledger judges the rest."""
-    if study.privacy.mode == "none" and cohort.maximum_epsilon is not None:
+    if not study.privacy.private and cohort.maximum_epsilon is not None:
         return [
             f"privacy.mode is none, whose epsilon has no limit, but cohorts.{name}.maximum_epsilon allows "
             f"{cohort.maximum_epsilon:g}."

@@ -86,7 +86,7 @@ def simulate(
 def loud(study: Study) -> list[str]:
     """What a study switched off and everyone should see."""
     sentences = []
-    if study.privacy.mode == "none":
+    if not study.privacy.private:
         sentences.append(
             "WARNING: privacy.mode is none. Nothing bounds what this model and its images reveal about patients."
         )

@@ -64,7 +64,7 @@ def essentials(study: Study) -> str:
     privacy = study.privacy
     protection = (
         "NO differential privacy"
-        if privacy.mode == "none"
+        if not privacy.private
         else f"epsilon {privacy.epsilon:g} and delta {privacy.delta:g} a {privacy.unit} ({privacy.mode})"
     )
     return (

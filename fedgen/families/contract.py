@@ -119,12 +119,13 @@ class Statistic(ABC):
         """
 
     @abstractmethod
-    def advance(self, networks: Mapping[str, nn.Module], mean: Tensor) -> dict[str, nn.Module]:
+    def advance(self, networks: Mapping[str, nn.Module], means: Tensor) -> dict[str, nn.Module]:
         """The networks after the sum; all of it is post-processing and costs no privacy.
 
         Args:
             networks: every network of the family by name; may be changed in place.
-            mean: (d,) the noised sum over the expected number of records.
+            means: (S, d) noised sums over the expected number of records, a row a sample of the patients; S is 1
+                unless the study asks for more.
         """
 
 

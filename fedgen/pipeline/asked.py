@@ -12,9 +12,8 @@ from typing import Any
 from fedgen.errors import FederationError
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.protocol.messages import Answer, SiteDescription, Task, TrainMasked, TrainRound
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
-from fedgen.study.study import Study
-from fedgen.training.spending import spend_of
 from fedgen_privacy.accounting import Spend
 
 #: What an event need not repeat of a description. The grid is noted, for a site that is away when the run is resumed:
@@ -64,7 +63,7 @@ class Asking:
 
 
 def spent(
-    study: Study, run: RunDirectory, sites: Sequence[SiteDescription], rounds: int
+    recipe: Recipe, run: RunDirectory, sites: Sequence[SiteDescription], rounds: int
 ) -> tuple[list[SiteDescription], dict[str, list[Spend]]]:
     """Every site that was ever asked to train, and an upper bound of what each spent.
 
@@ -72,21 +71,22 @@ def spent(
     for both.
 
     Args:
-        study: the resolved study.
+        recipe: of the study.
         run: with the events of all its starts.
         sites: who described itself last.
         rounds: finished rounds.
     """
-    discrete = study.privacy.mode == "distributed"
+    mechanism = recipe.mechanism
     known = {site.site: site for site in sites}
     charged: dict[str, set[tuple[int, Spend]]] = {site.site: set() for site in sites}
 
     def charge(round: int, site: SiteDescription) -> None:
         known.setdefault(site.site, site)
         rows = charged.setdefault(site.site, set())
-        if site.noise_multiplier > 0:
-            base = Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round, discrete)
-            rows.add((round, spend_of(study, round, base)))
+        base = mechanism.stated(site.noise_multiplier, site.sampling_rate, site.steps_per_round)
+        spend = mechanism.spend(round, base)
+        if spend is not None:
+            rows.add((round, spend))
 
     noted = set()
     for event in run.read_events("asked"):

@@ -17,7 +17,6 @@ import torch
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
-from fedgen.families.contract import objectives_of
 from fedgen.pipeline.site_numbers import audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assess, Assessment
 from fedgen.protocol.release import check_pixels
@@ -26,7 +25,6 @@ from fedgen.run.atomic import write_atomic
 from fedgen.run.lock import held
 from fedgen.synthesis.counts import class_counts
 from fedgen.training.outbox import Outbox
-from fedgen.training.plan import plan_site
 from fedgen.training.vector import check_vector, vector_sha256
 
 Json = dict[str, Any]
@@ -132,8 +130,7 @@ class Assessor:
 
     def _epsilon(self) -> float | None:
         patients = self.data.part(Part.TRAIN).n_patients
-        objectives = objectives_of(self.recipe.family)
-        return plan_site(self.recipe.study, self.data.site, patients, objectives).epsilon
+        return self.recipe.mechanism.plan(patients, self.data.site).epsilon
 
 
 def _read(path: Path) -> Json:

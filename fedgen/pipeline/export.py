@@ -20,6 +20,7 @@ from fedgen.pipeline.privacy import rounded_up
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic
 from fedgen.study.model import Pretrained
+from fedgen.study.modes import is_private
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training.pretrained import Origin, encode
@@ -67,7 +68,7 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
         raise StudyError(f"{out} exists: name another file, or remove it.")
     weights = work.trained().ema
     privacy = work.run.read_json("privacy.json")
-    if privacy["mode"] == "none" and public is None:
+    if not is_private(privacy["mode"]) and public is None:
         raise PrivacyRefusedError(
             f"{work.run.path} was trained WITHOUT differential privacy, so its weights may be passed on only if its "
             'data are public: say what they are and their licence with --public "...", or train privately.'
@@ -111,7 +112,7 @@ def _sites(work: Workspace, privacy: dict[str, Any]) -> tuple[tuple[str, ...], t
     before = origin_of(work.run, work.study)
     unprotected = set(before.unprotected if before else ())
     protected = set(before.protected if before else ())
-    (unprotected if privacy["mode"] == "none" else protected).update(own)
+    (protected if is_private(privacy["mode"]) else unprotected).update(own)
     return tuple(sorted(unprotected)), tuple(sorted(protected))
 
 

@@ -120,9 +120,9 @@ def finish(
 def record_training(work: Workspace, trained: Trained, aggregator: Aggregator) -> None:
     """Write privacy.json and the entries of run.json that training has a word in."""
     study, run, rounds = work.study, work.run, trained.checkpoint.round
-    sites, ledgers = spent(study, run, trained.sites, rounds)
+    sites, ledgers = spent(work.recipe, run, trained.sites, rounds)
     limits = [*PRIVACY_LIMITS, *start_limits(origin_of(run, study), [site.site for site in sites])]
-    told = privacy.privacy_report(study, sites, ledgers, None, limits)
+    told = privacy.privacy_report(work.recipe, sites, ledgers, None, limits)
     run.update_summary(
         study=study.study.name,
         seed=study.study.seed,

@@ -9,6 +9,7 @@ from fedgen.errors import DataError, PrivacyRefusedError, StudyError
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
+from fedgen.study.modes import is_private
 from fedgen.study.study import Study
 from fedgen.training.pretrained import Origin, Pretrained
 
@@ -72,9 +73,9 @@ def refuse_same_patients(study: Study, origin: Origin | None, sites: Iterable[st
     Raises:
         PrivacyRefusedError: the weights say so themselves; where they do not, nobody can know.
     """
-    if origin is None or study.privacy.mode == "none":
+    if origin is None or not study.privacy.private:
         return
-    if origin.mode == "none" and not origin.public:
+    if not is_private(origin.mode) and not origin.public:
         raise PrivacyRefusedError(
             f"The pretrained weights are of the run {origin.study} without privacy, whose data nobody declared "
             "public: start from weights of public data or of a private run."

@@ -6,45 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedgen.mechanisms.statement import NOTHING
 from fedgen.pipeline.summary import start_of
 from fedgen.protocol.messages import SiteDescription
+from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-from fedgen_privacy.accounting import Spend, epsilon_rdp, epsilon_reported
-
-LOCAL = (
-    "the coordinator, every other site, and anyone who sees the model or the synthetic images, "
-    "whatever else they know"
-)
-LIMITS = (
-    "The number of training patients of each site is treated as public.",
-    "Audit and evaluation results depend on the patients' data and are not covered by the training's epsilon.",
-)
-LIMITS_OF = {
-    "local": (
-        "Noise is added in floating point, whose own leakage (Mironov 2012) is not part of the accounting.",
-    ),
-    "distributed": (
-        "The noise is the sites' together: a site that adds less than it should weakens the guarantee of the others.",
-        "A coordinator that breaks the protocol, by sites it made up or by asking a single site, is kept off by the "
-        "sites' roster and thresholds, not by the noise.",
-    ),
-}
-
-
-def holds_against(study: Study) -> str:
-    """Whom the guarantee of a study with privacy holds against."""
-    if study.privacy.mode == "local":
-        return LOCAL
-    c = max(1, study.aggregation.colluders)
-    others = "any one of the other sites" if c == 1 else f"any {c} of the other sites"
-    return (
-        f"a coordinator that follows the protocol, even together with {others}, and anyone who sees the model or the "
-        "synthetic images, as long as the remaining sites add the noise that the study asks of them"
-    )
+from fedgen_privacy.accounting import Spend
 
 
 def privacy_report(
-    study: Study,
+    recipe: Recipe,
     sites: Sequence[SiteDescription],
     ledgers: Mapping[str, Sequence[Spend]],
     shared_patients: int | None,
@@ -53,50 +24,48 @@ def privacy_report(
     """The content of privacy.json.
 
     Args:
-        study: the resolved study.
+        recipe: of the study.
         sites: what each site planned.
         ledgers: what was spent on this study at each site: what its ledger says, or a bound of it.
         shared_patients: patients present at more than one site; None where nobody can count them.
         limits: more that the claim does not say.
     """
+    study, mechanism = recipe.study, recipe.mechanism
     privacy = study.privacy
     rows = []
     for site in sites:
         spends = list(ledgers.get(site.site, ()))
-        private = privacy.mode != "none"
+        promise = mechanism.statement(spends)
         rows.append(
             {
                 "site": site.site,
                 "patients": site.patients,
                 "sampling_rate": site.sampling_rate,
-                "noise_multiplier": site.noise_multiplier if private else None,
-                "steps": sum(spend.steps for spend in spends) if private else None,
-                "epsilon": epsilon_reported(spends, privacy.delta) if private else None,
-                "epsilon_rdp": epsilon_rdp(spends, privacy.delta) if private else None,
+                "noise_multiplier": site.noise_multiplier if mechanism.private else None,
+                "steps": sum(spend.steps for spend in spends) if mechanism.private else None,
+                "epsilon": promise.epsilon,
+                "epsilon_rdp": promise.epsilon_rdp,
             }
         )
     epsilons = [row["epsilon"] for row in rows if isinstance(row["epsilon"], float)]
     epsilon = max(epsilons, default=None)
+    promise = NOTHING if epsilon is None else mechanism.statement([])
     return {
         "unit": privacy.unit,
         "mode": privacy.mode,
-        "statement": _statement(study, epsilon, shared_patients),
+        "statement": _statement(study, epsilon, promise.holds_against, shared_patients),
         "epsilon": epsilon,
         "delta": privacy.delta if epsilon is not None else None,
-        "accountant": _accountant(study) if epsilon is not None else None,
-        "holds_against": holds_against(study) if epsilon is not None else "nobody",
+        "accountant": promise.accountant,
+        "holds_against": promise.holds_against,
         "clipping_norm": privacy.clipping_norm if epsilon is not None else None,
         "multiplicity": privacy.multiplicity,
         "images_per_patient": study.data.images_per_patient,
         "shared_patients": shared_patients,
         "start": start_of(study),
         "sites": rows,
-        "limits": [*LIMITS, *LIMITS_OF[privacy.mode], *limits] if epsilon is not None else [],
+        "limits": [*promise.limits, *limits] if epsilon is not None else [],
     }
-
-
-def _accountant(study: Study) -> str:
-    return "PRV" if study.privacy.mode == "local" else "RDP at whole orders"
 
 
 def rounded_up(epsilon: float) -> float:
@@ -104,7 +73,7 @@ def rounded_up(epsilon: float) -> float:
     return math.ceil(epsilon * 100) / 100
 
 
-def _statement(study: Study, epsilon: float | None, shared_patients: int | None) -> str:
+def _statement(study: Study, epsilon: float | None, holds_against: str, shared_patients: int | None) -> str:
     if epsilon is None:
         return (
             "This model was trained WITHOUT differential privacy: nothing bounds what the model and the synthetic "
@@ -125,7 +94,7 @@ def _statement(study: Study, epsilon: float | None, shared_patients: int | None)
             f" ({shared_patients} {noun} at more than one site, and for them the epsilons and deltas of their "
             "sites add up)"
         )
-    return f"{what}; this holds against {holds_against(study)}.{_start(study)}"
+    return f"{what}; this holds against {holds_against}.{_start(study)}"
 
 
 def _start(study: Study) -> str:
@@ -135,7 +104,7 @@ def _start(study: Study) -> str:
     source = start.source if start.source.endswith((".", "!", "?")) else f"{start.source}."
     says = (
         "Nothing here bounds what is revealed of the data of the start"
-        if study.privacy.mode == "none"
+        if not study.privacy.private
         else "The guarantee is about the patients of this study, and not about the data its start was trained on"
     )
     return f" Training started from pretrained weights (sha256 {start.sha256}). {says}: {source}"

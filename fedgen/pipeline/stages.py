@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fedgen.data.held_out import check_held_out
 from fedgen.data.site_data import Part, SiteData
 from fedgen.evidence.audit.neighbours import nearest_neighbours
 from fedgen.evidence.audit.run import run_audit
@@ -22,7 +23,6 @@ from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthet
 from fedgen.study.show import study_hash
 from fedgen.synthesis.samples import read_samples
 from fedgen.training.devices import require_study_device
-from fedgen.training.plan import check_cohort, check_held_out
 from fedgen_privacy.ledger import Ledger
 
 NEIGHBOURS = 6
@@ -43,11 +43,12 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
         findings=[finding.sentence for finding in work.data.findings],
         data={"source": work.source, "shared_patients": work.data.shared_patients},
     )
+    require_start(run, study)
+    mechanism = work.recipe.mechanism
     for site in sites:
-        check_cohort(study, site.site, site.part(Part.TRAIN).n_patients)
+        mechanism.admit(site.part(Part.TRAIN).n_patients, site.site)
         check_held_out(study, site.site, site.n_patients, site.part(Part.AUDIT).n_patients)
     names = [site.site for site in sites]
-    require_start(run, study)
     origin = origin_of(run, study)
     refuse_same_patients(study, origin, names)
     aggregator = virtual_aggregator(work.recipe, names, run)
@@ -57,7 +58,7 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
         for site in trained.sites
     }
     report = privacy.privacy_report(
-        study, trained.sites, ledgers, work.data.shared_patients, start_limits(origin, names)
+        work.recipe, trained.sites, ledgers, work.data.shared_patients, start_limits(origin, names)
     )
     unknown = record_grid(run, study, trained.sites)
     run.update_summary(

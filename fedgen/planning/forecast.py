@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedgen.errors import StudyError
-from fedgen.families.contract import objectives_of
+from fedgen.mechanisms.contract import SitePlan
 from fedgen.planning.published import PublishedRecipe, reference
 from fedgen.planning.search import Budget, CohortSize, batch_for, patients_for
 from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-from fedgen.training.plan import SitePlan, plan_site
-from fedgen.training.spending import epsilon_after, warm_start_spend
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,23 @@ class SiteForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A whole study before it runs."""
+    """A whole study before it runs.
+
+    Attributes:
+        study: what was asked.
+        sites: how many there are.
+        sizes: of sites; one where all patients count together.
+        reference: what it is compared with.
+        pooled: whether all patients count together, wherever they are.
+        accountant: whose epsilon it is.
+    """
 
     study: Study
     sites: int
     sizes: tuple[SiteForecast, ...]
     reference: PublishedRecipe
+    pooled: bool
+    accountant: str
 
 
 def require_privacy(study: Study) -> None:
@@ -56,7 +65,7 @@ def require_privacy(study: Study) -> None:
     Raises:
         StudyError: privacy.mode is none.
     """
-    if study.privacy.mode == "none":
+    if not study.privacy.private:
         raise StudyError(
             "privacy.mode is none, so there is no noise and no epsilon to plan: set privacy.mode to local."
         )
@@ -71,35 +80,35 @@ def forecast(study: Study, patients: Sequence[int]) -> Forecast:
 
     Raises:
         StudyError: see `require_privacy`.
-        DataError, PrivacyRefusedError: a site would refuse the study, see `fedgen.training.plan.plan_site`.
+        DataError, PrivacyRefusedError: a site would refuse the study, see `Mechanism.plan`.
     """
     require_privacy(study)
     recipe = Recipe.of(study)
-    family = recipe.family
+    mechanism = recipe.mechanism
+    accountant = mechanism.accountant
+    assert accountant is not None
     compared = reference()
-    if study.privacy.mode == "distributed":
+    if mechanism.pooled:
         # One sum with one noise: what counts is all patients together, wherever they are.
-        whole = plan_site(study, "all", sum(patients), objectives_of(family))
+        whole = mechanism.plan(sum(patients), "all")
         size = _at(recipe, whole, len(patients), 1, compared)
-        return Forecast(study, len(patients), (size,), compared)
-    plans = {
-        size: plan_site(study, f"{patients.index(size) + 1}", size, objectives_of(family))
-        for size in dict.fromkeys(patients)
-    }
+        return Forecast(study, len(patients), (size,), compared, True, accountant)
+    plans = {size: mechanism.plan(size, f"{patients.index(size) + 1}") for size in dict.fromkeys(patients)}
     counts = Counter(patients)
     sizes = tuple(_at(recipe, plan, counts[size], len(patients), compared) for size, plan in plans.items())
-    return Forecast(study, len(patients), sizes, compared)
+    return Forecast(study, len(patients), sizes, compared, False, accountant)
 
 
-def epsilon_by_round(study: Study, plan: SitePlan) -> tuple[float, ...]:
+def epsilon_by_round(recipe: Recipe, plan: SitePlan) -> tuple[float, ...]:
     """Epsilon of a site after each aggregation: RDP on the way, never above that of the whole study, which ends it.
 
     Neither bound is below the truth, so the smaller is not.
     """
     if plan.spend is None or plan.epsilon is None:
         raise ValueError("a plan without privacy has no epsilon")
-    spend, delta, epsilon = plan.spend, study.privacy.delta, plan.epsilon
-    on_the_way = (min(epsilon_after(study, spend, delta, r), epsilon) for r in range(1, study.total_rounds))
+    spend, delta, epsilon = plan.spend, recipe.study.privacy.delta, plan.epsilon
+    turns = recipe.mechanism.turns
+    on_the_way = (min(turns.epsilon_after(spend, delta, r), epsilon) for r in range(1, turns.rounds))
     return (*on_the_way, epsilon)
 
 
@@ -120,8 +129,8 @@ def _at(recipe: Recipe, plan: SitePlan, alike: int, sites: int, compared: Publis
             plan.patients,
             study.privacy.allow_large_delta,
             plan.spend.discrete,
-            () if (warm := warm_start_spend(study)) is None else (warm,),
+            recipe.mechanism.turns.fixed,
         )
         batch = batch_for(wanted, budget)
         cohort = patients_for(wanted, plan.spend.sampling_rate, budget)
-    return SiteForecast(alike, plan, epsilon_by_round(study, plan), found, reached, batch, cohort)
+    return SiteForecast(alike, plan, epsilon_by_round(recipe, plan), found, reached, batch, cohort)

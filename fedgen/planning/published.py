@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedgen.families.contract import objectives_of
+from fedgen.mechanisms.contract import SitePlan
 from fedgen.planning.signal import Signal, signals
 from fedgen.recipe import Recipe
 from fedgen.study.load import load_study
-from fedgen.training.plan import SitePlan, plan_site
 
 PRESET = "mnist_gpu"
 #: The paper's setting has one site, with nobody to be hidden among.
@@ -34,6 +33,6 @@ def reference() -> PublishedRecipe:
     """The recipe, planned by the same functions as every study."""
     study = load_study(PRESET, PAPER)
     recipe = Recipe.of(study)
-    plan = plan_site(study, "reference", IMAGES, objectives_of(recipe.family))
+    plan = recipe.mechanism.plan(IMAGES, "reference")
     (only,) = signals(recipe, plan, 1)
     return PublishedRecipe(plan, only)

@@ -18,10 +18,10 @@ import math
 from dataclasses import dataclass
 
 from fedgen.families.contract import objectives_of
+from fedgen.mechanisms.contract import SitePlan
 from fedgen.recipe import Recipe
 from fedgen.training.functional import trainable
 from fedgen.training.local import mechanism_steps
-from fedgen.training.plan import SitePlan
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
         "unit": study.privacy.unit,
         "target_epsilon": study.privacy.epsilon,
         "delta": study.privacy.delta,
-        "accountant": "RDP at whole orders" if study.privacy.mode == "distributed" else "PRV",
+        "accountant": forecast.accountant,
         "rounds": study.training.rounds,
         "sites": forecast.sites,
         "minimum_sites": study.aggregation.minimum_sites,
@@ -113,7 +113,7 @@ def _advice(forecast: Forecast, size: SiteForecast) -> str:
     if forecast.sites == 1:
         start = start.replace(" reach ", " reaches ")
     each = "a site"
-    if forecast.study.privacy.mode == "distributed":
+    if forecast.pooled:
         each = "of all sites"
         start = (
             f"With {patients} training patients at all sites together, their sums reach at most {least:.2g} where the "

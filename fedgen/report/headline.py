@@ -8,6 +8,7 @@ from typing import Any
 
 from fedgen.report.evidence import Evidence
 from fedgen.report.numbers import count, epsilon, interval, number
+from fedgen.study.modes import is_private
 
 #: True of every run, whatever its results.
 FIXED_LIMITS = (
@@ -41,7 +42,7 @@ def headlines(evidence: Evidence) -> list[Headline]:
         else:
             found.append(Headline("Patients", count(patients), f"{len(sites)} sites, {count(images)} images"))
     if privacy:
-        none = privacy.get("mode") == "none"
+        none = not is_private(privacy.get("mode") or "")
         unit = f"per {privacy.get('unit') or 'unit'}, largest of all sites"
         found.append(
             Headline("Privacy loss \u03b5", "none" if none else epsilon(privacy.get("epsilon")), unit)

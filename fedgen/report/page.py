@@ -19,6 +19,7 @@ from fedgen.report.headline import headlines, limits
 from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
+from fedgen.study.modes import is_private
 
 
 def write_report(run: RunDirectory) -> Path:
@@ -103,7 +104,7 @@ def _interval_mark(metric: Any, reference: float) -> Markup:
 def _target(evidence: Evidence) -> float | None:
     """The study's epsilon, where the run spends any."""
     section = evidence.study.get("privacy") or {}
-    return None if section.get("mode") == "none" else section.get("epsilon")
+    return section.get("epsilon") if is_private(section.get("mode", "")) else None
 
 
 def _class_names(evidence: Evidence) -> list[str]:

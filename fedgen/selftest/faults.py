@@ -14,7 +14,7 @@ from fedgen.families.contract import Objective
 from fedgen.selftest.subject import Step, Subject, local_steps
 from fedgen.training.backends import Backend
 from fedgen.training.functional import batch_loss
-from fedgen.training.local import LocalPlan, Mechanism
+from fedgen.training.local import Gaussian, LocalPlan
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.accounting import Spend, epsilon_prv
 from fedgen_privacy.distributed import NoiseShare, noise_share
@@ -111,7 +111,7 @@ def _train_unclipped(
 ) -> list[Params]:
     if plan.mechanism is not None:
         C, sigma = plan.mechanism.clipping_norm, plan.mechanism.noise_multiplier
-        plan = replace(plan, mechanism=Mechanism(1e6 * C, 1e-6 * sigma))
+        plan = replace(plan, mechanism=Gaussian(1e6 * C, 1e-6 * sigma))
     return local_steps(objective, networks, cohort, plan, random)
 
 

@@ -16,7 +16,7 @@ from fedgen.selftest.patients import COUNTS, draws, one, records
 from fedgen.selftest.subject import CLASSES, Subject, perturbed
 from fedgen.training.backends import Precision
 from fedgen.training.functional import trainable
-from fedgen.training.local import LocalPlan, Mechanism
+from fedgen.training.local import Gaussian, LocalPlan
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.gradients.protocol import Batch, Gradients, Params, records_of
 from fedgen_privacy.step import LOSS_SHARE, PrivateGradient
@@ -169,7 +169,7 @@ def _trained_norm(subject: Subject, precision: Precision) -> float:
         multiplicity=2,
         chunk=2,
         device=subject.device,
-        mechanism=Mechanism(C, SILENT),
+        mechanism=Gaussian(C, SILENT),
         backend=subject.backend,
         precision=precision,
     )

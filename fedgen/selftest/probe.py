@@ -15,7 +15,7 @@ from fedgen.data.site_data import Part, SiteData
 from fedgen.families.contract import Adam, Apply, Draws, Objective
 from fedgen.selftest.subject import CLASSES, Subject
 from fedgen.task.records import Records
-from fedgen.training.local import LocalPlan, Mechanism
+from fedgen.training.local import Gaussian, LocalPlan
 from fedgen.training.training_patients import TrainingPatients
 
 #: The probe's gradient is this many times larger than an image: every patient is clipped.
@@ -77,7 +77,7 @@ def released(subject: Subject, setting: Setting) -> Tensor:
         multiplicity=1,
         chunk=256,
         device=subject.device,
-        mechanism=Mechanism(setting.clipping_norm, setting.noise_multiplier),
+        mechanism=Gaussian(setting.clipping_norm, setting.noise_multiplier),
     )
     gradients = subject.train(Probe(), networks, _cohort(setting), plan, subject.random())
     return torch.stack([g["probe/weight"].flatten() for g in gradients]).double().cpu() * setting.batch

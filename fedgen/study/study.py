@@ -48,7 +48,7 @@ class Study(Section):
                 "aggregation.minimum_sites must be 3 or more where aggregation.secure is on, because from the sum of "
                 "two updates each of the two sites knows the other's"
             )
-        if self.privacy.mode == "none" and self.privacy.central_images is not None:
+        if not self.privacy.private and self.privacy.central_images is not None:
             raise ValueError(
                 "privacy.central_images is a query with noise, which privacy.mode none does not have: leave it out, "
                 "or use another mode"
@@ -89,7 +89,3 @@ class Study(Section):
     def total_rounds(self) -> int:
         """Aggregations in all: the warm start, where there is one, and the training's rounds."""
         return self.training.rounds + (self.privacy.central_images is not None)
-
-    def is_warm_start(self, round: int) -> bool:
-        """Whether an aggregation, counted from 1, asks for central images instead of training."""
-        return self.privacy.central_images is not None and round == 1

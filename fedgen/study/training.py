@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from fedgen.schema.section import Section
+from fedgen.study.modes import Mode, is_private
 
 
 class ServerOptimizer(Section):
@@ -106,7 +107,7 @@ class PrivacySection(Section):
     unit: Literal["patient"] = Field(
         "patient", description="whose presence is hidden: all images of one patient"
     )
-    mode: Literal["local", "distributed", "none"] = Field(
+    mode: Mode = Field(
         "local",
         description="local: each site runs DP-SGD; distributed: sites sum single steps under secure aggregation and "
         "share the noise; none: no protection",
@@ -133,6 +134,11 @@ class PrivacySection(Section):
         None,
         description="a warm start from noised mean images, asked for in a round before the first (DP-FETA)",
     )
+
+    @property
+    def private(self) -> bool:
+        """Whether the mode promises anything to a patient."""
+        return is_private(self.mode)
 
 
 class AggregationSection(Section):

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.families.contract import Draws, Objective
-from fedgen.study.study import Study
 from fedgen.task.records import Records
 from fedgen.training.backends import Backend, Precision, casting, gradients_of
 from fedgen.training.functional import trainable
@@ -25,7 +24,7 @@ from fedgen_privacy.step import GaussianStep
 
 
 @dataclass(frozen=True)
-class Mechanism:
+class Gaussian:
     """The Gaussian mechanism of a private run: C and sigma."""
 
     clipping_norm: float
@@ -56,25 +55,9 @@ class LocalPlan:
     multiplicity: int
     chunk: int
     device: str
-    mechanism: Mechanism | None
+    mechanism: Gaussian | None
     backend: Backend = "vmap"
     precision: Precision = "float32"
-
-
-def plan_without_privacy(study: Study) -> LocalPlan:
-    """What the coordinator runs on data that are no patients', or on none."""
-    training = study.training
-    return LocalPlan(
-        steps=training.local_steps,
-        batch=training.batch_patients,
-        sampling_rate=1.0,
-        images=study.data.images_per_patient,
-        multiplicity=study.privacy.multiplicity,
-        chunk=training.microbatch,
-        device=training.device,
-        mechanism=None,
-        precision=training.precision,
-    )
 
 
 @dataclass(frozen=True)

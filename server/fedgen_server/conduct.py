@@ -200,7 +200,7 @@ def _aggregator(study: Study, keys: dict[str, bytes]) -> Aggregator:
     return (
         SecureAggregator(Recipe.of(study), Roster(keys))
         if study.aggregation.secure
-        else PlainAggregator(Recipe.of(study).vector_length)
+        else PlainAggregator(Recipe.of(study).mechanism.vector.length)
     )
 
 

@@ -137,7 +137,7 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     trained = simulate_training(compiled, sites, run, virtual_aggregator(compiled, names, run))
     seconds = time.monotonic() - started
     ledgers = {name: Ledger(run.site(name) / "ledger.jsonl").spends() for name in names}
-    private = privacy_report(study, trained.sites, ledgers, 0)
+    private = privacy_report(compiled, trained.sites, ledgers, 0)
     labels = torch.arange(IMAGES) % 10
     networks = trained_networks(compiled, trained.checkpoint.ema, study.training.device)
     synthetic = compiled.family.sample(

@@ -7,7 +7,6 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 
 from fedgen.errors import DataError, ExitCode, FederationError
-from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.exchange.flower import answer_of
 from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal, TrainRound
@@ -47,7 +46,7 @@ def send(app, content: RecordDict) -> tuple[str, np.ndarray | None]:
 
 
 def ask(study) -> TrainRound:
-    model = initial_checkpoint(Recipe.of(study)).model
+    model = Recipe.of(study).initial_checkpoint().model
     return TrainRound(study_sha256=study_hash(study), round=1, model_sha256=vector_sha256(model), model=model)
 
 
@@ -91,7 +90,7 @@ def test_no_text_of_an_exception_leaves(tiny_study, site, monkeypatch, kind) -> 
     def fail(*_):
         raise kind(f"cannot read {SECRET}")
 
-    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", fail)
+    monkeypatch.setattr("fedgen.mechanisms.averaging.LocalTrainer.run", fail)
     text, vector = send(app_of(site), pack(*encode_task(ask(tiny_study()))))
     answer = decode_answer(text, vector)
     assert isinstance(answer, Refusal)

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from fedgen.errors import ExitCode, PrivacyRefusedError, StudyError
-from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.study.show import study_hash
@@ -127,7 +126,7 @@ def test_a_hospital_trains_adapters_on_its_own_copy(
     path.with_name("away").rename(with_data.pretrained(sha256))
 
     assert isinstance(hospital.answer(Describe(study_sha256=sha256, round=1)), SiteDescription)
-    model = initial_checkpoint(Recipe.of(study).started(path)).model
+    model = Recipe.of(study).started(path).initial_checkpoint().model
     answer = hospital.answer(
         TrainRound(study_sha256=sha256, round=1, model_sha256=vector_sha256(model), model=model)
     )

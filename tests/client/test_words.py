@@ -58,10 +58,9 @@ def test_sizes_are_those_on_the_wire(secure_study, tiny_study) -> None:
     """The vectors themselves are the reference: those that a session masks and a task carries."""
     study = secure_study()
     sizes = exchanged(study, 3)
-    from fedgen.federation.coordinator.advance import initial_checkpoint
     from fedgen_privacy.secagg.payload import PayloadLayout
 
-    model = initial_checkpoint(Recipe.of(study)).model
+    model = Recipe.of(study).initial_checkpoint().model
     assert (sizes.numbers, sizes.model_bytes) == (len(model), model.numpy().nbytes)
     assert sizes.update_bytes == PayloadLayout.of(Recipe.of(study).parameters(3)).zeros().nbytes
     assert sizes.secure == Recipe.of(study).parameters(3)

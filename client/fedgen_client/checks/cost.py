@@ -16,9 +16,7 @@ from fedgen.families.contract import objectives_of
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
 from fedgen.training.backends import backend_for
-from fedgen.training.local import LocalPlan, LocalTrainer, Mechanism
-from fedgen.training.plan import plan_site
-from fedgen.training.spending import history
+from fedgen.training.local import Gaussian, LocalPlan, LocalTrainer
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_client.books import budget_of, open_ledger, shown
 from fedgen_client.checks.line import Line, mend
@@ -46,9 +44,10 @@ def cost_line(
         patients: training patients.
     """
     try:
-        plan = plan_site(study, name, patients, objectives_of(Recipe.of(study).family))
+        mechanism = Recipe.of(study).mechanism
+        plan = mechanism.plan(patients, name)
         ledger = open_ledger(folder.ledger(name))
-        steps: list[Spend | None] = [None] if plan.spend is None else [*history(study, plan.spend)]
+        steps: list[Spend | None] = [None] if plan.spend is None else [*mechanism.turns.history(plan.spend)]
         budget = budget_of(cohort)
         after = (
             ledger.after(steps, cohort.delta, sha256)
@@ -80,7 +79,7 @@ def seconds_per_step(study: Study, device: str | None = None) -> float:
         multiplicity=privacy.multiplicity,
         chunk=study.training.microbatch,
         device=device or study.training.device,
-        mechanism=None if privacy.mode == "none" else Mechanism(privacy.clipping_norm, 1.0),
+        mechanism=Gaussian(privacy.clipping_norm, 1.0) if recipe.mechanism.private else None,
         backend=backend_for(study.training.gradients, study.model.family, device or study.training.device),
         precision=study.training.precision,
     )

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from fedgen.data.build import build_index, scan_folder
 from fedgen.data.findings import plural
+from fedgen.data.held_out import check_held_out
 from fedgen.data.site_data import Part
 from fedgen.data.split import split_patients
 from fedgen.errors import DataError, ExitCode, FedgenError
 from fedgen.study.data import DataSection
 from fedgen.study.study import Study
-from fedgen.training.plan import check_held_out
 from fedgen_client.checks.line import Line, mend
 from fedgen_client.policy import cohort_problems
 from fedgen_client.site_file import PolicySection

@@ -136,7 +136,7 @@ def _ask(offered: OfferedStudy) -> None:
 
 def _line(offered: OfferedStudy) -> str:
     study = offered.study
-    epsilon = "NO privacy" if study.privacy.mode == "none" else f"epsilon {study.privacy.epsilon:g}"
+    epsilon = "NO privacy" if not study.privacy.private else f"epsilon {study.privacy.epsilon:g}"
     return (
         f"{offered.name}  {offered.study_sha256[:12]}  {study.model.family}, {study.total_rounds} rounds, "
         f"{epsilon}, {offered.roster_size} sites, signed {offered.manifest.created:%Y-%m-%d %H:%M} UTC"

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fedgen.errors import ExitCode, FederationError
 from fedgen.federation.exchange.contract import Exchange, ask
+from fedgen.mechanisms.contract import Joined
 from fedgen.protocol.messages import Answer, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.run.hints import hints
 from fedgen.training.vector import check_vector
-from fedgen_privacy.secagg import Parameters
 
 
 class TooFewSitesError(FederationError):
@@ -32,20 +31,14 @@ class TooFewSitesError(FederationError):
 
 
 @dataclass(frozen=True)
-class Aggregate:
+class Aggregate(Joined):
     """Result of a round.
 
     Attributes:
-        update: (P,) float32, weighted mean of the sites' vectors; in privacy.mode distributed their sum.
-        losses: objective to (weighted mean, standard deviation of the privacy noise in it).
-        sites: who is in it, sorted.
         missing: sites that were asked and are not in it, with the reason.
         record: what else the round's event says about how it was aggregated.
     """
 
-    update: Tensor
-    losses: dict[str, tuple[float, float]]
-    sites: tuple[str, ...]
     missing: dict[str, str]
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -59,8 +52,8 @@ class Aggregator(ABC):
     hides_updates: bool
     #: one true sentence about who saw what, printed in every result
     statement: str
-    #: parameters of the secure aggregation and the number of sites in the roster, None where there is none
-    secure: tuple[Parameters, int] | None = None
+    #: sites of the secure aggregation's roster, None where there is none
+    roster_size: int | None = None
 
     def begin(self, sites: Sequence[SiteDescription], round: int) -> None:  # noqa: B027 - most need nothing
         """Take what the sites' descriptions bring for the first round that follows."""

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedgen.errors import ExitCode, FedgenError, StudyError
-from fedgen.federation.coordinator.advance import initial_checkpoint, next_checkpoint
+from fedgen.errors import ExitCode, FedgenError
 from fedgen.federation.coordinator.aggregation import Aggregator, TooFewSitesError
 from fedgen.federation.exchange.contract import Exchange, ask
 from fedgen.protocol.messages import Answer, Describe, Refusal, SiteDescription, Task, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from fedgen.run.directory import RunDirectory
-from fedgen.study.study import Study
-from fedgen.training.spending import epsilon_after
 from fedgen.training.vector import vector_sha256
-from fedgen_privacy.accounting import Spend
 
 DESCRIBE_DEADLINE = 300.0
 #: Seconds in which a site that comes late has to say what it brings, while the others wait for the next round.
@@ -63,15 +58,15 @@ def train(
         StudyError: the pretrained weights are others than the study names.
     """
     recipe = recipe.on_frozen(run.pretrained)
-    study = recipe.study
-    state = latest_checkpoint(run.checkpoints, recipe.sha256) or initial_checkpoint(
-        recipe.started(run.pretrained)
+    study, mechanism = recipe.study, recipe.mechanism
+    state = latest_checkpoint(run.checkpoints, recipe.sha256) or (
+        recipe.started(run.pretrained).initial_checkpoint()
     )
     first = state.round + 1
     sites, left_out = describe(recipe, exchange, min(first, recipe.rounds))
     for site, reason in left_out.items():
         run.event("left_out", site=site, reason=reason)
-    _require_room(study, sites)
+    mechanism.require_room(sum(site.sampling_rate * site.patients for site in sites))
     described = _Described(exchange, sites)
     aggregator.begin(sites, first)
     if state.round == 0:
@@ -96,13 +91,13 @@ def train(
         except FedgenError as error:
             run.event("abort", round=round_number, reason=str(error), code=int(error.exit_code))
             raise
-        state, losses = next_checkpoint(recipe, state, aggregate, aggregator.secure)
+        state, losses = mechanism.advance(state, aggregate, aggregator.roster_size)
         save_checkpoint(run.checkpoints, state)
         report = RoundReport(
             round=round_number,
             rounds=recipe.rounds,
             losses=losses,
-            epsilon=described.epsilon_bound(study, round_number),
+            epsilon=described.epsilon_bound(recipe, round_number),
             sites=aggregate.sites,
             missing=aggregate.missing,
             seconds=time.monotonic() - started,
@@ -111,22 +106,6 @@ def train(
         if on_round is not None:
             on_round(report)
     return Trained(state, described.all, len(run.read_events("dropout")))
-
-
-def _require_room(study: Study, sites: Sequence[SiteDescription]) -> None:
-    """Refuse before anything is spent a distributed step whose sum could leave the ring.
-
-    Raises:
-        StudyError: the sites expect far more patients in a step than the study's public batch.
-    """
-    if study.privacy.mode != "distributed":
-        return
-    expected, batch = sum(site.sampling_rate * site.patients for site in sites), study.training.batch_patients
-    if expected > 1.5 * batch:
-        raise StudyError(
-            f"The sites together expect {expected:.0f} patients in a step, by privacy.sampling_rate, but "
-            f"training.batch_patients is {batch}: set it to {math.ceil(expected)}, or lower the rate."
-        )
 
 
 class _Described:
@@ -170,19 +149,15 @@ class _Described:
         self._sites.update({site.site: site for site in joined})
         return joined
 
-    def epsilon_bound(self, study: Study, rounds: int) -> float | None:
+    def epsilon_bound(self, recipe: Recipe, rounds: int) -> float | None:
         """Largest epsilon of any site after so many rounds, None without privacy; neither bound is below the truth."""
-        bounds = [
-            min(epsilon_after(study, _base(study, site), study.privacy.delta, rounds), site.epsilon)
-            for site in self._sites.values()
-            if site.epsilon is not None
-        ]
+        mechanism, delta = recipe.mechanism, recipe.study.privacy.delta
+        bounds = []
+        for site in self._sites.values():
+            base = mechanism.stated(site.noise_multiplier, site.sampling_rate, site.steps_per_round)
+            if site.epsilon is not None and base is not None:
+                bounds.append(min(mechanism.turns.epsilon_after(base, delta, rounds), site.epsilon))
         return max(bounds, default=None)
-
-
-def _base(study: Study, site: SiteDescription) -> Spend:
-    discrete = study.privacy.mode == "distributed"
-    return Spend(site.noise_multiplier, site.sampling_rate, site.steps_per_round, discrete)
 
 
 def describe(

@@ -56,9 +56,8 @@ class SecureAggregator(Aggregator):
         self._study = bytes.fromhex(recipe.sha256)
         self._roster = roster
         self._parameters = recipe.parameters(len(roster))
-        self.secure = (self._parameters, len(roster))
-        self._summed = recipe.study.privacy.mode == "distributed"
-        self._objectives = () if self._summed else recipe.objectives
+        self.roster_size = len(roster)
+        self._vector = recipe.mechanism.vector
         self._keys: dict[str, Advertisement] = {}
         self._keys_for: tuple[int, int] = (0, 0)
         c = self._parameters.colluders
@@ -70,9 +69,7 @@ class SecureAggregator(Aggregator):
                 f", {self._parameters.minimum_sites} of them honest",
             )
         )
-        sum_of, part = ("weighted sum of the updates", "update")
-        if self._summed:
-            sum_of, part = "sum of one step's clipped gradients, with the sites' noise,", "part"
+        sum_of, part = recipe.mechanism.joined_words, recipe.mechanism.part_words
         self.statement = (
             f"Secure aggregation was on: in each round the coordinator learned the {sum_of} of at "
             f"least {self._parameters.needed} of {len(roster)} sites{colluding[1]}, and no single site's "
@@ -126,7 +123,7 @@ class SecureAggregator(Aggregator):
             else:
                 break
         return Aggregate(
-            aggregate.update,
+            aggregate.vector,
             aggregate.losses,
             aggregate.sites,
             aggregate.missing,
@@ -181,9 +178,9 @@ class SecureAggregator(Aggregator):
             "bytes": dict(session.bytes),
             "failed_later": {site: reason for site, reason in reasons.items() if site in survivors},
         }
-        losses = weighted_means(self._objectives, total.metrics)
-        update = torch.from_numpy(total.mean) * (total.weight if self._summed else 1)
-        return Aggregate(update, losses, survivors, missing, record)
+        losses = weighted_means(self._vector.losses, total.metrics)
+        vector = torch.from_numpy(total.mean) * (total.weight if self._vector.joined == "sum" else 1)
+        return Aggregate(vector, losses, survivors, missing, record)
 
 
 class _Session:

@@ -72,7 +72,7 @@ class VirtualSites:
 def virtual_aggregator(recipe: Recipe, sites: Sequence[str], run: RunDirectory) -> Aggregator:
     """The aggregator that the study asks for, over identities kept in the virtual sites' folders."""
     if not recipe.study.aggregation.secure:
-        return PlainAggregator(recipe.vector_length)
+        return PlainAggregator(recipe.mechanism.vector.length)
     return SecureAggregator(recipe, roster({site: run.site(site) for site in sites}))
 
 

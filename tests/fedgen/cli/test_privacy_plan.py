@@ -13,10 +13,8 @@ from typer.testing import CliRunner
 
 from fedgen.cli.main import app
 from fedgen.errors import DataError, ExitCode, PrivacyRefusedError, StudyError
-from fedgen.families.contract import objectives_of
 from fedgen.recipe import Recipe
 from fedgen.study.load import load_study
-from fedgen.training.plan import plan_site
 
 REPO = Path(__file__).parents[3]
 
@@ -29,7 +27,7 @@ def test_the_demo_as_json() -> None:
     found = json.loads(result.stdout)
     (size,) = found["sizes"]
     study = load_study("demo")
-    own = plan_site(study, "north", 52, objectives_of(Recipe.of(study).family))
+    own = Recipe.of(study).mechanism.plan(52, "north")
     assert (size["sites"], size["patients"], size["steps"]) == (4, 52, 120)
     assert size["epsilon"] == own.epsilon == size["epsilon_by_round"][-1]
     assert size["noise_multiplier"] == own.spend.noise_multiplier

@@ -65,6 +65,7 @@ def federation(tmp_path, tiny_site) -> Callable[..., SimpleNamespace]:
         exchange = Spoiled(DirectExchange(list(sites.values())), spoil or {})
         return SimpleNamespace(
             study=study,
+            recipe=Recipe.of(study),
             run=run,
             sites=sites,
             exchange=exchange,

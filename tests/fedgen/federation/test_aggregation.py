@@ -59,8 +59,8 @@ def test_the_mean_is_numpys(seed, weights, P) -> None:
     }
     aggregate = weighted_mean(updates, {"gone": "why"})
     expected = np.average(vectors.astype(np.float64), axis=0, weights=weights)
-    assert np.allclose(aggregate.update.numpy(), expected, rtol=1e-4, atol=1e-5)
-    assert aggregate.update.dtype == torch.float32
+    assert np.allclose(aggregate.vector.numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert aggregate.vector.dtype == torch.float32
     value, std = aggregate.losses["x"]
     assert value == pytest.approx(np.average(losses[:, 0], weights=weights))
     # independent noises: variances add with the squared shares

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, ExitCode, FederationError
-from fedgen.federation.coordinator.advance import initial_checkpoint, next_checkpoint
-from fedgen.federation.coordinator.aggregation import Aggregate
 from fedgen.federation.coordinator.rounds import describe
 from fedgen.federation.site.site import Site
+from fedgen.mechanisms.averaging import Averaging
+from fedgen.mechanisms.contract import Joined
 from fedgen.protocol.messages import Refusal, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import latest_checkpoint
@@ -38,7 +38,7 @@ def test_the_model_is_what_numpy_makes_of_the_sites_updates(
     trained = federation(study).train()
 
     sites = {n: Site(Recipe.of(study), tiny_site(n, p), tmp_path / "other" / n) for n, p in SIZES.items()}
-    start = initial_checkpoint(Recipe.of(study))
+    start = Recipe.of(study).initial_checkpoint()
     model = ema = start.model.numpy()
     for r in range(1, 4):
         vector = torch.from_numpy(model.copy())
@@ -65,11 +65,11 @@ def test_the_averages_decay_warms_up(tiny_study, ema) -> None:
     """r = 1: 2/11, r = 2: 3/12, until the study's own decay is lower."""
     study = tiny_study(training={"ema": ema})
     state = dataclasses.replace(
-        initial_checkpoint(Recipe.of(study)), model=torch.tensor([1.0]), ema=torch.tensor([8.0])
+        Recipe.of(study).initial_checkpoint(), model=torch.tensor([1.0]), ema=torch.tensor([8.0])
     )
     for r, warm in ((1, 2 / 11), (2, 3 / 12), (3, 4 / 13)):
         before = state
-        state, _ = next_checkpoint(Recipe.of(study), state, Aggregate(torch.tensor([0.5]), {}, (), {}), None)
+        state, _ = Recipe.of(study).mechanism.advance(state, Joined(torch.tensor([0.5]), {}, ()), None)
         d = min(ema, warm)
         assert state.model.item() == before.model.item() + 0.5
         assert state.ema.item() == pytest.approx(d * before.ema.item() + (1 - d) * state.model.item())
@@ -78,8 +78,8 @@ def test_the_averages_decay_warms_up(tiny_study, ema) -> None:
 
 def test_first_weights_come_from_the_seed_alone(tiny_study) -> None:
     state = torch.random.get_rng_state()
-    one, same = initial_checkpoint(Recipe.of(tiny_study())), initial_checkpoint(Recipe.of(tiny_study()))
-    other = initial_checkpoint(Recipe.of(tiny_study(study={"seed": 6})))
+    one, same = Recipe.of(tiny_study()).initial_checkpoint(), Recipe.of(tiny_study()).initial_checkpoint()
+    other = Recipe.of(tiny_study(study={"seed": 6})).initial_checkpoint()
     assert torch.equal(one.model, same.model)
     assert torch.equal(one.model, one.ema)
     assert not torch.equal(one.model, other.model)
@@ -145,13 +145,10 @@ def test_a_model_that_overflows_ends_the_run_and_is_not_saved(tiny_study, federa
 
     made = federation(tiny_study(privacy=PLAIN), dict.fromkeys(("east", "north", "south"), push))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "fedgen.federation.coordinator.rounds.initial_checkpoint",
-            lambda recipe: dataclasses.replace(
-                initial_checkpoint(recipe), model=initial_checkpoint(recipe).model.sign() * 1e38
-            ),
-        )
-        patch.setattr("fedgen.federation.site.part.LocalTrainer.run", lambda *_: {})
+        start = made.recipe.initial_checkpoint()
+        pushed = dataclasses.replace(start, model=start.model.sign() * 1e38)
+        patch.setattr(Recipe, "initial_checkpoint", lambda recipe: pushed)
+        patch.setattr("fedgen.mechanisms.averaging.LocalTrainer.run", lambda *_: {})
         with pytest.raises(FederationError, match=r"not finite after round 1.*learning_rate"):
             made.train()
     assert latest(made).round == 0
@@ -177,10 +174,11 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     made = federation(study, {"south": lambda a, t: halt() if t.round == 2 and "middle" in stop else a})
     with monkeypatch.context() as patch, pytest.raises(Interrupt):
         if "before" in stop:
-            original = next_checkpoint
+            original = Averaging.advance
             patch.setattr(
-                "fedgen.federation.coordinator.rounds.next_checkpoint",
-                lambda recipe, state, *rest: halt() if state.round == 1 else original(recipe, state, *rest),
+                Averaging,
+                "advance",
+                lambda of, state, *rest: halt() if state.round == 1 else original(of, state, *rest),
             )
         made.train(lambda report: halt() if report.round == 2 and "after" in stop else None)
     assert latest(made).round == (2 if "after" in stop else 1)
@@ -296,7 +294,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_checkpoint(tiny_study, federati
 
 def other_study(site, study):
     """A site that approved another study."""
-    site._study_sha256 = "0" * 64
+    site._recipe = Recipe.of(study.model_copy(update={"study": study.study.model_copy(update={"seed": 77})}))
 
 
 def test_a_site_that_refuses_the_study_is_left_out_and_never_asked_again(

@@ -12,25 +12,24 @@ from pydantic import ValidationError
 from fedgen.errors import ExitCode, StudyError
 from fedgen.families.contract import objectives_of
 from fedgen.families.registry import specs
-from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.direct import DirectExchange
-from fedgen.federation.site.site import Account, Site
-from fedgen.federation.terms.noise import round_share
+from fedgen.federation.site.charging import Account
+from fedgen.federation.site.site import Site
 from fedgen.federation.terms.provision import keyholder, roster
 from fedgen.pipeline.privacy import privacy_report
-from fedgen.protocol.messages import Refusal
+from fedgen.protocol.messages import Refusal, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.study.show import study_hash
-from fedgen.training import central_images
 from fedgen.training.backends import gradients_of
+from fedgen.training.central_images import MeanImages
 from fedgen.training.functional import trainable
 from fedgen.training.outbox import Outbox
 from fedgen.training.training_patients import TrainingPatients
-from fedgen.training.vector import ParameterLayout
+from fedgen.training.vector import ParameterLayout, vector_sha256
 from fedgen_privacy.accounting import Spend, epsilon_rdp
 from fedgen_privacy.integer_step import read_step
 from fedgen_privacy.ledger import Budget, Ledger
@@ -135,7 +134,7 @@ def test_each_step_is_one_row_and_the_whole_keeps_its_epsilon(distributed, hospi
     for site in trained.sites:
         assert site.epsilon == pytest.approx(reached) and site.noise_multiplier == spend.noise_multiplier
     report = privacy_report(
-        study, trained.sites, {s: Ledger(run.site(s) / "ledger.jsonl").spends() for s in SIZES}, 0
+        Recipe.of(study), trained.sites, {s: Ledger(run.site(s) / "ledger.jsonl").spends() for s in SIZES}, 0
     )
     assert report["accountant"] == "RDP at whole orders" and report["epsilon"] == pytest.approx(reached)
     assert "even together with any one of the other sites" in report["statement"]
@@ -147,7 +146,8 @@ def test_what_leaves_is_integers_with_the_sites_share_of_the_noise(distributed, 
     study = distributed(privacy={"epsilon": 0.5})
     exchange, aggregator, run = hospitals(study)
     train(Recipe.of(study), exchange, aggregator, run)
-    share = round_share(study, Recipe.of(study).parameters(4), 4, 3)
+    mechanism = Recipe.of(study).mechanism
+    share = mechanism.share(mechanism.turns.turn(3), 4)
     key = {"study": study_hash(study)}
     kept = {site: Outbox(run.site(site) / "outbox").get(3, key) for site in SIZES}
     for result in kept.values():
@@ -183,16 +183,16 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
         seen.append(read_step(levels, shapes, **options))
         return seen[-1]
 
-    monkeypatch.setattr("fedgen.training.distributed.read_step", reading)
+    monkeypatch.setattr("fedgen.mechanisms.distributed.read_step", reading)
     exchange, aggregator, run = hospitals(study)
     train(Recipe.of(study), exchange, aggregator, run)
     family = Recipe.of(study).family
     networks = family.networks()
-    ParameterLayout.of(networks).load(networks, initial_checkpoint(Recipe.of(study)).model)
+    ParameterLayout.of(networks).load(networks, Recipe.of(study).initial_checkpoint().model)
     (objective,) = objectives_of(family)
     total = 0
     for site in exchange._exchange._sites.values():
-        cohort = site._cohort
+        cohort = site._rounds._here.cohort
         records = cohort.records(torch.arange(cohort.n_patients), SecretRandom())
         batch = records, fixed(objective, cohort.n_patients, 2, 1, None)
         params = {name: p.detach() for name, p in trainable(objective, networks).items()}
@@ -250,9 +250,13 @@ def test_a_batch_that_the_ring_has_no_room_for_is_refused_before_it_costs(distri
 
 
 def test_a_site_without_a_roster_refuses_before_it_spends(distributed, tiny_site, tmp_path) -> None:
-    site = Site(Recipe.of(distributed()), tiny_site("east", 6), tmp_path)
+    recipe = Recipe.of(distributed())
+    site = Site(recipe, tiny_site("east", 6), tmp_path)
+    model = recipe.initial
+    task = TrainRound(study_sha256=recipe.sha256, round=1, model_sha256=vector_sha256(model), model=model)
     with pytest.raises(StudyError, match="roster"):
-        site._part.check(1)
+        site._rounds.result(task)
+    assert not (tmp_path / "ledger.jsonl").exists()
 
 
 @pytest.mark.parametrize(
@@ -284,7 +288,7 @@ def test_a_warm_start_is_a_round_that_is_paid_for(tiny_study, distributed, hospi
         )
     else:
         study = distributed(privacy={"central_images": central})
-    assert (central_images.length(study) > Recipe.of(study).layout.size) == (images == 40)
+    assert (Recipe.of(study).mechanism.turns.longest_query > Recipe.of(study).layout.size) == (images == 40)
     exchange, aggregator, run = hospitals(study)
     trained = train(Recipe.of(study), exchange, aggregator, run)
     assert trained.checkpoint.round == study.total_rounds == 4
@@ -295,14 +299,20 @@ def test_a_warm_start_is_a_round_that_is_paid_for(tiny_study, distributed, hospi
         assert site.epsilon is not None and 0.95 * 20 < site.epsilon <= 20
 
 
+def central_images(study):
+    query = Recipe.of(study).mechanism.turns.turn(1).query
+    assert isinstance(query.statistic, MeanImages)
+    return query.statistic
+
+
 def test_central_images_are_the_class_means(distributed, tiny_site) -> None:
     """Everybody sampled, no noise: the weighted mean of each class, through levels and back."""
     study = distributed(privacy={"central_images": {**CENTRAL, "sampling_rate": 1.0, "clipping_share": 1.0}})
-    data = tiny_site("north", 9)
-    cohort = TrainingPatients(data, 8)
-    vectors = central_images.patient_vectors(study, cohort, torch.arange(9), SecretRandom())
+    statistic = central_images(study)
+    cohort = TrainingPatients(tiny_site("north", 9), 8)
+    vectors = statistic.vectors({}, cohort.records(torch.arange(9), SecretRandom()), {})
     assert float(vectors.norm(dim=1).max()) <= 1 + 1e-6
-    images, labels = central_images.images_of(study, torch.cat([vectors.sum(dim=0)] * 2) / 9)
+    images, labels = statistic.images(torch.stack([vectors.sum(dim=0)] * 2) / 9)
     records = cohort.records(torch.arange(9), SecretRandom())
     for image, label in zip(images, labels, strict=True):
         weights = records.weights["patient"] * (records.fields["class"] == label)
@@ -314,16 +324,15 @@ def test_central_images_are_the_class_means(distributed, tiny_site) -> None:
 
 def test_a_patients_central_vector_is_clipped(distributed, tiny_site) -> None:
     study = distributed(privacy={"central_images": {**CENTRAL, "clipping_share": 0.05}})
-    vectors = central_images.patient_vectors(
-        study, TrainingPatients(tiny_site("north", 9), 2), torch.arange(9), SecretRandom()
-    )
+    records = TrainingPatients(tiny_site("north", 9), 2).records(torch.arange(9), SecretRandom())
+    vectors = central_images(study).vectors({}, records, {})
     assert torch.allclose(vectors.norm(dim=1), torch.ones(9), atol=1e-5)
 
 
 def test_the_vector_is_long_enough_for_both(distributed) -> None:
     study = distributed(privacy={"central_images": {**CENTRAL, "images": 400}})
-    assert Recipe.of(study).vector_length == central_images.length(study) == 400 * 2 * 257
-    assert Recipe.of(distributed()).vector_length < central_images.length(study)
+    assert Recipe.of(study).mechanism.vector.length == 400 * 2 * 257
+    assert Recipe.of(distributed()).mechanism.vector.length < 400 * 2 * 257
 
 
 def test_central_images_need_privacy(tiny_study) -> None:

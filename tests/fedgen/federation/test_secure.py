@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from fedgen.errors import ExitCode
-from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.coordinator.secure import SecureAggregator
@@ -123,7 +122,7 @@ def test_noise_of_losses_is_pooled_as_without(
     train(Recipe.of(study), exchange, aggregator, run)
     stds = [event["losses"]["vae"]["std"] for event in events(run, "round")]
     weights = np.array(list(SIZES.values())) / sum(SIZES.values())
-    single = [site._outbox.get(3, {}).losses["vae"][1] for site in sites.values()]
+    single = [site._rounds._outbox.get(3, {}).losses["vae"][1] for site in sites.values()]
     assert stds[2] == pytest.approx(np.sqrt(np.sum((weights * single) ** 2)), rel=1e-3)
 
 
@@ -139,7 +138,7 @@ def test_four_exchanges_a_round_and_nothing_but_masked_vectors(tiny_study, hospi
         # the model down, the masked vector up: within a few KB of plain float32 each
         for way in ("to_sites", "from_sites"):
             assert 4 * 4 * words <= record["bytes"][way] <= 4 * (4 * words + 4096)
-    updates = {site: here._outbox.get(3, {}).update.numpy() for site, here in sites.items()}
+    updates = {site: here._rounds._outbox.get(3, {}).update.numpy() for site, here in sites.items()}
     for site, _, answer in exchange.seen:
         assert not isinstance(answer, Refusal)
         if isinstance(answer, MaskedUpdate) and answer.round == 3:
@@ -173,9 +172,9 @@ def test_the_sum_without_a_site_is_the_mean_of_the_others(tiny_study, hospitals)
     exchange, aggregator, run, sites = hospitals(study, faults={("south", Phase.MASK): lost})
     after = train(Recipe.of(study), exchange, aggregator, run).checkpoint
     others = [site for site in SIZES if site != "south"]
-    updates = [sites[site]._outbox.get(1, {}).update.numpy() for site in others]
+    updates = [sites[site]._rounds._outbox.get(1, {}).update.numpy() for site in others]
     mean = np.average(updates, axis=0, weights=[SIZES[site] for site in others])
-    assert np.allclose((after.model - initial_checkpoint(Recipe.of(study)).model).numpy(), mean, atol=1e-6)
+    assert np.allclose((after.model - Recipe.of(study).initial_checkpoint().model).numpy(), mean, atol=1e-6)
 
 
 @pytest.mark.parametrize("phase", [Phase.SHARE, Phase.MASK, Phase.CONFIRM, Phase.UNMASK])
@@ -284,7 +283,7 @@ def test_there_is_no_way_to_a_plain_update(tiny_study, hospitals) -> None:
         SecureStep(study_sha256=study_hash(study), round=1, attempt=1, phase=Phase.MASK, request=b"")
     )
     assert isinstance(masked, Refusal) and isinstance(step, Refusal)
-    assert not sites["east"]._outbox.holds(1)
+    assert not sites["east"]._rounds._outbox.holds(1)
 
 
 def test_a_plain_study_has_no_sessions(tiny_study, tiny_site, tmp_path) -> None:
@@ -370,7 +369,7 @@ def test_who_spoils_the_shares_of_several_sites_is_left_out_of_the_second_attemp
     """East seals junk for the others under its own valid signature; alone it must not stop the federation."""
     study = tiny_study(privacy=PLAIN, aggregation=SECURE, training={"rounds": 1})
     exchange, aggregator, run, sites = hospitals(study)
-    session = sites["east"]._holder
+    session = sites["east"]._sessions()._holder
 
     def junk(round, attempt, request):
         client = session._sessions[round, attempt]

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, ExitCode, FederationError, PrivacyRefusedError, StudyError
-from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.federation.site.site import Site
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.protocol.wire import encode_answer
@@ -34,7 +33,7 @@ def site(tiny_study, tiny_site, tmp_path):
 
 
 def ask(study, round=1, model=None) -> TrainRound:
-    model = initial_checkpoint(Recipe.of(study)).model if model is None else model
+    model = Recipe.of(study).initial_checkpoint().model if model is None else model
     return TrainRound(
         study_sha256=study_hash(study), round=round, model_sha256=vector_sha256(model), model=model
     )
@@ -87,14 +86,14 @@ def test_the_noise_is_fresh_and_without_privacy_the_seed_decides(tiny_study, sit
     one, other = (site(plain, folder).answer(ask(plain)) for folder in ("c", "d"))
     assert same(one, other)
     reseeded = tiny_study(privacy={"mode": "none"}, study={"seed": 6})
-    model = initial_checkpoint(Recipe.of(plain)).model
+    model = Recipe.of(plain).initial_checkpoint().model
     assert not torch.equal(site(reseeded, "e").answer(ask(reseeded, model=model)).update, one.update)
 
 
 def test_another_model_for_a_round_is_refused(tiny_study, site, tmp_path) -> None:
     study, here = tiny_study(), site()
     here.answer(ask(study))
-    other = ask(study, model=initial_checkpoint(Recipe.of(study)).model + 0.5)
+    other = ask(study, model=Recipe.of(study).initial_checkpoint().model + 0.5)
     assert refused(here.answer(other), ExitCode.REFUSED)
     assert refused(site().answer(other), ExitCode.REFUSED)
     assert len(ledger(tmp_path / "north")) == 1
@@ -104,7 +103,7 @@ def test_another_model_for_a_round_is_refused(tiny_study, site, tmp_path) -> Non
 def test_an_old_round_cannot_be_drawn_again(tiny_study, site, tmp_path) -> None:
     """The outbox forgets old results; a second one with fresh noise would be a release nobody paid for."""
     study, here = tiny_study(), site()
-    models = [initial_checkpoint(Recipe.of(study)).model + 0.1 * r for r in range(3)]
+    models = [Recipe.of(study).initial_checkpoint().model + 0.1 * r for r in range(3)]
     answers = [here.answer(ask(study, r, models[r - 1])) for r in (1, 2, 3)]
     assert all(isinstance(answer, RoundUpdate) for answer in answers)
     assert refused(here.answer(ask(study, 1, models[0])), ExitCode.REFUSED)
@@ -129,7 +128,7 @@ def test_a_crash_after_the_charge_costs_one_row(tiny_study, site, tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("fedgen.federation.site.part.LocalTrainer.run", killed)
+        patch.setattr("fedgen.mechanisms.averaging.LocalTrainer.run", killed)
         site().answer(ask(study))
     assert len(ledger(tmp_path / "north")) == 1
     assert isinstance(site().answer(ask(study)), RoundUpdate)
@@ -143,7 +142,7 @@ def test_the_charge_is_on_disk_before_the_first_step(tiny_study, site, tmp_path,
         seen.append(len(ledger(tmp_path / "north")))
         raise FederationError("stop here")
 
-    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", look)
+    monkeypatch.setattr("fedgen.mechanisms.averaging.LocalTrainer.run", look)
     site().answer(ask(tiny_study()))
     assert seen == [1]
 
@@ -175,7 +174,7 @@ def test_a_description_of_another_study_is_refused(site) -> None:
 )
 def test_a_model_that_cannot_be_trained_costs_nothing(tiny_study, site, tmp_path, spoil) -> None:
     study = tiny_study()
-    task = ask(study, model=spoil(initial_checkpoint(Recipe.of(study)).model))
+    task = ask(study, model=spoil(Recipe.of(study).initial_checkpoint().model))
     assert refused(site().answer(task), ExitCode.FEDERATION)
     assert not (tmp_path / "north" / "ledger.jsonl").exists()
     assert isinstance(site().answer(ask(study)), RoundUpdate)
@@ -186,7 +185,7 @@ def test_an_update_that_is_not_finite_stays_at_the_site(tiny_study, site, monkey
         torch.nn.init.constant_(next(trainer.networks["vae"].parameters()), float("inf"))
         return {}
 
-    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", diverge)
+    monkeypatch.setattr("fedgen.mechanisms.averaging.LocalTrainer.run", diverge)
     assert refused(site().answer(ask(tiny_study())), ExitCode.FEDERATION)
     assert "training.learning_rate" in log(tmp_path / "north")[-1]["reason"]
     assert not (tmp_path / "north" / "outbox").exists()
@@ -197,7 +196,7 @@ def test_the_text_of_an_error_stays_at_the_site(tiny_study, site, tmp_path, monk
     def fail(*_):
         raise kind(f"Cannot read {SECRET}.")
 
-    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", fail)
+    monkeypatch.setattr("fedgen.mechanisms.averaging.LocalTrainer.run", fail)
     answer = site().answer(ask(tiny_study()))
     assert refused(answer, kind.exit_code)
     assert not any(word in encode_answer(answer)[0] for word in ("Meier", "1931", "/data", "Cannot read"))
@@ -210,7 +209,7 @@ def test_a_defect_leaves_its_text_in_the_sites_log(tiny_study, site, tmp_path, m
     def fail(*_):
         raise RuntimeError(f"index out of range in {SECRET}")
 
-    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", fail)
+    monkeypatch.setattr("fedgen.mechanisms.averaging.LocalTrainer.run", fail)
     with pytest.raises(RuntimeError):
         site().answer(ask(tiny_study()))
     line = log(tmp_path / "north")[-1]
@@ -223,13 +222,13 @@ def test_a_changed_ledger_stops_the_site(tiny_study, site, tmp_path) -> None:
     site().answer(ask(study))
     path = tmp_path / "north" / "ledger.jsonl"
     path.write_text(path.read_text().replace('"steps": 2', '"steps": 1'))
-    task = ask(study, 2, initial_checkpoint(Recipe.of(study)).model + 1)
+    task = ask(study, 2, Recipe.of(study).initial_checkpoint().model + 1)
     assert refused(site().answer(task), ExitCode.REFUSED)
 
 
 def test_a_charge_that_cannot_be_written_is_not_spent(tiny_study, site, monkeypatch, disk_full) -> None:
     taken = []
-    monkeypatch.setattr("fedgen.federation.site.part.LocalTrainer.run", lambda *_: taken.append(1))
+    monkeypatch.setattr("fedgen.mechanisms.averaging.LocalTrainer.run", lambda *_: taken.append(1))
     here = site()
     with disk_full():
         assert refused(here.answer(ask(tiny_study())), ExitCode.DATA)
@@ -249,7 +248,7 @@ def test_moments_stay_at_the_site_and_carry_on(tiny_study, site, tmp_path) -> No
 
 def test_only_training_patients_count(site) -> None:
     here = site()
-    assert here.answer(Describe(study_sha256=here._study_sha256, round=1)).patients == 9
+    assert here.answer(Describe(study_sha256=here._recipe.sha256, round=1)).patients == 9
 
 
 def test_too_small_a_site_does_not_start(tiny_study, tiny_site, tmp_path) -> None:
@@ -261,7 +260,7 @@ def test_two_processes_never_train_one_round_at_the_same_time(
     site, tiny_study, tmp_path, monkeypatch
 ) -> None:
     """The second would find the round charged and no result kept, and release it twice."""
-    monkeypatch.setattr("fedgen.federation.site.site.held", functools.partial(held, wait=0.1))
+    monkeypatch.setattr("fedgen.federation.site.rounds.held", functools.partial(held, wait=0.1))
     task = ask(tiny_study())
     with held(tmp_path / "north" / "ledger.lock"):
         assert refused(site().answer(task), ExitCode.FEDERATION)
@@ -274,7 +273,7 @@ def test_two_processes_never_train_one_round_at_the_same_time(
 def test_a_site_that_runs_sees_what_happens_to_its_ledger(tiny_study, site, tmp_path) -> None:
     """Kept open from round to round, it is still the file that counts."""
     study, running = tiny_study(), site()
-    model = initial_checkpoint(Recipe.of(study)).model
+    model = Recipe.of(study).initial_checkpoint().model
     assert isinstance(running.answer(ask(study, 1)), RoundUpdate)
     path = tmp_path / "north" / "ledger.jsonl"
     other = Charge("c" * 64, 1, "d" * 64, Spend(1.0, 0.5, 1))

@@ -10,6 +10,7 @@ import torch
 from fedgen.errors import FederationError
 from fedgen.pipeline.asked import Asking, spent
 from fedgen.protocol.messages import Answer, Describe, SiteDescription, Task, TrainMasked, TrainRound
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen_privacy.accounting import Spend
 
@@ -88,7 +89,7 @@ def test_every_round_asked_counts_once_over_all_starts(run, tiny_study) -> None:
     ask(second, ("a", Describe(study_sha256=HASH, round=2)), ("c", Describe(study_sha256=HASH, round=2)))
     ask(second, ("a", train(2)))
     ask(second, ("a", train(3)), ("c", train(3)))
-    sites, spends = spent(tiny_study(), run, (a, c), 3)
+    sites, spends = spent(Recipe.of(tiny_study()), run, (a, c), 3)
     assert [site.site for site in sites] == ["a", "b", "c"]
     assert spends == {"a": [Spend(2.0, 0.5, 3)] * 3, "b": [Spend(2.0, 0.5, 3)] * 2, "c": [Spend(4.0, 0.5, 3)]}
 
@@ -98,17 +99,17 @@ def test_a_site_that_comes_back_with_another_plan_is_charged_for_both(run, tiny_
         exchange = Asking(Deaf(run, described("a", sigma)), run)
         ask(exchange, ("a", Describe(study_sha256=HASH, round=1)))
         ask(exchange, ("a", train(1)))
-    _, spends = spent(tiny_study(), run, (described("a", 3.0),), 1)
+    _, spends = spent(Recipe.of(tiny_study()), run, (described("a", 3.0),), 1)
     assert sorted(spend.noise_multiplier for spend in spends["a"]) == [2.0, 3.0]
 
 
 def test_a_round_of_which_nothing_is_known_counts_for_everybody(run, tiny_study) -> None:
-    _, spends = spent(tiny_study(), run, (described("a"), described("b")), 2)
+    _, spends = spent(Recipe.of(tiny_study()), run, (described("a"), described("b")), 2)
     assert spends == {"a": [Spend(2.0, 0.5, 3)] * 2, "b": [Spend(2.0, 0.5, 3)] * 2}
 
 
 def test_without_privacy_nothing_is_spent(run, tiny_study) -> None:
-    sites, spends = spent(tiny_study(), run, (described("a", sigma=0.0),), 2)
+    sites, spends = spent(Recipe.of(tiny_study()), run, (described("a", sigma=0.0),), 2)
     assert [site.site for site in sites] == ["a"]
     assert spends == {"a": []}
 
@@ -117,5 +118,5 @@ def test_a_warm_start_and_a_schedule_cost_what_they_say(run, tiny_study) -> None
     study = tiny_study(
         privacy={"central_images": {"images": 2}, "schedule": {"from_round": (2,), "noise_factor": (0.5,)}}
     )
-    _, spends = spent(study, run, (described("a"),), 3)
+    _, spends = spent(Recipe.of(study), run, (described("a"),), 3)
     assert spends == {"a": [Spend(5.0, 0.1, 2), Spend(2.0, 0.5, 3), Spend(1.0, 0.5, 3)]}

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, FederationError, PrivacyRefusedError
-from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.pipeline import assessment
 from fedgen.pipeline.assessment import Assessor, assess
 from fedgen.protocol.messages import Assess
@@ -44,7 +43,7 @@ def site(tmp_path, tiny_study, tiny_site) -> SimpleNamespace:
     """A site that trained in round 1 of a study, and a question of that study."""
     study = tiny_study(privacy={"mode": "none"}, audit={"bootstrap": 100, "minimum_patients": 6})
     rng = torch.Generator().manual_seed(1)
-    model = initial_checkpoint(Recipe.of(study)).model
+    model = Recipe.of(study).initial_checkpoint().model
     images = (torch.rand(8, 1, 16, 16, generator=rng) * 2 - 1).half().float()
     keep_a_round(tmp_path)
     return SimpleNamespace(

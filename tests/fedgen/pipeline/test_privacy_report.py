@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedgen.pipeline.privacy import LOCAL, privacy_report, rounded_up, summary
+from fedgen.mechanisms.local import EVERYBODY
+from fedgen.pipeline.privacy import privacy_report, rounded_up, summary
 from fedgen.protocol.messages import SiteDescription
+from fedgen.recipe import Recipe
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 
 DELTA = 1e-3
@@ -43,7 +45,7 @@ def plain(site: str) -> SiteDescription:
 
 def test_numbers_are_the_ledgers(tiny_study) -> None:
     ledgers = {"north": [SPEND] * 4, "south": [SPEND] * 2}
-    report = privacy_report(tiny_study(), [described("north"), described("south")], ledgers, 0)
+    report = privacy_report(Recipe.of(tiny_study()), [described("north"), described("south")], ledgers, 0)
     north, south = report["sites"]
     assert (north["steps"], south["steps"]) == (12, 6)
     for row, spends in ((north, ledgers["north"]), (south, ledgers["south"])):
@@ -52,29 +54,31 @@ def test_numbers_are_the_ledgers(tiny_study) -> None:
     assert south["epsilon"] < north["epsilon"]
     assert report["epsilon"] == north["epsilon"]
     assert (report["delta"], report["accountant"], report["mode"]) == (DELTA, "PRV", "local")
-    assert report["holds_against"] == LOCAL
+    assert report["holds_against"] == EVERYBODY
     assert len(report["limits"]) == 3
 
 
 def test_a_ledger_is_believed_over_the_plan(tiny_study) -> None:
     """A site that spent more than it announced shows what it spent."""
     report = privacy_report(
-        tiny_study(), [described("north", sigma=9.0)], {"north": [Spend(0.8, 0.5, 30)]}, 0
+        Recipe.of(tiny_study()), [described("north", sigma=9.0)], {"north": [Spend(0.8, 0.5, 30)]}, 0
     )
     assert report["epsilon"] == epsilon_prv([Spend(0.8, 0.5, 30)], DELTA)
     assert report["epsilon"] > 5.0
 
 
 def test_a_site_that_was_never_asked_spent_nothing(tiny_study) -> None:
-    report = privacy_report(tiny_study(), [described("north"), described("late")], {"north": [SPEND]}, 0)
+    report = privacy_report(
+        Recipe.of(tiny_study()), [described("north"), described("late")], {"north": [SPEND]}, 0
+    )
     assert report["sites"][1]["epsilon"] == 0
     assert report["sites"][1]["steps"] == 0
 
 
 def test_the_statement_of_a_private_run(tiny_study) -> None:
-    report = privacy_report(tiny_study(), [described("north")], {"north": [SPEND]}, 0)
+    report = privacy_report(Recipe.of(tiny_study()), [described("north")], {"north": [SPEND]}, 0)
     statement = report["statement"]
-    assert statement.endswith(f"this holds against {LOCAL}.")
+    assert statement.endswith(f"this holds against {EVERYBODY}.")
     assert "for each patient at each site, all images of the patient together" in statement
     assert "more than one site" not in statement
     epsilon, delta = re.match(
@@ -86,7 +90,7 @@ def test_the_statement_of_a_private_run(tiny_study) -> None:
 
 @pytest.mark.parametrize(("shared", "words"), [(1, "1 patient is at"), (7, "7 patients are at")])
 def test_shared_patients_are_told_that_epsilons_add_up(tiny_study, shared, words) -> None:
-    report = privacy_report(tiny_study(), [described("north")], {"north": [SPEND]}, shared)
+    report = privacy_report(Recipe.of(tiny_study()), [described("north")], {"north": [SPEND]}, shared)
     assert (
         f"({words} more than one site, and for them the epsilons and deltas of their sites add up)"
         in report["statement"]
@@ -95,7 +99,7 @@ def test_shared_patients_are_told_that_epsilons_add_up(tiny_study, shared, words
 
 
 def test_without_privacy_nothing_is_claimed(tiny_study) -> None:
-    report = privacy_report(tiny_study(privacy={"mode": "none"}), [plain("north")], {}, 3)
+    report = privacy_report(Recipe.of(tiny_study(privacy={"mode": "none"})), [plain("north")], {}, 3)
     assert "WITHOUT differential privacy" in report["statement"]
     assert report["holds_against"] == "nobody"
     for key in ("epsilon", "delta", "accountant", "clipping_norm"):
@@ -113,7 +117,7 @@ def test_a_printed_epsilon_is_never_below_the_true_one(epsilon) -> None:
 
 def test_the_summary_is_the_report_by_site(tiny_study) -> None:
     report = privacy_report(
-        tiny_study(), [described("north"), described("south")], {"north": [SPEND], "south": []}, 0
+        Recipe.of(tiny_study()), [described("north"), described("south")], {"north": [SPEND], "south": []}, 0
     )
     short = summary(report)
     assert short["epsilon"] == {"max": report["epsilon"], "sites": {"north": report["epsilon"], "south": 0.0}}

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, StudyError
-from fedgen.federation.coordinator.advance import initial_checkpoint
 from fedgen.pipeline import stages
 from fedgen.pipeline.workspace import Workspace
 from fedgen.recipe import Recipe
@@ -37,7 +36,7 @@ def test_a_stage_before_training_has_finished_says_so(workspace, stage) -> None:
     work = workspace()
     with pytest.raises(DataError, match=r"has finished 0 of 2 rounds: train it to its end first"):
         stage(work)
-    save_checkpoint(work.run.checkpoints, initial_checkpoint(Recipe.of(work.study)))
+    save_checkpoint(work.run.checkpoints, Recipe.of(work.study).initial_checkpoint())
     with pytest.raises(DataError, match="finished 0 of 2 rounds"):
         stage(work)
 
@@ -59,7 +58,7 @@ def test_too_small_a_cohort_is_refused_before_anything_starts(workspace, monkeyp
 
 def test_networks_hold_the_weights_given(workspace) -> None:
     work = workspace()
-    weights = initial_checkpoint(Recipe.of(work.study)).model + 1
+    weights = Recipe.of(work.study).initial_checkpoint().model + 1
     state = torch.random.get_rng_state()
     networks = work.networks(weights)
     assert torch.equal(torch.cat([p.flatten() for p in networks["vae"].parameters()]), weights)
@@ -81,5 +80,5 @@ def test_a_run_resumed_without_its_device_charges_nobody(workspace) -> None:
     with pytest.raises(StudyError, match=r"training\.device asks for cuda:77"):
         stages.train(moved)
     with pytest.raises(StudyError, match=r"training\.device asks for cuda:77"):
-        moved.networks(initial_checkpoint(Recipe.of(moved.study)).model)
+        moved.networks(Recipe.of(moved.study).initial_checkpoint().model)
     assert not list(work.run.path.rglob("ledger.jsonl"))

@@ -10,13 +10,11 @@ from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.site_data import Part
 from fedgen.data.split import split_patients
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
-from fedgen.families.contract import objectives_of
 from fedgen.planning.forecast import epsilon_by_round, forecast
 from fedgen.planning.patients import training_patients
 from fedgen.planning.words import about, sentences, to_json
 from fedgen.recipe import Recipe
 from fedgen.study.load import load_study
-from fedgen.training.plan import plan_site
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 
 
@@ -26,7 +24,7 @@ def test_every_size_has_the_trainings_own_plan(tiny_study) -> None:
     assert found.sites == 3
     assert [(size.plan.patients, size.sites) for size in found.sizes] == [(12, 2), (9, 1)]
     for size in found.sizes:
-        own = plan_site(study, "north", size.plan.patients, objectives_of(Recipe.of(study).family))
+        own = Recipe.of(study).mechanism.plan(size.plan.patients, "north")
         assert size.plan == own
         assert size.epsilon_by_round[-1] == own.epsilon
         assert size.signals[0].all_sites == pytest.approx(size.signals[0].all_steps * 3**0.5)
@@ -34,8 +32,8 @@ def test_every_size_has_the_trainings_own_plan(tiny_study) -> None:
 
 def test_epsilon_by_round_is_never_below_the_accountant(tiny_study) -> None:
     study = tiny_study(training={"rounds": 6}, privacy={"epsilon": 4.0})
-    plan = plan_site(study, "north", 15, objectives_of(Recipe.of(study).family))
-    curve = epsilon_by_round(study, plan)
+    plan = Recipe.of(study).mechanism.plan(15, "north")
+    curve = epsilon_by_round(Recipe.of(study), plan)
     assert len(curve) == 6
     assert list(curve) == sorted(curve)
     assert curve[0] == min(epsilon_rdp([plan.spend], study.privacy.delta), plan.epsilon)

@@ -13,7 +13,6 @@ from fedgen.families.registry import specs
 from fedgen.planning.published import reference
 from fedgen.planning.signal import private_parameters, required_batch_over_sigma, signal, signals
 from fedgen.recipe import Recipe
-from fedgen.training.plan import plan_site
 
 BATCHES = st.floats(1, 1e4)
 SIGMAS = st.floats(0.1, 100)
@@ -80,7 +79,7 @@ def test_only_what_is_noised_is_counted(tiny_study, name) -> None:
 def test_a_plan_gives_its_own_batch_noise_and_steps(tiny_study) -> None:
     study = tiny_study("gan", training={"rounds": 3, "local_steps": 4})
     recipe = Recipe.of(study)
-    plan = plan_site(study, "north", 9, objectives_of(recipe.family))
+    plan = Recipe.of(study).mechanism.plan(9, "north")
     (only,) = signals(recipe, plan, 5)
     assert only.objective == "discriminator"
     assert only.steps == 12
@@ -94,7 +93,7 @@ def test_no_noise_has_no_ratio(tiny_study) -> None:
     study = tiny_study(privacy={"mode": "none"})
     recipe = Recipe.of(study)
     with pytest.raises(ValueError, match="without privacy"):
-        signals(recipe, plan_site(study, "north", 9, objectives_of(recipe.family)), 1)
+        signals(recipe, Recipe.of(study).mechanism.plan(9, "north"), 1)
 
 
 def test_the_reference_is_the_papers_setting() -> None:

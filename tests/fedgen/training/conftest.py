@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fedgen.data.site_data import Part, SiteData
 from fedgen.families.contract import Adam, Apply, Draws, Memory, Objective
 from fedgen.task.records import Records
-from fedgen.training.local import LocalPlan, Mechanism
+from fedgen.training.local import Gaussian, LocalPlan
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.random import SecretRandom
 
@@ -146,7 +146,7 @@ def toy() -> Any:
         Follower=Follower,
         Patient=Patient,
         ScriptedRandom=ScriptedRandom,
-        Mechanism=Mechanism,
+        Gaussian=Gaussian,
         plan=plan,
         site=site,
         networks=networks,

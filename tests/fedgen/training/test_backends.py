@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fedgen.families.contract import objectives_of
 from fedgen.families.registry import specs
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
@@ -15,7 +14,6 @@ from fedgen.training import backends
 from fedgen.training.backends import BACKENDS, backend_for, gradients_of
 from fedgen.training.functional import trainable
 from fedgen.training.local import LocalTrainer
-from fedgen.training.plan import plan_site
 from fedgen_privacy.gradients.hooks import HookedGradients
 
 
@@ -46,7 +44,7 @@ def test_the_plan_holds_what_the_study_asks(asked) -> None:
             "training": {"gradients": asked, "precision": "bfloat16", "rounds": 1, "local_steps": 1},
         }
     )
-    local = plan_site(study, "s", 40, objectives_of(Recipe.of(study).family)).local
+    local = Recipe.of(study).mechanism.plan(40, "s").local
     assert (local.backend, local.precision) == (asked, "bfloat16")
 
 
@@ -55,7 +53,7 @@ def test_both_backends_take_the_same_steps(toy) -> None:
     after = {}
     for backend in BACKENDS:
         networks = toy.networks()
-        plan = toy.plan(steps=5, mechanism=toy.Mechanism(1.0, 0.5), backend=backend)
+        plan = toy.plan(steps=5, mechanism=toy.Gaussian(1.0, 0.5), backend=backend)
         LocalTrainer((toy.Regression(),), networks).run(toy.cohort([1, 3, 2, 1]), plan, toy.random(1))
         after[backend] = torch.cat([p.detach().flatten() for p in networks["net"].parameters()])
     assert torch.allclose(after["vmap"], after["hooks"], atol=1e-5)
@@ -68,9 +66,7 @@ def test_bfloat16_rounds_the_passes_and_leaves_parameters_in_float32(toy, mechan
     after = {}
     for precision in ("float32", "bfloat16"):
         networks = toy.networks()
-        plan = toy.plan(
-            steps=3, precision=precision, mechanism=toy.Mechanism(1.0, 0.5) if mechanism else None
-        )
+        plan = toy.plan(steps=3, precision=precision, mechanism=toy.Gaussian(1.0, 0.5) if mechanism else None)
         LocalTrainer((toy.Regression(),), networks).run(toy.cohort([1, 3, 2, 1]), plan, toy.random(1))
         after[precision] = torch.cat([p.detach().flatten() for p in networks["net"].parameters()])
         assert after[precision].dtype == torch.float32

@@ -69,7 +69,7 @@ def test_an_empty_batch_is_noised_and_stepped(toy) -> None:
     """Skipping it would show that nobody was sampled."""
     objective, networks = toy.Regression(), toy.networks()
     before = weights(networks)
-    plan = toy.plan(steps=1, sampling_rate=1e-9, mechanism=toy.Mechanism(2.0, 1.5))
+    plan = toy.plan(steps=1, sampling_rate=1e-9, mechanism=toy.Gaussian(2.0, 1.5))
     random = toy.ScriptedRandom(7)
     trainer = LocalTrainer((objective,), networks)
     losses = trainer.run(toy.cohort([1, 2]), plan, random)
@@ -98,7 +98,7 @@ def private_gradient(toy, site, *, batch=3, sigma=0.0, C=1.0, key=0) -> torch.Te
     """The gradient of one private step on every patient of `site`, from a network with a bias of zero."""
     networks = toy.networks()
     torch.nn.init.zeros_(networks["net"].bias)
-    plan = toy.plan(steps=1, batch=batch, sampling_rate=1.0, mechanism=toy.Mechanism(C, sigma))
+    plan = toy.plan(steps=1, batch=batch, sampling_rate=1.0, mechanism=toy.Gaussian(C, sigma))
     trainer = LocalTrainer((toy.Regression(noise=0.0),), networks)
     trainer.run(TrainingPatients(site, 2), plan, toy.ScriptedRandom(key))
     return torch.cat([p.grad.flatten() for p in networks["net"].parameters()])
@@ -180,7 +180,7 @@ def test_the_accountants_steps_are_those_taken(toy, steps, every, follow, q) -> 
             return super().__call__(*args)
 
     objectives = (toy.Regression(every=every), toy.Follower(every=follow))
-    plan = toy.plan(steps=steps, sampling_rate=q, mechanism=toy.Mechanism(1.0, 1.0))
+    plan = toy.plan(steps=steps, sampling_rate=q, mechanism=toy.Gaussian(1.0, 1.0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fedgen.training.local.GaussianStep", Counted)
         told = []
@@ -196,14 +196,14 @@ def test_two_objectives_on_data_pay_twice_and_sample_twice(toy) -> None:
     first, second = toy.Regression("first"), toy.Regression("second", every=2)
     assert mechanism_steps((first, second), 5) == 5 + 2
     LocalTrainer((first, second), toy.networks()).run(
-        toy.cohort([1] * 12), toy.plan(steps=4, mechanism=toy.Mechanism(1.0, 1.0)), toy.random(2)
+        toy.cohort([1] * 12), toy.plan(steps=4, mechanism=toy.Gaussian(1.0, 1.0)), toy.random(2)
     )
     assert first.batches[1::2] != second.batches
 
 
 @pytest.mark.parametrize("private", [False, True])
 def test_optimizer_moments_continue_bit_for_bit(toy, private) -> None:
-    plan = toy.plan(steps=3, mechanism=toy.Mechanism(1.0, 0.5) if private else None)
+    plan = toy.plan(steps=3, mechanism=toy.Gaussian(1.0, 0.5) if private else None)
     cohort, objectives = toy.cohort([1, 2, 3, 1]), (toy.Regression(), toy.Follower(every=2))
 
     whole = toy.networks()
@@ -244,7 +244,7 @@ def test_an_objective_that_remembers_takes_its_turns_when_it_says(toy) -> None:
 @pytest.mark.parametrize("private", [False, True])
 def test_what_an_objective_remembers_continues_bit_for_bit(toy, private, tmp_path) -> None:
     """Stopped between two rounds, saved as a round's result and resumed, against never stopped."""
-    plan = toy.plan(steps=4, mechanism=toy.Mechanism(1.0, 0.5) if private else None)
+    plan = toy.plan(steps=4, mechanism=toy.Gaussian(1.0, 0.5) if private else None)
     cohort = toy.cohort([1, 2, 3, 1])
 
     def rounds(save: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -294,7 +294,7 @@ def test_what_touches_data_is_never_asked_when_it_is_due(toy) -> None:
             raise AssertionError("asked")
 
     objective = Greedy(every=2)
-    plan = toy.plan(steps=6, sampling_rate=1.0, mechanism=toy.Mechanism(1.0, 1.0))
+    plan = toy.plan(steps=6, sampling_rate=1.0, mechanism=toy.Gaussian(1.0, 1.0))
     LocalTrainer((objective, toy.Patient()), toy.networks()).run(toy.cohort([1, 2]), plan, toy.random())
     assert len(objective.batches) == mechanism_steps((objective, toy.Patient()), 6) == 3
 

@@ -9,11 +9,10 @@ from dp_accounting.pld import PLDAccountant
 from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.families.contract import objectives_of
 from fedgen.recipe import Recipe
-from fedgen.training.plan import check_cohort, plan_site
 
 
 def plan(study, patients):
-    return plan_site(study, "north", patients, objectives_of(Recipe.of(study).family))
+    return Recipe.of(study).mechanism.plan(patients, "north")
 
 
 def test_a_private_plan(tiny_study) -> None:
@@ -45,7 +44,7 @@ def test_the_epsilon_agrees_with_another_accountant(tiny_study) -> None:
 
 
 def test_only_steps_on_data_cost(tiny_study, monkeypatch) -> None:
-    monkeypatch.setattr("fedgen.training.spending.calibrate_noise", lambda **_: 2.0)
+    monkeypatch.setattr("fedgen.mechanisms.schedule.calibrate_noise", lambda **_: 2.0)
     study = tiny_study("gan", training={"local_steps": 4})
     discriminator, generator = objectives_of(Recipe.of(study).family)
     assert (discriminator.touches_data, generator.touches_data) == (True, False)
@@ -65,7 +64,7 @@ def test_uniform_weighting(tiny_study) -> None:
 def test_a_delta_of_one_patient_is_refused_by_name(tiny_study, patients, delta) -> None:
     study = tiny_study(privacy={"delta": delta})
     with pytest.raises(PrivacyRefusedError) as refused:
-        check_cohort(study, "north", patients)
+        Recipe.of(study).mechanism.admit(patients, "north")
     sentence = str(refused.value)
     assert f"privacy.delta is {delta:g} but site north has {patients} training patients" in sentence
     assert "permits publishing a whole patient" in sentence
@@ -74,16 +73,16 @@ def test_a_delta_of_one_patient_is_refused_by_name(tiny_study, patients, delta) 
 
 
 def test_a_delta_just_below_is_not(tiny_study) -> None:
-    check_cohort(tiny_study(privacy={"delta": 0.01}), "north", 99)
+    Recipe.of(tiny_study(privacy={"delta": 0.01})).mechanism.admit(99, "north")
 
 
 def test_a_large_delta_can_be_allowed_by_name(tiny_study) -> None:
     study = tiny_study(privacy={"delta": 0.2, "allow_large_delta": True})
-    check_cohort(study, "north", 9)
+    Recipe.of(study).mechanism.admit(9, "north")
 
 
 def test_delta_means_nothing_without_privacy(tiny_study) -> None:
-    check_cohort(tiny_study(privacy={"mode": "none", "delta": 0.9}), "north", 9)
+    Recipe.of(tiny_study(privacy={"mode": "none", "delta": 0.9})).mechanism.admit(9, "north")
 
 
 @pytest.mark.parametrize("patients", [0, 1, 2])
@@ -91,7 +90,7 @@ def test_fewer_patients_than_a_batch_are_refused(tiny_study, patients) -> None:
     with pytest.raises(
         DataError, match=r"Site north has \d training patients but training.batch_patients"
     ) as no:
-        check_cohort(tiny_study(), "north", patients)
+        Recipe.of(tiny_study()).mechanism.admit(patients, "north")
     assert f"to {max(patients, 1)} or less" in str(no.value)
 
 

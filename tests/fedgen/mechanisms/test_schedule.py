@@ -7,10 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fedgen.families.contract import objectives_of
 from fedgen.recipe import Recipe
-from fedgen.training.plan import local_plan, plan_site
-from fedgen.training.spending import calibrated, epsilon_after, history, spend_of
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 
 SCHEDULE = {"from_round": (2, 4), "noise_factor": (0.8, 0.6), "clipping_factor": (0.5, 1.0)}
@@ -18,9 +15,10 @@ SCHEDULE = {"from_round": (2, 4), "noise_factor": (0.8, 0.6), "clipping_factor":
 
 def test_each_round_has_its_noise_and_its_clipping(tiny_study) -> None:
     study = tiny_study(training={"rounds": 5}, privacy={"schedule": SCHEDULE, "clipping_norm": 2.0})
-    plan = plan_site(study, "north", 15, objectives_of(Recipe.of(study).family))
+    mechanism = Recipe.of(study).mechanism
+    plan = mechanism.plan(15, "north")
     sigma = plan.spend.noise_multiplier
-    mechanisms = [local_plan(study, plan, round).mechanism for round in range(1, 6)]
+    mechanisms = [mechanism.local_plan(mechanism.turns.turn(round), plan).mechanism for round in range(1, 6)]
     assert [m.noise_multiplier / sigma for m in mechanisms] == pytest.approx([1, 0.8, 0.8, 0.6, 0.6])
     assert [m.clipping_norm for m in mechanisms] == [2.0, 1.0, 1.0, 2.0, 2.0]
 
@@ -29,13 +27,15 @@ def test_the_whole_is_what_its_rounds_add_up_to(tiny_study) -> None:
     study = tiny_study(
         training={"rounds": 5}, privacy={"schedule": SCHEDULE, "central_images": {"images": 3}}
     )
-    base = calibrated(study, 0.2, 2)
-    rounds = [spend_of(study, round, base) for round in range(1, 7)]
+    turns = Recipe.of(study).mechanism.turns
+    assert turns.rounds == study.total_rounds == 6
+    base = turns.calibrated(0.2)
+    rounds = [turns.spend(round, base) for round in range(1, 7)]
     assert rounds[0] == Spend(5.0, 0.1, 3)
-    assert epsilon_rdp(rounds, 1e-3) == pytest.approx(epsilon_rdp(history(study, base), 1e-3))
-    reached = epsilon_prv(history(study, base), 1e-3)
+    assert epsilon_rdp(rounds, 1e-3) == pytest.approx(epsilon_rdp(turns.history(base), 1e-3))
+    reached = epsilon_prv(turns.history(base), 1e-3)
     assert 0.98 * 20 < reached <= 20
-    assert [epsilon_after(study, base, 1e-3, r) for r in range(7)] == pytest.approx(
+    assert [turns.epsilon_after(base, 1e-3, r) for r in range(7)] == pytest.approx(
         [epsilon_rdp(rounds[:r], 1e-3) for r in range(7)]
     )
 
@@ -50,8 +50,9 @@ def test_any_schedule_keeps_the_study_within_epsilon(tiny_study, factor, start) 
             privacy={"schedule": schedule, "epsilon": 3.0, **mode},
             aggregation={"secure": True, "minimum_sites": 3},
         )
-        base = calibrated(study, 0.2, 1)
-        spent = history(study, base)
+        turns = Recipe.of(study).mechanism.turns
+        base = turns.calibrated(0.2)
+        spent = turns.history(base)
         assert base.discrete == bool(mode)
         assert (epsilon_rdp(spent, 1e-3) if mode else epsilon_prv(spent, 1e-3)) <= 3.0
 
@@ -59,8 +60,7 @@ def test_any_schedule_keeps_the_study_within_epsilon(tiny_study, factor, start) 
 def test_a_given_sampling_rate_does_not_look_at_the_patients(tiny_study) -> None:
     """The plan of a site, but for its number of patients and its weight, is the study's alone."""
     study = tiny_study(privacy={"sampling_rate": 0.25}, aggregation={"weighting": "uniform"})
-    objectives = objectives_of(Recipe.of(study).family)
-    small, large = (plan_site(study, "north", n, objectives) for n in (2, 200))
+    small, large = (Recipe.of(study).mechanism.plan(n, "north") for n in (2, 200))
     assert small.local == large.local and small.spend == large.spend and small.weight == large.weight
 
 
