@@ -17,7 +17,7 @@ from fedgen.schema.document import read_document
 from fedgen.schema.form import Form
 from fedgen.schema.read import read_text, validated
 from fedgen.schema.section import Section
-from fedgen.study.modes import PRIVATE, Mode
+from fedgen.study.modes import ALLOWED, Mode
 
 Metric = Literal["loss", "audit", "evaluation"]
 
@@ -52,7 +52,7 @@ class PolicySection(Section):
         description="model families allowed; null for every one that is installed here",
     )
     modes: tuple[Mode, ...] = Field(
-        PRIVATE, min_length=1, strict=False, description="values of privacy.mode allowed"
+        ALLOWED, min_length=1, strict=False, description="values of privacy.mode allowed"
     )
     require_secure_aggregation: bool = Field(
         True, description="refuse studies whose coordinator sees this site's update in the clear"

@@ -1,6 +1,6 @@
 """What a mechanism is: how a patient's contribution becomes private, at both ends of an aggregation.
 
-A privacy mode is one subclass in one file of this folder, and the only place that says the mode's name. Everybody else
+A privacy mode is one subclass in one file of `modes/`, and the only place that says the mode's name. Everybody else
 asks the mechanism: what a site plans and pays, what it sends, how that is joined, what the coordinator makes of it,
 and what may be promised.
 """

@@ -183,7 +183,7 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
         seen.append(read_step(levels, shapes, **options))
         return seen[-1]
 
-    monkeypatch.setattr("fedgen.mechanisms.distributed.read_step", reading)
+    monkeypatch.setattr("fedgen.mechanisms.modes.distributed.read_step", reading)
     exchange, aggregator, run = hospitals(study)
     train(Recipe.of(study), exchange, aggregator, run)
     family = Recipe.of(study).family

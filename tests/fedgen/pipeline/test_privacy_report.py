@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedgen.mechanisms.local import EVERYBODY
+from fedgen.mechanisms.modes.local import EVERYBODY
 from fedgen.pipeline.privacy import privacy_report, rounded_up, summary
 from fedgen.protocol.messages import SiteDescription
 from fedgen.recipe import Recipe

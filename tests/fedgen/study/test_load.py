@@ -38,7 +38,7 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
         ("privacy: {delta: true}", "s.yaml, line 3: privacy.delta must be a number, but is true."),
         (
             "privacy: {mode: lokal}",
-            "s.yaml, line 3: privacy.mode must be 'local', 'distributed' or 'none', but is",
+            "s.yaml, line 3: privacy.mode must be 'distributed', 'local' or 'none', but is",
         ),
         (
             "model: {family: vea}",
