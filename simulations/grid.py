@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedgen.run.directory import RunDirectory
+from fedgen.run.evidence_files import EvaluationFile
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -52,16 +55,22 @@ def run_cell(study: str, data: Path, out: Path, cell: Cell) -> Mapping[str, Any]
 
 
 def finished(folder: Path) -> Mapping[str, Any] | None:
-    """run.json, audit.json and evaluation.json of the newest finished run in a cell's folder."""
+    """run.json of the newest finished run in a cell's folder, and the rows of its evaluation as `rows`."""
     for path in sorted(folder.glob("*/run.json"), reverse=True):
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if summary["status"] == "done":
-            return {
-                **summary,
-                "audit_full": json.loads((path.parent / "audit.json").read_text(encoding="utf-8")),
-                "evaluation_full": json.loads((path.parent / "evaluation.json").read_text(encoding="utf-8")),
-            }
+            return {**summary, "rows": EvaluationFile.read(RunDirectory(path.parent)).rows}
     return None
+
+
+def pooled(row: str, name: str) -> Callable[[Mapping[str, Any]], float | None]:
+    """Reader of one value of one row of the evaluation, over all patients."""
+
+    def read(run: Mapping[str, Any]) -> float | None:
+        found = next((each.get(name) for each in run["rows"] if each.id == row), None)
+        return None if found is None else found.value
+
+    return read
 
 
 def over_seeds(runs: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], float | None]) -> str:

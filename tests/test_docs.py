@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +10,11 @@ import pytest
 import yaml
 
 from fedgen.errors import ExitCode
-from fedgen.evidence.audit.result import AuditResult, Verdict
 from fedgen.evidence.downstream.arms import TITLES
-from fedgen.evidence.metrics.fidelity import FidelityRow
+from fedgen.evidence.registry import AUDITS, measures
 from fedgen.run.directory import RunDirectory
+from fedgen.run.evidence_files import AuditFile, EvaluationFile
+from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
 from fedgen.schema.keys import dotted, is_known, keys
 from fedgen.study import presets
 from fedgen.study.load import load_study
@@ -123,16 +123,26 @@ def test_the_run_directory_page_names_every_place_of_a_run() -> None:
         assert f"`{place.relative_to('run')}" in text, place
 
 
-def test_the_run_directory_page_names_every_key_of_the_audit() -> None:
-    text = page("reference/run-directory.md").partition("## `audit.json`")[2].partition("\n## ")[0]
-    result = AuditResult(Verdict.PASS, (), 0.05, {}, None, 1e-5, (), ())
-    for name in [*result.to_json(), *Verdict]:
+@pytest.mark.parametrize("form", [AuditFile, EvaluationFile])
+def test_the_run_directory_page_names_every_key_of_the_evidence(
+    form: type[AuditFile | EvaluationFile],
+) -> None:
+    text = page("reference/run-directory.md").partition(f"## `{form.name}`")[2].partition("\n## ")[0]
+    for name in form.model_fields:
         assert f"`{name}`" in text, name
+    rows = page("reference/run-directory.md").partition("## Rows of evidence")[2].partition("\n## ")[0]
+    for part in (Row, SitePart, Value, Finding):
+        for name in part.model_fields:
+            assert f"`{name}`" in rows, name
 
 
-def test_the_run_directory_page_names_every_arm_and_key_of_fidelity() -> None:
-    text = page("reference/run-directory.md").partition("## `evaluation.json`")[2].partition("\n## ")[0]
-    for name in [*TITLES, *(field.name for field in dataclasses.fields(FidelityRow))]:
+def test_the_run_directory_page_names_every_audit_verdict_and_arm() -> None:
+    text = (
+        page("reference/run-directory.md")
+        .partition("## Rows of evidence")[2]
+        .partition("\n## `checkpoints/")[0]
+    )
+    for name in [*Verdict, *TITLES, *(audit.id for audit in measures(*AUDITS))]:
         assert f"`{name}`" in text, name
 
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from fedgen.data.findings import plural
 from fedgen.data.fingerprint import Fingerprints
+from fedgen.errors import DataError
 
 Pairs = NDArray[np.int64]
 
@@ -114,3 +116,16 @@ def patient_groups(patients: Sequence[str], fingerprints: Fingerprints) -> tuple
     for name, number in zip(names.tolist(), component.tolist(), strict=True):
         groups.setdefault(number, []).append(name)
     return tuple(sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1))
+
+
+def refuse_tied_patients(groups: Sequence[Sequence[str]]) -> None:
+    """For a caller that wants clean identities rather than joined patients.
+
+    Raises:
+        DataError: there is a group.
+    """
+    if groups:
+        raise DataError(
+            f"{plural(len(groups), 'group')} of patients share equal images : see them with "
+            "`fedgen data inspect`, find out whether each is one person and correct the identities."
+        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from fedgen.data.cache import decode_sites
 from fedgen.data.decode import DecodedSite
 from fedgen.data.findings import Finding, listing, plural
 from fedgen.data.geometry import site_geometry
@@ -18,6 +20,22 @@ from fedgen.study.data import DataSection
 _SATURATED = 0.25
 #: Spanning less than this share of the window is worth a word.
 _NARROW = 0.1
+
+
+def load_sites(
+    folder: Path, index: PatientIndex, parts: Mapping[str, Part], data: DataSection, cache: Path
+) -> list[SiteData]:
+    """Decode every image of `index` once (see `cache.decode_sites`) and number the patients of each site.
+
+    Patient p of a site is the p-th of its identities in alphabetical order (see `patient_numbers`); the
+    identities themselves stay in the index.
+
+    Raises:
+        DataError: a file cannot be used, or the cache cannot be written.
+        KeyError: a patient has no part.
+    """
+    decoded = decode_sites(folder, index, data, cache)
+    return [site_data(site, index.at(site), decoded[site], parts, data) for site in index.sites]
 
 
 def patient_numbers(entries: Sequence[IndexEntry]) -> dict[str, int]:

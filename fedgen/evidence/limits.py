@@ -1,8 +1,11 @@
-"""What the numbers of an evaluation do not say."""
+"""What the numbers of an audit and of an evaluation do not say."""
 
 from __future__ import annotations
 
-from fedgen.evidence.downstream.downstream import Downstream
+from collections.abc import Mapping, Sequence
+
+from fedgen.run.row import Row, Value, cut
+from fedgen_privacy.statistics.auc import minimum_detectable
 
 _ALWAYS = (
     "One synthetic set of one trained generator was evaluated: no spread covers training it again.",
@@ -17,18 +20,58 @@ _POOLED = "TRTR pools the real images of all sites, which a simulation can do an
 FEW_PATIENTS = 30
 
 
-def limits_of(downstream: Downstream) -> tuple[str, ...]:
-    """The standing limits, and those that this result shows."""
-    found = [*_ALWAYS, _POOLED] if len(downstream.test_patients) > 1 else list(_ALWAYS)
-    patients = sum(downstream.test_patients)
-    if patients < FEW_PATIENTS:
+def evaluation_limits(rows: Sequence[Row], test_patients: int, n_sites: int) -> tuple[str, ...]:
+    """The standing limits, and those that these rows show.
+
+    Args:
+        rows: of the evaluation.
+        test_patients: in the TEST part of all sites.
+        n_sites: sites evaluated together.
+    """
+    found = [*_ALWAYS, _POOLED] if n_sites > 1 else list(_ALWAYS)
+    if test_patients < FEW_PATIENTS:
         found.append(
-            f"Only {patients} test patients: intervals from so few are uncertain, mostly too narrow."
+            f"Only {test_patients} test patients: intervals from so few are uncertain, mostly too narrow."
         )
-    shuffled = next(arm for arm in downstream.arms if arm.arm == "TSTR-shuffled").pooled.scores["auroc"]
-    if shuffled is not None and not shuffled.low <= 0.5 <= shuffled.high:
-        found.append(
-            f"The control with shuffled labels is not at chance (AUROC {shuffled.value:.2f}): the other "
-            "arms' distance from 0.5 may be luck of the seeds as well."
-        )
+    match next((row.get("AUROC") for row in rows if row.id == "TSTR-shuffled"), None):
+        case Value(value=float(value), low=float(low), high=float(high)) if not low <= 0.5 <= high:
+            found.append(
+                f"The control with shuffled labels is not at chance (AUROC {value:.2f}): the other arms' distance from "
+                "0.5 may be luck of the seeds as well."
+            )
     return tuple(found)
+
+
+def audit_limits(
+    n: Mapping[str, int], alpha: float, epsilon: float | None, small: Sequence[str]
+) -> tuple[str, ...]:
+    """What an audit of so many patients cannot show.
+
+    Args:
+        n: `train_patients` and `audit_patients`.
+        alpha: 1 - confidence.
+        epsilon: claim of the training; None without DP.
+        small: sites with too few patients to be judged alone.
+    """
+    least = minimum_detectable(n["train_patients"], n["audit_patients"], alpha)
+    said = [
+        f"With {n['train_patients']} training and {n['audit_patients']} held-out patients an attack with an "
+        f"AUC below about {least:.2f} cannot be detected.",
+        "Distances between images do not find every leak: a release that passes may still be attacked with "
+        "better means (Yao et al. 2025).",
+        "The loss attack is one attack; one with reference models can be stronger.",
+        "These results depend on the patients' data and are not covered by the training's epsilon.",
+        "Attacks of one site on another site's patients are not part of this audit.",
+    ]
+    if n["audit_patients"] < 100:
+        said.append(
+            f"A false positive rate of 1 % cannot be measured with {n['audit_patients']} held-out patients: "
+            "the TPR is given above all of them."
+        )
+    if epsilon is None:
+        said.append(
+            "The model was trained without differential privacy: nothing but this audit speaks for it."
+        )
+    if small:
+        said.append(cut(f"Too few patients to judge alone, so only within all sites: {', '.join(small)}."))
+    return tuple(said)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fedgen.data.site_data import Part, SiteData
+from fedgen.evidence.measure import Real
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,8 @@ def pool(sites: Sequence[SiteData], parts: Collection[Part]) -> PooledImages:
         owners.append(torch.full_like(local, number))
         first += int(local.max()) + 1 if local.numel() else 0
     return PooledImages(torch.cat(images), torch.cat(labels), torch.cat(patients), torch.cat(owners))
+
+
+def pooled(real: Real, part: Part) -> PooledImages:
+    """`pool` of one part of all sites, made once."""
+    return real.once(("pooled", part), lambda: pool(real.sites, (part,)))

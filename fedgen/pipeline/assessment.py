@@ -11,9 +11,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
+from pydantic import TypeAdapter
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
@@ -22,12 +23,14 @@ from fedgen.protocol.messages import Assess, Assessment
 from fedgen.protocol.release import check_pixels
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
+from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.run.lock import held
 from fedgen.synthesis.counts import class_counts
 from fedgen.training.outbox import Outbox
 from fedgen.training.vector import check_vector, vector_sha256
 
-Json = dict[str, Any]
+T = TypeVar("T")
+N = TypeVar("N", AuditNumbers, EvaluationNumbers)
 
 AUDIT, EVALUATION = "audit", "evaluation"
 
@@ -101,10 +104,13 @@ class Assessor:
                 question_sha256=task.sha256,
                 audit=self._kept(
                     AUDIT,
+                    AuditNumbers,
                     lambda: audit_numbers(self.recipe, self.data, self._epsilon(), task, self.device),
                 ),
                 evaluation=self._kept(
-                    EVALUATION, lambda: evaluation_numbers(self.recipe.study, self.data, task)
+                    EVALUATION,
+                    EvaluationNumbers,
+                    lambda: evaluation_numbers(self.recipe.study, self.data, task),
                 ),
             )
 
@@ -114,36 +120,33 @@ class Assessor:
         question = {"study": task.study_sha256, "question": task.sha256}
         if not path.exists():
             write_atomic(path, json.dumps(question).encode())
-        elif _read(path) != question:
+        elif _read(path, TypeAdapter(dict[str, str]).validate_json) != question:
             raise PrivacyRefusedError(
                 f"Site {self.data.site} was asked to assess another model or other images of a study for which it "
                 "has answered already: one question is answered a study."
             )
 
-    def _kept(self, part: str, compute: Callable[[], Json]) -> Json | None:
+    def _kept(self, part: str, form: type[N], compute: Callable[[], N]) -> N | None:
         if part not in self.metrics:
             return None
         path = self.folder / "assessment" / f"{part}.json"
         if not path.exists():
-            write_atomic(path, json.dumps(compute(), allow_nan=False).encode())
-        return _read(path)
+            write_atomic(path, compute().model_dump_json().encode())
+        return _read(path, form.model_validate_json)
 
     def _epsilon(self) -> float | None:
         patients = self.data.part(Part.TRAIN).n_patients
         return self.recipe.mechanism.plan(patients, self.data.site).epsilon
 
 
-def _read(path: Path) -> Json:
+def _read(path: Path, parse: Callable[[bytes], T]) -> T:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_bytes())
     except (OSError, ValueError) as error:
         # Written atomically, so it was damaged later, when its numbers may have left already.
         raise PrivacyRefusedError(
             f"{path} is damaged ({type(error).__name__}), and an assessment is not made twice: restore the file."
         ) from None
-    if not isinstance(found, dict):
-        raise PrivacyRefusedError(f"{path} is damaged (not an object): restore the file.")
-    return found
 
 
 def check_question(recipe: Recipe, task: Assess) -> None:

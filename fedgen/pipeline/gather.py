@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from fedgen.errors import ExitCode
+from fedgen.evidence.files import joined_audit, joined_evaluation
 from fedgen.federation.exchange.contract import Exchange
-from fedgen.pipeline.assessment import AUDIT, EVALUATION
-from fedgen.pipeline.join_audit import join_audits
-from fedgen.pipeline.join_evaluation import join_evaluations
+from fedgen.pipeline.summary import describe_audit, describe_evaluation
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Answer, Assess, Assessment, Refusal
 from fedgen.run.directory import RunDirectory
+from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers, SiteAnswer
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.synthesis.samples import read_samples
 from fedgen.training.vector import vector_sha256
-
-Json = dict[str, Any]
 
 #: Seconds the sites have to assess a release: each trains the classifiers of every arm.
 ASSESS_DEADLINE = 3600.0
@@ -54,15 +52,24 @@ def assess(work: Workspace, exchange: Exchange, deadline: float = ASSESS_DEADLIN
     question = task.sha256
     kept = {site: found for site in members if (found := _kept(run, site, question))}
     # A site that withheld a part may have changed its policy; what it sent before it sends again unchanged.
-    wanted = [site for site in members if not all((kept.get(site) or {}).get(p) for p in (AUDIT, EVALUATION))]
+    wanted = [
+        site
+        for site in members
+        if site not in kept or kept[site].audit is None or kept[site].evaluation is None
+    ]
     why = dict.fromkeys(wanted, NOT_CONNECTED)
     for site, answer in _answers(exchange, task, why, deadline):
         reason = _unusable(site, answer, question, study)
         if reason is not None:
             why[site] = reason
         elif isinstance(answer, Assessment):
-            kept[site] = {AUDIT: answer.audit, EVALUATION: answer.evaluation}
-            run.write_json(_file(run, site), {"site": site, "question": answer.question_sha256, **kept[site]})
+            kept[site] = SiteAnswer(
+                site=site,
+                question=answer.question_sha256,
+                audit=answer.audit,
+                evaluation=answer.evaluation,
+            )
+            kept[site].write(run, _file(run, site))
             why.pop(site, None)
             run.event("assessed", site=site)
     for site, reason in why.items():
@@ -104,11 +111,11 @@ def _file(run: RunDirectory, site: str) -> str:
     return f"assessments/{run.site(site).name}.json"
 
 
-def _kept(run: RunDirectory, site: str, question: str) -> Json | None:
+def _kept(run: RunDirectory, site: str, question: str) -> SiteAnswer | None:
     if not (run.path / _file(run, site)).exists():
         return None
-    found = run.read_json(_file(run, site))
-    return found if found.get("question") == question else None
+    found = SiteAnswer.read(run, _file(run, site))
+    return found if found.question == question else None
 
 
 def _unusable(site: str, answer: Answer, question: str, study: Study) -> str | None:
@@ -118,55 +125,48 @@ def _unusable(site: str, answer: Answer, question: str, study: Study) -> str | N
         return "it answered something else than its assessment"
     if answer.question_sha256 != question:
         return "it assessed another model or other images"
-    if answer.audit is not None and answer.audit["alpha"] != study.audit.alpha:
+    if answer.audit is not None and answer.audit.alpha != study.audit.alpha:
         return "it audited at another significance level than the study's"
     return None
 
 
-def _join(work: Workspace, members: list[str], kept: Mapping[str, Json], why: Mapping[str, str]) -> None:
+def _join(
+    work: Workspace, members: list[str], kept: Mapping[str, SiteAnswer], why: Mapping[str, str]
+) -> None:
     run, study = work.run, work.study
-    found = {
-        part: {site: kept[site][part] for site in members if (kept.get(site) or {}).get(part)}
-        for part in (AUDIT, EVALUATION)
-    }
-    absent = {
-        part: {s: why.get(s, "its policy withholds it") for s in members if s not in found[part]}
-        for part in found
-    }
-    audit = join_audits(study, found[AUDIT], absent[AUDIT])
-    evaluation = join_evaluations(study, found[EVALUATION], absent[EVALUATION])
-    run.write_json("evaluation.json", evaluation)
-    run.write_json("audit.json", audit)
+    audits = {site: answer.audit for site, answer in kept.items() if answer.audit is not None}
+    evaluations = {site: answer.evaluation for site, answer in kept.items() if answer.evaluation is not None}
+
+    def absent(found: Collection[str]) -> dict[str, str]:
+        return {site: why.get(site, "its policy withholds it") for site in members if site not in found}
+
+    audit = joined_audit(study, audits, absent(audits))
+    evaluation = joined_evaluation(study, evaluations, absent(evaluations))
+    evaluation.write(run)
+    audit.write(run)
     run.update_summary(
-        sites=[_with_counts(row, found) for row in run.read_json("run.json")["sites"]],
-        audit={"verdict": audit["verdict"], "reasons": audit["reasons"]},
-        evaluation={
-            "fidelity": {
-                f"{row['metric']} {row['extractor']['name']}, {row['site']}": {
-                    "value": row["value"],
-                    "floor": row["floor"],
-                }
-                for row in evaluation["fidelity"]
-            },
-            "auroc": {
-                arm["arm"]: (arm["pooled"]["auroc"] or {}).get("value")
-                for arm in evaluation["downstream"]["arms"]
-            },
-        },
+        sites=[
+            _with_counts(row, audits.get(row["site"]), evaluations.get(row["site"]))
+            for row in run.read_json("run.json")["sites"]
+        ],
+        audit=describe_audit(audit),
+        evaluation=describe_evaluation(evaluation),
     )
 
 
-def _with_counts(row: Json, found: Mapping[str, Mapping[str, Json]]) -> Json:
+def _with_counts(
+    row: dict[str, Any], audit: AuditNumbers | None, evaluation: EvaluationNumbers | None
+) -> dict[str, Any]:
     """A site's entry in run.json with the counts that came with its numbers."""
-    audit = found[AUDIT].get(row["site"], {}).get("n", {})
-    evaluation = found[EVALUATION].get(row["site"], {}).get("n", {})
+    audited = {} if audit is None else audit.n
+    evaluated = {} if evaluation is None else evaluation.n
     parts = {
         "train": row["parts"]["train"],
-        "audit": audit.get("audit_patients"),
-        "test": evaluation.get("test_patients"),
+        "audit": audited.get("audit_patients"),
+        "test": evaluated.get("test_patients"),
     }
     parts = {part: patients for part, patients in parts.items() if patients is not None}
     if len(parts) < 3:
         return {"site": row["site"], "parts": parts}
-    images = audit["train_images"] + audit["audit_images"] + evaluation["test_images"]
+    images = audited["train_images"] + audited["audit_images"] + evaluated["test_images"]
     return {"site": row["site"], "patients": sum(parts.values()), "images": images, "parts": parts}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fedgen.evidence.audit.attacks import Score
+from fedgen.evidence.measure import Score
 from fedgen.families.contract import Family
 from fedgen.families.parts.adapters import merge
 from fedgen.recipe import Recipe

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from fedgen.data.held_out import check_held_out
 from fedgen.data.site_data import Part, SiteData
+from fedgen.evidence.assess import assess_audit, assess_evaluation
 from fedgen.evidence.audit.neighbours import nearest_neighbours
-from fedgen.evidence.audit.run import run_audit
-from fedgen.evidence.evaluate import run_evaluation
+from fedgen.evidence.files import audit_file, evaluation_file
+from fedgen.evidence.measure import AuditedModel
 from fedgen.federation.coordinator.rounds import RoundReport
 from fedgen.federation.simulation.simulate_training import simulate_training, virtual_aggregator
 from fedgen.pipeline import privacy
@@ -16,7 +17,13 @@ from fedgen.pipeline.grid_record import record_grid
 from fedgen.pipeline.model import membership_score
 from fedgen.pipeline.pretrained_start import origin_of, refuse_same_patients, require_start, start_limits
 from fedgen.pipeline.release import draw_release
-from fedgen.pipeline.summary import describe_aggregation, describe_model, versions
+from fedgen.pipeline.summary import (
+    describe_aggregation,
+    describe_audit,
+    describe_evaluation,
+    describe_model,
+    versions,
+)
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
 from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthetic
@@ -96,17 +103,9 @@ def audit(work: Workspace) -> None:
     networks = work.networks(work.trained().ema)
     synthetic = read_samples(run.samples)
     score = membership_score(work.recipe.family, networks, study.training.device, study.study.seed)
-    epsilon = run.read_json("privacy.json")["epsilon"]
-    result = run_audit(
-        study.audit,
-        sites,
-        synthetic,
-        score,
-        epsilon=epsilon,
-        delta=study.privacy.delta,
-        seed=study.study.seed,
-    ).to_json()
-    run.write_json("audit.json", result)
+    model = AuditedModel(score, run.read_json("privacy.json")["epsilon"], study.privacy.delta)
+    file = audit_file(assess_audit(study, sites, synthetic, model))
+    file.write(run)
     near = nearest_neighbours(synthetic, sites, NEIGHBOURS)
     draw_neighbours(
         run.figures,
@@ -122,21 +121,16 @@ def audit(work: Workspace) -> None:
             for i in range(len(near.index))
         ],
     )
-    run.update_summary(audit={"verdict": result["verdict"], "reasons": result["reasons"]})
+    run.update_summary(audit=describe_audit(file))
 
 
 def evaluate(work: Workspace) -> None:
     """Fidelity, diversity and downstream use; writes evaluation.json."""
     study, run = work.study, work.run
     synthetic = read_samples(run.samples)
-    result = run_evaluation(study.evaluation, work.data.sites, synthetic, seed=study.study.seed).to_json()
-    run.write_json("evaluation.json", result)
-    arms = {arm["arm"]: (arm["pooled"]["auroc"] or {}).get("value") for arm in result["downstream"]["arms"]}
-    fidelity = {
-        f"{row['metric']} {row['extractor']['name']}": {"value": row["value"], "floor": row["floor"]}
-        for row in result["fidelity"]
-    }
-    run.update_summary(evaluation={"fidelity": fidelity, "auroc": arms})
+    file = evaluation_file(assess_evaluation(study, work.data.sites, synthetic))
+    file.write(run)
+    run.update_summary(evaluation=describe_evaluation(file))
 
 
 def report(work: Workspace) -> None:

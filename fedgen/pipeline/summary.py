@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.run.checkpoint import Checkpoint
 from fedgen.run.directory import RunDirectory
+from fedgen.run.evidence_files import AuditFile, EvaluationFile
 from fedgen.study.study import Study
 from fedgen.training.vector import vector_sha256
 
@@ -60,3 +61,21 @@ def describe_aggregation(
         "bytes": {way: sum(record["bytes"][way] for record in secure) for way in ("to_sites", "from_sites")},
         "statement": f"{aggregator.statement} {caveat if aggregator.hides_updates else ''}".strip(),
     }
+
+
+def describe_audit(file: AuditFile) -> dict[str, object]:
+    """The `audit` entry."""
+    return {"verdict": file.verdict.value, "reasons": list(file.reasons)}
+
+
+def describe_evaluation(file: EvaluationFile) -> dict[str, dict[str, float | None]]:
+    """The `evaluation` entry: each row's values by its id, or by id and site where they stay with their sites."""
+    told: dict[str, dict[str, float | None]] = {}
+    for row in file.rows:
+        parts = (
+            {row.id: row.values} if row.values else {f"{row.id}, {p.site}": p.values for p in row.per_site}
+        )
+        told |= {
+            key: {value.name: value.value for value in values} for key, values in parts.items() if values
+        }
+    return told

@@ -18,26 +18,23 @@ from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetPydanticSchema,
     model_validator,
 )
-from pydantic_core import CoreSchema, core_schema
 
 from fedgen.errors import ExitCode
 from fedgen.protocol.fields import Hex32
-from fedgen.protocol.numbers import MAX_BYTES, AuditNumbers, EvaluationNumbers
 from fedgen.protocol.parts import FloatVector, ImageBatch, LabelBatch, Part, Vector, WordVector
+from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.schema.section import Section
 from fedgen.task.image_spec import ImageSpec
 from fedgen_privacy.secagg import Advertisement, Phase
-
-Json = dict[str, Any]
 
 #: Characters of any message's JSON text: a `Content` of the largest size, its site's keys and some more.
 MAX_TEXT = 2**25
 #: Longer than any message of the secure aggregation of a roster of the largest size.
 MAX_CONTENT = 3 * 2**22
+#: Characters of an assessment.
+MAX_ASSESSMENT = 2**18
 MAX_NAMES = 1024
 MAX_REASON = 500
 
@@ -57,22 +54,7 @@ def _keys_within_limits(keys: Advertisement) -> Advertisement:
     return keys
 
 
-def _numbers(form: type[AuditNumbers | EvaluationNumbers]) -> GetPydanticSchema:
-    """A dictionary of that form."""
-
-    def schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(
-            lambda numbers: numbers.to_json(),
-            handler.generate_schema(form),
-            serialization=core_schema.plain_serializer_function_ser_schema(dict),
-        )
-
-    return GetPydanticSchema(schema)
-
-
 Keys = Annotated[Advertisement, AfterValidator(_keys_within_limits)]
-Audit = Annotated[Json, _numbers(AuditNumbers)]
-Evaluation = Annotated[Json, _numbers(EvaluationNumbers)]
 
 
 class Message(Section):
@@ -293,22 +275,22 @@ class Assess(Message):
 
 
 class Assessment(Message):
-    """A site's answer to `Assess`: numbers over its patients, never of one (fedgen/protocol/numbers.py).
+    """A site's answer to `Assess`: numbers over its patients, never of one (fedgen/run/row.py).
 
     Attributes:
         site: name.
         question_sha256: of the question it answers (`Assess.sha256`).
-        audit: the form of `AuditNumbers`; None where the site's policy withholds it.
-        evaluation: the form of `EvaluationNumbers`; None likewise.
+        audit: None where the site's policy withholds it.
+        evaluation: None likewise.
     """
 
-    longest = MAX_BYTES
+    longest = MAX_ASSESSMENT
 
     kind: Literal["assessment"] = "assessment"
     site: Name
     question_sha256: Hex32
-    audit: Audit | None
-    evaluation: Evaluation | None
+    audit: AuditNumbers | None
+    evaluation: EvaluationNumbers | None
 
 
 class Refusal(Message):

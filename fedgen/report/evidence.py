@@ -11,6 +11,7 @@ import yaml
 
 from fedgen.errors import DataError
 from fedgen.run.directory import Json, RunDirectory
+from fedgen.run.evidence_files import AUDIT, EVALUATION, AuditFile, EvaluationFile
 from fedgen.run.journal import Entry
 
 #: Which command writes each piece.
@@ -20,8 +21,8 @@ _STAGES = {
     "privacy.json": "train",
     "events.jsonl": "train",
     "samples": "synthesize",
-    "audit.json": "audit",
-    "evaluation.json": "evaluate",
+    AUDIT: "audit",
+    EVALUATION: "evaluate",
 }
 
 
@@ -31,7 +32,8 @@ class Evidence:
 
     Attributes:
         name: of the run folder.
-        run, privacy, audit, evaluation: the JSON files; empty where the stage has not run.
+        run, privacy: the JSON files; empty where the stage has not run.
+        audit, evaluation: None where the stage has not run.
         events: lines of `events.jsonl`.
         study: the resolved study, and `study_text` as it was written.
         missing: pieces that are not there.
@@ -40,8 +42,8 @@ class Evidence:
     name: str
     run: Json
     privacy: Json
-    audit: Json
-    evaluation: Json
+    audit: AuditFile | None
+    evaluation: EvaluationFile | None
     events: tuple[Entry, ...]
     study: Mapping[str, Any]
     study_text: str
@@ -73,8 +75,8 @@ def read_evidence(run: RunDirectory) -> Evidence:
         name=run.path.resolve().name,
         run=read("run.json"),
         privacy=read("privacy.json"),
-        audit=read("audit.json"),
-        evaluation=read("evaluation.json"),
+        audit=None if AUDIT in missing else AuditFile.read(run),
+        evaluation=None if EVALUATION in missing else EvaluationFile.read(run),
         events=() if "events.jsonl" in missing else tuple(run.journal.whole()),
         study=_study(run.study, study_text),
         study_text=study_text,

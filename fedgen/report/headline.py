@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from fedgen.report.evidence import Evidence
 from fedgen.report.numbers import count, epsilon, interval, number
+from fedgen.run.evidence_files import EvaluationFile
 from fedgen.study.modes import is_private
 
 #: True of every run, whatever its results.
@@ -59,24 +58,20 @@ def headlines(evidence: Evidence) -> list[Headline]:
     return found
 
 
-def _downstream(evaluation: Mapping[str, Any]) -> list[Headline]:
-    """The pooled AUROC of real and of synthetic training, by the arms' own titles."""
-    arms = (evaluation.get("downstream") or {}).get("arms") or []
-    by_name = {str(arm.get("arm")).lower(): arm for arm in arms}
-    chosen = by_name.get("tstr")
-    auroc = ((chosen or {}).get("pooled") or {}).get("auroc") or {}
-    if chosen is None or auroc.get("value") is None:
+def _downstream(evaluation: EvaluationFile | None) -> list[Headline]:
+    """The AUROC of a classifier that was trained on the synthetic images."""
+    rows = {row.id: row for row in evaluation.rows} if evaluation else {}
+    auroc = rows["TSTR"].get("AUROC") if "TSTR" in rows else None
+    if evaluation is None or auroc is None or auroc.value is None:
         return []
-    of = "mean over sites" if evaluation["downstream"].get("pooling") else "all test patients"
-    note = f"{chosen.get('arm')}, {of}; interval {interval(auroc.get('low'), auroc.get('high'))}"
-    return [Headline("Downstream AUROC", number(auroc["value"]), note)]
+    of = "mean over sites" if evaluation.pooling else "all test patients"
+    note = f"{rows['TSTR'].title}, {of}; interval {interval(auroc.low, auroc.high)}"
+    return [Headline("Downstream AUROC", number(auroc.value), note)]
 
 
 def limits(evidence: Evidence) -> list[str]:
     """The stages' own limits, each once, then those that always hold."""
-    own = [
-        str(limit)
-        for source in (evidence.privacy, evidence.audit, evidence.evaluation)
-        for limit in source.get("limits") or ()
-    ]
+    own = [str(limit) for limit in evidence.privacy.get("limits") or ()]
+    for file in (evidence.audit, evidence.evaluation):
+        own += file.limits if file else ()
     return list(dict.fromkeys([*own, *FIXED_LIMITS]))

@@ -15,10 +15,12 @@ from fedgen.report import charts, numbers
 from fedgen.report.commands import commands, federated
 from fedgen.report.curves import curves, draw_curves
 from fedgen.report.evidence import Evidence, read_evidence
+from fedgen.report.groups import sections
 from fedgen.report.headline import headlines, limits
 from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
+from fedgen.run.row import Value
 from fedgen.study.modes import is_private
 
 
@@ -53,6 +55,7 @@ def render(evidence: Evidence, figures: Path, *, now: datetime | None = None) ->
         "privacy": evidence.privacy,
         "audit": evidence.audit,
         "evaluation": evidence.evaluation,
+        "sections": sections(evidence.evaluation.rows if evidence.evaluation else ()),
         "study": evidence.study,
         "headlines": headlines(evidence),
         "limits": limits(evidence),
@@ -95,10 +98,9 @@ def environment() -> Environment:
     return made
 
 
-def _interval_mark(metric: Any, reference: float) -> Markup:
-    return charts.inline(
-        charts.interval_mark(metric.get("value"), metric.get("low"), metric.get("high"), reference)
-    )
+def _interval_mark(value: Value) -> Markup:
+    chance = 0.5 if value.chance is None else value.chance
+    return charts.inline(charts.interval_mark(value.value, value.low, value.high, chance))
 
 
 def _target(evidence: Evidence) -> float | None:

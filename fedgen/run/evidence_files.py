@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from fedgen.errors import DataError
 from fedgen.run.directory import RunDirectory
@@ -34,6 +34,8 @@ class Evaluated(Section):
         seed: of every draw.
     """
 
+    model_config = ConfigDict(revalidate_instances="always", hide_input_in_errors=True)
+
     n: Counts
     rows: tuple[Row, ...]
     limits: Annotated[tuple[Sentence, ...], Field(max_length=64)]
@@ -59,9 +61,16 @@ class EvaluationNumbers(Evaluated):
 
 
 class AuditNumbers(Audited):
-    """What may leave a site of its audit."""
+    """What may leave a site of its audit: every row judges, so that none passes by saying nothing."""
 
     rows: LeavingRows
+
+    @model_validator(mode="after")
+    def _judged(self) -> Self:
+        silent = [row.id for row in self.rows if not row.findings]
+        if silent:
+            raise ValueError(f"rows of an audit without a verdict: {', '.join(silent)}")
+        return self
 
 
 class Absent(Section):
@@ -83,35 +92,35 @@ class SiteVerdict(Section):
 
 class _File(Section):
     version: Literal[2] = 2
-    limits: tuple[str, ...]
-    where: str | None = None
-    absent: tuple[Absent, ...] = ()
 
-    name: ClassVar[str]
-
-    def write(self, run: RunDirectory) -> None:
-        """Write the file into its run."""
-        run.write_json(self.name, self.model_dump(mode="json"))
+    def write(self, run: RunDirectory, name: str | None = None) -> None:
+        """Write the file into its run, under its own name where none is given."""
+        run.write_json(name or self.name, self.model_dump(mode="json"))
 
     @classmethod
-    def read(cls, run: RunDirectory) -> Self:
+    def read(cls, run: RunDirectory, name: str | None = None) -> Self:
         """The file of a run.
 
         Raises:
             DataError: it is not there, damaged, or of another version of fedgen.
         """
-        found = run.read_json(cls.name)
+        path = run.path / (name or cls.name)
+        found = run.read_json(name or cls.name)
         if found.get("version") != VERSION:
             raise DataError(
-                f"{run.path / cls.name} was written by another version of fedgen (its form is "
+                f"{path} was written by another version of fedgen (its form is "
                 f"{found.get('version', 'older than 2')}, this version reads {VERSION}): run the stage that writes it "
                 "again."
             )
         try:
             return cls.model_validate_json(json.dumps(found))
         except ValidationError as error:
-            raise DataError(f"{run.path / cls.name} is damaged ({_first(error)}): run the stage that writes it "
-                            "again.") from None  # fmt: skip
+            raise DataError(
+                f"{path} is damaged ({_first(error)}): run the stage that writes it again."
+            ) from None
+
+    #: In the run directory.
+    name: ClassVar[str]
 
 
 def _first(error: ValidationError) -> str:
@@ -119,7 +128,29 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
 
 
-class AuditFile(_File, Audited):
+class SiteAnswer(_File):
+    """`assessments/<site>.json`: what a site sent.
+
+    Attributes:
+        site: name.
+        question: sha256 of the question that it answered.
+        audit, evaluation: None where the site's policy withholds it.
+    """
+
+    name = ""
+    site: Name
+    question: str
+    audit: AuditNumbers | None
+    evaluation: EvaluationNumbers | None
+
+
+class _Joined(_File):
+    limits: tuple[str, ...]
+    where: str | None = None
+    absent: tuple[Absent, ...] = ()
+
+
+class AuditFile(_Joined, Audited):
     """`audit.json`.
 
     Attributes:
@@ -136,7 +167,7 @@ class AuditFile(_File, Audited):
     sites: tuple[SiteVerdict, ...] = ()
 
 
-class EvaluationFile(_File, Evaluated):
+class EvaluationFile(_Joined, Evaluated):
     """`evaluation.json`.
 
     Attributes:

@@ -10,7 +10,7 @@ import math
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from fedgen.schema.section import Section
 
@@ -22,8 +22,9 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 #: release, which is one: they are not added up over sites, and say nothing of how many people are behind a number.
 Counts = Annotated[dict[Word, Count], Field(max_length=16)]
 #: A whole number stays one, and is printed so.
-Number = Annotated[int, Field(gt=-(2**53), lt=2**53)] | float
+Number = Annotated[int, Field(ge=-(2**53), lt=2**53)] | float
 SYNTHETIC = "synthetic_"
+Pool = Literal["none", "mean", "sum", "same"]
 
 
 class Verdict(StrEnum):
@@ -39,7 +40,13 @@ class Verdict(StrEnum):
 SEVERITY = (Verdict.FAIL, Verdict.INSUFFICIENT, Verdict.REVIEW, Verdict.PASS)
 
 
-class Value(Section):
+class _Checked(Section):
+    # A copy is not checked when it is made, nor is one with more in it than its class names: it is where it leaves.
+    # And an error about it does not quote it.
+    model_config = ConfigDict(revalidate_instances="always", hide_input_in_errors=True)
+
+
+class Value(_Checked):
     """One number of a row.
 
     Attributes:
@@ -62,7 +69,7 @@ class Value(Section):
     std: float | None = None
     chance: float | None = None
     note: Sentence | None = None
-    pool: Literal["none", "mean", "sum", "same"] = "none"
+    pool: Pool = "none"
     weight: Word | None = None
     without: tuple[Name, ...] = ()
 
@@ -87,7 +94,7 @@ def _finite(number: float | None) -> float | None:
     return None if number is None or not math.isfinite(number) else number
 
 
-class Finding(Section):
+class Finding(_Checked):
     """A verdict and the sentence that says why; `sites` are those that say it, where sites were joined."""
 
     verdict: Verdict
@@ -95,16 +102,21 @@ class Finding(Section):
     sites: tuple[Name, ...] = ()
 
 
-class _Part(Section):
+class _Part(_Checked):
     values: Annotated[tuple[Value, ...], Field(max_length=32)] = ()
     n: Counts = Field(default_factory=dict)
-    findings: Annotated[tuple[Finding, ...], Field(max_length=32)] = ()
+    findings: Annotated[tuple[Finding, ...], Field(max_length=1024)] = ()
     note: Sentence | None = None
 
     @property
     def verdict(self) -> Verdict | None:
         """The most severe of the findings; None where the row judges nothing."""
         return worst(*(finding.verdict for finding in self.findings)) if self.findings else None
+
+    @property
+    def reason(self) -> str | None:
+        """The sentence of the first finding as severe as the verdict."""
+        return next((each.sentence for each in self.findings if each.verdict is self.verdict), None)
 
     def get(self, name: str) -> Value | None:
         """The value of that name."""
@@ -137,6 +149,11 @@ class Row(_Part):
     group: Word
     about: Sentence | None = None
     per_site: Annotated[tuple[SitePart, ...], Field(max_length=1024)] = ()
+
+
+def cut(text: str) -> str:
+    """A text as a sentence of a row: too long a one ends in an ellipsis."""
+    return text if len(text) <= 1000 else f"{text[:999]}\u2026"
 
 
 def worst(*verdicts: Verdict) -> Verdict:

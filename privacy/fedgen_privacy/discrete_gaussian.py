@@ -19,6 +19,7 @@ import numpy as np
 
 from fedgen_privacy.random import SecretRandom
 
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 Words = np.ndarray[Any, np.dtype[np.uint64]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from fedgen.pipeline.privacy import rounded_up
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from grid import Cell, finished, over_seeds, run_cell, table, write_readme  # noqa: E402
+from grid import Cell, finished, over_seeds, pooled, run_cell, table, write_readme  # noqa: E402
 
 FAMILIES = tuple(specs())
 PRIVACY = {
@@ -27,30 +27,21 @@ PRIVACY = {
 }
 
 
-def auroc(arm: str) -> Any:
+VALUE, FLOOR = "synthetic to real", "real to real (floor)"
+
+
+def auroc(arm: str) -> Callable[[Mapping[str, Any]], float | None]:
     """Reader of one arm's pooled AUROC."""
-
-    def read(run: Mapping[str, Any]) -> float | None:
-        return run["evaluation"]["auroc"].get(arm)
-
-    return read
+    return pooled(arm, "AUROC")
 
 
-def fidelity(metric: str) -> Any:
-    """Reader of one fidelity value."""
-
-    def read(run: Mapping[str, Any]) -> float | None:
-        return run["evaluation"]["fidelity"][metric]["value"]
-
-    return read
-
-
-def diversity(of: str) -> Any:
+def diversity(of: str) -> Callable[[Mapping[str, Any]], float | None]:
     """Reader of the mean MS-SSIM over classes, of synthetic or real pairs."""
 
     def read(run: Mapping[str, Any]) -> float | None:
-        found = [c[of] for c in run["evaluation_full"]["diversity"]["classes"] if c[of] is not None]
-        return sum(found) / len(found) if found else None
+        found = [row.get(of) for row in run["rows"] if row.group == "diversity"]
+        values = [value.value for value in found if value is not None and value.value is not None]
+        return sum(values) / len(values) if values else None
 
     return read
 
@@ -63,8 +54,8 @@ def row(family: str, level: str, runs: list[Mapping[str, Any]]) -> list[str]:
         family,
         "no DP" if level == "none" else f"{rounded_up(max(spent)):.2f}",
         f"{min(sigmas):.1f} to {max(sigmas):.1f}" if sigmas else "—",
-        over_seeds(runs, fidelity("FID random_conv")),
-        over_seeds(runs, fidelity("KID radiomics")),
+        over_seeds(runs, pooled("FID-random_conv", VALUE)),
+        over_seeds(runs, pooled("KID-radiomics", VALUE)),
         over_seeds(runs, diversity("synthetic")),
         over_seeds(runs, auroc("TSTR")),
         over_seeds(runs, auroc("TRTR+S")),
@@ -92,8 +83,8 @@ def tabulate(runs: Mapping[tuple[str, str], list[Mapping[str, Any]]]) -> str:
     every = [run for found in runs.values() for run in found]
     rows = [row(family, level, found) for (family, level), found in runs.items() if found]
     floors = [
-        f"FID random_conv {over_seeds(every, lambda r: r['evaluation']['fidelity']['FID random_conv']['floor'])}",
-        f"KID radiomics {over_seeds(every, lambda r: r['evaluation']['fidelity']['KID radiomics']['floor'])}",
+        f"FID random_conv {over_seeds(every, pooled('FID-random_conv', FLOOR))}",
+        f"KID radiomics {over_seeds(every, pooled('KID-radiomics', FLOOR))}",
         f"MS-SSIM of real pairs {over_seeds(every, diversity('real'))}",
         f"AUROC TRTR {over_seeds(every, auroc('TRTR'))}",
         f"AUROC of label-shuffled synthetic {over_seeds(every, auroc('TSTR-shuffled'))}",

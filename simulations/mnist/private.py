@@ -114,9 +114,9 @@ ARMS = {
 def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, folder: Path) -> dict[str, Any]:
     """Train, sample, judge."""
     from fedgen.evidence.downstream.classifier import probabilities, train_classifier
+    from fedgen.evidence.metrics.beside_floor import extract
     from fedgen.evidence.metrics.distances import frechet_distance
     from fedgen.evidence.metrics.extractors.random_conv import RandomConvExtractor
-    from fedgen.evidence.metrics.fidelity import extract
     from fedgen.evidence.metrics.standardise import Standardiser
     from fedgen.federation.simulation.simulate_training import simulate_training, virtual_aggregator
     from fedgen.pipeline.model import trained_networks

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from fedgen.families.registry import specs
 from fedgen.pipeline.privacy import rounded_up
@@ -18,21 +16,9 @@ from fedgen.pipeline.privacy import rounded_up
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from grid import Cell, finished, over_seeds, run_cell, table, write_readme  # noqa: E402
+from grid import Cell, finished, over_seeds, pooled, run_cell, table, write_readme  # noqa: E402
 
 PRIVACY = {"none": ("privacy.mode=none",), "10": ("privacy.epsilon=10",)}
-
-
-def pooled(arm: str, metric: str) -> Callable[[Mapping[str, Any]], float | None]:
-    """Reader of one arm's pooled metric."""
-
-    def read(run: Mapping[str, Any]) -> float | None:
-        for found in run["evaluation_full"]["downstream"]["arms"]:
-            if found["arm"] == arm and found["pooled"][metric] is not None:
-                return float(found["pooled"][metric]["value"])
-        return None
-
-    return read
 
 
 def main() -> None:
@@ -67,10 +53,10 @@ def main() -> None:
             [
                 arguments.family,
                 "no DP" if level == "none" else f"{rounded_up(max(epsilons)):.2f}",
-                over_seeds(runs, lambda r: r["evaluation"]["fidelity"]["FID random_conv"]["value"]),
-                over_seeds(runs, lambda r: r["evaluation"]["fidelity"]["FID random_conv"]["floor"]),
-                over_seeds(runs, pooled("TSTR", "balanced_accuracy")),
-                over_seeds(runs, pooled("TRTR", "balanced_accuracy")),
+                over_seeds(runs, pooled("FID-random_conv", "synthetic to real")),
+                over_seeds(runs, pooled("FID-random_conv", "real to real (floor)")),
+                over_seeds(runs, pooled("TSTR", "balanced accuracy")),
+                over_seeds(runs, pooled("TRTR", "balanced accuracy")),
                 " / ".join(run["audit"]["verdict"] for run in runs),
             ]
         )

@@ -12,12 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
-from fedgen.evidence.audit.result import Verdict
-from fedgen.evidence.audit.run import run_audit
-from fedgen.study.training import AuditSection
+from fedgen.evidence.assess import assess_audit
+from fedgen.evidence.files import audit_file
+from fedgen.evidence.measure import AuditedModel
+from fedgen.run.row import Verdict
+from fedgen.study.study import Study
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-SECTION = AuditSection(bootstrap=200)
+STUDY = Study.model_validate({"study": {"name": "t"}, "data": {"labels": ["a"]}, "audit": {"bootstrap": 200}})
 
 
 def _noised(images: Tensor) -> Tensor:
@@ -80,15 +82,8 @@ def _images(sites: list[SiteData], part: Part) -> Tensor:
 def _audit(sites: list[SiteData], images: Tensor):
     rng = torch.Generator().manual_seed(0)
     release = LabelledImages(images, torch.zeros(images.shape[0], dtype=torch.int64))
-    return run_audit(
-        SECTION,
-        sites,
-        release,
-        lambda x, _: torch.randn(x.shape[0], generator=rng),
-        epsilon=None,
-        delta=1e-5,
-        seed=0,
-    )
+    model = AuditedModel(lambda x, _: torch.randn(x.shape[0], generator=rng), None, 1e-5)
+    return audit_file(assess_audit(STUDY, sites, release, model))
 
 
 @pytest.mark.parametrize("data", ["chest", "pneumonia"])
@@ -100,7 +95,7 @@ def test_returned_training_images_fail(request, data, alter):
     train = _images(sites, Part.TRAIN)[:200]
     result = _audit(sites, alter(train))
     assert result.verdict is Verdict.FAIL
-    assert result.audits[0].verdict is Verdict.FAIL
+    assert result.rows[0].verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize("data", ["chest", "pneumonia"])
@@ -116,4 +111,4 @@ def test_a_tenth_of_copies_is_never_passed(request, data):
     strangers, copies = _images(sites, Part.TEST)[:180], _noised(_images(sites, Part.TRAIN))
     images = torch.cat([strangers, copies[: strangers.shape[0] // 9]])
     result = _audit(sites, images)
-    assert result.audits[0].verdict in {Verdict.REVIEW, Verdict.FAIL}
+    assert result.rows[0].verdict in {Verdict.REVIEW, Verdict.FAIL}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +12,13 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
-from fedgen.evidence.evaluate import run_evaluation
+from fedgen.evidence.assess import assess_evaluation
+from fedgen.evidence.downstream.arms import TITLES
+from fedgen.evidence.metrics.beside_floor import measure_distances
 from fedgen.evidence.metrics.extractors import build_extractor
-from fedgen.evidence.metrics.fidelity import measure_fidelity
 from fedgen.evidence.metrics.matched import choose_reference
 from fedgen.evidence.pooled import pool
-from fedgen.study.training import EvaluationSection
+from fedgen.study.study import Study
 
 CCX = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ccx"
 CLASSES = ("COVID-19", "Other pneumonia")
@@ -64,7 +63,7 @@ def test_real_images_are_nearer_the_floor_than_blurred_ones(
     )
     extractor = build_extractor(name, 1)
     good, bad = (
-        measure_fidelity(extractor, choose_reference(sites, s, CLASSES, seed=0), seed=0)
+        measure_distances(extractor, choose_reference(sites, s, CLASSES, seed=0), seed=0)
         for s in (other, blurred)
     )
     for real, damaged in zip(good, bad, strict=True):
@@ -75,14 +74,21 @@ def test_real_images_are_nearer_the_floor_than_blurred_ones(
 
 def test_the_whole_evaluation_runs(halves: tuple[list[SiteData], LabelledImages]) -> None:
     sites, other = halves
-    section = EvaluationSection(seeds=2, steps=60, bootstrap=200)
-    result: dict[str, Any] = run_evaluation(section, sites, other, seed=0).to_json()
-    json.dumps(result, allow_nan=False)
-    hannover = next(i for i, site in enumerate(sites) if site.site == "hannover")
-    for arm in result["downstream"]["arms"]:
-        cell = arm["per_site"][hannover]
-        assert cell["auroc"] is None and "one class" in cell["note"]
-        assert arm["pooled"]["auroc"] is not None
-    for entry in result["diversity"]["classes"]:
-        assert entry["synthetic"] == pytest.approx(entry["real"], abs=0.15)
-    assert result["n"]["test_images"] == pool(sites, (Part.TEST,)).n_images
+    study = Study.model_validate(
+        {
+            "study": {"name": "t", "seed": 0},
+            "data": {"labels": list(CLASSES)},
+            "evaluation": {"seeds": 2, "steps": 60, "bootstrap": 200},
+        }
+    )
+    result = assess_evaluation(study, sites, other)
+    for arm in TITLES:
+        row = next(row for row in result.rows if row.id == arm)
+        (hannover,) = (part for part in row.per_site if part.site == "hannover")
+        assert hannover.get("AUROC").value is None and "one class" in hannover.note
+        assert row.get("AUROC").value is not None
+    diversity = [row for row in result.rows if row.group == "diversity" and row.values]
+    assert [row.title for row in diversity] == list(CLASSES)
+    for row in diversity:
+        assert row.get("synthetic").value == pytest.approx(row.get("real").value, abs=0.15)
+    assert result.n["test_images"] == pool(sites, (Part.TEST,)).n_images

@@ -1,5 +1,5 @@
 """Memorisation audits: does the release, or the model, give a training patient away?
 
-`run.run_audit` runs them all; `copies`, `data_copying`, `membership` (with `attacks`) and `blind` are the
-audits, `verdict` the gate, `neighbours` the picture for the report. The unit of every test is the patient.
+`copies`, `data_copying`, `blind`, `model_membership` and `release_membership` are the audits, and `neighbours` is the
+picture for the report; the other files are what they share. The unit of every test is the patient.
 """

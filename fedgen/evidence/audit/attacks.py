@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,9 +12,7 @@ from fedgen.errors import DataError
 from fedgen.evidence.audit.audited import AuditedSite, Group
 from fedgen.evidence.audit.membership import Scores
 from fedgen.evidence.audit.nearest import nearest_patients
-
-#: score(images (n, C, H, W) float32, labels (n,)) -> (n,); higher means more likely a training image
-Score = Callable[[Tensor, Tensor], Tensor]
+from fedgen.evidence.measure import Score
 
 _CHUNK = 256
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedgen.data.site_data import Part, SiteData
+from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError
 from fedgen.evidence.audit.features import mirrored, thumbnails
+from fedgen.evidence.measure import Real
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,20 @@ def cohorts(sites: Sequence[SiteData]) -> tuple[AuditedSite, ...]:
             offset += chosen.n_patients
         made.append(AuditedSite(site.site, groups[0], groups[1]))
     return tuple(made)
+
+
+def audited(real: Real) -> tuple[AuditedSite, ...]:
+    """`cohorts` of the sites, made once."""
+    return real.once("cohorts", lambda: cohorts(real.sites))
+
+
+def usable(real: Real) -> tuple[AuditedSite, ...]:
+    """The sites that have training and held-out patients."""
+    return tuple(each for each in audited(real) if each.train.n_images and each.held_out.n_images)
+
+
+def release_group(real: Real, made: LabelledImages) -> Group:
+    """The release with its thumbnails, made once; every image is its own patient."""
+    return real.once(
+        ("release", made), lambda: group(made.images, made.labels, torch.arange(made.images.shape[0]))
+    )

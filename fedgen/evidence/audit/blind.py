@@ -6,7 +6,8 @@ about memorisation (Das et al. 2024; Meeus et al. 2024): every membership result
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,8 +20,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional
 
-from fedgen.evidence.audit.audited import AuditedSite, Group, join
-from fedgen.evidence.audit.result import Evidence, Value, Verdict
+from fedgen.data.site_data import LabelledImages
+from fedgen.evidence.audit.audited import AuditedSite, Group, join, usable
+from fedgen.evidence.measure import AuditedModel, Measure, Real
+from fedgen.evidence.verdict import Undecided
+from fedgen.run.row import Finding, Row, Value, Verdict
+from fedgen.study.training import AuditSection
 from fedgen_privacy.statistics.auc import bootstrap_interval
 from fedgen_privacy.statistics.patients import per_patient
 
@@ -100,7 +105,7 @@ def _sampled(patients: Tensor, rng: np.random.Generator) -> Tensor:
 
 def blind_baseline(
     cohorts: Sequence[AuditedSite], alpha: float, minimum_patients: int, replicates: int, seed: int
-) -> tuple[Evidence, str | None]:
+) -> tuple[Undecided, str | None]:
     """The audit row, and why membership results are invalid (None where they are not).
 
     Invalid means that a one-sided test at alpha / 2, which permutes whole patients between the groups and trains
@@ -118,11 +123,13 @@ def blind_baseline(
     rng = np.random.default_rng(seed)
     train, held_out = join([each.train for each in cohorts]), join([each.held_out for each in cohorts])
     n = {"train_patients": train.n_patients, "held_out_patients": held_out.n_patients}
-    title, id = "Blind baseline", "blind-baseline"
     if min(n.values()) < max(FOLDS, minimum_patients):
-        finding = (Verdict.INSUFFICIENT, "There are too few patients to compare train with held-out.")
-        nothing = (Value("AUC", None, note="too few patients"),)
-        return Evidence(id, title, nothing, (), n, "", findings=(finding,)), None
+        nothing = (Value.of("AUC", None, note="too few patients"),)
+        few = Finding(
+            verdict=Verdict.INSUFFICIENT,
+            sentence="There are too few patients to compare train with held-out.",
+        )
+        return Undecided(_row(nothing, n, few), ""), None
     sides = [_by_patient(group, rng) for group in (train, held_out)]
     truth = np.repeat([1.0, 0.0], [side.shape[0] for side in sides])
     others = rng.permuted(np.tile(truth, (replicates, 1)), axis=1)
@@ -132,17 +139,55 @@ def blind_baseline(
     low, high = bootstrap_interval(scores[truth == 1, 0], scores[truth == 0, 0], alpha, replicates, rng)
     p = float(np.mean(areas >= areas[0]))
     values = (
-        Value("AUC", float(areas[0]), low, high, "of a classifier that never saw the model"),
-        Value("p, told apart (permutation of patients, one-sided)", p),
+        Value.of("AUC", float(areas[0]), low, high, "of a classifier that never saw the model"),
+        Value.of("p, told apart (permutation of patients, one-sided)", p),
     )
     calm = (
         "Train and held-out patients cannot be told apart without the model, so an attack's success counts."
     )
     if p > alpha / 2:
-        return Evidence(id, title, values, (), n, calm), None
+        return Undecided(_row(values, n), calm), None
     why = (
         f"train and held-out patients differ without the model (AUC {areas[0]:.2f}, p = {p:.2g}); "
         "split the patients at random."
     )
-    finding = (Verdict.REVIEW, f"Membership results are invalid: {why}")
-    return Evidence(id, title, values, (), n, calm, findings=(finding,)), why
+    finding = Finding(verdict=Verdict.REVIEW, sentence=f"Membership results are invalid: {why}")
+    return Undecided(_row(values, n, finding), calm), why
+
+
+def _row(values: tuple[Value, ...], n: dict[str, int], *findings: Finding) -> Row:
+    return Row(
+        id=BlindBaseline.id,
+        title=BlindBaseline.title,
+        group="audit",
+        about="Do training and held-out patients differ even without the model? Then membership results mean nothing.",
+        values=values,
+        n=n,
+        findings=findings,
+    )
+
+
+def baseline(real: Real, options: AuditSection, seed: int) -> tuple[Undecided, str | None]:
+    """`blind_baseline` of the sites that have training and held-out patients, made once."""
+    return real.once(
+        ("blind", options, seed),
+        lambda: blind_baseline(
+            usable(real), options.alpha, options.minimum_patients, options.bootstrap, seed
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class BlindBaseline(Measure):
+    """A classifier that never saw the model."""
+
+    id = "blind-baseline"
+    title = "Blind baseline"
+    order = 3
+    options: AuditSection
+
+    def measure(
+        self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
+    ) -> Iterator[Undecided]:
+        """One row."""
+        yield baseline(real, self.options, seed)[0]

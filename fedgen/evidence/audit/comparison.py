@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedgen.evidence.audit.audited import AuditedSite, Group, join
+from fedgen.data.site_data import LabelledImages
+from fedgen.evidence.audit.audited import AuditedSite, Group, join, release_group, usable
 from fedgen.evidence.audit.nearest import Nearest, merge, nearest_patients
+from fedgen.evidence.measure import Real
 from fedgen_privacy.statistics.patients import one_image_each
 
 #: training patients whose own nearest neighbours are looked up, at most
@@ -111,3 +113,11 @@ def compare(
             )
         )
     return tuple(cells)
+
+
+def compared(real: Real, made: LabelledImages, minimum_patients: int, seed: int) -> tuple[Cell, ...]:
+    """`compare` of the sites that have training and held-out patients, made once."""
+    return real.once(
+        ("cells", made, minimum_patients, seed),
+        lambda: compare(usable(real), release_group(real, made), minimum_patients, seed),
+    )

@@ -8,18 +8,22 @@ image below tau is a suspected copy. Fisher's exact test stays exact with a tau 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fedgen.evidence.audit.audited import AuditedSite, Group, join
-from fedgen.evidence.audit.comparison import Cell
+from fedgen.data.site_data import LabelledImages
+from fedgen.evidence.audit.audited import AuditedSite, Group, join, release_group, usable
+from fedgen.evidence.audit.comparison import Cell, compared
 from fedgen.evidence.audit.features import pixels
 from fedgen.evidence.audit.nearest import isolation
-from fedgen.evidence.audit.result import Evidence, Hypothesis, SiteValues, Value, Verdict
+from fedgen.evidence.measure import AuditedModel, Measure, Real
+from fedgen.evidence.verdict import Hypothesis, Undecided
+from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
+from fedgen.study.training import AuditSection
 from fedgen_privacy.statistics.patients import one_image_each
 from fedgen_privacy.statistics.proportions import clopper_pearson, fisher_greater, smallest_significant
 
@@ -109,21 +113,23 @@ def _values(cell: Cell, found: Suspects, alpha: float) -> tuple[Value, ...]:
     least = smallest_significant(n, found.base, found.base_patients, alpha)
     too_few = None if cell.judged else "too few patients for a test"
     return (
-        Value("suspected copies, share of synthetic images", k / n, *clopper_pearson(k, n, alpha), too_few),
-        Value(
+        Value.of(
+            "suspected copies, share of synthetic images", k / n, *clopper_pearson(k, n, alpha), too_few
+        ),
+        Value.of(
             "held-out patients below the same threshold",
             found.base / found.base_patients,
             *clopper_pearson(found.base, found.base_patients, alpha),
             "one image a patient",
         ),
-        Value(
+        Value.of(
             "training patients nearest to a suspected copy",
             found.train_patients / cell.train_patients,
             note=f"{found.train_patients} of {cell.train_patients}",
         ),
-        Value("threshold (isolation)", found.tau),
-        Value("p, copies beyond held-out (Fisher, uncorrected)", found.p),
-        Value(
+        Value.of("threshold (isolation)", found.tau),
+        Value.of("p, copies beyond held-out (Fisher, uncorrected)", found.p),
+        Value.of(
             "smallest detectable share of suspected copies",
             None if least is None else least / n,
             note="no share could be told from chance" if least is None else "before correction",
@@ -133,7 +139,7 @@ def _values(cell: Cell, found: Suspects, alpha: float) -> tuple[Value, ...]:
 
 def copy_detection(
     cells: Sequence[Cell], cohorts: Sequence[AuditedSite], synthetic: Group, alpha: float, seed: int
-) -> Evidence:
+) -> Undecided:
     """The audit row; the first cell is the pooled one.
 
     Args:
@@ -168,15 +174,21 @@ def copy_detection(
         )
         hypotheses.append(Hypothesis(near.p, Verdict.FAIL, sentence))
         if near.count and not near.base:
-            findings.append((Verdict.REVIEW, f"{sentence}, and no two patients are that near to each other."))
+            findings.append(
+                _found(Verdict.REVIEW, f"{sentence}, and no two patients are that near to each other.")
+            )
     else:
-        findings.append((Verdict.INSUFFICIENT, "There are too few patients to tell copies from likeness."))
+        findings.append(
+            _found(Verdict.INSUFFICIENT, "There are too few patients to tell copies from likeness.")
+        )
     if same and not same_held_out:
-        findings.insert(0, (Verdict.FAIL, f"{same} synthetic images are pixel for pixel a training image."))
+        findings.insert(
+            0, _found(Verdict.FAIL, f"{same} synthetic images are pixel for pixel a training image.")
+        )
     elif same:
         p = fisher_greater(same, synthetic.n_images, same_held_out, sum(c.held_out.n_images for c in cohorts))
         findings.append(
-            (
+            _found(
                 Verdict.REVIEW,
                 f"{same} synthetic images are pixel for pixel a training image, but so are {same_held_out} "
                 "held-out images: look for patients held twice",
@@ -185,21 +197,23 @@ def copy_detection(
         hypotheses.append(
             Hypothesis(p, Verdict.FAIL, f"{same} synthetic images are pixel for pixel a training image")
         )
-    return Evidence(
-        id="copy-detection",
-        title="Copy detection",
+    row = Row(
+        id=CopyDetection.id,
+        title=CopyDetection.title,
+        group="audit",
+        about="Are synthetic images closer to training patients than to held-out patients?",
         values=(
             *_values(pooled, found[0], alpha),
-            Value("copies pixel for pixel", float(same), note=f"{same_held_out} among held-out images"),
-            Value(
+            Value.of("copies pixel for pixel", same, note=f"{same_held_out} among held-out images"),
+            Value.of(
                 f"near copies (isolation below {NEAR_COPY:g})",
-                float(near.count),
+                near.count,
                 note=f"{near.base} real patients are as near to another",
             ),
-            Value("p, near copies beyond real patients (Fisher, uncorrected)", near.p),
+            Value.of("p, near copies beyond real patients (Fisher, uncorrected)", near.p),
         ),
         per_site=tuple(
-            SiteValues(cell.name, _values(cell, suspected, alpha))
+            SitePart(site=cell.name, values=_values(cell, suspected, alpha))
             for cell, suspected in zip(by_site, found[1:], strict=True)
         ),
         n={
@@ -207,7 +221,28 @@ def copy_detection(
             "held_out_patients": pooled.n_held_out,
             "synthetic_images": synthetic.n_images,
         },
-        calm="Synthetic images are no nearer to single training patients than held-out patients are.",
-        hypotheses=tuple(hypotheses),
         findings=tuple(findings),
     )
+    calm = "Synthetic images are no nearer to single training patients than held-out patients are."
+    return Undecided(row, calm, tuple(hypotheses))
+
+
+def _found(verdict: Verdict, sentence: str) -> Finding:
+    return Finding(verdict=verdict, sentence=sentence)
+
+
+@dataclass(frozen=True)
+class CopyDetection(Measure):
+    """Copy detection in thumbnails' features."""
+
+    id = "copy-detection"
+    title = "Copy detection"
+    order = 1
+    options: AuditSection
+
+    def measure(
+        self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
+    ) -> Iterator[Undecided]:
+        """One row."""
+        cells = compared(real, made, self.options.minimum_patients, seed)
+        yield copy_detection(cells, usable(real), release_group(real, made), self.options.alpha, seed)

@@ -8,13 +8,17 @@ copying is concluded only where the synthetic images are ALSO nearer to training
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fedgen.evidence.audit.comparison import Cell
-from fedgen.evidence.audit.result import Evidence, SiteValues, Value, Verdict
+from fedgen.data.site_data import LabelledImages
+from fedgen.evidence.audit.comparison import Cell, compared
+from fedgen.evidence.measure import AuditedModel, Measure, Real
+from fedgen.evidence.verdict import Undecided
+from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
+from fedgen.study.training import AuditSection
 from fedgen_privacy.statistics.auc import auc, standard_error
 
 #: below this z a cell is flagged
@@ -84,14 +88,14 @@ def copying(cell: Cell, permutations: int, seed: int) -> Copying:
 
 def _values(cell: Cell, found: Copying) -> tuple[Value, ...]:
     return (
-        Value("C_T z", found.z, note=None if cell.judged else "too few patients for a test"),
-        Value("synthetic images nearer to a training than to a held-out patient", found.share),
-        Value("the same if train and held-out were exchanged at random", found.expected),
-        Value("p, nearer to training patients (permutation of patients, uncorrected)", found.p),
+        Value.of("C_T z", found.z, note=None if cell.judged else "too few patients for a test"),
+        Value.of("synthetic images nearer to a training than to a held-out patient", found.share),
+        Value.of("the same if train and held-out were exchanged at random", found.expected),
+        Value.of("p, nearer to training patients (permutation of patients, uncorrected)", found.p),
     )
 
 
-def data_copying(cells: Sequence[Cell], alpha: float, permutations: int, seed: int) -> Evidence:
+def data_copying(cells: Sequence[Cell], alpha: float, permutations: int, seed: int) -> Undecided:
     """The audit row; the first cell is the pooled one."""
     pooled, *by_site = cells
     found = [copying(cell, permutations, seed) for cell in cells]
@@ -102,9 +106,9 @@ def data_copying(cells: Sequence[Cell], alpha: float, permutations: int, seed: i
             continue
         if result.p <= alpha:
             findings.append(
-                (
-                    Verdict.FAIL,
-                    f"Synthetic images are nearer to the training set of {cell.name} than held-out images "
+                Finding(
+                    verdict=Verdict.FAIL,
+                    sentence=f"Synthetic images are nearer to the training set of {cell.name} than held-out images "
                     f"are (z = {result.z:.1f}), and nearer to training than to held-out patients.",
                 )
             )
@@ -114,19 +118,41 @@ def data_copying(cells: Sequence[Cell], alpha: float, permutations: int, seed: i
                 f"(z = {result.z:.1f}), but as near to held-out patients: smooth or alike, not copied."
             )
     if not pooled.judged:
-        findings.append((Verdict.INSUFFICIENT, "There are too few patients for the test."))
-    return Evidence(
-        id="data-copying",
-        title="Data-copying test C_T",
+        findings.append(
+            Finding(verdict=Verdict.INSUFFICIENT, sentence="There are too few patients for the test.")
+        )
+    row = Row(
+        id=DataCopying.id,
+        title=DataCopying.title,
+        group="audit",
+        about="Are synthetic images nearer to the training set than held-out images are (Meehan et al. 2020)?",
         values=_values(pooled, found[0]),
         per_site=tuple(
-            SiteValues(cell.name, _values(cell, each)) for cell, each in zip(by_site, found[1:], strict=True)
+            SitePart(site=cell.name, values=_values(cell, each))
+            for cell, each in zip(by_site, found[1:], strict=True)
         ),
         n={
             "train_patients": pooled.train_patients,
             "held_out_patients": pooled.n_held_out,
             "synthetic_images": int(pooled.synthetic.distance.shape[0]),
         },
-        calm=calm,
         findings=tuple(findings),
     )
+    return Undecided(row, calm)
+
+
+@dataclass(frozen=True)
+class DataCopying(Measure):
+    """The test C_T with its control."""
+
+    id = "data-copying"
+    title = "Data-copying test C_T"
+    order = 2
+    options: AuditSection
+
+    def measure(
+        self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
+    ) -> Iterator[Undecided]:
+        """One row."""
+        cells = compared(real, made, self.options.minimum_patients, seed)
+        yield data_copying(cells, self.options.alpha, self.options.bootstrap, seed)

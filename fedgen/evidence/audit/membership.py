@@ -1,7 +1,6 @@
 """Membership inference: do scores of training patients exceed those of held-out patients?
 
-One evaluation for two attackers: one who has the model (the loss attack, `run_audit`'s `score`) and one who
-has the release only (minus the distance to the nearest synthetic image; GAN-Leaks, Chen et al. 2020).
+One judgement for every attacker: `model_membership` has the model, `release_membership` the release only.
 """
 
 from __future__ import annotations
@@ -13,7 +12,11 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fedgen.evidence.audit.result import Evidence, Hypothesis, SiteValues, Value, Verdict
+from fedgen.evidence.audit.blind import baseline
+from fedgen.evidence.measure import AuditedModel, Real
+from fedgen.evidence.verdict import Hypothesis, Undecided
+from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
+from fedgen.study.training import AuditSection
 from fedgen_privacy.statistics.auc import (
     above_chance,
     above_value,
@@ -123,15 +126,15 @@ def _values(scores: Scores, rules: Rules) -> tuple[Value, ...]:
         train, held_out = scores.by_patient(how)
         rng = np.random.default_rng(rules.seed)
         interval = bootstrap_interval(train, held_out, rules.alpha, rules.bootstrap, rng)
-        values.append(Value(f"AUC ({how} over a patient's images)", auc(train, held_out), *interval, few))
+        values.append(Value.of(f"AUC ({how} over a patient's images)", auc(train, held_out), *interval, few))
         point = at_fpr(roc(train, held_out), FPR)
         limits = clopper_pearson(point.true_positives, point.members, rules.alpha)
         values.append(
-            Value(f"TPR at {FPR:.0%} FPR ({how})", point.tpr, *limits, few or _limits_note(point, rules))
+            Value.of(f"TPR at {FPR:.0%} FPR ({how})", point.tpr, *limits, few or _limits_note(point, rules))
         )
     train, held_out = scores.by_patient("mean")
     values.append(
-        Value(
+        Value.of(
             "smallest detectable AUC",
             minimum_detectable(train.size, held_out.size, rules.alpha),
             note="80 % power, before correction",
@@ -143,23 +146,23 @@ def _values(scores: Scores, rules: Rules) -> tuple[Value, ...]:
 def _claims(rules: Rules) -> tuple[Value, ...]:
     if rules.epsilon is None:
         note = f"no DP: tolerance {rules.tolerance:g} times the FPR"
-        return (Value(f"TPR permitted at {FPR:.0%} FPR", rules.bound()(FPR), note=note),)
+        return (Value.of(f"TPR permitted at {FPR:.0%} FPR", rules.bound()(FPR), note=note),)
     epsilon, delta = replace_one(rules.epsilon, rules.delta)
     coin = tpr_bound(FPR, rules.epsilon, rules.delta)
     permitted = tpr_bound(FPR, epsilon, delta)
     vacuous = "; the claim excludes almost no attack" if permitted > 0.5 else ""
     return (
-        Value(
+        Value.of(
             f"TPR the claim permits at {FPR:.0%} FPR (split of fixed size, 2 epsilon)",
             permitted,
             note=f"this one decides: a held-out patient was replaced by another{vacuous}",
         ),
-        Value(
+        Value.of(
             f"TPR the claim permits at {FPR:.0%} FPR (membership by a coin, epsilon)",
             coin,
             note="for comparison: add/remove of one patient",
         ),
-        Value("AUC the claim permits (split of fixed size, 2 epsilon)", auc_bound(epsilon, delta)),
+        Value.of("AUC the claim permits (split of fixed size, 2 epsilon)", auc_bound(epsilon, delta)),
     )
 
 
@@ -205,40 +208,61 @@ def _above_chance(scores: Scores, rules: Rules) -> Hypothesis:
     )
 
 
+def rules(options: AuditSection, model: AuditedModel, seed: int) -> Rules:
+    """How the attacks of a study are judged."""
+    return Rules(
+        options.alpha,
+        options.minimum_patients,
+        options.tolerance,
+        options.bootstrap,
+        model.epsilon,
+        model.delta,
+        seed,
+    )
+
+
 def membership(
-    id: str, title: str, calm: str, sites: Sequence[Scores], rules: Rules, *, invalid: str | None
-) -> Evidence:
+    id: str, title: str, about: str, sites: Sequence[Scores], rules: Rules, *, invalid: str | None
+) -> Undecided:
     """One attack's audit row.
 
     Args:
         id: of the row.
         title: of the row.
-        calm: the sentence of a PASS.
+        about: of the row.
         sites: scores of each site with training and held-out images; at least one.
         rules: how it is judged.
         invalid: why no membership result can be trusted (the blind baseline), or None.
     """
     pooled = pool(sites)
     hypotheses: list[Hypothesis] = []
-    findings: list[tuple[Verdict, str]] = []
+    findings: list[Finding] = []
     if not pooled.judged(rules.minimum_patients):
-        findings.append((Verdict.INSUFFICIENT, "There are too few patients to judge an attack."))
+        few = "There are too few patients to judge an attack."
+        findings.append(Finding(verdict=Verdict.INSUFFICIENT, sentence=few))
     elif invalid is not None:
-        findings.append((Verdict.REVIEW, f"The result is invalid: {invalid}"))
+        findings.append(Finding(verdict=Verdict.REVIEW, sentence=f"The result is invalid: {invalid}"))
     else:
         tested = [each for each in sites if each.judged(rules.minimum_patients)] if len(sites) > 1 else []
         hypotheses = _pooled_hypotheses(pooled, rules)
         hypotheses += [_above_chance(each, rules) for each in [pooled, *tested]]
-    return Evidence(
+    row = Row(
         id=id,
         title=title,
+        group="audit",
+        about=about,
         values=(*_values(pooled, rules), *_claims(rules)),
-        per_site=tuple(SiteValues(each.site, _values(each, rules)) for each in sites),
+        per_site=tuple(SitePart(site=each.site, values=_values(each, rules)) for each in sites),
         n={
             "train_patients": int(np.unique(pooled.train_patients).size),
             "held_out_patients": int(np.unique(pooled.held_out_patients).size),
         },
-        calm=calm,
-        hypotheses=tuple(hypotheses),
         findings=tuple(findings),
     )
+    calm = "Training patients do not score higher than held-out patients by more than chance."
+    return Undecided(row, calm, tuple(hypotheses))
+
+
+def why_invalid(real: Real, options: AuditSection, seed: int) -> str | None:
+    """Why no membership result of these patients can be trusted, by the blind baseline; None where they can."""
+    return baseline(real, options, seed)[1]

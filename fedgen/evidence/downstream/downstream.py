@@ -6,7 +6,7 @@ and is tested on the TEST part alone, which no generator and no choice has seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +72,6 @@ def measure_downstream(
     seeds: int,
     bootstrap: int,
     seed: int,
-    progress: Callable[[str], None],
 ) -> Downstream:
     """Train and test every arm.
 
@@ -83,7 +82,6 @@ def measure_downstream(
         n_sites: number of sites, with or without test patients.
         steps, seeds, bootstrap: section `evaluation` of the study.
         seed: classifier seeds are seed, seed + 1, ...
-        progress: told each arm before it is trained.
     """
     labels, patients, owners = test.labels.numpy(), test.patients.numpy(), test.sites.numpy()
     pooled, *per_site = [
@@ -93,7 +91,6 @@ def measure_downstream(
     arms: list[Arm] = []
     replicated: dict[tuple[str, str], Replicated] = {}
     for arm in TITLES:
-        progress(f"downstream {arm}")
         sets = [training_set(arm, train, synthetic, seed=seed + s) for s in range(seeds)]
         untrainable = why_untrainable(sets[0], classes)
         predicted: list[FloatArray] = []

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from fedgen.data.site_data import LabelledImages
-from fedgen.evidence.pooled import PooledImages
+from fedgen.data.site_data import LabelledImages, Part
+from fedgen.evidence.measure import AuditedModel, Measure, Real
+from fedgen.evidence.pooled import PooledImages, pooled
+from fedgen.run.row import Row, Value, cut
+from fedgen.study.training import EvaluationSection
 
 #: pairs of each class, at most
 PAIRS = 200
@@ -125,3 +128,39 @@ def _one_class(real: PooledImages, synthetic: LabelledImages, c: int, name: str,
 
 def _mean(images: Tensor, pairs: Tensor) -> float | None:
     return float(ms_ssim(images[pairs[:, 0]], images[pairs[:, 1]]).double().mean()) if len(pairs) else None
+
+
+@dataclass(frozen=True)
+class Diversity(Measure):
+    """Likeness of pairs within a class."""
+
+    id = "diversity"
+    title = "Diversity"
+    order = 2
+    options: EvaluationSection
+
+    def measure(
+        self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
+    ) -> Iterator[Row]:
+        """A row a class, and one that says what its numbers are."""
+        train = pooled(real, Part.TRAIN)
+        for c, found in enumerate(measure_diversity(train, made, real.classes, seed=seed)):
+            yield Row(
+                id=f"diversity-{c}",
+                title=cut(found.name),
+                group=self.id,
+                values=(Value(name="synthetic", value=found.synthetic), Value(name="real", value=found.real)),
+                n={
+                    "real_pairs": 0 if found.real is None else found.pairs,
+                    "synthetic_pairs": 0 if found.synthetic is None else found.pairs,
+                },
+                note=None if found.note is None else cut(found.note),
+            )
+        scales = scales_for(*made.images.shape[-2:])
+        yield Row(
+            id="ms-ssim",
+            title="MS-SSIM",
+            group=self.id,
+            note=f"Mean MS-SSIM over pairs of images, {scales} scale{'s' if scales > 1 else ''}. Higher is more alike: "
+            "a synthetic value well above the real one means the model repeats itself.",
+        )

@@ -1,174 +1,63 @@
-"""FID and KID in an offline extractor's features, each beside its real-versus-real floor.
-
-FID grows as samples get fewer (Chong and Forsyth 2020), so its value and its floor are taken from sets
-of the same sizes: for each of several random splits of the real patients into halves A and B, the floor
-is FID(A, B) and the value is FID(A, synthetic images), with as many synthetic images as B has where
-there are so many. Both are means over the splits. KID is unbiased, so its value uses all images and
-only its floor uses halves.
-"""
+"""Fidelity: how far synthetic images are from real ones, in the features of each extractor of the study."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+from fedgen.data.site_data import LabelledImages
+from fedgen.evidence.measure import AuditedModel, Measure, Real
+from fedgen.evidence.metrics.beside_floor import Distance, measure_distances
+from fedgen.evidence.metrics.extractors import build_extractor
+from fedgen.evidence.metrics.matched import choose_reference
+from fedgen.run.row import Row, Value, cut
+from fedgen.study.training import EvaluationSection
 
-from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
-from fedgen.evidence.metrics.extractors import Extractor
-from fedgen.evidence.metrics.matched import MatchedSets
-from fedgen.evidence.metrics.standardise import Standardiser
-from fedgen.evidence.pooled import PooledImages
-
-#: random splits of the real patients into halves
-SPLITS = 10
-KID_SUBSETS = 50
-KID_SUBSET_SIZE = 1000
-#: images given to an extractor at once, to bound memory
-BATCH = 64
-#: a half with fewer images than this gives no distance worth a number
-MINIMUM_HALF = 8
-
-Halves = list[tuple[Tensor, Tensor]]
+GROUP = "fidelity"
+VALUE, FLOOR = "synthetic to real", "real to real (floor)"
 
 
 @dataclass(frozen=True)
-class FidelityRow:
-    """One distance in one extractor's features; None where undefined, with the reason in the note.
+class Fidelity(Measure):
+    """FID and KID, each beside the same distance between disjoint real patients."""
 
-    Attributes:
-        extractor, hash, dimensions: whose features, and how many of them varied over the real images.
-        metric: FID or KID.
-        n_real, n_synthetic: images behind one value (for FID the mean over splits).
-        note: what a reader must know.
-        value: distance of real and synthetic.
-        std: of FID over splits, of KID over subsets.
-        floor, floor_std: the same distance between disjoint real patients, mean and std over splits.
-    """
+    id = "fidelity"
+    title = "Fidelity"
+    order = 1
+    options: EvaluationSection
 
-    extractor: str
-    hash: str
-    dimensions: int
-    metric: str
-    n_real: int
-    n_synthetic: int
-    note: str
-    value: float | None = None
-    std: float | None = None
-    floor: float | None = None
-    floor_std: float | None = None
+    def measure(
+        self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
+    ) -> Iterator[Row]:
+        """Of each extractor a row of FID, one of KID and one that identifies the features."""
+        reference = choose_reference(real.sites, made, real.classes, seed=seed)
+        identities = []
+        for name in self.options.extractors:
+            extractor = build_extractor(name, made.images.shape[1])
+            for distance in measure_distances(extractor, reference, seed=seed):
+                yield _row(distance)
+            identities.append(
+                Row(
+                    id=f"features-{name}",
+                    title=f"Features {name}",
+                    group=GROUP,
+                    note=f"Features {name}: {extractor.num_features}, of sha256 {extractor.hash}; only distances with "
+                    "equal hashes can be compared.",
+                )
+            )
+        yield from identities
 
 
-def measure_fidelity(
-    extractor: Extractor, reference: MatchedSets, *, seed: int
-) -> tuple[FidelityRow, FidelityRow]:
-    """The FID row and the KID row of one extractor."""
-    real_raw, synthetic_raw = (
-        extract(extractor, reference.real.images),
-        extract(extractor, reference.synthetic),
+def _row(distance: Distance) -> Row:
+    return Row(
+        id=f"{distance.metric}-{distance.extractor}",
+        title=f"{distance.metric} {distance.extractor}",
+        group=GROUP,
+        values=(
+            Value(name=VALUE, value=distance.value, std=distance.std),
+            Value(name=FLOOR, value=distance.floor, std=distance.floor_std),
+            Value(name="features that vary", value=distance.dimensions),
+        ),
+        n={"real_images": distance.n_real, "synthetic_images": distance.n_synthetic},
+        note=cut(distance.note),
     )
-    n_real, n_synthetic = len(real_raw), len(synthetic_raw)
-    empty = FidelityRow(extractor.name, extractor.hash, 0, "FID", n_real, n_synthetic, reference.note)
-
-    if reference.real.n_patients < 2 or n_real < 2 * MINIMUM_HALF or n_synthetic < MINIMUM_HALF:
-        reason = (
-            f"Not computed: needs {2 * MINIMUM_HALF} real images of two patients and {MINIMUM_HALF} "
-            f"synthetic images, found {n_real} of {reference.real.n_patients} and {n_synthetic}."
-        )
-        return _undefined(empty, reason)
-    standardise = Standardiser.fit(real_raw)
-    if standardise.dimensions == 0:
-        return _undefined(empty, "Not computed: every feature is constant over the real images.")
-    real, synthetic = standardise(real_raw), standardise(synthetic_raw)
-    halves = [
-        (a, b)
-        for a, b in patient_halves(reference.real, splits=SPLITS, seed=seed)
-        if min(len(a), len(b)) >= MINIMUM_HALF
-    ]
-    if not halves:
-        return _undefined(
-            empty, f"Not computed: no split of the patients left {MINIMUM_HALF} images in both halves."
-        )
-    row = replace(
-        empty, dimensions=standardise.dimensions, note=_scale_note(extractor, standardise) + reference.note
-    )
-    return _fid(row, real, synthetic, halves, seed), _kid(row, real, synthetic, halves, seed)
-
-
-def extract(extractor: Extractor, images: Tensor) -> Tensor:
-    """Features of (n, C, H, W) images in bounded memory; (n, num_features) float32."""
-    if len(images) == 0:
-        return torch.empty(0, extractor.num_features)
-    return torch.cat([extractor(batch) for batch in images.split(BATCH)])
-
-
-def patient_halves(cohort: PooledImages, *, splits: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Positions of the images of two disjoint random halves of the patients, `splits` times."""
-    rng = torch.Generator().manual_seed(seed)
-    patients = cohort.patients.unique()
-    for _ in range(splits):
-        order = patients[torch.randperm(len(patients), generator=rng)]
-        first = torch.isin(cohort.patients, order[: len(order) // 2])
-        yield first.nonzero().flatten(), (~first).nonzero().flatten()
-
-
-def _fid(row: FidelityRow, real: Tensor, synthetic: Tensor, halves: Halves, seed: int) -> FidelityRow:
-    rng = torch.Generator().manual_seed(seed)
-    values, floors = [], []
-    for a, b in halves:
-        n = min(len(b), len(synthetic))
-        drawn = synthetic[torch.randperm(len(synthetic), generator=rng)[:n]]
-        other = real[b[torch.randperm(len(b), generator=rng)[:n]]]
-        values.append(frechet_distance(real[a], drawn))
-        floors.append(frechet_distance(real[a], other))
-    n_real = round(sum(len(a) for a, _ in halves) / len(halves))
-    n_synthetic = round(sum(min(len(b), len(synthetic)) for _, b in halves) / len(halves))
-    note = row.note
-    if min(n_real, n_synthetic) <= row.dimensions:
-        note = (
-            f"Ill-conditioned: {n_real} real and {n_synthetic} synthetic images for {row.dimensions} "
-            f"features, so read the value only against its floor, which has the same sizes. {note}"
-        )
-    return _filled(
-        replace(row, metric="FID", n_real=n_real, n_synthetic=n_synthetic, note=note), values, floors
-    )
-
-
-def _kid(row: FidelityRow, real: Tensor, synthetic: Tensor, halves: Halves, seed: int) -> FidelityRow:
-    def kid(x: Tensor, y: Tensor) -> tuple[float, float]:
-        # Half of the smaller set, so that subsets differ and their std means something.
-        size = min(KID_SUBSET_SIZE, max(2, min(len(x), len(y)) // 2))
-        return kernel_distance(x, y, subset_size=size, subsets=KID_SUBSETS, seed=seed)
-
-    value, std = kid(real, synthetic)
-    floors = [kid(real[a], real[b])[0] for a, b in halves]
-    return replace(
-        _filled(replace(row, metric="KID"), [value], floors), std=std if math.isfinite(std) else None
-    )
-
-
-def _filled(row: FidelityRow, values: list[float], floors: list[float]) -> FidelityRow:
-    """The row with means and standard deviations, or without any where a number is not finite."""
-    if not all(math.isfinite(v) for v in values + floors):
-        return replace(row, note=f"Not computed: the features give no finite distance. {row.note}")
-    x, y = (torch.tensor(numbers, dtype=torch.float64) for numbers in (values, floors))
-    return replace(
-        row,
-        value=float(x.mean()),
-        std=float(x.std()) if len(x) > 1 else None,
-        floor=float(y.mean()),
-        floor_std=float(y.std()) if len(y) > 1 else None,
-    )
-
-
-def _undefined(row: FidelityRow, reason: str) -> tuple[FidelityRow, FidelityRow]:
-    note = f"{reason} {row.note}"
-    return replace(row, note=note), replace(row, metric="KID", note=note)
-
-
-def _scale_note(extractor: Extractor, standardise: Standardiser) -> str:
-    dropped = extractor.num_features - standardise.dimensions
-    constant = f", {dropped} of {extractor.num_features} constant ones dropped" if dropped else ""
-    return f"Features z-scored with the real reference{constant}. "

@@ -69,6 +69,13 @@ def standard_error(
     )
 
 
+def delong_interval(members: Vector, non_members: Vector, alpha: float) -> tuple[float, float]:
+    """Wald interval of level 1 - alpha with DeLong's standard error, cut to [0, 1]."""
+    estimate, error = auc(members, non_members), standard_error(members, non_members)
+    half = float(norm.ppf(1 - alpha / 2)) * error
+    return max(0.0, estimate - half), min(1.0, estimate + half)
+
+
 def bootstrap_interval(
     members: Vector, non_members: Vector, alpha: float, replicates: int, rng: np.random.Generator
 ) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scipy.stats import beta, hypergeom
+from scipy.stats import beta, binomtest, hypergeom
 
 
 def _check(successes: int, trials: int) -> None:
@@ -24,6 +24,16 @@ def clopper_pearson(successes: int, trials: int, alpha: float) -> tuple[float, f
     lower = 0.0 if successes == 0 else float(beta.ppf(alpha / 2, successes, trials - successes + 1))
     upper = 1.0 if successes == trials else float(beta.ppf(1 - alpha / 2, successes + 1, trials - successes))
     return lower, upper
+
+
+def binomial_greater(successes: int, trials: int, rate: float) -> float:
+    """Exact p-value against "the rate is at most `rate`".
+
+    Raises:
+        ValueError: impossible counts.
+    """
+    _check(successes, trials)
+    return float(binomtest(successes, trials, rate, alternative="greater").pvalue)
 
 
 def fisher_greater(successes: int, trials: int, base_successes: int, base_trials: int) -> float:

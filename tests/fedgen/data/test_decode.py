@@ -20,7 +20,7 @@ from fedgen.data.decode import decode_site
 from fedgen.data.decoders.dicom import DicomDecoder
 from fedgen.data.decoders.nifti import NiftiDecoder
 from fedgen.data.index import SliceRange
-from fedgen.data.load import patient_numbers, site_data
+from fedgen.data.load import load_sites, patient_numbers
 from fedgen.data.pixels import fitted_size, resize, window
 from fedgen.data.site_data import Part
 from fedgen.errors import DataError
@@ -228,8 +228,7 @@ def test_loaded_sites_agree_with_the_index(png_folder: Path, tmp_path: Path) -> 
     data = DataSection(image_size=(16, 24))
     index = build_index(png_folder, data)
     parts = {patient: Part(i % 3) for i, patient in enumerate(index.patients)}
-    decoded = cache_module.decode_sites(png_folder, index, data, tmp_path / "cache")
-    north, south = (site_data(site, index.at(site), decoded[site], parts, data) for site in index.sites)
+    north, south = load_sites(png_folder, index, parts, data, tmp_path / "cache")
     assert (north.site, south.site) == ("north", "south")
     assert north.images.shape == (16, 1, 16, 24)
     assert north.images.dtype == torch.float16

@@ -18,9 +18,11 @@ from fedgen.data.duplicates import (
     near_pairs,
     pairs_of_groups,
     patient_groups,
+    refuse_tied_patients,
 )
 from fedgen.data.fingerprint import Fingerprints, dhash, sha256
 from fedgen.data.inspect import inspect_data
+from fedgen.errors import DataError
 from fedgen.study.data import DataSection
 
 
@@ -95,6 +97,9 @@ def test_ties_are_transitive() -> None:
     # a-b share image 1, b-c share image 2; e has its own image twice.
     assert patient_groups(patients, prints) == (("a", "b", "c"),)
     assert across_patients(np.array([[0, 1], [5, 6]]), patients).tolist() == [[0, 1]]
+    refuse_tied_patients(())
+    with pytest.raises(DataError, match="1 group of patients share equal images"):
+        refuse_tied_patients((("a", "b", "c"),))
 
 
 def test_inspection_reports_everything_and_refuses_nothing(png_folder: Path, png_rows, write_rows) -> None:

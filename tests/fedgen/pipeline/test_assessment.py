@@ -12,26 +12,30 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, FederationError, PrivacyRefusedError
+from fedgen.evidence.leave import WITHHELD
+from fedgen.evidence.verdict import overall
 from fedgen.pipeline import assessment
 from fedgen.pipeline.assessment import Assessor, assess
 from fedgen.protocol.messages import Assess
 from fedgen.protocol.wire import encode_answer
 from fedgen.recipe import Recipe
+from fedgen.run.evidence_files import AuditNumbers, Claim, EvaluationNumbers
+from fedgen.run.row import Finding, Row, Verdict
 from fedgen.study.show import study_hash
 from fedgen.training.outbox import Outbox, RoundResult
 from fedgen.training.vector import vector_sha256
 
 BOTH = frozenset({"loss", "audit", "evaluation"})
-SHORTEST: dict[str, dict[str, Any]] = {
-    "audit": {
-        "verdict": "PASS", "reasons": [], "alpha": 0.05, "n": {}, "claim": {"epsilon": None, "delta": 1e-5},
-        "audits": [{"id": "a", "title": "A", "verdict": "PASS", "reason": "", "values": [], "n": {}}], "limits": [],
-    },
-    "evaluation": {
-        "n": {}, "fidelity": [], "diversity": {"metric": "m", "scales": 1, "classes": []},
-        "downstream": {"steps": 1, "seeds": 1, "arms": [], "differences": []}, "limits": [],
-    },
-}  # fmt: skip
+ROW = Row(id="a", title="A", group="audit", findings=(Finding(verdict=Verdict.PASS, sentence="Fine."),))
+AUDIT = AuditNumbers(
+    alpha=0.05,
+    claim=Claim(epsilon=None, delta=1e-5),
+    n={"train_patients": 12},
+    rows=(ROW,),
+    limits=(),
+    seed=1,
+)
+EVALUATION = EvaluationNumbers(n={"test_patients": 12}, rows=(ROW,), limits=(), seed=1)
 
 
 def keep_a_round(folder: Any, round: int = 1) -> None:
@@ -73,34 +77,39 @@ def made(monkeypatch) -> list[str]:
     computed: list[str] = []
     for part in ("audit", "evaluation"):
 
-        def compute(*args: Any, part: str = part) -> dict[str, Any]:
+        def compute(*args: Any, part: str = part) -> Any:
             computed.append(part)
-            return {**SHORTEST[part], "seed": len(computed)}
+            return AUDIT if part == "audit" else EVALUATION
 
         monkeypatch.setattr(assessment, f"{part}_numbers", compute)
     return computed
 
 
-def test_what_leaves_are_numbers_of_the_site_and_no_patient(site) -> None:
+def test_what_leaves_are_numbers_of_the_site_and_no_patient(site, tiny_site) -> None:
     answer = assess(Recipe.of(site.study), site.data, 3.0, site.question, BOTH)
     text, vector = encode_answer(answer)
     assert vector is None
     assert answer.audit is not None and answer.evaluation is not None
-    assert answer.audit["claim"] == {"epsilon": 3.0, "delta": site.study.privacy.delta}
+    assert answer.audit.claim == Claim(epsilon=3.0, delta=site.study.privacy.delta)
     assert answer.question_sha256 == site.question.sha256
     assert "all sites" not in text
     assert not re.search(r"\.(png|dcm|nii|safetensors)|/tmp|base64", text)
 
-    def lists(value: Any) -> list[list[Any]]:
-        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-        return ([value] if isinstance(value, list) else []) + [
-            found for each in inner for found in lists(each)
-        ]
+    def shape(value: Any) -> Any:
+        """Names and lengths, without what stands there."""
+        if isinstance(value, dict):
+            return {name: shape(inner) for name, inner in value.items() if name not in ("n", "note")}
+        if isinstance(value, list):
+            assert not any(isinstance(item, int | float) for item in value)
+            return [shape(inner) for inner in value]
+        return None
 
-    # No list is as long as there are patients or images, and none is of bare numbers.
-    for found in lists(json.loads(text)):
-        assert len(found) < 12
-        assert not any(isinstance(item, int | float) for item in found)
+    # Nothing in it is as long as there are patients or images.
+    larger = encode_answer(
+        assess(Recipe.of(site.study), tiny_site("north", 19, held_out=15), 3.0, site.question, BOTH)
+    )
+    told, other = json.loads(text), json.loads(larger[0])
+    assert shape(told) == shape(other)
     # Patients are numbers of this run only: other numbers in the same order change nothing.
     renumbered = replace(site.data, patients=site.data.patients * 7 + 1000)
     assert assess(Recipe.of(site.study), renumbered, 3.0, site.question, BOTH) == answer
@@ -110,13 +119,15 @@ def test_statistics_of_a_handful_of_patients_stay(site, tiny_site) -> None:
     few = tiny_site("north", 12, held_out=3)
     answer = assess(Recipe.of(site.study), few, None, site.question, BOTH)
     assert answer.audit is not None and answer.evaluation is not None
-    assert answer.audit["verdict"] == "INSUFFICIENT"
-    assert all(row["values"] == [] for row in answer.audit["audits"])
-    for arm in answer.evaluation["downstream"]["arms"]:
-        assert arm["auroc"] is None
-        assert arm["note"] == "Fewer than 3 test patients of a class: none, lesion."
+    assert overall(answer.audit.rows)[0] is Verdict.INSUFFICIENT
+    assert all(row.values == () for row in answer.audit.rows)
+    for row in answer.evaluation.rows:
+        if row.group == "downstream" and row.values:
+            auroc = row.get("AUROC")
+            assert auroc is not None and auroc.value is None
+            assert row.note == "Fewer than 3 test patients of a class: none, lesion."
     enough = assess(Recipe.of(site.study), site.data, None, site.question, BOTH)
-    assert enough.audit is not None and all(row["values"] for row in enough.audit["audits"])
+    assert enough.audit is not None and all(row.values for row in enough.audit.rows)
 
 
 @pytest.mark.parametrize("patients", [2, 4])
@@ -124,8 +135,10 @@ def test_the_likeness_of_two_patients_stays(site, tiny_site, patients) -> None:
     few = tiny_site("north", patients, held_out=12)
     answer = assess(Recipe.of(site.study), few, None, site.question, frozenset({"evaluation"}))
     assert answer.evaluation is not None
-    for row in answer.evaluation["diversity"]["classes"]:
-        assert (row["real"], row["synthetic"], row["pairs"]) == (None, None, 0)
+    classes = [row for row in answer.evaluation.rows if re.fullmatch(r"diversity-\d+", row.id)]
+    assert [row.title for row in classes] == ["none", "lesion"]
+    for row in classes:
+        assert row.values == () and "real_pairs" not in row.n and row.note == WITHHELD
 
 
 @pytest.mark.parametrize("metrics", [frozenset(), frozenset({"audit"}), frozenset({"evaluation"}), BOTH])
@@ -165,7 +178,7 @@ def test_a_crash_leaves_no_room_for_a_second_question(site, made, monkeypatch) -
     with pytest.raises(PrivacyRefusedError):
         Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.other)
     answer = Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
-    assert answer.audit == {**SHORTEST["audit"], "seed": 1}
+    assert answer.audit == AUDIT
     assert made == ["audit", "evaluation"]
 
 
@@ -173,7 +186,7 @@ def test_a_policy_that_changed_holds_at_once(site, made) -> None:
     Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
     answer = Assessor(Recipe.of(site.study), site.data, site.folder, frozenset({"evaluation"}))(site.question)
     assert answer.audit is None
-    assert answer.evaluation == {**SHORTEST["evaluation"], "seed": 2}
+    assert answer.evaluation == EVALUATION
 
 
 @pytest.mark.parametrize("name", ["question.json", "audit.json"])
@@ -232,4 +245,5 @@ def test_the_claim_is_what_the_site_promised_its_patients(site, tiny_study) -> N
     question = site.question.model_copy(update={"study_sha256": study_hash(study)})
     answer = Assessor(Recipe.of(study), site.data, site.folder, frozenset({"audit"}))(question)
     assert answer.audit is not None
-    assert 0 < answer.audit["claim"]["epsilon"] <= study.privacy.epsilon
+    assert answer.audit.claim.epsilon is not None
+    assert 0 < answer.audit.claim.epsilon <= study.privacy.epsilon

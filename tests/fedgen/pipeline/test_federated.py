@@ -15,6 +15,7 @@ import torch
 
 from fedgen.data.site_data import LabelledImages, Part
 from fedgen.errors import DataError, ExitCode, StudyError
+from fedgen.evidence.files import CALM
 from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.exchange.direct import DirectExchange
@@ -22,12 +23,12 @@ from fedgen.federation.site.site import Site
 from fedgen.pipeline import assessment, federated, gather
 from fedgen.pipeline.assessment import Assessor
 from fedgen.pipeline.federated import run_federation
-from fedgen.pipeline.join_audit import CALM
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Answer, Assess, Assessment, Refusal, Task
 from fedgen.protocol.wire import decode_answer, decode_task, encode_answer, encode_task
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
+from fedgen.run.evidence_files import EvaluationFile
 from fedgen_privacy.accounting import epsilon_prv
 from fedgen_privacy.ledger import Ledger
 
@@ -180,16 +181,16 @@ def test_a_federation_ends_in_a_report_without_any_real_image(federation) -> Non
     assert [row["site"] for row in audit["sites"]] == list(NAMES)
     assert audit["absent"] == []
     assert audit["verdict"] == summary["audit"]["verdict"]
-    assert all([site["site"] for site in row["per_site"]] == list(NAMES) for row in audit["audits"])
+    assert all([site["site"] for site in row["per_site"]] == list(NAMES) for row in audit["rows"])
     assert audit["n"]["train_patients"] == 24
     assert audit["n"]["synthetic_images"] == 8
-    evaluation = it.json("evaluation.json")
-    assert {row["site"] for row in evaluation["fidelity"]} == set(NAMES)
-    arm = evaluation["downstream"]["arms"][0]
-    assert arm["pooled"]["auroc"]["value"] == pytest.approx(
-        sum(site["auroc"]["value"] for site in arm["per_site"]) / 2
-    )
-    assert summary["evaluation"]["auroc"]["TRTR"] == arm["pooled"]["auroc"]["value"]
+    rows = {row.id: row for row in EvaluationFile.read(it.run).rows}
+    assert [part.site for part in rows["FID-random_conv"].per_site] == list(NAMES)
+    auroc = rows["TRTR"].get("AUROC")
+    alone = [part.get("AUROC").value for part in rows["TRTR"].per_site]
+    assert auroc.value == pytest.approx(sum(alone) / 2)
+    assert summary["evaluation"]["TRTR"]["AUROC"] == auroc.value
+    assert summary["evaluation"]["FID-random_conv, north"].keys() >= {"synthetic to real"}
 
     # Nothing of the coordinator's folder holds an image of a patient, in any of the forms it could have.
     real = torch.cat([site.images for site in it.data.values()])
@@ -304,7 +305,8 @@ def test_a_site_that_withholds_is_named_and_nothing_unknown_passes(federation, h
     assert [row["site"] for row in audit["sites"]] == ["east"]
     evaluation = it.json("evaluation.json")
     assert evaluation["absent"] == []
-    assert [row["site"] for row in evaluation["downstream"]["arms"][0]["per_site"]] == list(NAMES)
+    (arm,) = (row for row in evaluation["rows"] if row["id"] == "TSTR")
+    assert [row["site"] for row in arm["per_site"]] == list(NAMES)
     assert not (it.folders["north"] / "assessment" / "audit.json").exists()
     assert "north: its policy withholds it." in (it.run.path / "report.html").read_text()
 
@@ -332,7 +334,9 @@ def test_a_site_without_an_answer_is_named_with_the_reason(
             "refuses": Refusal(site="north", code=ExitCode.REFUSED, reason="PolicyRefusedError"),
             "renames itself": answer.model_copy(update={"site": "east"}),
             "answers for another": answer.model_copy(update={"question_sha256": "0" * 64}),
-            "says what it likes": answer.model_copy(update={"audit": {**answer.audit, "alpha": 1e-9}}),
+            "says what it likes": answer.model_copy(
+                update={"audit": answer.audit.model_copy(update={"alpha": 1e-9})}
+            ),
         }[how]
 
     if how == "silent":

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic.fields import FieldInfo
 
-from fedgen.protocol.messages import Assess, Audit, Evaluation, Message, SiteDescription
-from fedgen.protocol.numbers import AuditNumbers, EvaluationNumbers
+from fedgen.protocol.messages import Assess, Message, SiteDescription
 from fedgen.protocol.parts import Labels, MaskedWords, Part, Pixels
+from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
+from fedgen.run.row import Finding, Row, Value, Verdict
 from fedgen.schema.section import Section
 from fedgen.task.image_spec import ImageSpec
 from fedgen_privacy.secagg import Advertisement
@@ -83,9 +84,6 @@ def _number(limits: dict[str, Any]) -> st.SearchStrategy[float]:
 
 def drawn(kind: Any, *metadata: Any) -> st.SearchStrategy[Any]:
     """Values of an annotation within its limits."""
-    for form, numbers in ((Audit, AuditNumbers), (Evaluation, EvaluationNumbers)):
-        if kind == form:
-            return drawn(numbers).map(lambda value: value.to_json())
     for item in metadata:
         if isinstance(item, Part):
             return _values(item)
@@ -130,6 +128,18 @@ def _fitted(kind: type[Section], values: dict[str, Any]) -> dict[str, Any]:
         return {**values, "epsilon": None, "epsilon_rdp": None, "noise_multiplier": 0.0}
     if kind is SiteDescription:
         return {**values, "noise_multiplier": values["noise_multiplier"] or 1.0}
+    if kind is Value:
+        weight = (values["weight"] or "n") if values["pool"] == "mean" else None
+        return {**values, "weight": weight, "without": ()}
+    if kind is Finding:
+        return {**values, "sites": ()}
+    if kind is Row:
+        return {**values, "per_site": ()}
+    if kind in (AuditNumbers, EvaluationNumbers):
+        rows = tuple({row.id: row for row in values["rows"]}.values())
+        calm = (Finding(verdict=Verdict.PASS, sentence=""),)
+        judged = (row.model_copy(update={"findings": row.findings or calm}) for row in rows)
+        return {**values, "rows": tuple(judged) if kind is AuditNumbers else rows}
     if kind is Assess:
         return {**values, "labels": values["labels"][0].repeat(len(values["images"]))}
     return values

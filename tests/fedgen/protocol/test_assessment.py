@@ -12,149 +12,132 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgen.errors import FederationError
-from fedgen.protocol.messages import Assess, Assessment
-from fedgen.protocol.numbers import MAX_BYTES
+from fedgen.protocol.messages import MAX_ASSESSMENT, Assess, Assessment
 from fedgen.protocol.wire import decode_answer, decode_task, encode_answer, encode_task
+from fedgen.run.evidence_files import AuditNumbers, Claim, EvaluationNumbers
+from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
 
 HASH = "a" * 64
 number = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 count = st.integers(0, 10**9)
 word = st.text("abcdefghijklmnopqrstuvwxyz-_+0189ABC", min_size=1, max_size=20)
 sentence = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60)
-verdict = st.sampled_from(["PASS", "REVIEW", "FAIL", "INSUFFICIENT"])
 counts = st.dictionaries(word, count, max_size=4)
 optional = st.none() | sentence
 
-
-def rows(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(fields)
-
-
-value = rows(name=sentence, value=number, low=number, high=number, note=optional)
-audits = rows(
-    verdict=verdict,
-    reasons=st.lists(sentence, max_size=3),
-    alpha=st.floats(0, 1, exclude_min=True, exclude_max=True),
-    n=counts,
-    claim=rows(epsilon=number, delta=st.floats(0, 1)),
-    audits=st.lists(
-        rows(
-            id=word,
-            title=sentence,
-            verdict=verdict,
-            reason=sentence,
-            values=st.lists(value, max_size=3),
-            n=counts,
-        ),
-        min_size=1,
-        max_size=3,
-    ),
-    limits=st.lists(sentence, max_size=3),
-    seed=count,
+value = st.builds(
+    Value,
+    name=sentence,
+    value=number | st.integers(-(10**9), 10**9),
+    low=number,
+    high=number,
+    std=number,
+    chance=number,
+    note=optional,
+    pool=st.sampled_from(["none", "sum", "same"]),
 )
-score = st.none() | rows(
-    value=st.floats(0, 1), low=st.floats(0, 1), high=st.floats(0, 1), std_seeds=st.none() | st.floats(0, 1)
-)
-evaluations = rows(
-    n=counts,
-    fidelity=st.lists(
-        rows(
-            extractor=rows(name=word, hash=word, dimensions=count),
-            metric=word,
-            n_real=count,
-            n_synthetic=count,
-            note=optional,
-            value=number,
-            std=number,
-            floor=number,
-            floor_std=number,
-        ),
-        max_size=2,
-    ),
-    diversity=rows(
-        metric=sentence,
-        scales=count,
-        classes=st.lists(
-            st.fixed_dictionaries(
-                {"class": sentence, "synthetic": number, "real": number, "pairs": count, "note": optional}
-            ),
-            max_size=2,
-        ),
-    ),
-    downstream=rows(
-        steps=count,
-        seeds=count,
-        arms=st.lists(
-            rows(
-                arm=word, title=sentence, n_train=count, auroc=score, balanced_accuracy=score, note=optional
-            ),
-            max_size=2,
-        ),
-        differences=st.lists(
-            rows(arm=word, against=word, metric=word, value=number, low=number, high=number), max_size=2
-        ),
-    ),
-    limits=st.lists(sentence, max_size=2),
-    seed=count,
-)
+mean = st.builds(Value, name=sentence, value=number, pool=st.just("mean"), weight=word)
+finding = st.builds(Finding, verdict=st.sampled_from(Verdict), sentence=sentence)
 
 
-@given(
-    st.builds(
-        Assessment,
-        site=st.just("north"),
-        question_sha256=st.just(HASH),
-        audit=st.none() | audits,
-        evaluation=st.none() | evaluations,
+def rows(findings: int) -> st.SearchStrategy[tuple[Row, ...]]:
+    row = st.builds(
+        Row,
+        id=word,
+        title=sentence,
+        group=word,
+        about=optional,
+        values=st.lists(value | mean, max_size=3).map(tuple),
+        n=counts,
+        findings=st.lists(finding, min_size=findings, max_size=2).map(tuple),
+        note=optional,
     )
+    return st.lists(row, min_size=1, max_size=3, unique_by=lambda each: each.id).map(tuple)
+
+
+audits = st.builds(
+    AuditNumbers,
+    alpha=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    claim=st.builds(Claim, epsilon=number, delta=st.floats(0, 1)),
+    n=counts,
+    rows=rows(1),
+    limits=st.lists(sentence, max_size=3).map(tuple),
+    seed=count,
 )
-def test_assessments_round_trip(answer) -> None:
-    text, sent = encode_answer(answer)
-    assert sent is None
+evaluations = st.builds(
+    EvaluationNumbers, n=counts, rows=rows(0), limits=st.lists(sentence, max_size=2).map(tuple), seed=count
+)
+
+
+@given(st.none() | audits, st.none() | evaluations)
+def test_assessments_round_trip(audit, evaluation) -> None:
+    answer = sent(audit, evaluation)
+    text, vector = encode_answer(answer)
+    assert vector is None
     assert decode_answer(text, None) == answer
 
 
-AUDIT: dict[str, Any] = {
-    "verdict": "PASS", "reasons": ["fine"], "alpha": 0.05, "n": {"train_patients": 5},
-    "claim": {"epsilon": None, "delta": 1e-5},
-    "audits": [{"id": "a", "title": "A", "verdict": "PASS", "reason": "fine", "values": [], "n": {}}],
-    "limits": [], "seed": 1,
-}  # fmt: skip
+def sent(audit: AuditNumbers | None, evaluation: EvaluationNumbers | None = None) -> Assessment:
+    return Assessment(site="north", question_sha256=HASH, audit=audit, evaluation=evaluation)
+
+
+FINE = Finding(verdict=Verdict.PASS, sentence="fine")
+ROW: dict[str, Any] = Row(id="a", title="A", group="audit", findings=(FINE,)).model_dump(mode="json")
+VALUE: dict[str, Any] = Value(name="v", value=1.0).model_dump(mode="json")
+
+
+def audit_of(*rows: Row) -> AuditNumbers:
+    claim = Claim(epsilon=None, delta=1e-5)
+    return AuditNumbers(alpha=0.05, n={"train_patients": 5}, claim=claim, rows=rows, limits=(), seed=1)
 
 
 def told(**changes: Any) -> str:
-    body = {"site": "n", "question_sha256": HASH, "audit": {**AUDIT, **changes}, "evaluation": None}
-    return json.dumps({"wire": 1, "message": {"kind": "assessment", **body}})
+    """The text of an assessment whose audit has other entries."""
+    body = json.loads(encode_answer(sent(audit_of(Row.model_validate_json(json.dumps(ROW)))))[0])
+    body["message"]["audit"] |= changes
+    return json.dumps(body)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"patients": [1, 2, 3]}, {"picture": "iVBORw0KGgo="}, {"audits": []}, {"verdict": "FINE"},
-        {"reasons": ["two\nlines"]}, {"reasons": ["long " * 300]}, {"reasons": ["r"] * 65}, {"n": {"a": 0.5}},
-        {"n": {"a": [1, 2]}}, {"n": {"/data/north/p1.dcm": 1}}, {"alpha": 0.0}, {"seed": -1},
-        {"claim": {"epsilon": None}}, {"audits": [{**AUDIT["audits"][0], "per_patient": [0.1]}]},
-        {"audits": AUDIT["audits"] * 33},
+        {"patients": [1, 2, 3]}, {"picture": "iVBORw0KGgo="}, {"rows": []}, {"limits": ["two\nlines"]},
+        {"limits": ["long " * 300]}, {"limits": ["l"] * 65}, {"n": {"a": 0.5}}, {"n": {"a": [1, 2]}},
+        {"n": {"/data/north/p1.dcm": 1}}, {"alpha": 0.0}, {"seed": -1}, {"claim": {"epsilon": None}},
+        {"rows": [{**ROW, "per_patient": [0.1]}]}, {"rows": [{**ROW, "findings": []}]}, {"rows": [ROW, ROW]},
+        {"rows": [{**ROW, "per_site": [{"values": [], "n": {}, "findings": [], "note": None, "site": "other"}]}]},
+        {"rows": [{**ROW, "findings": [{"verdict": "FINE", "sentence": "s", "sites": []}]}]},
+        {"rows": [{**ROW, "values": [{**VALUE, "without": ["other"]}]}]}, {"rows": [{**ROW, "values": [VALUE] * 33}]},
     ],
 )  # fmt: skip
-def test_anything_else_is_refused_at_both_ends(changes) -> None:
+def test_anything_else_is_refused(changes) -> None:
     decode_answer(told(), None)
+    decode_answer(told(rows=[{**ROW, "values": [VALUE]}], limits=["l"], n={"a": 1}, seed=2), None)
     with pytest.raises(FederationError):
         decode_answer(told(**changes), None)
-    with pytest.raises(ValueError, match="1 validation error"):
-        encode_answer(Assessment(site="n", question_sha256=HASH, audit={**AUDIT, **changes}, evaluation=None))
+
+
+def test_what_was_slipped_past_the_form_does_not_leave() -> None:
+    """A copy is not checked when it is made, so it is checked when it leaves."""
+    audit = audit_of(Row(id="a", title="A", group="audit", findings=(FINE,)))
+    for change in ({"note": "two\nlines"}, {"note": "n" * 1001}, {"per_site": (SitePart(site="other"),)}):
+        planted = audit.model_copy(update={"rows": (audit.rows[0].model_copy(update=change),)})
+        with pytest.raises(ValueError, match="validation error"):
+            encode_answer(sent(planted))
 
 
 def test_an_assessment_has_a_size_limit() -> None:
-    row = {"name": "s" * 900, "value": 1.0, "low": None, "high": None, "note": "n" * 900}
-    large = [{**AUDIT["audits"][0], "values": [row] * 32}] * 32
-    assert len(told(audits=large)) > MAX_BYTES
+    values = tuple(Value(name="s" * 900, value=1.0, note="n" * 900) for _ in range(32))
+    large = tuple(
+        Row(id=f"r{i}", title="R", group="audit", values=values, findings=(FINE,)) for i in range(32)
+    )
+    audit = audit_of(*large)
+    text = told(rows=json.loads(audit.model_dump_json())["rows"])
+    assert len(text) > MAX_ASSESSMENT
     with pytest.raises(FederationError, match="more than"):
-        decode_answer(told(audits=large), None)
+        decode_answer(text, None)
     with pytest.raises(ValueError, match="larger than"):
-        encode_answer(
-            Assessment(site="n", question_sha256=HASH, audit={**AUDIT, "audits": large}, evaluation=None)
-        )
+        encode_answer(sent(audit))
 
 
 def question() -> Assess:

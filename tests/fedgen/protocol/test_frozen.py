@@ -24,6 +24,8 @@ from fedgen.protocol.messages import (
     TrainRound,
 )
 from fedgen.protocol.wire import WIRE, decode_answer, decode_task, encode_answer, encode_task
+from fedgen.run.evidence_files import AuditNumbers, Claim, EvaluationNumbers
+from fedgen.run.row import Finding, Row, Value, Verdict
 from fedgen.task.image_spec import ImageSpec
 from fedgen_privacy.secagg import Advertisement, Phase
 
@@ -34,12 +36,27 @@ UNVERSIONED = json.loads((FOLDER / "unversioned.json").read_text())
 A, B = "a" * 64, "b" * 64
 TRAIN = TrainRound(study_sha256=A, round=3, model_sha256=B, model=torch.tensor([1.0, -0.5]))
 KEYS = Advertisement(b"keys", ("south",))
-AUDIT = {
-    "verdict": "PASS", "reasons": ["fine"], "alpha": 0.05, "n": {"train_patients": 5},
-    "claim": {"epsilon": None, "delta": 1e-5},
-    "audits": [{"id": "a", "title": "A", "verdict": "PASS", "reason": "fine", "values": [], "n": {}}],
-    "limits": [], "seed": 1,
-}  # fmt: skip
+AUDIT = AuditNumbers(
+    alpha=0.05,
+    n={"train_patients": 5},
+    claim=Claim(epsilon=None, delta=1e-5),
+    rows=(
+        Row(
+            id="a",
+            title="A",
+            group="audit",
+            about="Is it?",
+            values=(Value(name="v", value=0.5, low=0.25, pool="mean", weight="train_patients"),),
+            n={"train_patients": 5},
+            findings=(Finding(verdict=Verdict.PASS, sentence="fine"),),
+        ),
+    ),
+    limits=("none",),
+    seed=1,
+)
+EVALUATION = EvaluationNumbers(
+    n={}, rows=(Row(id="b", title="B", group="other", note="Of 3."),), limits=(), seed=1
+)
 TASKS = [
     Describe(study_sha256=A, round=3),
     TRAIN,
@@ -77,7 +94,7 @@ ANSWERS = [
     MaskedUpdate(
         site="north", round=3, attempt=2, receipt=b"receipt", words=np.array([7, 2**32 - 1], np.uint32)
     ),
-    Assessment(site="north", question_sha256=A, audit=AUDIT, evaluation=None),
+    Assessment(site="north", question_sha256=A, audit=AUDIT, evaluation=EVALUATION),
     Refusal(site="north", code=ExitCode.REFUSED, reason="no", about=("east",)),
 ]
 MESSAGES = {message.kind: message for message in (*TASKS, *ANSWERS)}

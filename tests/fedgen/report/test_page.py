@@ -110,7 +110,7 @@ def test_it_says_what_was_run_with_its_verdict_reasons_statement_and_limits(
         "chest-xray",
         audit["verdict"],
         *audit["reasons"],
-        *(entry["reason"] for entry in audit["audits"]),
+        *(finding["sentence"] for row in audit["rows"] for finding in row["findings"]),
         privacy["statement"],
         "Updates were not hidden from the coordinator.",
         finished_run.read_json("run.json")["secure_aggregation"]["statement"],
@@ -120,7 +120,6 @@ def test_it_says_what_was_run_with_its_verdict_reasons_statement_and_limits(
         "For research only",
         "Train on synthetic, test on real",
         "fedgen simulate study.yaml",
-        "13\u202fmin 54\u202fs",
         "95\u202f% interval",
     ):
         assert sentence in text
@@ -131,15 +130,11 @@ def test_it_says_what_was_run_with_its_verdict_reasons_statement_and_limits(
 
 def _shown_elsewhere(name: str, path: tuple[Any, ...]) -> bool:
     """Numbers with a test of their own, and repetitions of one that is shown already."""
-    if path[-1] in {"alpha", "delta"} or (name, path) == ("privacy.json", ("epsilon",)):
+    if path[-1] in {"alpha", "delta", "version", "chance"} or (name, path) == ("privacy.json", ("epsilon",)):
         return True
-    if name == "run.json":
-        return path[0] in {"privacy", "secure_aggregation", "timings"}
-    if name == "evaluation.json":
-        repeated = path[-1] == "dimensions" and path[1] % 2 == 1
-        repeated |= path[-1] == "test_patients" and path[:3] != ("downstream", "arms", 0) and path[0] != "n"
-        return repeated or (path[-1] == "std_seeds" and ("auroc" not in path or "per_site" in path))
-    return False
+    if path[-1] in {"clipping_norm", "multiplicity", "images_per_patient", "shared_patients"}:
+        return True  # In the study below or in the statement, or not on the page.
+    return name == "run.json" and path[0] in {"privacy", "secure_aggregation", "timings", "evaluation"}
 
 
 @pytest.mark.parametrize("name", ["privacy.json", "audit.json", "evaluation.json", "run.json"])
@@ -169,22 +164,23 @@ def test_the_largest_epsilon_is_printed_rounded_up(finished_run: RunDirectory) -
 
 
 def test_no_null_ever_reaches_the_reader(finished_run: RunDirectory) -> None:
-    """Every number of every file is null."""
+    """Every number of every file is null that may be."""
     run = finished_run
     for name in ("privacy.json", "audit.json", "evaluation.json", "run.json"):
         value = run.read_json(name)
         for path, leaf in list(_leaves(value)):
-            if isinstance(leaf, int | float) and not isinstance(leaf, bool):
+            number = isinstance(leaf, int | float) and not isinstance(leaf, bool)
+            typed = name in ("audit.json", "evaluation.json")
+            if number and (not typed or path[-1] in {"value", "low", "high", "std", "chance", "epsilon"}):
                 _set(value, path, None)
         run.write_json(name, value)
     text = _page(run).text
     assert not re.search(r"\b(None|nan|NaN|undefined|Undefined)\b", text.replace("phantom: null", ""))
     assert "\u2014" in text
-    assert "needs 1000 non-members, has 31" in text
-    assert "a single class" in text
+    assert "All test images are of one class" in text
 
 
-@pytest.mark.parametrize("name", ["privacy.json", "audit.json", "evaluation.json", "run.json"])
+@pytest.mark.parametrize("name", ["privacy.json", "run.json"])
 def test_every_entry_of_a_file_may_be_null(finished_run: RunDirectory, name: str) -> None:
     run = finished_run
     whole = run.read_json(name)
@@ -193,6 +189,13 @@ def test_every_entry_of_a_file_may_be_null(finished_run: RunDirectory, name: str
         page = _page(run)
         assert page.open == []
         assert not re.search(r"\b(None|nan)\b", page.text.replace("phantom: null", "")), key
+
+
+@pytest.mark.parametrize("name", ["audit.json", "evaluation.json"])
+def test_a_file_of_another_version_is_refused_and_not_misread(finished_run: RunDirectory, name: str) -> None:
+    _change(finished_run, name, lambda value: value.pop("version"))
+    with pytest.raises(DataError, match=rf"{name} was written by another version of fedgen"):
+        write_report(finished_run)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +241,7 @@ def test_hostile_names_are_escaped(finished_run: RunDirectory) -> None:
             }
         if isinstance(value, list):
             return [rename(inner) for inner in value]
-        return bad if value in {"hannover", "COVID-19", "chest-xray", "diffusion"} else value
+        return bad if value in {"hannover", "COVID-19", "chest-xray", "vae"} else value
 
     for name in (
         "run.json",
@@ -264,7 +267,7 @@ def test_hostile_names_are_escaped(finished_run: RunDirectory) -> None:
 def test_each_verdict_has_its_word_its_tone_and_its_shape(
     finished_run: RunDirectory, verdict: str, tone: str
 ) -> None:
-    _change(finished_run, "audit.json", lambda value: value.update(verdict=verdict, audits=[]))
+    _change(finished_run, "audit.json", lambda value: value.update(verdict=verdict, rows=[]))
     page = _page(finished_run)
     assert ("section", "class", f"banner {tone}") in page.attributes
     assert verdict in page.text
@@ -276,7 +279,7 @@ def test_verdicts_are_told_apart_without_colour(finished_run: RunDirectory) -> N
         _change(
             finished_run,
             "audit.json",
-            lambda value, verdict=verdict: value.update(verdict=verdict, audits=[]),
+            lambda value, verdict=verdict: value.update(verdict=verdict, rows=[]),
         )
         html = write_report(finished_run).read_text(encoding="utf-8")
         found = re.search(r'<svg class="icon".*?</svg>', html, re.DOTALL)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fedgen.errors import DataError
 from fedgen.run.directory import RunDirectory
-from fedgen.run.evidence_files import AuditFile, AuditNumbers, Claim, EvaluationFile
+from fedgen.run.evidence_files import AuditFile, Claim, EvaluationFile, EvaluationNumbers
 from fedgen.run.row import SEVERITY, Finding, Row, SitePart, Value, Verdict, worst
 
 ROW: dict[str, Any] = {"id": "copies", "title": "Copies", "group": "audit"}
@@ -76,11 +76,18 @@ def test_the_verdict_is_the_worst_finding(verdicts) -> None:
     ],
 )
 def test_a_site_sends_rows_of_its_own_alone(rows) -> None:
-    fields: dict[str, Any] = {"n": {}, "limits": (), "seed": 1, "alpha": 0.05,
-                              "claim": Claim(epsilon=None, delta=1e-5)}  # fmt: skip
-    AuditNumbers(rows=(Row(**ROW),), **fields)
+    EvaluationNumbers(n={}, rows=(Row(**ROW),), limits=(), seed=1)
     with pytest.raises(ValidationError):
-        AuditNumbers(rows=rows, **fields)
+        EvaluationNumbers(n={}, rows=rows, limits=(), seed=1)
+
+
+def test_what_a_copy_or_a_subclass_smuggles_in_is_found_where_it_is_used() -> None:
+    class Leaky(Row):
+        per_patient: tuple[float, ...] = (0.1, 0.2)
+
+    for row in (Row(**ROW).model_copy(update={"note": "two\nlines"}), Leaky(**ROW)):
+        with pytest.raises(ValidationError):
+            EvaluationNumbers(n={}, rows=(row,), limits=(), seed=1)
 
 
 def test_a_file_comes_back_as_it_was_written(tmp_path) -> None:

@@ -9,6 +9,7 @@ from fedgen_privacy.statistics.auc import (
     above_value,
     auc,
     bootstrap_interval,
+    delong_interval,
     minimum_detectable,
     standard_error,
 )
@@ -47,8 +48,8 @@ def test_intervals_cover(shift):
     covered = {"delong": 0, "bootstrap": 0}
     for _ in range(200):
         members, non_members = rng.normal(shift, 1, 60), rng.normal(0, 1, 40)
-        error = standard_error(members, non_members)
-        covered["delong"] += abs(auc(members, non_members) - truth) <= norm.ppf(0.975) * error
+        low, high = delong_interval(members, non_members, 0.05)
+        covered["delong"] += low <= truth <= high
         low, high = bootstrap_interval(members, non_members, 0.05, 150, rng)
         covered["bootstrap"] += low <= truth <= high
     assert min(covered.values()) >= 175

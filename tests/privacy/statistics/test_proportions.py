@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, fisher_exact, nhypergeom
 
 from fedgen_privacy.statistics.proportions import (
+    binomial_greater,
     bound_exceeded,
     clopper_pearson,
     fisher_greater,
@@ -59,6 +60,10 @@ def test_smallest_significant_is_the_edge(trials, base, data):
     else:
         assert fisher_greater(least, trials, r, base) <= 0.05
         assert least == 0 or fisher_greater(least - 1, trials, r, base) > 0.05
+
+
+def test_binomial_tail():
+    assert binomial_greater(3, 3, 0.5) == pytest.approx(1 / 8)
 
 
 def test_a_perfect_attack_beats_a_bound_only_with_enough_non_members():

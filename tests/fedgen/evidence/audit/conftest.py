@@ -11,6 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
+from fedgen.evidence.assess import assess_audit
+from fedgen.evidence.files import audit_file
+from fedgen.evidence.measure import AuditedModel
+from fedgen.study.study import Study
 from fedgen.study.training import AuditSection
 
 SIDE = 32
@@ -117,3 +121,16 @@ def knowing_score():
         return score
 
     return make
+
+
+@pytest.fixture
+def run_audit():
+    """run_audit(section, sites, release, score, epsilon=..., delta=..., seed=...): the content of audit.json."""
+
+    def run(section, sites, release, score, *, epsilon, delta, seed):
+        study = Study.model_validate(
+            {"study": {"name": "t", "seed": seed}, "data": {"labels": ["a"]}, "audit": section}
+        )
+        return audit_file(assess_audit(study, sites, release, AuditedModel(score, epsilon, delta)))
+
+    return run

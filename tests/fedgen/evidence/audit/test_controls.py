@@ -13,14 +13,13 @@ from fedgen.evidence.audit.comparison import compare
 from fedgen.evidence.audit.copies import near_copies, suspects
 from fedgen.evidence.audit.data_copying import copying
 from fedgen.evidence.audit.nearest import nearest_patients
-from fedgen.evidence.audit.result import Verdict
-from fedgen.evidence.audit.run import run_audit
+from fedgen.run.row import Verdict
 
 DELTA = 1e-5
 
 
 def row(result, id):
-    return next(audit for audit in result.audits if audit.evidence.id == id)
+    return next(audit for audit in result.rows if audit.id == id)
 
 
 def noised(images):
@@ -38,33 +37,33 @@ ALTERED = {
 
 
 @pytest.mark.parametrize("how", ALTERED)
-def test_returned_training_images_fail(make_world, labelled, section, how):
+def test_returned_training_images_fail(make_world, labelled, section, how, run_audit):
     world = make_world(0, 40, 20, 0, sites=2)
     release = labelled(ALTERED[how](world.part(Part.TRAIN)))
     result = run_audit(section, world.sites, release, None, epsilon=None, delta=DELTA, seed=0)
     assert result.verdict is Verdict.FAIL
     assert row(result, "copy-detection").verdict is Verdict.FAIL
     assert row(result, "data-copying").verdict is Verdict.FAIL
-    json.dumps(result.to_json(), allow_nan=False)
+    json.loads(result.model_dump_json())
 
 
-def test_ten_percent_copies_fail(make_world, labelled, section, random_score):
+def test_ten_percent_copies_fail(make_world, labelled, section, random_score, run_audit):
     world = make_world(1, 200, 100, 180)
     release = labelled(torch.cat([world.strangers, noised(world.part(Part.TRAIN))[:20]]))
     result = run_audit(section, world.sites, release, random_score(0), epsilon=1.0, delta=DELTA, seed=0)
     assert row(result, "copy-detection").verdict is Verdict.FAIL
-    near = next(v for v in row(result, "copy-detection").evidence.values if v.name.startswith("near copies"))
+    near = next(v for v in row(result, "copy-detection").values if v.name.startswith("near copies"))
     assert 10 <= near.value <= 20
 
 
-def test_one_copy_among_many_is_at_least_reviewed(make_world, labelled, section, random_score):
+def test_one_copy_among_many_is_at_least_reviewed(make_world, labelled, section, random_score, run_audit):
     world = make_world(2, 60, 40, 100)
     release = labelled(torch.cat([world.strangers, noised(world.part(Part.TRAIN))[:1]]))
     result = run_audit(section, world.sites, release, random_score(0), epsilon=None, delta=DELTA, seed=0)
     assert row(result, "copy-detection").verdict is Verdict.REVIEW
 
 
-def test_one_training_image_pixel_for_pixel_fails(make_world, labelled, section):
+def test_one_training_image_pixel_for_pixel_fails(make_world, labelled, section, run_audit):
     world = make_world(3, 60, 40, 100)
     release = labelled(torch.cat([world.strangers, world.part(Part.TRAIN)[:1]]))
     result = run_audit(section, world.sites, release, None, epsilon=None, delta=DELTA, seed=0)
@@ -85,7 +84,9 @@ def test_copies_of_one_small_site_are_found_there(make_world, labelled, section)
     assert min(suspects(cells[1], 0).p, suspects(cells[3], 0).p) > 0.01
 
 
-def test_held_out_patients_returned_pass_with_the_promised_error(make_world, labelled, section, random_score):
+def test_held_out_patients_returned_pass_with_the_promised_error(
+    make_world, labelled, section, random_score, run_audit
+):
     """Over 24 seeds at most the alarms that have probability 1e-4 if each has 0.05 + 0.025.
 
     0.05 is Holm's family-wise error, 0.025 the level of the blind baseline.
@@ -106,14 +107,14 @@ def test_held_out_patients_returned_pass_with_the_promised_error(make_world, lab
     assert sum(alarms) <= binom.ppf(1 - 1e-4, 24, 0.075)
 
 
-def test_smooth_generator_is_no_copier(make_world, labelled, section, random_score):
+def test_smooth_generator_is_no_copier(make_world, labelled, section, random_score, run_audit):
     """Means of strangers are near to everyone: C_T alone would cry copying; held-out patients are as near."""
     world = make_world(5, 60, 40, 400, anatomy=1.0)
     smooth = world.strangers.reshape(100, 4, 1, 32, 32).mean(1)
     result = run_audit(
         section, world.sites, labelled(smooth), random_score(0), epsilon=None, delta=DELTA, seed=0
     )
-    assert row(result, "data-copying").evidence.values[0].value < -3
+    assert row(result, "data-copying").values[0].value < -3
     assert "smooth" in row(result, "data-copying").reason
     assert result.verdict is Verdict.PASS
 

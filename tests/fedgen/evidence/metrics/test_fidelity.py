@@ -11,9 +11,9 @@ from scipy.linalg import sqrtm
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from fedgen.evidence.metrics.beside_floor import Distance, measure_distances, patient_halves
 from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
 from fedgen.evidence.metrics.extractors import build_extractor
-from fedgen.evidence.metrics.fidelity import FidelityRow, measure_fidelity, patient_halves
 from fedgen.evidence.metrics.matched import MatchedSets
 from fedgen.evidence.pooled import PooledImages
 
@@ -26,8 +26,8 @@ def cohort(images: Tensor, each: int = 2) -> PooledImages:
     return PooledImages(images, zeros, torch.arange(n) // each, zeros)
 
 
-def measure(real: Tensor, synthetic: Tensor, name: str = "random_conv") -> tuple[FidelityRow, FidelityRow]:
-    return measure_fidelity(
+def measure(real: Tensor, synthetic: Tensor, name: str = "random_conv") -> tuple[Distance, Distance]:
+    return measure_distances(
         build_extractor(name, real.shape[1]), MatchedSets(cohort(real), synthetic, "Note."), seed=3
     )
 
@@ -120,7 +120,7 @@ def test_too_few_images_give_null_and_a_reason(real: int, synthetic: int, each: 
     reference = MatchedSets(
         cohort(torch.rand(real, 1, 16, 16), each), torch.rand(synthetic, 1, 16, 16), "Note."
     )
-    for row in measure_fidelity(build_extractor("random_conv", 1), reference, seed=0):
+    for row in measure_distances(build_extractor("random_conv", 1), reference, seed=0):
         assert (row.value, row.std, row.floor, row.floor_std) == (None,) * 4
         assert row.note.startswith("Not computed") and reason in row.note
 

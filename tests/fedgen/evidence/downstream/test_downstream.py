@@ -34,7 +34,6 @@ def measure(
         seeds=seeds,
         bootstrap=200,
         seed=0,
-        progress=lambda message: None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from scipy import ndimage, stats
 from skimage.measure import shannon_entropy
 
-from fedgen.evidence.metrics.extractors import build_extractor, extractor_names
+from fedgen.evidence.metrics.extractors import build_extractor, extractor_names, registry
 from fedgen.evidence.metrics.extractors.filters import _gradient, _haar, _laplacian_of_gaussian
 from fedgen.evidence.metrics.standardise import Standardiser
 from fedgen.study.training import EvaluationSection
@@ -28,8 +29,35 @@ def pattern(side: int = 32) -> torch.Tensor:
     return torch.tensor(0.6 * np.sin(9 * x + 4 * y * y) * np.cos(5 * y), dtype=torch.float32)[None, None]
 
 
-def test_the_registry_holds_what_the_study_offers() -> None:
-    assert set(extractor_names()) == set(EvaluationSection().extractors)
+def test_every_extractor_that_a_study_may_name_can_be_built() -> None:
+    (names, _) = get_args(EvaluationSection.model_fields["extractors"].annotation)
+    offered = get_args(names)
+    assert set(offered) >= {"radiomics", "random_conv"}
+    for name in offered:
+        assert name in extractor_names() and build_extractor(name, 1).name == name
+
+
+def test_an_extractor_is_one_class_and_one_name_is_one_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_EXTRACTORS", dict(registry._EXTRACTORS))
+
+    class Mean(registry.Extractor):
+        name = "mean"
+        num_features = 1
+        hash = "0"
+
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.flatten(1).mean(1, keepdim=True)
+
+    registry.register("mean")(Mean)
+    assert "mean" in extractor_names()
+    assert build_extractor("mean", 1)(torch.ones(2, 1, 16, 16)).tolist() == [[1.0], [1.0]]
+    with pytest.raises(ValueError, match="two extractors"):
+        registry.register("mean")(Mean)
+    with pytest.raises(KeyError):
+        build_extractor("median", 1)
 
 
 @pytest.mark.parametrize("name", NAMES)

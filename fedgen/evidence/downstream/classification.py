@@ -1,0 +1,121 @@
+"""Downstream use as rows: a row an arm, one a difference between arms, and one that says what the task is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fedgen.data.site_data import LabelledImages, Part
+from fedgen.evidence.downstream.arms import TITLES
+from fedgen.evidence.downstream.cells import METRICS
+from fedgen.evidence.downstream.downstream import Arm, Cell, Difference, measure_downstream
+from fedgen.evidence.measure import AuditedModel, Measure, Real
+from fedgen.evidence.pooled import pooled
+from fedgen.run.row import Row, SitePart, Value, cut
+from fedgen.study.training import EvaluationSection
+
+GROUP, DIFFERENCES = "downstream", "differences"
+PATIENTS = "test_patients"
+NAMES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy"}
+#: Of a score, where its chance level does not depend on the number of classes.
+CHANCE = {"auroc": 0.5}
+
+
+@dataclass(frozen=True)
+class Classification(Measure):
+    """Classifiers trained on each arm, tested on real patients."""
+
+    id = "downstream"
+    title = "Downstream use"
+    order = 3
+    options: EvaluationSection
+
+    def measure(
+        self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
+    ) -> Iterator[Row]:
+        """A row an arm with the scores of each site, then the differences of arms, then the task."""
+        options = self.options
+        found = measure_downstream(
+            pooled(real, Part.TRAIN),
+            pooled(real, Part.TEST),
+            made,
+            real.classes,
+            n_sites=len(real.sites),
+            steps=options.steps,
+            seeds=options.seeds,
+            bootstrap=options.bootstrap,
+            seed=seed,
+        )
+        names = [site.site for site in real.sites]
+        for arm in found.arms:
+            yield _arm(arm, names, found.test_patients)
+        yield from _differences(found.differences, sum(found.test_patients))
+        yield Row(
+            id="downstream-task",
+            title="Task",
+            group=GROUP,
+            note=cut(_task(real.classes, len(names), options.steps, options.seeds)),
+        )
+
+
+def _arm(arm: Arm, sites: Sequence[str], patients: Sequence[int]) -> Row:
+    per_site = zip(sites, patients, arm.per_site, strict=True)
+    return Row(
+        id=arm.arm,
+        title=arm.arm,
+        group=GROUP,
+        about=TITLES[arm.arm],
+        values=(*_scores(arm.pooled), Value(name="training images", value=arm.n_train)),
+        per_site=tuple(
+            SitePart(site=site, values=_scores(cell), n={PATIENTS: n}, note=_note(cell))
+            for site, n, cell in per_site
+        ),
+        n={PATIENTS: sum(patients)},
+        note=_note(arm.pooled),
+    )
+
+
+def _note(cell: Cell) -> str | None:
+    return None if cell.note is None else cut(cell.note)
+
+
+def _scores(cell: Cell) -> tuple[Value, ...]:
+    made = []
+    for metric in METRICS:
+        score = cell.scores[metric]
+        limits = (None, None) if score is None else (score.low, score.high)
+        value = _value(metric, None if score is None else score.value, *limits)
+        std = None if score is None else score.std_seeds
+        made.append(value.model_copy(update={"std": std, "chance": CHANCE.get(metric)}))
+    return tuple(made)
+
+
+def _value(metric: str, value: float | None, low: float | None, high: float | None) -> Value:
+    return Value(name=NAMES[metric], value=value, low=low, high=high, pool="mean", weight=PATIENTS)
+
+
+def _differences(differences: Sequence[Difference], patients: int) -> Iterator[Row]:
+    pairs = dict.fromkeys((each.arm, each.against) for each in differences)
+    for arm, against in pairs:
+        yield Row(
+            id=f"{arm}-against-{against}",
+            title=f"{arm} against {against}",
+            group=DIFFERENCES,
+            values=tuple(
+                _value(each.metric, each.value, each.low, each.high)
+                for each in differences
+                if (each.arm, each.against) == (arm, against)
+            ),
+            n={PATIENTS: patients},
+        )
+
+
+def _task(classes: Sequence[str], n_sites: int, steps: int, seeds: int) -> str:
+    if len(classes) < 2:
+        return f"None: the study has one class, {classes[0]}."
+    where = f"held-out patients of {n_sites} sites" if n_sites > 1 else "the site's held-out patients"
+    seed = "seed" if seeds == 1 else "seeds"
+    return (
+        f"Tell {', '.join(classes[:-1])} from {classes[-1]} in an image, tested on {where}; {steps} training steps "
+        f"each; {seeds} {seed}."
+    )

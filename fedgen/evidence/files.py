@@ -1,0 +1,151 @@
+"""audit.json and evaluation.json: of one assessment of all patients, or joined from those of single sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fedgen.evidence.join import by_text, join, joined_limits, summed
+from fedgen.evidence.verdict import overall
+from fedgen.run.evidence_files import (
+    Absent,
+    Audited,
+    AuditFile,
+    AuditNumbers,
+    Claim,
+    Evaluated,
+    EvaluationFile,
+    EvaluationNumbers,
+    SiteVerdict,
+)
+from fedgen.run.row import SEVERITY, Verdict, worst
+from fedgen.study.study import Study
+
+AUDITED = (
+    "The sites audited the model and the synthetic images, each against its own patients on its own machine. Only "
+    "these numbers left them, as far as each site's policy allows; the training's epsilon does not cover them."
+)
+EVALUATED = (
+    "The sites evaluated the synthetic images, each against its own patients on its own machine. Only these numbers "
+    "left them, as far as each site's policy allows; the training's epsilon does not cover them."
+)
+POOLING = (
+    "Mean over the sites, weighted by their test patients, of scores that each site found on its own patients; its "
+    "interval is made of the sites' own, which are independent (Zou and Donner 2008). It is not the score of all "
+    "patients together."
+)
+CALM = "No audit of any site found that the release or the model gives a training patient away."
+LIMITS = (
+    "At each site TRTR and the arms with real images are trained on that site's own training patients alone: a "
+    "federated or pooled classifier may do better.",
+    "Fidelity compares the whole synthetic set with one site's patients, so it also shows how far that site is from "
+    "the others.",
+)
+
+
+def audit_file(found: Audited) -> AuditFile:
+    """audit.json of an audit of all patients together."""
+    verdict, reasons = overall(found.rows)
+    return AuditFile(**dict(found), verdict=verdict, reasons=reasons)
+
+
+def evaluation_file(found: Evaluated) -> EvaluationFile:
+    """evaluation.json of an evaluation on all patients together."""
+    return EvaluationFile(**dict(found))
+
+
+def joined_audit(study: Study, audits: Mapping[str, AuditNumbers], absent: Mapping[str, str]) -> AuditFile:
+    """audit.json of a federation.
+
+    The verdict is the most severe of the sites'. A site whose patients are in the model and that sent no audit makes
+    it INSUFFICIENT at best: nothing is known of its patients, and nothing that is unknown passes.
+
+    Args:
+        study: the resolved study.
+        audits: site to its numbers.
+        absent: sites in the model without an audit, with the reason.
+    """
+    found = {site: audits[site] for site in sorted(audits)}
+    verdicts = {site: overall(each.rows) for site, each in found.items()}
+    unknown = [Verdict.INSUFFICIENT] * bool(absent or not found)
+    claims = [each.claim.epsilon for each in found.values() if each.claim.epsilon is not None]
+    limits = joined_limits({site: each.limits for site, each in found.items()})
+    return AuditFile(
+        verdict=worst(*(verdict for verdict, _ in verdicts.values()), *unknown),
+        reasons=tuple(_reasons(found, absent)),
+        alpha=study.audit.alpha,
+        n=summed([each.n for each in found.values()]),
+        claim=Claim(epsilon=max(claims, default=None), delta=study.privacy.delta),
+        where=AUDITED,
+        sites=tuple(
+            SiteVerdict(site=site, verdict=verdicts[site][0], reasons=verdicts[site][1], n=each.n, claim=each.claim)
+            for site, each in found.items()
+        ),
+        absent=_absent(absent),
+        rows=join({site: each.rows for site, each in found.items()}),
+        limits=(*limits, *_limits(study, len(found))),
+        seed=study.study.seed,
+    )  # fmt: skip
+
+
+def joined_evaluation(
+    study: Study, evaluations: Mapping[str, EvaluationNumbers], absent: Mapping[str, str]
+) -> EvaluationFile:
+    """evaluation.json of a federation.
+
+    Args:
+        study: the resolved study.
+        evaluations: site to its numbers.
+        absent: sites in the model without an evaluation, with the reason.
+    """
+    found = {site: evaluations[site] for site in sorted(evaluations)}
+    limits = joined_limits({site: each.limits for site, each in found.items()})
+    return EvaluationFile(
+        n=summed([each.n for each in found.values()]),
+        where=EVALUATED,
+        pooling=POOLING,
+        absent=_absent(absent),
+        rows=join({site: each.rows for site, each in found.items()}),
+        limits=(*limits, *LIMITS) if found else tuple(limits),
+        seed=study.study.seed,
+    )
+
+
+def _absent(absent: Mapping[str, str]) -> tuple[Absent, ...]:
+    return tuple(Absent(site=site, reason=absent[site]) for site in sorted(absent))
+
+
+def _reasons(audits: Mapping[str, AuditNumbers], absent: Mapping[str, str]) -> list[str]:
+    said: dict[tuple[Verdict, str], dict[str, str]] = {}
+    for site, each in audits.items():
+        for row in each.rows:
+            if row.verdict is not None and row.reason is not None:
+                said.setdefault((row.verdict, row.title), {})[site] = row.reason
+    raised = [
+        (verdict, f"{title} at {', '.join(sites)}: {text}")
+        for (verdict, title), texts in said.items()
+        if verdict is not Verdict.PASS
+        for text, sites in by_text(texts).items()
+    ]
+    raised += [
+        (Verdict.INSUFFICIENT, f"{site} is in the model and sent no audit ({why}).")
+        for site, why in sorted(absent.items())
+    ]
+    raised.sort(key=lambda each: SEVERITY.index(each[0]))
+    if not audits:
+        raised.append((Verdict.INSUFFICIENT, "No site sent an audit."))
+    return [text for _, text in raised] or [CALM]
+
+
+def _limits(study: Study, n_sites: int) -> list[str]:
+    said = []
+    if n_sites > 1:
+        chance = min(1.0, n_sites * study.audit.alpha)
+        said.append(
+            f"Each site corrected its tests for their number (family-wise error {study.audit.alpha:g}); over "
+            f"{n_sites} sites, a harmless release fails to pass by chance with a probability of up to {chance:.0%}."
+        )
+    if n_sites:
+        said.append(
+            "The numbers of a site are as the site sent them: nobody else can check them without its patients."
+        )
+    return said

@@ -1,0 +1,89 @@
+"""What a measure is: an audit, a metric or a downstream comparison of a release, in one file that nothing lists."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from torch import Tensor
+
+from fedgen.data.site_data import LabelledImages, SiteData
+from fedgen.evidence.verdict import Undecided
+from fedgen.run.row import Row
+
+T = TypeVar("T")
+
+#: score(images (n, C, H, W) float32, labels (n,)) -> (n,); higher means more likely a training image
+Score = Callable[[Tensor, Tensor], Tensor]
+
+
+class Real:
+    """The patients of some sites, and what several measures compute of them, once.
+
+    Attributes:
+        sites: all parts of every site; at least one.
+        classes: class names.
+    """
+
+    def __init__(self, sites: Sequence[SiteData]) -> None:
+        self.sites = tuple(sites)
+        self.classes = self.sites[0].classes
+        self._known: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gave the first time that something was asked for under this key."""
+        if key not in self._known:
+            self._known[key] = compute()
+        found: T = self._known[key]
+        return found
+
+
+class AuditedModel(NamedTuple):
+    """The model behind a release, as an attacker who has it knows it, and what its training promised.
+
+    Attributes:
+        score: None where no model is at hand, which makes the verdict REVIEW at best.
+        epsilon: claim under add/remove of one patient, the largest of all sites; None without DP.
+        delta: the claim.
+    """
+
+    score: Score | None
+    epsilon: float | None
+    delta: float
+
+
+class Measure(ABC):
+    """A measure, found by walking `audit/`, `metrics/` and `downstream/`.
+
+    A subclass is a frozen dataclass with the one field `options`: the study's section `audit` for a file in `audit/`,
+    its section `evaluation` for the others.
+
+    Attributes:
+        id: stable name.
+        title: for people.
+        order: place in the report, smaller first.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    order: ClassVar[int] = 100
+
+    def __init__(self, options: Any) -> None:
+        raise NotImplementedError
+
+    @abstractmethod
+    def measure(
+        self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
+    ) -> Iterable[Row | Undecided]:
+        """The rows of this measure; the same arguments give the same rows on the same machine.
+
+        A row's counts `n` say how many patients, images or pairs are behind its numbers: where too few are, or where
+        it does not say, the numbers do not leave a site (`leave`). One whose verdict hangs on p-values is `Undecided`.
+
+        Args:
+            real: the patients: of all sites in a simulation, of one site in a federation.
+            made: the release, images (n, C, H, W) float32 in [-1, 1].
+            model: for audits; None elsewhere.
+            seed: fixes every draw.
+        """

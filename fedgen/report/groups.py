@@ -1,0 +1,173 @@
+"""Rows of metrics as tables: a section a group, a line a row, a column a value, whatever the metrics are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fedgen.run.row import Row, SitePart, Value
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table; `values` and `counts` are in the order of its columns, None where there is none."""
+
+    row: Row
+    note: str | None
+    values: tuple[Value | None, ...]
+    counts: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as lines.
+
+    Attributes:
+        label: for a screen reader.
+        values: names of the columns of values.
+        counts: names of the columns of sample sizes.
+        lines: one a row.
+        plotted: whether the first value is also drawn, against chance.
+    """
+
+    label: str
+    values: tuple[str, ...]
+    counts: tuple[str, ...]
+    lines: tuple[Line, ...]
+    plotted: bool
+
+
+@dataclass(frozen=True)
+class Column:
+    """A site: its name, the sample sizes that are the same in all its lines, and its part of each row, if any."""
+
+    site: str
+    n: dict[str, int]
+    parts: tuple[SitePart | None, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one group.
+
+    Attributes:
+        title: above the tables; None where the section's own title says it.
+        rows: the rows that have numbers.
+        pooled: numbers over all sites; None where they stay with their sites.
+        columns: of the table by site; empty where no row is broken down.
+        by_site: each site's own table, with every number.
+        captions: notes of the rows without numbers.
+    """
+
+    title: str | None
+    rows: tuple[Row, ...]
+    pooled: Table | None
+    columns: tuple[Column, ...]
+    by_site: tuple[tuple[str, Table], ...]
+    captions: tuple[str, ...]
+
+    @property
+    def lead(self) -> str:
+        """The name of the first value."""
+        parts = [part for row in self.rows for part in (row, *row.per_site) if part.values]
+        return parts[0].values[0].name if parts else ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page; without groups it says that there is no such result."""
+
+    id: str
+    title: str
+    about: str
+    groups: tuple[Group, ...]
+
+
+#: id, title, about, and groups with their titles; a group that is not named here gets a section of its own.
+KNOWN = (
+    (
+        "fidelity",
+        "Fidelity",
+        "How far synthetic images are from real ones; the floor is real against real.",
+        {"fidelity": None},
+    ),
+    ("diversity", "Diversity", "How alike images of one class are to each other.", {"diversity": None}),
+    (
+        "downstream",
+        "Downstream use",
+        "A classifier trained on each arm, tested on real patients of every site.",
+        {"downstream": None, "differences": "Differences between arms"},
+    ),
+)
+
+
+def sections(rows: Sequence[Row]) -> list[Section]:
+    """The sections of an evaluation: the known ones, then those of any other group."""
+    by_group: dict[str, list[Row]] = {}
+    for row in rows:
+        by_group.setdefault(row.group, []).append(row)
+    made = []
+    for id, title, about, groups in KNOWN:
+        found = tuple(_group(by_group.pop(name), head) for name, head in groups.items() if name in by_group)
+        made.append(Section(id, title, about, found))
+    for name, own in by_group.items():
+        title = name.replace("_", " ").replace("-", " ").capitalize()
+        made.append(Section(f"group-{name}", title, "", (_group(own, None),)))
+    return made
+
+
+def _group(rows: Iterable[Row], title: str | None) -> Group:
+    numbers = tuple(row for row in rows if row.values or any(part.values for part in row.per_site))
+    silent = [row for row in rows if row not in numbers]
+    sites = sorted({part.site for row in numbers for part in row.per_site})
+    tables = tuple((site, _table(site, [(row, _part(row, site)) for row in numbers])) for site in sites)
+    pooled = [row for row in numbers if row.values]
+    return Group(
+        title=title,
+        rows=numbers,
+        pooled=_table(title or "All sites", [(row, row) for row in numbers]) if pooled else None,
+        columns=tuple(_column(site, numbers) for site in sites),
+        by_site=tables,
+        captions=tuple(note for row in silent for note in _notes(row)),
+    )
+
+
+def _notes(row: Row) -> list[str]:
+    own = [row.note] if row.note else []
+    return own + [f"{part.site}: {part.note}" for part in row.per_site if part.note and part.note != row.note]
+
+
+def _part(row: Row, site: str) -> SitePart | None:
+    return next((part for part in row.per_site if part.site == site), None)
+
+
+def _column(site: str, rows: Sequence[Row]) -> Column:
+    parts = tuple(_part(row, site) for row in rows)
+    counts = [part.n for part in parts if part is not None]
+    common = {
+        name: n
+        for name, n in (counts[0] if counts else {}).items()
+        if all(each.get(name) == n for each in counts)
+    }
+    return Column(site, common, parts)
+
+
+def _table(label: str, lines: Sequence[tuple[Row, Row | SitePart | None]]) -> Table:
+    known = [part for _, part in lines if part is not None]
+    names = tuple(dict.fromkeys(value.name for part in known for value in part.values))
+    counts = tuple(dict.fromkeys(name for part in known for name in part.n))
+    return Table(
+        label=label,
+        values=names,
+        counts=counts,
+        lines=tuple(
+            Line(
+                row,
+                None if part is None else part.note,
+                tuple(None if part is None else part.get(name) for name in names),
+                tuple(None if part is None else part.n.get(name) for name in counts),
+            )
+            for row, part in lines
+        ),
+        plotted=any(part.values and part.values[0].chance is not None for part in known),
+    )

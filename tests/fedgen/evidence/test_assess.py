@@ -1,0 +1,162 @@
+"""All rows of a release: what they hold, limits, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from fedgen.data.site_data import LabelledImages, SiteData
+from fedgen.errors import DataError
+from fedgen.evidence.assess import assess_audit, assess_evaluation
+from fedgen.evidence.limits import evaluation_limits
+from fedgen.evidence.measure import AuditedModel
+from fedgen.run.evidence_files import Evaluated
+from fedgen.run.row import Row, Value
+from fedgen.study.study import Study
+
+MakeSite = Callable[..., SiteData]
+MakeSynthetic = Callable[..., LabelledImages]
+
+
+def asked(**evaluation: Any) -> Study:
+    """A study of two classes that is quickly evaluated."""
+    return Study.model_validate(
+        {
+            "study": {"name": "t", "seed": 7},
+            "evaluation": {"seeds": 2, "steps": 3, "bootstrap": 100, **evaluation},
+            "audit": {"bootstrap": 100},
+        }
+    )
+
+
+def rows(result: Evaluated) -> dict[str, Row]:
+    return {row.id: row for row in result.rows}
+
+
+def numbers(row: Row, name: str) -> float | None:
+    found = row.get(name)
+    assert found is not None, name
+    return found.value
+
+
+def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynthetic) -> None:
+    sites = [make_site("a", patients=36), make_site("b", patients=12, seed=1, one_class=True)]
+    titles: list[str] = []
+    result = assess_evaluation(asked(), sites, make_synthetic(), titles.append)
+    assert Evaluated.model_validate_json(result.model_dump_json()) == result
+    assert result.n == {
+        "train_images": 48,
+        "train_patients": 24,
+        "test_images": 32,
+        "test_patients": 16,
+        "synthetic_images": 60,
+    }
+    assert [row.id for row in result.rows] == [
+        "FID-radiomics", "KID-radiomics", "FID-random_conv", "KID-random_conv", "features-radiomics",
+        "features-random_conv", "diversity-0", "diversity-1", "ms-ssim", "TRTR", "TSTR", "TRTR+S", "TRTR+R",
+        "TSTR-shuffled", "TSTR-against-TRTR", "TRTR+S-against-TRTR", "TRTR+S-against-TRTR+R", "downstream-task",
+    ]  # fmt: skip
+    assert titles == [row.title for row in result.rows]
+    found = rows(result)
+    for id in ("FID-radiomics", "KID-random_conv"):
+        assert numbers(found[id], "synthetic to real") is not None
+        assert numbers(found[id], "real to real (floor)") is not None
+        assert found[id].note and found[id].n["real_images"]
+    assert "sha256" in (found["features-radiomics"].note or "")
+    assert [found[f"diversity-{c}"].title for c in (0, 1)] == ["none", "lesion"]
+    assert "2 scales" in (found["ms-ssim"].note or "")
+    for arm in ("TRTR", "TSTR", "TRTR+S", "TRTR+R", "TSTR-shuffled"):
+        row = found[arm]
+        assert [value.name for value in row.values] == ["AUROC", "balanced accuracy", "training images"]
+        assert [(part.site, part.n) for part in row.per_site] == [
+            ("a", {"test_patients": 12}),
+            ("b", {"test_patients": 4}),
+        ]
+        assert numbers(row.per_site[1], "AUROC") is None and row.per_site[1].note  # type: ignore[arg-type]
+        auroc = row.get("AUROC")
+        assert auroc is not None and auroc.std is not None and auroc.low is not None
+    task = "Tell none from lesion in an image, tested on held-out patients of 2 sites; 3 training steps each; 2 seeds."
+    assert found["downstream-task"].note == task
+    assert result.limits and all(sentence.endswith(".") for sentence in result.limits)
+
+
+def test_equal_seeds_give_equal_results(make_site: MakeSite, make_synthetic: MakeSynthetic) -> None:
+    site, synthetic = make_site(patients=24), make_synthetic(20)
+    study = asked(extractors=("random_conv",), seeds=1)
+    first, again = (assess_evaluation(study, [site], synthetic) for _ in range(2))
+    assert first == again
+
+
+def test_the_smallest_study_has_reasons_for_all_it_lacks(
+    make_site: MakeSite, make_synthetic: MakeSynthetic
+) -> None:
+    result = assess_evaluation(asked(), [make_site(patients=2, each=1)], make_synthetic(3))
+    for row in result.rows:
+        if row.group == "fidelity" and row.values:
+            assert numbers(row, "synthetic to real") is None and row.note
+        if row.group == "diversity" and row.values:
+            assert numbers(row, "real") is None and row.note
+        if row.group == "downstream" and row.values:
+            assert numbers(row, "AUROC") is None and row.note == "There is no test patient."
+
+
+def test_a_study_of_one_class_has_no_downstream_task(make_site: MakeSite) -> None:
+    site = replace(make_site(patients=24, one_class=True), classes=("none",))
+    study = Study.model_validate({**asked().model_dump(), "data": {"labels": ["none"]}})
+    synthetic = LabelledImages(torch.rand(20, 1, 32, 32) * 2 - 1, torch.zeros(20, dtype=torch.int64))
+    found = rows(assess_evaluation(study, [site], synthetic))
+    assert "one class" in (found["TSTR"].note or "")
+    assert found["downstream-task"].note == "None: the study has one class, none."
+    assert numbers(found["FID-radiomics"], "synthetic to real") is not None
+
+
+@pytest.mark.parametrize("part", ["audit", "evaluation"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: LabelledImages(s.images[..., :16], s.labels), "1 x 32 x 16"),
+        (lambda s: LabelledImages(s.images * torch.nan, s.labels), "diverged"),
+        (lambda s: LabelledImages(s.images, s.labels + 1), "0 to 1"),
+        (lambda s: LabelledImages(s.images[:0], s.labels[:0]), "empty"),
+    ],
+)
+def test_unusable_synthetic_sets_are_refused(
+    change: Callable[[LabelledImages], LabelledImages],
+    message: str,
+    part: str,
+    make_site: MakeSite,
+    make_synthetic: MakeSynthetic,
+) -> None:
+    with pytest.raises(DataError, match=message):
+        assess(part, [make_site()], change(make_synthetic(8)))
+
+
+def assess(part: str, sites: list[SiteData], made: LabelledImages) -> Evaluated:
+    if part == "audit":
+        return assess_audit(asked(), sites, made, AuditedModel(None, None, 1e-5))
+    return assess_evaluation(asked(), sites, made)
+
+
+@pytest.mark.parametrize("part", ["audit", "evaluation"])
+def test_unusable_sites_are_refused(part: str, make_site: MakeSite, make_synthetic: MakeSynthetic) -> None:
+    with pytest.raises(DataError, match="no site"):
+        assess(part, [], make_synthetic(8))
+    with pytest.raises(DataError, match="other classes"):
+        assess(part, [make_site("a"), replace(make_site("b"), classes=("x", "y"))], make_synthetic(8))
+    site = make_site("a")
+    with pytest.raises(DataError, match="NaN or infinite"):
+        assess(part, [replace(site, images=site.images * torch.nan)], make_synthetic(8))
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.45, False), (0.55, True)])
+def test_a_control_away_from_chance_is_said(low: float, said: bool) -> None:
+    auroc = Value(name="AUROC", value=0.6, low=low, high=0.8)
+    row = Row(id="TSTR-shuffled", title="TSTR-shuffled", group="downstream", values=(auroc,))
+    limits = evaluation_limits([row], 40, 1)
+    assert any("not at chance" in sentence for sentence in limits) is said
+    assert not any(sentence.startswith("Only") for sentence in limits)
+    assert any(sentence.startswith("Only 29 test patients") for sentence in evaluation_limits([row], 29, 1))
