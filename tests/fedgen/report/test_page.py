@@ -134,7 +134,13 @@ def _shown_elsewhere(name: str, path: tuple[Any, ...]) -> bool:
         return True
     if path[-1] in {"clipping_norm", "multiplicity", "images_per_patient", "shared_patients"}:
         return True  # In the study below or in the statement, or not on the page.
-    return name == "run.json" and path[0] in {"privacy", "secure_aggregation", "timings", "evaluation"}
+    return name == "run.json" and path[0] in {
+        "privacy",
+        "secure_aggregation",
+        "timings",
+        "evaluation",
+        "image",
+    }
 
 
 @pytest.mark.parametrize("name", ["privacy.json", "audit.json", "evaluation.json", "run.json"])
