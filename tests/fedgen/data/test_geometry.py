@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgen.data.build import build_index
+from fedgen.data.decode import DecodedSite
 from fedgen.data.decoders.dicom import dicom_header
 from fedgen.data.decoders.nifti import NiftiDecoder
+from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.geometry import (
     agreed_orientation,
     agreed_spacing,
@@ -287,11 +288,8 @@ def test_a_site_of_any_size_reads_back_equal(tmp_path: Path, size: tuple[int, ..
     assert (train.n_images, train.n_patients, train.grid) == (2, 1, data.grid)
 
 
-def test_a_decoded_site_of_volumes_becomes_tensors(one_png: Callable[..., Path]) -> None:
+def test_a_decoded_site_of_volumes_becomes_tensors() -> None:
     """Nothing between the decoder and the families counts the axes."""
-    from fedgen.data.decode import DecodedSite
-    from fedgen.data.fingerprint import Fingerprints
-
     decoded = DecodedSite(
         images=np.zeros((1, 1, 3, 16, 16), np.float16),
         masks=None,

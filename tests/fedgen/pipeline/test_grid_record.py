@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import nibabel as nib
 import pytest
+import torch
 
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.prepare import Prepared
@@ -14,8 +16,10 @@ from fedgen.pipeline.asked import Asking, spent
 from fedgen.pipeline.grid_record import record_grid, recorded_grid
 from fedgen.pipeline.simulate import run_stages
 from fedgen.protocol.messages import SiteDescription, TrainRound
+from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen.task.image_spec import ImageSpec
+from fedgen.training.vector import vector_sha256
 
 
 def grid(spacing: Any = None, orientation: str = "") -> ImageSpec:
@@ -79,20 +83,14 @@ def test_the_geometry_of_a_site_that_is_away_is_not_forgotten(run, tiny_study) -
 
     asking = Asking(Exchange(), run)
     list(asking.stream({}, 1.0))
-    import torch
-
-    from fedgen.training.vector import vector_sha256
-
     model = torch.zeros(3)
     task = TrainRound(study_sha256="0" * 64, round=1, model_sha256=vector_sha256(model), model=model)
     list(asking.stream({"a": task}, 1.0))
-    sites, _ = spent(tiny_study(privacy={"mode": "none"}), RunDirectory(run.path), [], 1)
+    sites, _ = spent(Recipe.of(tiny_study(privacy={"mode": "none"})), RunDirectory(run.path), [], 1)
     assert [site.grid for site in sites] == [grid((1.0, 2.0), "PL")]
 
 
 def test_a_simulation_writes_what_its_sites_say(workspace, watcher, tiny_site, monkeypatch) -> None:
-    from dataclasses import replace
-
     sites = [
         replace(tiny_site(n, 9, held_out=4), spacing=(2.0, 1.5), orientation="IR") for n in ("north", "south")
     ]
