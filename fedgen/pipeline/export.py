@@ -21,7 +21,6 @@ from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic
 from fedgen.study.model import Pretrained
 from fedgen.study.modes import is_private
-from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.training.pretrained import Origin, encode
 
@@ -76,7 +75,7 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
     unprotected, protected = _sites(work, privacy)
     origin = Origin(
         study=work.study.study.name,
-        study_sha256=study_hash(work.study),
+        study_sha256=work.recipe.sha256,
         mode=privacy["mode"],
         public=public is not None,
         unprotected=unprotected,

@@ -14,7 +14,6 @@ from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Answer, Assess, Assessment, Refusal
 from fedgen.run.directory import RunDirectory
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers, SiteAnswer
-from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.synthesis.samples import read_samples
 from fedgen.training.vector import vector_sha256
@@ -42,7 +41,7 @@ def assess(work: Workspace, exchange: Exchange, deadline: float = ASSESS_DEADLIN
     run, study = work.run, work.study
     model, release = work.trained().ema, read_samples(run.samples)
     task = Assess(
-        study_sha256=study_hash(study),
+        study_sha256=work.recipe.sha256,
         model_sha256=vector_sha256(model),
         model=model,
         images=release.images,

@@ -27,7 +27,6 @@ from fedgen.pipeline.summary import (
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
 from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthetic
-from fedgen.study.show import study_hash
 from fedgen.synthesis.samples import read_samples
 from fedgen.training.devices import require_study_device
 from fedgen_privacy.ledger import Ledger
@@ -61,7 +60,7 @@ def train(work: Workspace, on_round: Callable[[RoundReport], None] | None = None
     aggregator = virtual_aggregator(work.recipe, names, run)
     trained = simulate_training(work.recipe, sites, run, aggregator, on_round)
     ledgers = {
-        site.site: Ledger(run.site(site.site) / "ledger.jsonl").spends(study_hash(study))
+        site.site: Ledger(run.site(site.site) / "ledger.jsonl").spends(work.recipe.sha256)
         for site in trained.sites
     }
     report = privacy.privacy_report(

@@ -26,7 +26,7 @@ from fedgen.run.directory import RunDirectory
 from fedgen.run.hints import hints
 from fedgen.run.memory import return_large_buffers
 from fedgen.run.signals import stopping
-from fedgen.study.show import dump_study, study_hash
+from fedgen.study.show import dump_study
 from fedgen.study.study import Study
 from fedgen.training.devices import require_study_device
 from fedgen_privacy.secagg import Roster
@@ -74,7 +74,8 @@ def publish(
             f"The study needs aggregation.minimum_sites {study.aggregation.minimum_sites} sites but its roster has "
             f"{len(chosen)}: invite more, or lower it."
         )
-    known = federation.studies.find(study_hash(study))
+    recipe = Recipe.of(study)
+    known = federation.studies.find(recipe.sha256)
     if known is not None:
         raise StudyError(
             f"This very study was published before, with its run in {known.run}: continue that with `fedgen-server "
@@ -93,7 +94,7 @@ def publish(
     keep_start(run, start)
     run.update_summary(status="running", study=study.study.name, seed=study.study.seed)
     entry = federation.studies.publish(signed, run.path)
-    federation.log.write("published", study=study_hash(study), name=study.study.name, run=str(run.path))
+    federation.log.write("published", study=recipe.sha256, name=study.study.name, run=str(run.path))
     return entry
 
 
@@ -124,8 +125,8 @@ def conduct(
                     gather(study, exchange, run, roster, waiting, wait, stop)
                 run_federation(run, study, exchange, _aggregator(study, roster), watcher)
                 done = True
-                federation.studies.close(study_hash(study))
-                federation.log.write("done", study=study_hash(study), run=str(run.path))
+                federation.studies.close(work.recipe.sha256)
+                federation.log.write("done", study=work.recipe.sha256, run=str(run.path))
                 return work
             except LinkLostError as error:
                 # The process was asleep, or the machine was; nothing of the study is lost by another run of Flower's.
@@ -153,7 +154,8 @@ def gather(
         FederationError: fewer than aggregation.minimum_sites did in time.
         PrivacyRefusedError: so many refused for good that the others do not suffice.
     """
-    state = latest_checkpoint(run.checkpoints, study_hash(study))
+    sha256 = Recipe.of(study).sha256
+    state = latest_checkpoint(run.checkpoints, sha256)
     round = min(study.total_rounds, 1 + (0 if state is None else state.round))
     ready: set[str] = set()
     why = dict.fromkeys(roster, "not connected")
@@ -163,7 +165,7 @@ def gather(
         here = set(exchange.sites())
         why |= dict.fromkeys(set(roster) - here, "not connected")
         ready &= here
-        asked = dict.fromkeys(sorted(here - ready), Describe(study_sha256=study_hash(study), round=round))
+        asked = dict.fromkeys(sorted(here - ready), Describe(study_sha256=sha256, round=round))
         left = end - time.monotonic()
         answers = ask(exchange, asked, min(DESCRIBE_SECONDS, max(left, ASK_SECONDS))) if asked else {}
         for site, answer in answers.items():
