@@ -1,4 +1,4 @@
-"""A federation of real processes on this machine: ours against stock Flower 1.41, in the same run.
+"""A federation of real processes on this machine: ours against stock Flower, in the same run.
 
     python benchmarks/federation.py [--quick] [--full] [--sites 3] [--out FILE.json]
 

@@ -1,8 +1,8 @@
 """The one room that imports Flower's non-public packages: a hospital's connection, and a coordinator's SuperLink.
 
-Flower 1.41 has no public way to hold a Fleet connection without executing the coordinator's bundle, nor to serve its
+Flower 1.42 has no public way to hold a Fleet connection without executing the coordinator's bundle, nor to serve its
 SuperLink with routes of one's own. Each module says which private names it needs and why; a contract test
-(tests/deployment/test_flower_contract.py) runs them against the real thing, and `flwr` is pinned to 1.41.
+(tests/deployment/federation/test_contract.py) runs them against the real thing, and `flwr` is pinned to 1.42.
 """
 
 import os

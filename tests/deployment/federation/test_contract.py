@@ -14,7 +14,7 @@ import pytest
 
 
 def test_this_is_the_version_that_was_examined() -> None:
-    assert version("flwr").startswith("1.41.")
+    assert version("flwr").startswith("1.42.")
 
 
 def test_numbers_come_back_as_they_went(coordinator, link, echo, exchange, connected) -> None:
