@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,16 @@ def wait_until(condition, what: str, seconds: float) -> None:
     while not condition():
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.02)
+
+
+@contextmanager
+def held(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """It stands still meanwhile: a command takes seconds to start, in which a run could end."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 class Federation:
@@ -203,7 +216,8 @@ def test_the_coordinator_is_killed_in_every_phase(federation, processes) -> None
 def test_stopped_by_a_command_and_resumed(federation, processes) -> None:
     conductor = federation.conduct("run")
     federation.wait_round(conductor, 1)
-    stopped = processes.run("-m", "fedgen_server.cli", "stop", *federation.at)
+    with held(conductor):
+        stopped = processes.run("-m", "fedgen_server.cli", "stop", *federation.at)
     assert stopped.returncode == 0, stopped.stderr
     assert conductor.wait(60.0) == 130
     status = json.loads(processes.run("-m", "fedgen_server.cli", "status", "--json", *federation.at).stdout)
@@ -219,7 +233,8 @@ def test_stopped_by_a_command_and_resumed(federation, processes) -> None:
     federation.start(gone)
     resumed = federation.conduct("resume")
     federation.wait_round(resumed, run["round"] + 1)
-    second = processes.run("-m", "fedgen_server.cli", "resume", *federation.at)
+    with held(resumed):
+        second = processes.run("-m", "fedgen_server.cli", "resume", *federation.at)
     assert second.returncode == 5 and "Another process conducts" in second.stderr
     resumed.send_signal(signal.SIGTERM)
     assert resumed.wait(60.0) == 130
