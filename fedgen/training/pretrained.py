@@ -5,24 +5,21 @@ The file's sha256 stands in the study, so whoever has approved the study has app
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
-from fedgen.errors import DataError, StudyError
+from fedgen.errors import DataError
+from fedgen.run.tensors import KEY, NamedFile, metadata
 from fedgen.schema.section import Section
 from fedgen.training.vector import ParameterLayout
 
-#: The one key of the file's metadata; several would be written in an order that changes from time to time.
-KEY = "fedgen"
+FILE = NamedFile("pretrained weights", "model.pretrained", "--pretrained", "fedgen export")
 
 
 class Origin(Section):
@@ -66,8 +63,8 @@ class Pretrained:
 
 def encode(weights: Mapping[str, Tensor], origin: Origin) -> bytes:
     """A file of weights; the same weights and origin give the same bytes."""
-    metadata = {KEY: origin.model_dump_json()}
-    return save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata=metadata)
+    contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+    return save(contiguous, metadata={KEY: origin.model_dump_json()})
 
 
 def read_pretrained(sha256: str, layout: ParameterLayout, path: Path) -> Pretrained:
@@ -82,32 +79,12 @@ def read_pretrained(sha256: str, layout: ParameterLayout, path: Path) -> Pretrai
         StudyError: the file is another than the study names.
         DataError: it is absent, no safetensors, not of the study's networks, or not finite.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(
-            f"The study starts from pretrained weights but {path} does not exist: give the file with --pretrained."
-        ) from None
-    except OSError as error:
-        raise DataError(
-            f"The pretrained weights {path} cannot be read ({error.strerror}): check the path and its permissions."
-        ) from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise StudyError(
-            f"{path} has the sha256 {found}, but model.pretrained.sha256 is {sha256}: give the file that the "
-            "study was written for."
-        )
+    content = FILE.read(sha256, path)
     return Pretrained(_weights(content, path, layout), _origin(content, path), content)
 
 
 def _weights(content: bytes, path: Path, layout: ParameterLayout) -> dict[str, Tensor]:
-    try:
-        tensors = load(content)
-    except SafetensorError as error:
-        raise DataError(
-            f"{path} is not a safetensors file ({error}): make one with `fedgen export`."
-        ) from None
+    tensors = FILE.tensors(content, path)
     expected = dict(layout.entries)
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
@@ -129,9 +106,7 @@ def _weights(content: bytes, path: Path, layout: ParameterLayout) -> dict[str, T
 
 
 def _origin(content: bytes, path: Path) -> Origin | None:
-    # safetensors has read this very header: its length in 8 little-endian bytes, then JSON.
-    length = int.from_bytes(content[:8], "little")
-    text = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(KEY)
+    text = metadata(content)
     if text is None:
         return None
     try:

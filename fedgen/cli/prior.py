@@ -1,0 +1,111 @@
+"""`fedgen prior`: public priors, made and shown.
+
+What makes and reads them is imported inside the commands: with it come torch and scikit-learn, which take seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedgen.cli.hints import EXPORT
+from fedgen.errors import StudyError
+
+app = typer.Typer(
+    help="Make and show public priors: what is known of a kind of image without a study's patients.",
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def prior() -> None:
+    """Make and show public priors: what is known of a kind of image without a study's patients."""
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new file, ending in .safetensors.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="Public images; left out, the prior is waves of no image."),
+    ] = None,
+    size: Annotated[str, typer.Option("--size", metavar="HxW", help="Of a study's images.")] = "64x64",
+    channels: Annotated[int, typer.Option("--channels", min=1, help="1 for gray, 3 for RGB.")] = 1,
+    components: Annotated[int, typer.Option("--components", min=1, help="Of the basis.")] = 32,
+    donors: Annotated[
+        int, typer.Option("--donors", min=0, help="Images whose texture may be lent to synthetic ones.")
+    ] = 0,
+    lower: Annotated[float, typer.Option("--lower", help="Stored value that becomes black.")] = 0.0,
+    upper: Annotated[float, typer.Option("--upper", help="Stored value that becomes white.")] = 255.0,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Where the images come from, in one sentence.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option("--licence", help="That the images are under.")] = None,
+    sites: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--site", metavar="SITE", help="A site whose patients are among the images; once a site."
+        ),
+    ] = None,
+) -> None:
+    """Make a prior from public images, or from none."""
+    from fedgen.data.public_images import public_images
+    from fedgen.priors.build import Said, of_images, of_no_image
+    from fedgen.priors.file import read_prior
+    from fedgen.run.atomic import write_atomic
+    from fedgen.run.hints import speak_as
+    from fedgen.study.data import Intensity
+
+    speak_as(EXPORT)
+    shape = (channels, *_size(size))
+    if out.suffix != ".safetensors" or out.exists():
+        raise StudyError(f"{out} must be a new file that ends in .safetensors: choose another name.")
+    if folder is None:
+        if donors or source or licence or sites:
+            raise StudyError(
+                "--donors, --source, --licence and --site speak of images, and no folder of them is given: name it, or "
+                "leave these away."
+            )
+        content = of_no_image(shape, components)
+    else:
+        if not source or not licence:
+            raise StudyError(
+                "A prior of images needs --source and --licence, which every site reads before it approves: give both."
+            )
+        if not lower < upper:
+            raise StudyError(f"--lower {lower:g} must be below --upper {upper:g}.")
+        intensity = Intensity(lower=lower, upper=upper)
+        images = public_images(folder, (shape[1], shape[2]), channels, intensity)
+        content = of_images(images, components, donors, Said(source, licence, tuple(sites or ())))
+    write_atomic(out, content)
+    made = read_prior(out)
+    typer.echo(f"{out}: {made.card.made_of}; sha256 {made.sha256}")
+
+
+@app.command()
+def show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A prior.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Check a prior's file and show its card."""
+    from fedgen.priors.file import read_prior
+
+    made = read_prior(file)
+    card = {"sha256": made.sha256, **made.card.model_dump(mode="json")}
+    if as_json:
+        typer.echo(json.dumps(card, indent=1, ensure_ascii=False))
+        return
+    for key, value in card.items():
+        shown = " x ".join(map(str, value)) if key == "size" else value
+        shown = (", ".join(value) or "none") if key == "sites" else shown
+        typer.echo(f"{key:<14} {shown if shown != '' else 'none'}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdigit() and int(side) >= 1 for side in sides):
+        raise StudyError(f"--size {text} must be height x width, such as 64x64.")
+    return int(sides[0]), int(sides[1])

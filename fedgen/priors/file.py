@@ -1,0 +1,110 @@
+"""Files of priors: safetensors with the card in the metadata; the file's sha256 stands in the study."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save
+from torch import Tensor
+
+from fedgen.errors import DataError
+from fedgen.priors.card import Card
+from fedgen.priors.prior import Prior, no_donors
+from fedgen.run.tensors import KEY, NamedFile, metadata
+
+FILE = NamedFile("a public prior", "model.prior", "--prior", "fedgen prior build")
+#: How far from orthonormal components may be.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class PriorFile:
+    """A prior's file, checked.
+
+    Attributes:
+        prior: what it holds.
+        card: what it says of itself.
+        content: its bytes.
+    """
+
+    prior: Prior
+    card: Card
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def encode(prior: Prior, card: Card) -> bytes:
+    """A file; the same prior and card give the same bytes."""
+    tensors = {"mean": prior.mean, "components": prior.components, "stds": prior.stds}
+    if len(prior.donors):
+        tensors["donors"] = prior.donors.half()
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return save(contiguous, metadata={KEY: card.model_dump_json()})
+
+
+def read_prior(path: Path, sha256: str | None = None) -> PriorFile:
+    """The prior in a file.
+
+    Args:
+        path: of the file.
+        sha256: that it must have; None where any will do.
+
+    Raises:
+        StudyError: the file is another than the study names.
+        DataError: it is absent, no safetensors, without a card, not finite, or not what its card says.
+    """
+    content = FILE.content(path) if sha256 is None else FILE.read(sha256, path)
+    tensors = FILE.tensors(content, path)
+    card = _card(content, path)
+    shape = (card.channels, *card.size)
+    expected = {"mean": shape, "components": (card.components, *shape), "stds": (card.components,)}
+    if card.donors:
+        expected["donors"] = (card.donors, *shape)
+    wrong = _wrong(tensors, expected)
+    if wrong is not None:
+        raise DataError(f"{path} is not what its card says ({wrong}): make one with `{FILE.made_by}`.")
+    donors = tensors["donors"].float() if card.donors else no_donors(shape)
+    return PriorFile(Prior(tensors["mean"], tensors["components"], tensors["stds"], donors), card, content)
+
+
+def _card(content: bytes, path: Path) -> Card:
+    text = metadata(content)
+    if text is None:
+        raise DataError(
+            f"{path} has no card, so that nobody can say what it was made of: make one with `{FILE.made_by}`."
+        )
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError:
+        raise DataError(
+            f"The card of {path} cannot be read: build the prior again with this version."
+        ) from None
+
+
+def _wrong(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]]) -> str | None:
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in tensors:
+            return f"lacks {name}"
+        if name not in expected:
+            return f"has {name}, which no prior has"
+        found = tensors[name]
+        if tuple(found.shape) != expected[name]:
+            return f"has {name} in the shape {tuple(found.shape)}, not {expected[name]}"
+        if found.dtype != (torch.float16 if name == "donors" else torch.float32):
+            return f"has {name} as {found.dtype}"
+        if not bool(torch.isfinite(found).all()):
+            return f"has values in {name} that are not finite"
+    if not bool((tensors["stds"] > 0).all()):
+        return "has a standard deviation that is not above 0"
+    basis = tensors["components"].flatten(1).double()
+    if float((basis @ basis.T - torch.eye(len(basis))).abs().max()) > TOLERANCE:
+        return "has components that are not orthonormal"
+    return None
