@@ -71,7 +71,7 @@ def test_no_limit_has_to_be_written(write) -> None:
         ("policy: {minimum_sites: 0}", "line 3: policy.minimum_sites must be at least 1, but is 0."),
         ("policy: {families: [vae, vea]}", "line 3: policy.families[1] must be 'diffusion', 'gan' or 'vae', but is"),
         ("policy: {families: []}", "line 3: policy.families must have at least 1 entries, but is []."),
-        ("policy: {modes: [global]}", "policy.modes[0] must be 'local', 'distributed' or 'none', but is 'global'."),
+        ("policy: {modes: [global]}", "policy.modes[0] must be 'distributed', 'local' or 'none', but is 'global'."),
         ("policy: {metrics: [images]}", "policy.metrics[0] must be 'loss', 'audit' or 'evaluation', but is 'images'."),
         ("policy: {largest_study_epsilon: 0}", "policy.largest_study_epsilon must be above 0, but is 0."),
         ("policy: {largest_study_epsilon: .inf}", "policy.largest_study_epsilon must be a finite number, but is .inf."),
