@@ -148,7 +148,7 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     accuracy = float((probabilities(classifier, test).argmax(dim=1) == truth).double().mean())
     extractor = RandomConvExtractor(1)
     real = extract(extractor, test)
-    standardise = Standardiser.fit(real)
+    standardise = Standardiser.fit(real, one_unit=extractor.one_unit)
     fid, floor = (
         frechet_distance(standardise(real), standardise(extract(extractor, compared)))
         for compared in (synthetic, images[:IMAGES])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from fedgen.data.prepare import prepare_sites
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.assess import assess_evaluation
 from fedgen.evidence.downstream.arms import TITLES
@@ -18,9 +21,11 @@ from fedgen.evidence.metrics.beside_floor import measure_distances
 from fedgen.evidence.metrics.extractors import build_extractor
 from fedgen.evidence.metrics.matched import choose_reference
 from fedgen.evidence.pooled import pool
+from fedgen.study.load import load_study
 from fedgen.study.study import Study
 
 CCX = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ccx"
+Prepare = Callable[[str, int], tuple[SiteData, ...]]
 CLASSES = ("COVID-19", "Other pneumonia")
 pytestmark = pytest.mark.skipif(not CCX.is_dir(), reason=f"{CCX} is absent")
 
@@ -70,6 +75,32 @@ def test_real_images_are_nearer_the_floor_than_blurred_ones(
         assert None not in (real.value, real.floor, real.floor_std, damaged.value)
         assert abs(real.value - real.floor) < 3 * (real.floor_std + real.std)
         assert damaged.value > real.value and damaged.value > real.floor
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepare:
+    """`prepared(label, seed)`: the sites of the preset, split by a seed, decoded once."""
+    folder = tmp_path_factory.mktemp("ccx")
+
+    @cache
+    def prepare(label: str, seed: int) -> tuple[SiteData, ...]:
+        own = {"label": [], "view": ["data.columns.label=view", "data.labels=[PA, AP]"]}[label]
+        study = load_study("chest_xray", [*own, f"study.seed={seed}"])
+        return tuple(prepare_sites(study, CCX, folder / f"{label}{seed}", folder / "cache").sites)
+
+    return prepare
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", ["radiomics", "random_conv"])
+def test_real_training_images_are_within_twice_the_floor(name: str, seed: int, prepared: Prepare) -> None:
+    sites = prepared("label", seed)
+    train = pool(sites, (Part.TRAIN,))
+    made = LabelledImages(train.images, train.labels)
+    reference = choose_reference(sites, made, sites[0].classes, seed=seed)
+    for distance in measure_distances(build_extractor(name, 1), reference, seed=seed):
+        assert distance.value is not None and distance.floor is not None
+        assert distance.value < 2 * distance.floor
 
 
 def test_the_whole_evaluation_runs(halves: tuple[list[SiteData], LabelledImages]) -> None:

@@ -39,7 +39,8 @@ class Distance:
     """One distance in one extractor's features; None where undefined, with the reason in the note.
 
     Attributes:
-        extractor, hash, dimensions: whose features, and how many of them varied over the real images.
+        extractor, hash: whose features.
+        dimensions, dropped: how many of them are compared, and how many hardly varied over the real images.
         metric: FID or KID.
         n_real, n_synthetic: images behind one value (for FID the mean over splits).
         note: what a reader must know.
@@ -51,6 +52,7 @@ class Distance:
     extractor: str
     hash: str
     dimensions: int
+    dropped: int
     metric: str
     n_real: int
     n_synthetic: int
@@ -70,7 +72,7 @@ def measure_distances(
         extract(extractor, reference.synthetic),
     )
     n_real, n_synthetic = len(real_raw), len(synthetic_raw)
-    empty = Distance(extractor.name, extractor.hash, 0, "FID", n_real, n_synthetic, reference.note)
+    empty = Distance(extractor.name, extractor.hash, 0, 0, "FID", n_real, n_synthetic, reference.note)
 
     if reference.real.n_patients < 2 or n_real < 2 * MINIMUM_HALF or n_synthetic < MINIMUM_HALF:
         reason = (
@@ -78,7 +80,7 @@ def measure_distances(
             f"synthetic images, found {n_real} of {reference.real.n_patients} and {n_synthetic}."
         )
         return _undefined(empty, reason)
-    standardise = Standardiser.fit(real_raw)
+    standardise = Standardiser.fit(real_raw, one_unit=extractor.one_unit)
     if standardise.dimensions == 0:
         return _undefined(empty, "Not computed: every feature is constant over the real images.")
     real, synthetic = standardise(real_raw), standardise(synthetic_raw)
@@ -92,7 +94,10 @@ def measure_distances(
             empty, f"Not computed: no split of the patients left {MINIMUM_HALF} images in both halves."
         )
     row = replace(
-        empty, dimensions=standardise.dimensions, note=_scale_note(extractor, standardise) + reference.note
+        empty,
+        dimensions=standardise.dimensions,
+        dropped=extractor.num_features - standardise.dimensions,
+        note=f"Features z-scored with the real reference. {reference.note}",
     )
     return _fid(row, real, synthetic, halves, seed), _kid(row, real, synthetic, halves, seed)
 
@@ -166,9 +171,3 @@ def _filled(row: Distance, values: list[float], floors: list[float]) -> Distance
 def _undefined(row: Distance, reason: str) -> tuple[Distance, Distance]:
     note = f"{reason} {row.note}"
     return replace(row, note=note), replace(row, metric="KID", note=note)
-
-
-def _scale_note(extractor: Extractor, standardise: Standardiser) -> str:
-    dropped = extractor.num_features - standardise.dimensions
-    constant = f", {dropped} of {extractor.num_features} constant ones dropped" if dropped else ""
-    return f"Features z-scored with the real reference{constant}. "

@@ -57,6 +57,7 @@ def _row(distance: Distance) -> Row:
             Value(name=VALUE, value=distance.value, std=distance.std),
             Value(name=FLOOR, value=distance.floor, std=distance.floor_std),
             Value(name="features that vary", value=distance.dimensions),
+            Value(name="features dropped", value=distance.dropped),
         ),
         n={"real_images": distance.n_real, "synthetic_images": distance.n_synthetic},
         note=cut(distance.note),

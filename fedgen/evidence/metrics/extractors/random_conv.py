@@ -29,6 +29,7 @@ class RandomConvExtractor(Extractor):
     """
 
     name = "random_conv"
+    one_unit = True
 
     def __init__(self, channels: int) -> None:
         super().__init__()

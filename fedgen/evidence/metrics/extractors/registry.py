@@ -14,12 +14,14 @@ class Extractor(nn.Module, ABC):
 
     Attributes:
         name: name in the study file and in results.
+        one_unit: whether all features have one unit, so that one that hardly varies can be told by its spread.
         num_features: length of a feature vector (the attribute torchmetrics reads).
         hash: sha256 (hex) over weights or definition and preprocessing version; equal hashes mean
             comparable features.
     """
 
     name: ClassVar[str]
+    one_unit: ClassVar[bool] = False
     num_features: int
     hash: str
 

@@ -13,7 +13,7 @@ from skimage.measure import shannon_entropy
 
 from fedgen.evidence.metrics.extractors import build_extractor, extractor_names, registry
 from fedgen.evidence.metrics.extractors.filters import _gradient, _haar, _laplacian_of_gaussian
-from fedgen.evidence.metrics.standardise import Standardiser
+from fedgen.evidence.metrics.standardise import DEAD, Standardiser
 from fedgen.study.training import EvaluationSection
 
 NAMES = ("radiomics", "random_conv")
@@ -134,12 +134,21 @@ def test_colour_is_seen() -> None:
 
 def test_standardiser_drops_constants_and_scales_the_rest() -> None:
     real = torch.randn(50, 3) * torch.tensor([1.0, 1000.0, 0.0]) + 5
-    standardise = Standardiser.fit(real)
+    standardise = Standardiser.fit(real, one_unit=False)
     z = standardise(real)
     assert standardise.dimensions == 2 and z.dtype == torch.float64
     torch.testing.assert_close(z.mean(0), torch.zeros(2, dtype=torch.float64), atol=1e-9, rtol=0)
     torch.testing.assert_close(z.std(0), torch.ones(2, dtype=torch.float64), atol=1e-9, rtol=0)
     assert not math.isnan(float(standardise(torch.full((1, 3), 1e6)).sum()))
+
+
+def test_standardiser_drops_what_hardly_varies_among_features_of_one_unit() -> None:
+    spread = torch.tensor([1.0, 0.9, 1.1, 1.0, 1.2, 0.5, DEAD * 0.8, 1e-3, 0.0])
+    real = torch.randn(400, 9, generator=torch.Generator().manual_seed(0)) * spread
+    assert Standardiser.fit(real, one_unit=True).keep.tolist() == [True] * 6 + [False] * 3
+    assert Standardiser.fit(real, one_unit=False).keep.tolist() == [True] * 8 + [False]
+    # All features alike: none hardly varies.
+    assert Standardiser.fit(real[:, :1].repeat(1, 3), one_unit=True).dimensions == 3
 
 
 def test_gradient_against_scipy() -> None:

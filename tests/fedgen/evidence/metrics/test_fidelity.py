@@ -11,11 +11,13 @@ from scipy.linalg import sqrtm
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.metrics.beside_floor import Distance, measure_distances, patient_halves
 from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
 from fedgen.evidence.metrics.extractors import build_extractor
-from fedgen.evidence.metrics.matched import MatchedSets
-from fedgen.evidence.pooled import PooledImages
+from fedgen.evidence.metrics.extractors.registry import Extractor
+from fedgen.evidence.metrics.matched import MatchedSets, choose_reference
+from fedgen.evidence.pooled import PooledImages, pool
 
 MakeImages = Callable[..., Tensor]
 
@@ -101,6 +103,46 @@ def test_a_perfect_generator_is_at_the_floor(make_images: MakeImages) -> None:
     assert abs(fid.value - fid.floor) < 3 * (fid.std + fid.floor_std)
     assert (fid.n_real, fid.n_synthetic) == (40, 40) and (kid.n_real, kid.n_synthetic) == (80, 80)
     assert "Ill-conditioned" in fid.note and "Ill-conditioned" not in kid.note
+
+
+class Silent(Extractor):
+    """Three features of which the last is silent in all real images but one, and awake in every tenth other."""
+
+    name = "silent"
+    one_unit = True
+    num_features = 3
+    hash = "0"
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.flatten(1)
+        awake = x[:, 0] == 1
+        return torch.stack([x.mean(1), x.std(1), awake * 0.001], dim=1)
+
+
+def test_a_feature_that_is_nearly_silent_does_not_decide() -> None:
+    rng = torch.Generator().manual_seed(0)
+    real, other = (
+        torch.rand(2, 80, 1, 16, 16, generator=rng) * torch.rand(2, 80, 1, 1, 1, generator=rng)
+    ).unbind()
+    real[0, 0, 0, 0] = 1
+    other[::10, 0, 0, 0] = 1
+    fid, kid = measure_distances(Silent(), MatchedSets(cohort(real), other, "Note."), seed=3)
+    assert (fid.dimensions, fid.dropped) == (kid.dimensions, kid.dropped) == (2, 1)
+    assert fid.value < 2 * fid.floor
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", ["radiomics", "random_conv"])
+def test_real_training_images_are_within_twice_the_floor(
+    name: str, seed: int, make_site: Callable[..., SiteData]
+) -> None:
+    site = make_site(patients=96, seed=seed)
+    train = pool([site], (Part.TRAIN,))
+    made = LabelledImages(train.images, train.labels)
+    reference = choose_reference([site], made, site.classes, seed=seed)
+    for distance in measure_distances(build_extractor(name, 1), reference, seed=seed):
+        assert distance.dropped > 0 or name == "radiomics"
+        assert distance.value < 2 * distance.floor
 
 
 def test_halves_never_share_a_patient() -> None:
