@@ -63,7 +63,7 @@ def test_one_changed_byte_is_refused(place: int, byte: int) -> None:
         open_manifest(decode_signed(changed), COORDINATOR.public_key)
 
 
-@given(place=st.integers(0, len(SIGNED.text) - 1), character=st.characters())
+@given(place=st.integers(0, len(SIGNED.text) - 1), character=st.characters(exclude_categories=("Cs",)))
 def test_one_changed_character_of_the_text_is_refused(place: int, character: str) -> None:
     text = SIGNED.text[:place] + character + SIGNED.text[place + 1 :]
     if text == SIGNED.text:
