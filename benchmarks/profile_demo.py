@@ -37,9 +37,9 @@ from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.federation.coordinator.rounds import train as train_rounds
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
-from fedgen.pipeline import stages
-from fedgen.pipeline.simulate import timed
-from fedgen.pipeline.workspace import Workspace
+from fedgen.pipeline.simulation import Simulation
+from fedgen.pipeline.stages import ASSESS, REPORT, SYNTHESIZE, TRAIN
+from fedgen.pipeline.watch import SILENT, timed
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen.study.load import load_study
@@ -125,13 +125,13 @@ def main() -> None:
     clear = load_study("demo", [*arguments.overrides, "aggregation.secure=false"])
     phantom, seed = study.data.phantom, study.study.seed
     with tempfile.TemporaryDirectory() as folder:
-        works = [Workspace.create(study, None, Path(folder) / name) for name in ("plain", "profiled")]
-        work = works[0]
+        runs = [Simulation.create(study, None, Path(folder) / name) for name in ("plain", "profiled")]
+        here, work = runs[0], runs[0].work
         result = {
             "phantom": measured(
-                *(partial(write_phantom, w.run.data / "phantom", phantom, seed) for w in works)
+                *(partial(write_phantom, each.work.run.data / "phantom", phantom, seed) for each in runs)
             ),
-            "prepare": measured(*(partial(getattr, w, "data") for w in works)),
+            "prepare": measured(*(partial(getattr, each, "data") for each in runs)),
         }
         directs = [RunDirectory(work.run.path / name) for name in ("direct", "direct-profiled")]
         sites: list[list[Site]] = []
@@ -139,7 +139,7 @@ def main() -> None:
         def plan() -> None:
             forget_noise()
             direct = directs[len(sites)]
-            sites.append([Site(Recipe.of(clear), data, direct.site(data.site)) for data in work.data.sites])
+            sites.append([Site(Recipe.of(clear), data, direct.site(data.site)) for data in here.sites])
 
         result["plan (noise calibration)"] = measured(plan)
         result["train, local steps"] = measured(
@@ -150,10 +150,10 @@ def main() -> None:
         )
         started = time.perf_counter()
         with timed(work, "train"):
-            stages.train(work)
+            TRAIN.action(here, SILENT)
         simulated = time.perf_counter() - started
-        for name in ("synthesize", "audit", "evaluate", "report"):
-            result[name] = measured(partial(getattr(stages, name), work))
+        for stage in (SYNTHESIZE, ASSESS, REPORT):
+            result[stage.name] = measured(partial(stage.action, here, SILENT))
     print("| stage | seconds | in torch | dearest outside torch (seconds, profiled) |")
     print("| --- | --- | --- | --- |")
     for name, row in result.items():

@@ -55,11 +55,11 @@ def run_cell(study: str, data: Path, out: Path, cell: Cell) -> Mapping[str, Any]
 
 
 def finished(folder: Path) -> Mapping[str, Any] | None:
-    """run.json of the newest finished run in a cell's folder, and the rows of its evaluation as `rows`."""
+    """run.json of the newest finished run in a cell's folder, and the pooled rows of its evaluation as `rows`."""
     for path in sorted(folder.glob("*/run.json"), reverse=True):
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if summary["status"] == "done":
-            return {**summary, "rows": EvaluationFile.read(RunDirectory(path.parent)).rows}
+            return {**summary, "rows": EvaluationFile.read(RunDirectory(path.parent)).pooled}
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -13,8 +14,12 @@ from fedgen.errors import ExitCode
 from fedgen.evidence.downstream.arms import TITLES
 from fedgen.evidence.registry import AUDITS, measures
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import Damaged, Event
 from fedgen.run.evidence_files import AuditFile, EvaluationFile
+from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
+from fedgen.run.run_file import RunFile
+from fedgen.run.summary import RunSummary
 from fedgen.schema.keys import dotted, is_known, keys
 from fedgen.study import presets
 from fedgen.study.load import load_study
@@ -123,10 +128,8 @@ def test_the_run_directory_page_names_every_place_of_a_run() -> None:
         assert f"`{place.relative_to('run')}" in text, place
 
 
-@pytest.mark.parametrize("form", [AuditFile, EvaluationFile])
-def test_the_run_directory_page_names_every_key_of_the_evidence(
-    form: type[AuditFile | EvaluationFile],
-) -> None:
+@pytest.mark.parametrize("form", [AuditFile, EvaluationFile, PrivacyFile, RunSummary])
+def test_the_run_directory_page_names_every_key_of_its_files(form: type[RunFile]) -> None:
     text = page("reference/run-directory.md").partition(f"## `{form.name}`")[2].partition("\n## ")[0]
     for name in form.model_fields:
         assert f"`{name}`" in text, name
@@ -134,6 +137,13 @@ def test_the_run_directory_page_names_every_key_of_the_evidence(
     for part in (Row, SitePart, Value, Finding):
         for name in part.model_fields:
             assert f"`{name}`" in rows, name
+
+
+def test_the_run_directory_page_names_every_event() -> None:
+    text = page("reference/run-directory.md")
+    for event in get_args(Event):
+        if event is not Damaged:
+            assert f"`{event.model_fields['event'].default}`" in text, event
 
 
 def test_the_run_directory_page_names_every_audit_verdict_and_arm() -> None:

@@ -96,6 +96,7 @@ def test_an_empty_house_keeps_every_contract(house: Path) -> None:
         ("The floors", {"fedgen/cli/planted.py": "from fedgen_server import __doc__"}),
         ("The floors", {"fedgen_client/planted.py": "import fedgen_server"}),
         ("The rooms", {"fedgen/evidence/planted.py": "def late():\n    import fedgen.report"}),
+        ("The rooms", {"fedgen/run_view.py": "import fedgen.report.page"}),
         ("The rooms", {"fedgen/study/planted.py": "from fedgen.data import __doc__"}),
         ("The rooms", {"fedgen/attic/__init__.py": ""}),
         ("The rooms", {"fedgen/schema/planted.py": "import fedgen.study"}),

@@ -217,7 +217,7 @@ def test_simulate_names_resume_only_once_there_is_a_run(tmp_path, monkeypatch, c
     with monkeypatch.context() as patch:
         patch.setattr("fedgen.pipeline.workspace.keep_start", fails)
         assert "free some space and give the same command again." in simulated(tmp_path / "runs")
-    monkeypatch.setattr("fedgen.pipeline.simulate.run_stages", fails)
+    monkeypatch.setattr("fedgen.pipeline.runner.run_stages", fails)
     assert "free some space and continue with --resume." in simulated(tmp_path / "runs")
 
 
@@ -249,7 +249,7 @@ def test_the_workers_of_a_simulation_speak_as_the_program_that_started_them(tiny
     import pickle
     from types import SimpleNamespace
 
-    from fedgen.federation.simulation.simulate_training import VirtualSites
+    from fedgen.federation.simulation.virtual_sites import VirtualSites
 
     speak_as(fedgen.cli.hints.SIMULATE)
     shipped = pickle.dumps(VirtualSites(tiny_study(), (tmp_path / "north",), 1, tmp_path / "none"))

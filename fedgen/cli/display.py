@@ -9,15 +9,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from fedgen.federation.coordinator.rounds import RoundReport
 from fedgen.pipeline.privacy import rounded_up
-from fedgen.pipeline.simulate import Watcher
+from fedgen.pipeline.watch import Watcher
 
 TITLES = {
     "prepare": "Preparing data",
     "train": "Training",
     "synthesize": "Sampling",
-    "audit": "Auditing",
-    "evaluate": "Evaluating",
-    "assess": "Sites assess",
+    "assess": "Auditing and evaluating",
     "report": "Writing the report",
 }
 

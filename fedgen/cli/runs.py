@@ -6,7 +6,6 @@ load, and neither `fedgen --help` nor a study file with a mistake in it should w
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,8 +19,7 @@ from fedgen.study.load import load_study
 from fedgen.study.study import Study
 
 if TYPE_CHECKING:
-    from fedgen.cli.display import Display
-    from fedgen.pipeline.workspace import Workspace
+    from fedgen.run_view import RunView
 
 Pretrained = Annotated[
     Path | None,
@@ -60,27 +58,29 @@ def simulate(
 
     from fedgen.cli.display import Display
     from fedgen.pipeline.pretrained_start import add_start
-    from fedgen.pipeline.simulate import run_stages, unfinished
-    from fedgen.pipeline.workspace import Workspace
+    from fedgen.pipeline.runner import run_stages
+    from fedgen.pipeline.simulation import Simulation, unfinished
+    from fedgen.run_view import RunView
 
     console = Console()
     if resume:
-        work = unfinished(study, out)
-        add_start(work.run, study, pretrained)
-        if data is not None and data.absolute() != work.folder:
+        here = unfinished(study, out)
+        add_start(here.work.run, study, pretrained)
+        if data is not None and data.absolute() != here.folder:
             raise StudyError(
-                f"--resume goes on with the data {work.run.path} was started with, not with --data {data}: "
+                f"--resume goes on with the data {here.work.run.path} was started with, not with --data {data}: "
                 "leave --data away."
             )
     else:
-        work = Workspace.create(study, data, out, pretrained)
+        here = Simulation.create(study, data, out, pretrained)
+    work = here.work
     speak_as(SIMULATE)
     console.print(f"{study.study.name}  ->  {work.run.path}", highlight=False, soft_wrap=True)
     for sentence in loud(study):
         console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
     with Display(console) as display:
-        run_stages(work, display.watcher)
-    print_result(console, work)
+        run_stages(here, display.watcher)
+    print_result(console, RunView(work.run))
 
 
 def loud(study: Study) -> list[str]:
@@ -106,75 +106,61 @@ def loud(study: Study) -> list[str]:
     return sentences
 
 
-def print_result(console: Console, work: Workspace) -> None:
+def print_result(console: Console, view: RunView) -> None:
     """Findings, privacy, verdict and where the report is."""
-    summary = work.run.read_json("run.json")
-    for finding in summary["findings"]:
-        console.print(f"note: {finding}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        f"privacy: {summary['privacy']['statement']}", markup=False, highlight=False, soft_wrap=True
-    )
-    reasons = " ".join(summary["audit"]["reasons"])
-    console.print(
-        f"audit: {summary['audit']['verdict']}. {reasons}", markup=False, highlight=False, soft_wrap=True
-    )
-    console.print(f"report: {work.run.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+    def say(sentence: str, style: str | None = None) -> None:
+        console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    summary = view.summary
+    for finding in summary.findings:
+        say(f"note: {finding}", "yellow")
+    if summary.privacy is not None:
+        say(f"privacy: {summary.privacy.statement}")
+    if summary.audit is not None:
+        say(f"audit: {summary.audit.verdict}. {' '.join(summary.audit.reasons)}")
+    say(f"report: {view.run.path / 'report.html'}")
 
 
-def _stage(path: Path, name: str, action: Callable[[Workspace, Display], None]) -> None:
+def _again(path: Path, name: str, pretrained: Path | None = None) -> None:
     from fedgen.cli.display import Display
-    from fedgen.pipeline.simulate import guarded, timed
-    from fedgen.pipeline.workspace import Workspace
+    from fedgen.pipeline.pretrained_start import add_start
+    from fedgen.pipeline.runner import run_again
+    from fedgen.pipeline.simulation import Simulation
+    from fedgen.pipeline.stages import STAGES
 
-    work = Workspace.open(path)
-    with Display(Console()) as display, guarded(work):
-        display.watcher.stage(name)
-        with timed(work, name):
-            action(work, display)
-        done = (work.run.path / "report.html").exists()
-        work.run.update_summary(status="done" if done else "running")
+    here = Simulation.open(path)
+    (stage,) = (stage for stage in STAGES if stage.name == name)
+    add_start(here.work.run, here.work.study, pretrained)
+    with Display(Console()) as display:
+        run_again(here, stage, display.watcher)
 
 
 def train(run: Run, pretrained: Pretrained = None) -> None:
     """Train, from the newest checkpoint of a run."""
-    from fedgen.pipeline import stages
-    from fedgen.pipeline.pretrained_start import add_start
-
-    def action(work: Workspace, display: Display) -> None:
-        add_start(work.run, work.study, pretrained)
-        stages.train(work, display.watcher.round)
-
-    _stage(run, "train", action)
+    _again(run, "train", pretrained)
 
 
 def synthesize(run: Run) -> None:
     """Draw the synthetic set of a trained run anew."""
-    from fedgen.pipeline import stages
-
-    _stage(run, "synthesize", lambda work, display: stages.synthesize(work, display.watcher.sample))
+    _again(run, "synthesize")
 
 
 def audit(run: Run) -> None:
-    """Audit a run's model and synthetic set anew."""
-    from fedgen.pipeline import stages
-
-    _stage(run, "audit", lambda work, display: stages.audit(work))
+    """Audit and evaluate a run's model and synthetic set anew: sites answer one question, with both."""
+    _again(run, "assess")
 
 
 def evaluate(run: Run) -> None:
-    """Evaluate a run's synthetic set anew."""
-    from fedgen.pipeline import stages
-
-    _stage(run, "evaluate", lambda work, display: stages.evaluate(work))
+    """The same as audit."""
+    _again(run, "assess")
 
 
 def report(run: Run) -> None:
     """Write a run's report anew."""
     from fedgen.cli.display import Display
-    from fedgen.pipeline.simulate import rewrite_report
+    from fedgen.pipeline.runner import rewrite_report
     from fedgen.pipeline.workspace import Workspace
 
-    work = Workspace.open(run)
     with Display(Console()) as display:
-        display.watcher.stage("report")
-        rewrite_report(work)
+        rewrite_report(Workspace.open(run), display.watcher)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fedgen.evidence.join import by_text, join, joined_limits, summed
 from fedgen.evidence.verdict import overall
@@ -27,6 +27,10 @@ AUDITED = (
 EVALUATED = (
     "The sites evaluated the synthetic images, each against its own patients on its own machine. Only these numbers "
     "left them, as far as each site's policy allows; the training's epsilon does not cover them."
+)
+ON_ONE_MACHINE = (
+    "The sites of this simulation {verb}, each against its own patients, as they would in a federation. Rows of all "
+    "patients together, which no federation has, stand beside theirs; the training's epsilon covers none of them."
 )
 POOLING = (
     "Mean over the sites, weighted by their test patients, of scores that each site found on its own patients; its "
@@ -53,68 +57,89 @@ def evaluation_file(found: Evaluated) -> EvaluationFile:
     return EvaluationFile(**dict(found))
 
 
-def joined_audit(study: Study, audits: Mapping[str, AuditNumbers], absent: Mapping[str, str]) -> AuditFile:
-    """audit.json of a federation.
+def joined_audit(
+    study: Study,
+    audits: Mapping[str, AuditNumbers],
+    absent: Mapping[str, str],
+    pooled: Audited | None = None,
+) -> AuditFile:
+    """audit.json.
 
-    The verdict is the most severe of the sites'. A site whose patients are in the model and that sent no audit makes
-    it INSUFFICIENT at best: nothing is known of its patients, and nothing that is unknown passes.
+    The verdict is the most severe of the sites', and of all patients together where that is known. A site whose
+    patients are in the model and that sent no audit makes it INSUFFICIENT at best: nothing is known of its patients,
+    and nothing that is unknown passes.
 
     Args:
         study: the resolved study.
         audits: site to its numbers.
         absent: sites in the model without an audit, with the reason.
+        pooled: of all patients together, which a simulation has and a federation cannot.
     """
     found = {site: audits[site] for site in sorted(audits)}
     verdicts = {site: overall(each.rows) for site, each in found.items()}
     unknown = [Verdict.INSUFFICIENT] * bool(absent or not found)
-    claims = [each.claim.epsilon for each in found.values() if each.claim.epsilon is not None]
+    together = overall(pooled.rows if pooled else ())
+    everything = [*found.values(), *([pooled] if pooled else [])]
+    claims = [each.claim.epsilon for each in everything if each.claim.epsilon is not None]
     limits = joined_limits({site: each.limits for site, each in found.items()})
     return AuditFile(
-        verdict=worst(*(verdict for verdict, _ in verdicts.values()), *unknown),
-        reasons=tuple(_reasons(found, absent)),
+        verdict=worst(together[0], *(verdict for verdict, _ in verdicts.values()), *unknown),
+        reasons=_reasons(found, absent, pooled),
         alpha=study.audit.alpha,
         n=summed([each.n for each in found.values()]),
         claim=Claim(epsilon=max(claims, default=None), delta=study.privacy.delta),
-        where=AUDITED,
+        where=ON_ONE_MACHINE.format(verb="audited the model and the synthetic images") if pooled else AUDITED,
         sites=tuple(
             SiteVerdict(site=site, verdict=verdicts[site][0], reasons=verdicts[site][1], n=each.n, claim=each.claim)
             for site, each in found.items()
         ),
         absent=_absent(absent),
         rows=join({site: each.rows for site, each in found.items()}),
-        limits=(*limits, *_limits(study, len(found))),
+        pooled=pooled.rows if pooled else (),
+        limits=_once(pooled.limits if pooled else (), limits, _limits(study, len(found))),
         seed=study.study.seed,
     )  # fmt: skip
 
 
 def joined_evaluation(
-    study: Study, evaluations: Mapping[str, EvaluationNumbers], absent: Mapping[str, str]
+    study: Study,
+    evaluations: Mapping[str, EvaluationNumbers],
+    absent: Mapping[str, str],
+    pooled: Evaluated | None = None,
 ) -> EvaluationFile:
-    """evaluation.json of a federation.
+    """evaluation.json.
 
     Args:
         study: the resolved study.
         evaluations: site to its numbers.
         absent: sites in the model without an evaluation, with the reason.
+        pooled: of all patients together, which a simulation has and a federation cannot.
     """
     found = {site: evaluations[site] for site in sorted(evaluations)}
     limits = joined_limits({site: each.limits for site, each in found.items()})
     return EvaluationFile(
         n=summed([each.n for each in found.values()]),
-        where=EVALUATED,
+        where=ON_ONE_MACHINE.format(verb="evaluated the synthetic images") if pooled else EVALUATED,
         pooling=POOLING,
         absent=_absent(absent),
         rows=join({site: each.rows for site, each in found.items()}),
-        limits=(*limits, *LIMITS) if found else tuple(limits),
+        pooled=pooled.rows if pooled else (),
+        limits=_once(pooled.limits if pooled else (), limits, LIMITS if found else ()),
         seed=study.study.seed,
     )
+
+
+def _once(*limits: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(limit for each in limits for limit in each))
 
 
 def _absent(absent: Mapping[str, str]) -> tuple[Absent, ...]:
     return tuple(Absent(site=site, reason=absent[site]) for site in sorted(absent))
 
 
-def _reasons(audits: Mapping[str, AuditNumbers], absent: Mapping[str, str]) -> list[str]:
+def _reasons(
+    audits: Mapping[str, AuditNumbers], absent: Mapping[str, str], pooled: Audited | None
+) -> tuple[str, ...]:
     said: dict[tuple[Verdict, str], dict[str, str]] = {}
     for site, each in audits.items():
         for row in each.rows:
@@ -130,10 +155,15 @@ def _reasons(audits: Mapping[str, AuditNumbers], absent: Mapping[str, str]) -> l
         (Verdict.INSUFFICIENT, f"{site} is in the model and sent no audit ({why}).")
         for site, why in sorted(absent.items())
     ]
+    raised += [
+        (row.verdict, f"{row.title}, all patients together: {row.reason}")
+        for row in (pooled.rows if pooled else ())
+        if row.verdict is not None and row.verdict is not Verdict.PASS
+    ]
     raised.sort(key=lambda each: SEVERITY.index(each[0]))
     if not audits:
         raised.append((Verdict.INSUFFICIENT, "No site sent an audit."))
-    return [text for _, text in raised] or [CALM]
+    return tuple(text for _, text in raised) or (CALM,)
 
 
 def _limits(study: Study, n_sites: int) -> list[str]:

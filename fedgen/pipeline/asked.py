@@ -7,18 +7,14 @@ down before it is sent, so that no crash of the coordinator can make the epsilon
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from fedgen.errors import FederationError
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.protocol.messages import Answer, SiteDescription, Task, TrainMasked, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import Asked, AskedSite
 from fedgen_privacy.accounting import Spend
-
-#: What an event need not repeat of a description. The grid is noted, for a site that is away when the run is resumed:
-#: the model has learned from its images.
-_NOT_NOTED = {"kind", "keys"}
 
 
 class Asking:
@@ -32,7 +28,7 @@ class Asking:
     def __init__(self, exchange: Exchange, run: RunDirectory) -> None:
         self._exchange = exchange
         self._run = run
-        self._described: dict[str, dict[str, Any]] = {}
+        self._described: dict[str, AskedSite] = {}
 
     def sites(self) -> Sequence[str]:
         """As the exchange."""
@@ -55,16 +51,21 @@ class Asking:
                 raise FederationError(
                     f"{', '.join(unknown)} did not say what a round costs, so no epsilon could be stated: ask anew."
                 )
-            self._run.event("asked", round=round, sites=[self._described[site] for site in sorted(sites)])
+            self._run.event(Asked(round=round, sites=tuple(self._described[site] for site in sorted(sites))))
         for site, answer in self._exchange.stream(tasks, deadline):
             if isinstance(answer, SiteDescription):
-                self._described[answer.site] = answer.model_dump(mode="json", exclude=_NOT_NOTED)
+                self._described[answer.site] = stated(answer)
             yield site, answer
+
+
+def stated(site: SiteDescription) -> AskedSite:
+    """What a run notes of a description."""
+    return AskedSite(**{name: getattr(site, name) for name in AskedSite.model_fields})
 
 
 def spent(
     recipe: Recipe, run: RunDirectory, sites: Sequence[SiteDescription], rounds: int
-) -> tuple[list[SiteDescription], dict[str, list[Spend]]]:
+) -> tuple[list[AskedSite], dict[str, list[Spend]]]:
     """Every site that was ever asked to train, and an upper bound of what each spent.
 
     A round of which nothing was written counts for all `sites`. A site that came back with another plan is charged
@@ -77,10 +78,10 @@ def spent(
         rounds: finished rounds.
     """
     mechanism = recipe.mechanism
-    known = {site.site: site for site in sites}
+    known = {site.site: stated(site) for site in sites}
     charged: dict[str, set[tuple[int, Spend]]] = {site.site: set() for site in sites}
 
-    def charge(round: int, site: SiteDescription) -> None:
+    def charge(round: int, site: AskedSite) -> None:
         known.setdefault(site.site, site)
         rows = charged.setdefault(site.site, set())
         base = mechanism.stated(site.noise_multiplier, site.sampling_rate, site.steps_per_round)
@@ -89,13 +90,13 @@ def spent(
             rows.add((round, spend))
 
     noted = set()
-    for event in run.read_events("asked"):
-        noted.add(int(event["round"]))
-        for row in event["sites"]:
-            charge(int(event["round"]), SiteDescription(**row))
+    for event in run.read_events(Asked):
+        noted.add(event.round)
+        for row in event.sites:
+            charge(event.round, row)
     for round in set(range(1, rounds + 1)) - noted:
         for site in sites:
-            charge(round, site)
+            charge(round, stated(site))
     return (
         [known[name] for name in sorted(known)],
         {

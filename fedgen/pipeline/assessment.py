@@ -33,6 +33,7 @@ T = TypeVar("T")
 N = TypeVar("N", AuditNumbers, EvaluationNumbers)
 
 AUDIT, EVALUATION = "audit", "evaluation"
+_QUESTION = TypeAdapter(dict[str, str])
 
 
 def assess(
@@ -116,11 +117,11 @@ class Assessor:
 
     def _bind(self, task: Assess) -> None:
         # Before anything is computed: a crash must not leave room for a second question.
-        path = self.folder / "assessment" / "question.json"
+        path = _question(self.folder)
         question = {"study": task.study_sha256, "question": task.sha256}
         if not path.exists():
             write_atomic(path, json.dumps(question).encode())
-        elif _read(path, TypeAdapter(dict[str, str]).validate_json) != question:
+        elif _read(path, _QUESTION.validate_json) != question:
             raise PrivacyRefusedError(
                 f"Site {self.data.site} was asked to assess another model or other images of a study for which it "
                 "has answered already: one question is answered a study."
@@ -137,6 +138,20 @@ class Assessor:
     def _epsilon(self) -> float | None:
         patients = self.data.part(Part.TRAIN).n_patients
         return self.recipe.mechanism.plan(patients, self.data.site).epsilon
+
+
+def asked_before(folder: Path) -> str | None:
+    """The sha256 of the question that a site has answered or begun to answer; None where it was asked none.
+
+    Raises:
+        PrivacyRefusedError: its note of the question is damaged.
+    """
+    path = _question(folder)
+    return _read(path, _QUESTION.validate_json)["question"] if path.exists() else None
+
+
+def _question(folder: Path) -> Path:
+    return folder / "assessment" / "question.json"
 
 
 def _read(path: Path, parse: Callable[[bytes], T]) -> T:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -19,6 +18,8 @@ from fedgen.pipeline.pretrained_start import origin_of
 from fedgen.pipeline.privacy import rounded_up
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic
+from fedgen.run.privacy_file import PrivacyFile
+from fedgen.run.summary import RunSummary
 from fedgen.study.model import Pretrained
 from fedgen.study.modes import is_private
 from fedgen.study.study import Study
@@ -66,8 +67,8 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
     if out.exists():
         raise StudyError(f"{out} exists: name another file, or remove it.")
     weights = work.trained().ema
-    privacy = work.run.read_json("privacy.json")
-    if not is_private(privacy["mode"]) and public is None:
+    privacy = PrivacyFile.read(work.run)
+    if not is_private(privacy.mode) and public is None:
         raise PrivacyRefusedError(
             f"{work.run.path} was trained WITHOUT differential privacy, so its weights may be passed on only if its "
             'data are public: say what they are and their licence with --public "...", or train privately.'
@@ -76,12 +77,12 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
     origin = Origin(
         study=work.study.study.name,
         study_sha256=work.recipe.sha256,
-        mode=privacy["mode"],
+        mode=privacy.mode,
         public=public is not None,
         unprotected=unprotected,
         protected=protected,
         source=_source(work.study, privacy, public),
-        statement=privacy["statement"],
+        statement=privacy.statement,
     )
     networks = work.networks(weights)
     content = encode(
@@ -103,24 +104,25 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
     return Exported(out, start, origin)
 
 
-def _sites(work: Workspace, privacy: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _sites(work: Workspace, privacy: PrivacyFile) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sites whose patients are in the weights without and with privacy, those of the start among them."""
     # A phantom has no patients, so no site's name stands for any.
-    phantom = work.run.read_json("run.json").get("data", {}).get("source") == "phantom"
-    own = set() if phantom else {str(row["site"]) for row in privacy["sites"]}
+    data = RunSummary.read(work.run).data
+    phantom = data is not None and data.source == "phantom"
+    own = set() if phantom else {row.site for row in privacy.sites}
     before = origin_of(work.run, work.study)
     unprotected = set(before.unprotected if before else ())
     protected = set(before.protected if before else ())
-    (protected if is_private(privacy["mode"]) else unprotected).update(own)
+    (protected if is_private(privacy.mode) else unprotected).update(own)
     return tuple(sorted(unprotected)), tuple(sorted(protected))
 
 
-def _source(study: Study, privacy: dict[str, Any], public: str | None) -> str:
+def _source(study: Study, privacy: PrivacyFile, public: str | None) -> str:
     parts = [] if public is None else [_sentence(public)]
-    if privacy["epsilon"] is not None:
+    if privacy.epsilon is not None:
         parts.append(
-            f"Run {study.study.name} at {', '.join(row['site'] for row in privacy['sites'])}, trained with "
-            f"({rounded_up(privacy['epsilon']):.2f}, {privacy['delta']:g})-differential privacy for each of their "
+            f"Run {study.study.name} at {', '.join(row.site for row in privacy.sites)}, trained with "
+            f"({rounded_up(privacy.epsilon):.2f}, {privacy.delta:g})-differential privacy for each of their "
             "patients."
         )
     if study.model.pretrained is not None:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 from fedgen.errors import ExitCode
 from fedgen.evidence.files import joined_audit, joined_evaluation
 from fedgen.federation.exchange.contract import Exchange
+from fedgen.pipeline.setting import Pooled, Setting
 from fedgen.pipeline.summary import describe_audit, describe_evaluation
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Answer, Assess, Assessment, Refusal
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import Assessed, NotAssessed, RoundDone
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers, SiteAnswer
+from fedgen.run.summary import Parts, RunSummary, SiteEntry, update_summary
 from fedgen.study.study import Study
 from fedgen.synthesis.samples import read_samples
 from fedgen.training.vector import vector_sha256
 
-#: Seconds the sites have to assess a release: each trains the classifiers of every arm.
-ASSESS_DEADLINE = 3600.0
 #: Seconds in which a site that is away may come back before the others' answers are joined without it.
 RECONNECT_SECONDS = 60.0
 POLL_SECONDS = 0.5
@@ -28,17 +28,18 @@ TRIES = 5
 NOT_CONNECTED = "it was not connected"
 
 
-def assess(work: Workspace, exchange: Exchange, deadline: float = ASSESS_DEADLINE) -> None:
+def assess(here: Setting) -> None:
     """Let every site in the model assess the release, and join what came into audit.json and evaluation.json.
 
     What a site has sent is kept in assessments/, so a second call asks only the others and joins again.
 
     Args:
-        work: a synthesized run.
-        exchange: reaches the sites by their names.
-        deadline: seconds they have.
+        here: a synthesized run, and how its sites are reached.
+
+    Raises:
+        DataError: the run has no release, or what is measured in one place cannot be measured.
     """
-    run, study = work.run, work.study
+    work, run = here.work, here.work.run
     model, release = work.trained().ema, read_samples(run.samples)
     task = Assess(
         study_sha256=work.recipe.sha256,
@@ -47,7 +48,7 @@ def assess(work: Workspace, exchange: Exchange, deadline: float = ASSESS_DEADLIN
         images=release.images,
         labels=release.labels,
     )
-    members = sorted({site for event in run.read_events("round") for site in event["sites"]})
+    members = sorted({site for done in run.read_events(RoundDone) for site in done.sites})
     question = task.sha256
     kept = {site: found for site in members if (found := _kept(run, site, question))}
     # A site that withheld a part may have changed its policy; what it sent before it sends again unchanged.
@@ -57,8 +58,9 @@ def assess(work: Workspace, exchange: Exchange, deadline: float = ASSESS_DEADLIN
         if site not in kept or kept[site].audit is None or kept[site].evaluation is None
     ]
     why = dict.fromkeys(wanted, NOT_CONNECTED)
-    for site, answer in _answers(exchange, task, why, deadline):
-        reason = _unusable(site, answer, question, study)
+    exchange = here.assessors(task) if wanted else None
+    for site, answer in _answers(exchange, task, why, here.deadline) if exchange else ():
+        reason = _unusable(site, answer, question, work.study)
         if reason is not None:
             why[site] = reason
         elif isinstance(answer, Assessment):
@@ -70,10 +72,10 @@ def assess(work: Workspace, exchange: Exchange, deadline: float = ASSESS_DEADLIN
             )
             kept[site].write(run, _file(run, site))
             why.pop(site, None)
-            run.event("assessed", site=site)
+            run.event(Assessed(site=site))
     for site, reason in why.items():
-        run.event("not_assessed", site=site, reason=reason)
-    _join(work, members, kept, why)
+        run.event(NotAssessed(site=site, reason=reason))
+    _join(work, members, kept, why, here.pooled(task))
 
 
 def _answers(
@@ -130,7 +132,11 @@ def _unusable(site: str, answer: Answer, question: str, study: Study) -> str | N
 
 
 def _join(
-    work: Workspace, members: list[str], kept: Mapping[str, SiteAnswer], why: Mapping[str, str]
+    work: Workspace,
+    members: list[str],
+    kept: Mapping[str, SiteAnswer],
+    why: Mapping[str, str],
+    pooled: Pooled | None,
 ) -> None:
     run, study = work.run, work.study
     audits = {site: answer.audit for site, answer in kept.items() if answer.audit is not None}
@@ -139,33 +145,45 @@ def _join(
     def absent(found: Collection[str]) -> dict[str, str]:
         return {site: why.get(site, "its policy withholds it") for site in members if site not in found}
 
-    audit = joined_audit(study, audits, absent(audits))
-    evaluation = joined_evaluation(study, evaluations, absent(evaluations))
+    audit = joined_audit(study, audits, absent(audits), pooled and pooled.audit)
+    evaluation = joined_evaluation(study, evaluations, absent(evaluations), pooled and pooled.evaluation)
     evaluation.write(run)
     audit.write(run)
-    run.update_summary(
-        sites=[
-            _with_counts(row, audits.get(row["site"]), evaluations.get(row["site"]))
-            for row in run.read_json("run.json")["sites"]
-        ],
-        audit=describe_audit(audit),
-        evaluation=describe_evaluation(evaluation),
+    update_summary(
+        run,
+        RunSummary(
+            sites=tuple(
+                _with_counts(entry, audits.get(entry.site), evaluations.get(entry.site))
+                for entry in RunSummary.read(run).sites
+            ),
+            audit=describe_audit(audit),
+            evaluation=describe_evaluation(evaluation),
+        ),
     )
 
 
 def _with_counts(
-    row: dict[str, Any], audit: AuditNumbers | None, evaluation: EvaluationNumbers | None
-) -> dict[str, Any]:
-    """A site's entry in run.json with the counts that came with its numbers."""
+    entry: SiteEntry, audit: AuditNumbers | None, evaluation: EvaluationNumbers | None
+) -> SiteEntry:
+    """A site's entry in run.json with the counts that came with its numbers, where it has none of its own."""
+    if entry.classes is not None:
+        # This machine has counted for itself.
+        return entry
     audited = {} if audit is None else audit.n
     evaluated = {} if evaluation is None else evaluation.n
-    parts = {
-        "train": row["parts"]["train"],
-        "audit": audited.get("audit_patients"),
-        "test": evaluated.get("test_patients"),
-    }
-    parts = {part: patients for part, patients in parts.items() if patients is not None}
-    if len(parts) < 3:
-        return {"site": row["site"], "parts": parts}
-    images = audited["train_images"] + audited["audit_images"] + evaluated["test_images"]
-    return {"site": row["site"], "patients": sum(parts.values()), "images": images, "parts": parts}
+    parts = Parts(
+        train=entry.parts.train,
+        audit=audited.get("audit_patients", entry.parts.audit),
+        test=evaluated.get("test_patients", entry.parts.test),
+    )
+    if parts.audit is None or parts.test is None:
+        return entry.model_copy(update={"parts": parts})
+    images = (audited.get("train_images"), audited.get("audit_images"), evaluated.get("test_images"))
+    known = [count for count in images if count is not None]
+    return entry.model_copy(
+        update={
+            "patients": parts.train + parts.audit + parts.test,
+            "images": sum(known) if len(known) == len(images) else entry.images,
+            "parts": parts,
+        }
+    )

@@ -1,36 +1,27 @@
-"""What the images of a release are: joined from what the sites say of theirs, kept in run.json for the synthesis."""
+"""What the images of a release are: joined from what the sites say of theirs, and kept in run.json."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
 from fedgen.data.geometry import join_grids
 from fedgen.errors import DataError
-from fedgen.protocol.messages import SiteDescription
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import AskedSite
+from fedgen.run.summary import RunSummary
 from fedgen.study.study import Study
 from fedgen.task.image_spec import ImageSpec
 
-#: Its entry in run.json.
-IMAGE = "image"
 
-
-def record_grid(run: RunDirectory, study: Study, sites: Sequence[SiteDescription]) -> list[str]:
-    """Write down what all sites' images are.
+def joined_image(study: Study, sites: Sequence[AskedSite]) -> tuple[ImageSpec, list[str]]:
+    """What all sites' images are, and what is not known and a reader of the release must know, in sentences.
 
     Args:
-        run: whose run.json gets the entry.
         study: says in which formats images are released.
         sites: every site whose images the model may have learned from.
-
-    Returns:
-        What is not known and a reader of the release must know, in sentences.
     """
     grids = {site.site: site.grid for site in sites}
     joined, findings = join_grids(grids, study.data)
-    run.update_summary(**{IMAGE: joined.model_dump(mode="json")})
     known = [grid for grid in grids.values() if grid is not None]
     # Pictures of which nobody ever knew more, released as pictures, miss nothing.
     missed = {
@@ -38,19 +29,18 @@ def record_grid(run: RunDirectory, study: Study, sites: Sequence[SiteDescription
         "orientation_unknown": any(grid.orientation for grid in known),
     }
     with_geometry = "nifti" in study.synthesis.formats
-    return [finding.sentence for finding in findings if with_geometry or missed[finding.kind]]
+    return joined, [finding.sentence for finding in findings if with_geometry or missed[finding.kind]]
 
 
-def recorded_grid(run: RunDirectory) -> ImageSpec:
-    """What `record_grid` wrote.
+def recorded_image(run: RunDirectory) -> ImageSpec:
+    """What the training wrote into run.json.
 
     Raises:
-        DataError: nothing that this version understands.
+        DataError: nothing.
     """
-    try:
-        return ImageSpec.model_validate(run.read_json("run.json")[IMAGE])
-    except (KeyError, ValidationError):
+    image = RunSummary.read(run).image
+    if image is None:
         raise DataError(
-            f"{run.path} does not say what its images are (entry {IMAGE!r} of run.json), as a run of another version "
-            "of fedgen: start a new run."
-        ) from None
+            f"{run.path} does not say what its images are (entry image of run.json): train it to its end first."
+        )
+    return image

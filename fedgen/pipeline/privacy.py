@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fedgen.mechanisms.statement import NOTHING
 from fedgen.pipeline.summary import start_of
 from fedgen.protocol.messages import SiteDescription
 from fedgen.recipe import Recipe
+from fedgen.run.events import AskedSite
+from fedgen.run.privacy_file import PrivacyFile, SitePrivacy
 from fedgen.study.study import Study
 from fedgen_privacy.accounting import Spend
 
 
 def privacy_report(
     recipe: Recipe,
-    sites: Sequence[SiteDescription],
+    sites: Sequence[AskedSite | SiteDescription],
     ledgers: Mapping[str, Sequence[Spend]],
     shared_patients: int | None,
     limits: Sequence[str] = (),
-) -> dict[str, Any]:
-    """The content of privacy.json.
+) -> PrivacyFile:
+    """privacy.json.
 
     Args:
         recipe: of the study.
@@ -37,35 +38,34 @@ def privacy_report(
         spends = list(ledgers.get(site.site, ()))
         promise = mechanism.statement(spends)
         rows.append(
-            {
-                "site": site.site,
-                "patients": site.patients,
-                "sampling_rate": site.sampling_rate,
-                "noise_multiplier": site.noise_multiplier if mechanism.private else None,
-                "steps": sum(spend.steps for spend in spends) if mechanism.private else None,
-                "epsilon": promise.epsilon,
-                "epsilon_rdp": promise.epsilon_rdp,
-            }
+            SitePrivacy(
+                site=site.site,
+                patients=site.patients,
+                sampling_rate=site.sampling_rate,
+                noise_multiplier=site.noise_multiplier if mechanism.private else None,
+                steps=sum(spend.steps for spend in spends) if mechanism.private else None,
+                epsilon=promise.epsilon,
+                epsilon_rdp=promise.epsilon_rdp,
+            )
         )
-    epsilons = [row["epsilon"] for row in rows if isinstance(row["epsilon"], float)]
-    epsilon = max(epsilons, default=None)
+    epsilon = max((row.epsilon for row in rows if row.epsilon is not None), default=None)
     promise = NOTHING if epsilon is None else mechanism.statement([])
-    return {
-        "unit": privacy.unit,
-        "mode": privacy.mode,
-        "statement": _statement(study, epsilon, promise.holds_against, shared_patients),
-        "epsilon": epsilon,
-        "delta": privacy.delta if epsilon is not None else None,
-        "accountant": promise.accountant,
-        "holds_against": promise.holds_against,
-        "clipping_norm": privacy.clipping_norm if epsilon is not None else None,
-        "multiplicity": privacy.multiplicity,
-        "images_per_patient": study.data.images_per_patient,
-        "shared_patients": shared_patients,
-        "start": start_of(study),
-        "sites": rows,
-        "limits": [*promise.limits, *limits] if epsilon is not None else [],
-    }
+    return PrivacyFile(
+        unit=privacy.unit,
+        mode=privacy.mode,
+        statement=_statement(study, epsilon, promise.holds_against, shared_patients),
+        epsilon=epsilon,
+        delta=privacy.delta if epsilon is not None else None,
+        accountant=promise.accountant,
+        holds_against=promise.holds_against,
+        clipping_norm=privacy.clipping_norm if epsilon is not None else None,
+        multiplicity=privacy.multiplicity,
+        images_per_patient=study.data.images_per_patient,
+        shared_patients=shared_patients,
+        start=start_of(study),
+        sites=tuple(rows),
+        limits=(*promise.limits, *limits) if epsilon is not None else (),
+    )
 
 
 def rounded_up(epsilon: float) -> float:
@@ -108,20 +108,3 @@ def _start(study: Study) -> str:
         else "The guarantee is about the patients of this study, and not about the data its start was trained on"
     )
     return f" Training started from pretrained weights (sha256 {start.sha256}). {says}: {source}"
-
-
-def summary(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The `privacy` entry of run.json."""
-    sites: Sequence[Mapping[str, Any]] = report["sites"]
-    return {
-        "unit": report["unit"],
-        "mode": report["mode"],
-        "epsilon": {"max": report["epsilon"], "sites": {row["site"]: row["epsilon"] for row in sites}},
-        "delta": report["delta"],
-        "accountant": report["accountant"],
-        "noise_multiplier": {row["site"]: row["noise_multiplier"] for row in sites},
-        "sampling_rate": {row["site"]: row["sampling_rate"] for row in sites},
-        "steps": {row["site"]: row["steps"] for row in sites},
-        "holds_against": report["holds_against"],
-        "statement": report["statement"],
-    }

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from torch import nn
+from collections.abc import Callable
 
 from fedgen.data.site_data import LabelledImages
-from fedgen.pipeline.grid_record import recorded_grid
+from fedgen.pipeline.grid_record import recorded_image
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic
 from fedgen.synthesis.grid import sample_grid
 from fedgen.synthesis.samples import write_samples
 from fedgen.synthesis.synthesize import synthesize
 
+#: The grid of examples, in `figures/`.
+GRID = "samples.png"
+
 
 def draw_release(
     work: Workspace,
-    networks: Mapping[str, nn.Module],
+    draw: Callable[[LabelledImages], None],
     progress: Callable[[int, int], None] | None = None,
-) -> LabelledImages:
-    """Draw the synthetic set; writes samples/ and a grid of it.
+) -> None:
+    """Draw the synthetic set from the averaged model; writes samples/ and its pictures.
 
     Args:
-        work: the run.
-        networks: the trained ones, in eval mode.
+        work: the run, trained.
+        draw: draws further pictures.
         progress: told (images done, images in all).
 
     Raises:
-        DataError: the training did not record what the images are, or the set cannot be drawn or written.
+        DataError: training has not finished, or the set cannot be drawn or written.
     """
+    networks = work.networks(work.trained().ema)
     study, run = work.study, work.run
-    image = recorded_grid(run)
+    image = recorded_image(run)
     synthetic = synthesize(
         work.recipe.family,
         networks,
@@ -49,6 +51,6 @@ def draw_release(
         image,
         window=(intensity.lower, intensity.upper),
     )
-    grid = sample_grid(synthetic.images, synthetic.labels, study.data.labels)
-    write_atomic(run.figures / "samples.png", grid)
-    return synthetic
+    draw(synthetic)
+    # Last, because its presence says that all of this is drawn.
+    write_atomic(run.figures / GRID, sample_grid(synthetic.images, synthetic.labels, study.data.labels))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.run.checkpoint import Checkpoint
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import RoundDone, Traffic
 from fedgen.run.evidence_files import AuditFile, EvaluationFile
+from fedgen.run.row import Value
+from fedgen.run.summary import AdaptersEntry, AggregationEntry, AuditEntry, ModelEntry, RoundAbort, Start
 from fedgen.study.study import Study
 from fedgen.training.vector import vector_sha256
 
+#: Stands for a site's name where the patients of all sites are meant.
+ALL = "all sites"
 PACKAGES = ("fedgen", "torch", "flwr", "opacus", "monai", "torchmetrics", "scikit-learn", "scipy", "numpy")
 
 
@@ -19,26 +25,27 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package in PACKAGES}
 
 
-def describe_model(study: Study, checkpoint: Checkpoint) -> dict[str, object]:
+def describe_model(study: Study, checkpoint: Checkpoint) -> ModelEntry:
     """The `model` entry: of the averaged weights, which are sampled from."""
-    return {
-        "family": study.model.family,
-        "start": start_of(study),
-        "adapters": None if study.model.adapters is None else study.model.adapters.model_dump(mode="json"),
-        "parameters": checkpoint.ema.shape[0],
-        "sha256": vector_sha256(checkpoint.ema),
-    }
+    adapters = study.model.adapters
+    return ModelEntry(
+        family=study.model.family,
+        start=start_of(study),
+        adapters=None if adapters is None else AdaptersEntry(**dict(adapters)),
+        parameters=checkpoint.ema.shape[0],
+        sha256=vector_sha256(checkpoint.ema),
+    )
 
 
-def start_of(study: Study) -> dict[str, str] | None:
+def start_of(study: Study) -> Start | None:
     """The pretrained weights as the study names them; None where it starts from random ones."""
     start = study.model.pretrained
-    return None if start is None else start.model_dump(mode="json")
+    return None if start is None else Start(sha256=start.sha256, source=start.source)
 
 
 def describe_aggregation(
-    run: RunDirectory, aggregator: Aggregator, dropouts: int, *, caveat: str = ""
-) -> dict[str, object]:
+    run: RunDirectory, aggregator: Aggregator, dropouts: int, caveat: str
+) -> AggregationEntry:
     """The `secure_aggregation` entry, from the events of all starts of the run.
 
     Args:
@@ -47,35 +54,38 @@ def describe_aggregation(
         dropouts: sites missing from a round, summed over rounds.
         caveat: a sentence that limits what the aggregator states, where it hid updates.
     """
-    rounds = run.read_events("round")
-    secure = [event["secure"] for event in rounds if "secure" in event]
-    return {
-        "enabled": aggregator.hides_updates,
-        "protocol": aggregator.protocol,
-        "dropouts": dropouts,
-        "survivors": {str(event["round"]): event["sites"] for event in rounds},
-        "aborts": [
-            {"round": e["round"], **abort} for e in rounds for abort in e.get("secure", {}).get("aborts", [])
-        ],
-        "exchanges": [record["exchanges"] for record in secure],
-        "bytes": {way: sum(record["bytes"][way] for record in secure) for way in ("to_sites", "from_sites")},
-        "statement": f"{aggregator.statement} {caveat if aggregator.hides_updates else ''}".strip(),
-    }
+    rounds = run.read_events(RoundDone)
+    secure = [(done.round, done.secure) for done in rounds if done.secure is not None]
+    return AggregationEntry(
+        enabled=aggregator.hides_updates,
+        protocol=aggregator.protocol,
+        dropouts=dropouts,
+        survivors={str(done.round): done.sites for done in rounds},
+        aborts=tuple(RoundAbort(round=n, **dict(abort)) for n, record in secure for abort in record.aborts),
+        exchanges=tuple(record.exchanges for _, record in secure),
+        bytes=Traffic(
+            to_sites=sum(record.bytes.to_sites for _, record in secure),
+            from_sites=sum(record.bytes.from_sites for _, record in secure),
+        ),
+        statement=f"{aggregator.statement} {caveat if aggregator.hides_updates else ''}".strip(),
+    )
 
 
-def describe_audit(file: AuditFile) -> dict[str, object]:
+def describe_audit(file: AuditFile) -> AuditEntry:
     """The `audit` entry."""
-    return {"verdict": file.verdict.value, "reasons": list(file.reasons)}
+    return AuditEntry(verdict=file.verdict, reasons=file.reasons)
 
 
 def describe_evaluation(file: EvaluationFile) -> dict[str, dict[str, float | None]]:
     """The `evaluation` entry: each row's values by its id, or by id and site where they stay with their sites."""
-    told: dict[str, dict[str, float | None]] = {}
+    told = {f"{row.id}, {ALL}": _named(row.values) for row in file.pooled if row.values}
     for row in file.rows:
         parts = (
             {row.id: row.values} if row.values else {f"{row.id}, {p.site}": p.values for p in row.per_site}
         )
-        told |= {
-            key: {value.name: value.value for value in values} for key, values in parts.items() if values
-        }
+        told |= {key: _named(values) for key, values in parts.items() if values}
     return told
+
+
+def _named(values: Sequence[Value]) -> dict[str, float | None]:
+    return {value.name: value.value for value in values}

@@ -11,6 +11,8 @@ from fedgen.errors import DataError, FedgenError
 from fedgen.federation.coordinator.rounds import RoundReport
 from fedgen.pipeline.threads import suited_to
 from fedgen.pipeline.workspace import Workspace
+from fedgen.run.events import Aborted, Interrupted, StageBegun
+from fedgen.run.summary import RunSummary, update_summary
 
 
 @dataclass(frozen=True)
@@ -28,30 +30,34 @@ class Watcher:
     sample: Callable[[int, int], None]
 
 
+#: Shows nothing.
+SILENT = Watcher(stage=lambda name: None, round=lambda report: None, sample=lambda done, total: None)
+
+
 @contextmanager
 def timed(work: Workspace, stage: str) -> Iterator[None]:
     """Add the block's seconds to run.json's `timings`; a stage resumed later adds up."""
     started = time.monotonic()
-    work.run.event("stage", stage=stage)
+    work.run.event(StageBegun(stage=stage))
     try:
         with suited_to(work.study.data.image_size):
             yield
     finally:
         seconds = time.monotonic() - started
-        timings = dict(work.run.read_json("run.json").get("timings", {}))
-        timings[stage] = round(timings.get(stage, 0.0) + seconds, 3)
-        work.run.update_summary(timings=timings)
+        timings = RunSummary.read(work.run).timings
+        known = round(timings.get(stage, 0.0) + seconds, 3)
+        update_summary(work.run, RunSummary(timings={**timings, stage: known}))
 
 
 @contextmanager
 def guarded(work: Workspace) -> Iterator[None]:
     """Write the reason of a failure into the run directory before passing it on."""
-    work.run.update_summary(status="running")
+    update_summary(work.run, RunSummary(status="running"))
     try:
         yield
     except KeyboardInterrupt:
-        work.run.update_summary(status="interrupted")
-        work.run.event("interrupted")
+        update_summary(work.run, RunSummary(status="interrupted"))
+        work.run.event(Interrupted())
         raise
     except FedgenError as error:
         _note_failure(work, str(error), int(error.exit_code))
@@ -63,8 +69,8 @@ def guarded(work: Workspace) -> Iterator[None]:
 
 def _note_failure(work: Workspace, reason: str, code: int) -> None:
     try:
-        work.run.update_summary(status="failed")
-        work.run.event("abort", reason=reason, code=code)
+        update_summary(work.run, RunSummary(status="failed"))
+        work.run.event(Aborted(reason=reason, code=code))
     except DataError:
         # The disk may be what failed; the error already on its way is the one to show.
         return

@@ -8,46 +8,41 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.errors import DataError
 from fedgen.pipeline.model import trained_networks
-from fedgen.pipeline.pretrained_start import given_start, keep_start
+from fedgen.pipeline.pretrained_start import keep_start
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint
 from fedgen.run.directory import RunDirectory
+from fedgen.run.summary import RunSummary, update_summary
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study
 from fedgen.study.study import Study
 from fedgen.training.devices import require_study_device
-
-SOURCE = "data/source.json"
+from fedgen.training.pretrained import Pretrained
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """One run, its study and its data."""
+    """One run and its study."""
 
     run: RunDirectory
     study: Study
 
     @classmethod
-    def create(
-        cls, study: Study, source: Path | None, out: Path, pretrained: Path | None = None
-    ) -> Workspace:
+    def create(cls, study: Study, out: Path, start: Pretrained | None) -> Workspace:
         """A new run folder under `out`, with the resolved study and the weights it starts from in it.
 
         Raises:
-            DataError: the folder cannot be made or written, or the pretrained weights cannot be used.
-            StudyError: the study asks for other pretrained weights, or for none, or for a device that is not there.
+            DataError: the folder cannot be made or written.
+            StudyError: the study asks for a device that is not there.
         """
         require_study_device(study.training.device)
-        start = given_start(study, pretrained)
         run = RunDirectory.create(out, study.study.name)
         write_atomic(run.study, dump_study(study).encode())
         keep_start(run, start)
-        run.write_json(SOURCE, {"source": None if source is None else str(source.absolute())})
-        run.update_summary(status="running", study=study.study.name, seed=study.study.seed)
+        update_summary(run, RunSummary(status="running", study=study.study.name, seed=study.study.seed))
         return cls(run, study)
 
     @classmethod
@@ -62,22 +57,6 @@ class Workspace:
         if not run.study.is_file():
             raise DataError(f"{path} is not a run folder (it has no study.yaml): name one under runs/.")
         return cls(run, load_study(str(run.study)))
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder of images the run was started with, None where the study generates them."""
-        source = self.run.read_json(SOURCE)["source"]
-        return None if source is None else Path(source)
-
-    @property
-    def source(self) -> str:
-        """`phantom` where the study generates its data, `folder` where they were given."""
-        return "phantom" if self.folder is None else "folder"
-
-    @cached_property
-    def data(self) -> Prepared:
-        """The study's data: indexed, split, checked and decoded, or read back from the cache."""
-        return prepare_sites(self.study, self.folder, self.run.data, self.run.path / "cache")
 
     @cached_property
     def recipe(self) -> Recipe:

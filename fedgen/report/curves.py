@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 from fedgen.report.charts import Point, line_chart, presence_chart, standalone
 from fedgen.run.atomic import write_atomic
+from fedgen.run.events import Event, RoundDone
 from fedgen.synthesis.formats import file_stems
 
 #: Half width of the noise band, in standard deviations.
 BAND = 2.0
-
-Event = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,21 +26,20 @@ class Curve:
     svg: ET.Element
 
 
-def curves(events: Sequence[Event], *, target: float | None = None) -> list[Curve]:
+def curves(events: Iterable[Event], *, target: float | None = None) -> list[Curve]:
     """The charts of a run; none where no round was finished.
 
     Args:
-        events: lines of `events.jsonl`; only those of event `round` are read. A round that was repeated
-            after a resume counts once, as it last was.
+        events: of a run. A round that was repeated after a resume counts once, as it last was.
         target: the study's epsilon, drawn as a line.
     """
-    rounds = {int(event["round"]): event for event in events if event.get("event") == "round"}
+    rounds = {event.round: event for event in events if isinstance(event, RoundDone)}
     if not rounds:
         return []
     order = sorted(rounds)
     drawn = [_loss(objective, order, rounds) for objective in _objectives(rounds)]
-    if any(rounds[n].get("epsilon") is not None for n in order):
-        points = [Point(n, rounds[n].get("epsilon")) for n in order]
+    if any(rounds[n].epsilon is not None for n in order):
+        points = [Point(n, rounds[n].epsilon) for n in order]
         reference = None if target is None else (target, f"target {target:g}")
         svg = line_chart(
             points, description="epsilon by round", x_label="round", start_at_zero=True, reference=reference
@@ -55,8 +52,8 @@ def curves(events: Sequence[Event], *, target: float | None = None) -> list[Curv
                 svg,
             )
         )
-    sites = sorted({str(site) for event in rounds.values() for site in event.get("sites") or ()})
-    present = [(site, [site in (rounds[n].get("sites") or ()) for n in order]) for site in sites]
+    sites = sorted({site for event in rounds.values() for site in event.sites})
+    present = [(site, [site in rounds[n].sites for n in order]) for site in sites]
     svg = presence_chart(order, present, "sites taking part by round")
     drawn.append(
         Curve(
@@ -66,17 +63,14 @@ def curves(events: Sequence[Event], *, target: float | None = None) -> list[Curv
     return drawn
 
 
-def _objectives(rounds: Mapping[int, Event]) -> list[str]:
-    names = [name for event in rounds.values() for name in event.get("losses") or {}]
+def _objectives(rounds: Mapping[int, RoundDone]) -> list[str]:
+    names = [name for event in rounds.values() for name in event.losses]
     return list(dict.fromkeys(names))
 
 
-def _loss(objective: str, order: Sequence[int], rounds: Mapping[int, Event]) -> Curve:
-    entries = [(n, (rounds[n].get("losses") or {}).get(objective) or {}) for n in order]
-    points = [
-        Point(n, entry.get("value"), None if entry.get("std") is None else BAND * entry["std"])
-        for n, entry in entries
-    ]
+def _loss(objective: str, order: Sequence[int], rounds: Mapping[int, RoundDone]) -> Curve:
+    losses = [(n, rounds[n].losses.get(objective)) for n in order]
+    points = [Point(n, loss.value, BAND * loss.std) if loss else Point(n, None) for n, loss in losses]
     noisy = any(point.band for point in points)
     caption = (
         f"As the sites reported it; the band is \u00b1{BAND:g} SD of the noise added to protect it."
@@ -87,7 +81,7 @@ def _loss(objective: str, order: Sequence[int], rounds: Mapping[int, Event]) -> 
     return Curve(f"loss_{objective}", f"Loss: {objective}", caption, svg)
 
 
-def draw_curves(figures: Path, events: Sequence[Event], *, target: float | None = None) -> list[Path]:
+def draw_curves(figures: Path, events: Iterable[Event], *, target: float | None = None) -> list[Path]:
     """Write every curve as an SVG file into `figures`; gives their paths.
 
     Raises:

@@ -101,6 +101,19 @@ KNOWN = (
 )
 
 
+def beside(pooled: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """The rows of all patients together, named so, and those of the sites; what they explain is explained once."""
+    notes = {(row.id, row.note) for row in rows}
+    marked = [
+        row.model_copy(
+            update={"id": f"{row.id}-together", "title": f"{row.title}, all patients together", "about": None}
+        )
+        for row in pooled
+        if row.values or row.findings or (row.id, row.note) not in notes
+    ]
+    return [*marked, *rows]
+
+
 def sections(rows: Sequence[Row]) -> list[Section]:
     """The sections of an evaluation: the known ones, then those of any other group."""
     by_group: dict[str, list[Row]] = {}

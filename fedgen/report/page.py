@@ -11,17 +11,18 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 
 from fedgen import __version__
+from fedgen.errors import DataError
 from fedgen.report import charts, numbers
-from fedgen.report.commands import commands, federated
+from fedgen.report.commands import commands
 from fedgen.report.curves import curves, draw_curves
-from fedgen.report.evidence import Evidence, read_evidence
-from fedgen.report.groups import sections
+from fedgen.report.groups import beside, sections
 from fedgen.report.headline import headlines, limits
 from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
 from fedgen.run.row import Value
-from fedgen.study.modes import is_private
+from fedgen.run.summary import RunSummary
+from fedgen.run_view import RunView
 
 
 def write_report(run: RunDirectory) -> Path:
@@ -32,41 +33,46 @@ def write_report(run: RunDirectory) -> Path:
     Raises:
         DataError: the folder is no run directory, a file in it is damaged, or the disk is full.
     """
-    evidence = read_evidence(run)
-    draw_curves(run.figures, evidence.events, target=_target(evidence))
+    view = RunView(run)
+    if {RunSummary.name, "study.yaml"} <= view.missing:
+        raise DataError(
+            f"{run.path} is not a run directory (no run.json, no study.yaml): give the folder of a run."
+        )
+    draw_curves(run.figures, view.events, target=_target(view))
     path = run.path / "report.html"
-    write_atomic(path, render(evidence, run.figures).encode())
+    write_atomic(path, render(view).encode())
     return path
 
 
-def render(evidence: Evidence, figures: Path, *, now: datetime | None = None) -> str:
+def render(view: RunView, *, now: datetime | None = None) -> str:
     """The page as text.
 
     Args:
-        evidence: what the stages left.
-        figures: folder of the pictures that were drawn.
+        view: the run; the pictures that were drawn are in its `figures`.
         now: the time printed at the end.
     """
+    figures, evaluation = view.run.figures, view.evaluation
     tiles = read_rows(figures, REAL_VS_SYNTHETIC) or read_rows(figures, SYNTHETIC)
     neighbours = read_rows(figures, NEIGHBOURS)
     values: dict[str, Any] = {
-        "evidence": evidence,
-        "run": evidence.run,
-        "privacy": evidence.privacy,
-        "audit": evidence.audit,
-        "evaluation": evidence.evaluation,
-        "sections": sections(evidence.evaluation.rows if evidence.evaluation else ()),
-        "study": evidence.study,
-        "headlines": headlines(evidence),
-        "limits": limits(evidence),
-        "curves": curves(evidence.events, target=_target(evidence)),
-        "class_names": _class_names(evidence),
+        "view": view,
+        "run": view.summary,
+        "privacy": view.privacy,
+        "audit": view.audit,
+        "audits": beside(view.audit.pooled, view.audit.rows) if view.audit else (),
+        "evaluation": evaluation,
+        "sections": sections(beside(evaluation.pooled, evaluation.rows) if evaluation else ()),
+        "study": view.study,
+        "headlines": headlines(view),
+        "limits": limits(view),
+        "curves": curves(view.events, target=_target(view)),
+        "class_names": _class_names(view),
         "groups": list(dict.fromkeys(row.group for row in tiles)),
         "tiles": tiles,
         "neighbours": neighbours,
         "shows_real": bool(neighbours) or any(row.kind == "real" for row in tiles),
-        "commands": commands(evidence),
-        "federated": federated(evidence),
+        "commands": commands(view),
+        "federated": view.federated,
         "version": __version__,
         "now": (now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -103,16 +109,14 @@ def _interval_mark(value: Value) -> Markup:
     return charts.inline(charts.interval_mark(value.value, value.low, value.high, chance))
 
 
-def _target(evidence: Evidence) -> float | None:
+def _target(view: RunView) -> float | None:
     """The study's epsilon, where the run spends any."""
-    section = evidence.study.get("privacy") or {}
-    return section.get("epsilon") if is_private(section.get("mode", "")) else None
+    study = view.study
+    return study.privacy.epsilon if study and study.privacy.private else None
 
 
-def _class_names(evidence: Evidence) -> list[str]:
+def _class_names(view: RunView) -> list[str]:
     """The study's classes in their order, then any other that a site reports; none where no site counts them."""
-    if not any(site.get("classes") for site in evidence.run.get("sites") or ()):
-        return []
-    listed = list((evidence.study.get("data") or {}).get("labels") or ())
-    seen = [name for site in evidence.run.get("sites") or () for name in site.get("classes") or ()]
+    seen = [name for site in view.summary.sites for name in site.classes or ()]
+    listed = view.study.data.labels if view.study and seen else ()
     return list(dict.fromkeys([*listed, *seen]))

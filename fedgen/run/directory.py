@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fedgen.errors import DataError
 from fedgen.run.atomic import unreadable, unwritable, write_json
-from fedgen.run.journal import Entry, Journal
+from fedgen.run.events import Damaged, Event, event_of, fields_of
+from fedgen.run.journal import Journal, damaged_line
+from fedgen.run.version import VERSION, foreign
 
 Json = dict[str, Any]
+E = TypeVar("E", bound=Event)
 
 #: Weights that training starts from, in a run directory and in a site's folder of a study.
 PRETRAINED = "pretrained.safetensors"
@@ -113,26 +116,47 @@ class RunDirectory:
             raise DataError(f"{path} is damaged (not an object): run the stage that writes it again.")
         return value
 
-    def update_summary(self, **entries: object) -> None:
-        """Merge `entries` into `run.json`."""
-        summary = self.read_json("run.json") if (self.path / "run.json").exists() else {}
-        self.write_json("run.json", {**summary, **entries})
-
     @property
     def journal(self) -> Journal:
         """The journal of `events.jsonl`, over all starts of the run."""
         return Journal(self.events)
 
-    def read_events(self, event: str) -> list[Entry]:
-        """Entries of one kind, for who computes from them.
+    def event(self, event: Event) -> None:
+        """Append one line to `events.jsonl`, on disk when this returns.
 
         Raises:
-            DataError: a line of the journal is damaged.
+            ValueError, DataError, LockedError: as `Journal.write`.
         """
-        return [entry for entry in self.journal.whole() if entry["event"] == event]
+        self.journal.write(event.event, **fields_of(event))
 
-    def event(
-        self, event: str, *, site: str | None = None, round: int | None = None, **fields: object
-    ) -> None:
-        """Append one line to `events.jsonl`, on disk when this returns."""
-        self.journal.write(event, site=site, round=round, **fields)
+    def events_so_far(self) -> list[Event]:
+        """Every event, for who shows them: a line that is none of this version is `Damaged`.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        return [event_of(entry, line) for line, entry in enumerate(self.journal.entries(), 1)]
+
+    def whole_events(self) -> list[Event]:
+        """Every event, for who computes from them.
+
+        Raises:
+            DataError: a line is damaged, or another version of fedgen wrote it.
+        """
+        found: list[Event] = []
+        for line, entry in enumerate(self.journal.whole(), 1):
+            if entry.get("version") != VERSION:
+                raise foreign(self.events, entry.get("version"))
+            event = event_of(entry, line)
+            if isinstance(event, Damaged):
+                raise damaged_line(self.events, line)
+            found.append(event)
+        return found
+
+    def read_events(self, kind: type[E]) -> list[E]:
+        """Events of one kind, for who computes from them.
+
+        Raises:
+            DataError: as `whole_events`.
+        """
+        return [event for event in self.whole_events() if isinstance(event, kind)]

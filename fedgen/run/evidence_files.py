@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from fedgen.errors import DataError
-from fedgen.run.directory import RunDirectory
 from fedgen.run.row import Count, Counts, LeavingRows, Name, Row, Sentence, Verdict
+from fedgen.run.run_file import RunFile
 from fedgen.schema.section import Section
 
 AUDIT, EVALUATION = "audit.json", "evaluation.json"
-#: Raised whenever a reader of the last version would misread the files of this one.
-VERSION: Literal[2] = 2
 
 
 class Claim(Section):
@@ -90,45 +86,7 @@ class SiteVerdict(Section):
     claim: Claim
 
 
-class _File(Section):
-    version: Literal[2] = 2
-
-    def write(self, run: RunDirectory, name: str | None = None) -> None:
-        """Write the file into its run, under its own name where none is given."""
-        run.write_json(name or self.name, self.model_dump(mode="json"))
-
-    @classmethod
-    def read(cls, run: RunDirectory, name: str | None = None) -> Self:
-        """The file of a run.
-
-        Raises:
-            DataError: it is not there, damaged, or of another version of fedgen.
-        """
-        path = run.path / (name or cls.name)
-        found = run.read_json(name or cls.name)
-        if found.get("version") != VERSION:
-            raise DataError(
-                f"{path} was written by another version of fedgen (its form is "
-                f"{found.get('version', 'older than 2')}, this version reads {VERSION}): run the stage that writes it "
-                "again."
-            )
-        try:
-            return cls.model_validate_json(json.dumps(found))
-        except ValidationError as error:
-            raise DataError(
-                f"{path} is damaged ({_first(error)}): run the stage that writes it again."
-            ) from None
-
-    #: In the run directory.
-    name: ClassVar[str]
-
-
-def _first(error: ValidationError) -> str:
-    problem: dict[str, Any] = dict(error.errors(include_url=False)[0])
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-
-
-class SiteAnswer(_File):
+class SiteAnswer(RunFile):
     """`assessments/<site>.json`: what a site sent.
 
     Attributes:
@@ -137,15 +95,16 @@ class SiteAnswer(_File):
         audit, evaluation: None where the site's policy withholds it.
     """
 
-    name = ""
+    name: ClassVar[str] = ""
     site: Name
     question: str
     audit: AuditNumbers | None
     evaluation: EvaluationNumbers | None
 
 
-class _Joined(_File):
+class _Joined(RunFile):
     limits: tuple[str, ...]
+    pooled: tuple[Row, ...] = ()
     where: str | None = None
     absent: tuple[Absent, ...] = ()
 
@@ -159,9 +118,10 @@ class AuditFile(_Joined, Audited):
         where: who audited, where sites did it themselves.
         sites: each site's own verdict, where sites audited themselves.
         absent: sites in the model without an audit.
+        pooled: rows over the patients of all sites in one place, which a simulation has and a federation cannot.
     """
 
-    name = AUDIT
+    name: ClassVar[str] = AUDIT
     verdict: Verdict
     reasons: tuple[str, ...]
     sites: tuple[SiteVerdict, ...] = ()
@@ -174,7 +134,8 @@ class EvaluationFile(_Joined, Evaluated):
         where: who evaluated, where sites did it themselves.
         pooling: what a value over sites is, where sites evaluated themselves; None where all patients were pooled.
         absent: sites in the model without an evaluation.
+        pooled: rows over the patients of all sites in one place, which a simulation has and a federation cannot.
     """
 
-    name = EVALUATION
+    name: ClassVar[str] = EVALUATION
     pooling: str | None = None

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fedgen.errors import DataError
 from fedgen.run.atomic import unreadable, unwritable
@@ -24,7 +24,7 @@ from fedgen_privacy.durable import append_line
 Entry = Mapping[str, Any]
 
 #: The event of a line that is none.
-DAMAGED = "damaged"
+DAMAGED: Literal["damaged"] = "damaged"
 _POLL_SECONDS = 0.5
 
 
@@ -86,10 +86,7 @@ class Journal:
         found = list(self.entries())
         for entry in found:
             if entry["event"] == DAMAGED:
-                raise DataError(
-                    f"{self.path} line {entry['line']} is damaged, and what it said may count: restore the file from "
-                    "a backup."
-                )
+                raise damaged_line(self.path, entry["line"])
         return found
 
     def _lines(self, *, follow: bool) -> Iterator[Entry]:
@@ -112,6 +109,13 @@ class Journal:
             return []
         except OSError as error:
             raise unreadable(self.path, error) from error
+
+
+def damaged_line(path: Path, line: int) -> DataError:
+    """The one sentence for a line that is no event."""
+    return DataError(
+        f"{path} line {line} is damaged, and what it said may count: restore the file from a backup."
+    )
 
 
 def _entry(line: bytes, number: int) -> Entry:

@@ -13,20 +13,21 @@ from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregato
 from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.contract import Exchange, ask
 from fedgen.flower.link import Link, LinkLostError
-from fedgen.pipeline.federated import recorded, run_federation
-from fedgen.pipeline.pretrained_start import given_start, keep_start, refuse_same_patients
+from fedgen.pipeline.federation import Federation as Setting
+from fedgen.pipeline.pretrained_start import given_start, refuse_same_patients
+from fedgen.pipeline.runner import run_stages
+from fedgen.pipeline.stages import TRAIN
 from fedgen.pipeline.watch import Watcher
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.manifest import manifest_of, sign_manifest
 from fedgen.protocol.messages import Describe, Refusal, SiteDescription
 from fedgen.recipe import Recipe
-from fedgen.run.atomic import write_atomic
 from fedgen.run.checkpoint import latest_checkpoint
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import LinkLost, Waiting
 from fedgen.run.hints import hints
 from fedgen.run.memory import return_large_buffers
 from fedgen.run.signals import stopping
-from fedgen.study.show import dump_study
 from fedgen.study.study import Study
 from fedgen.training.devices import require_study_device
 from fedgen_privacy.secagg import Roster
@@ -43,7 +44,7 @@ DESCRIBE_SECONDS = 600.0
 LINKS = 20
 
 #: Told in words who is being waited for.
-Waiting = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 def publish(
@@ -89,17 +90,14 @@ def publish(
     signed = sign_manifest(
         manifest_of(federation.config.name, study, keys, datetime.now(UTC)), federation.identity
     )
-    run = RunDirectory.create(federation.paths.runs, study.study.name)
-    write_atomic(run.study, dump_study(study).encode())
-    keep_start(run, start)
-    run.update_summary(status="running", study=study.study.name, seed=study.study.seed)
+    run = Workspace.create(study, federation.paths.runs, start).run
     entry = federation.studies.publish(signed, run.path)
     federation.log.write("published", study=recipe.sha256, name=study.study.name, run=str(run.path))
     return entry
 
 
 def conduct(
-    federation: Federation, entry: StudyEntry, watcher: Watcher, waiting: Waiting, wait: float
+    federation: Federation, entry: StudyEntry, watcher: Watcher, waiting: Tell, wait: float
 ) -> Workspace:
     """Drive a published study to its report, from wherever it is.
 
@@ -107,7 +105,7 @@ def conduct(
         wait: seconds for enough sites to be connected and to approve.
 
     Raises:
-        FedgenError: as `run_federation`; also where too few sites came in time, or another process conducts it.
+        FedgenError: as `run_stages`; also where too few sites came in time, or another process conducts it.
         KeyboardInterrupt: after a clean stop.
     """
     return_large_buffers()
@@ -121,16 +119,16 @@ def conduct(
             done = False
             try:
                 exchange = FleetExchange(link, _nodes(federation, roster), stop, federation.is_served)
-                if not recorded(run):
+                if not TRAIN.done(run):
                     gather(study, exchange, run, roster, waiting, wait, stop)
-                run_federation(run, study, exchange, _aggregator(study, roster), watcher)
+                run_stages(Setting(work, exchange, _aggregator(study, roster)), watcher)
                 done = True
                 federation.studies.close(work.recipe.sha256)
                 federation.log.write("done", study=work.recipe.sha256, run=str(run.path))
                 return work
             except LinkLostError as error:
                 # The process was asleep, or the machine was; nothing of the study is lost by another run of Flower's.
-                run.event("link_lost", reason=str(error))
+                run.event(LinkLost(reason=str(error)))
             finally:
                 link.close(done)
     raise FederationError(
@@ -144,7 +142,7 @@ def gather(
     exchange: Exchange,
     run: RunDirectory,
     roster: dict[str, bytes],
-    waiting: Waiting,
+    waiting: Tell,
     wait: float,
     stop: threading.Event,
 ) -> None:
@@ -179,7 +177,7 @@ def gather(
         now = f"waiting for {_listed({s: why[s] for s in sorted(set(roster) - ready)})}"
         if now != told:
             waiting(now)
-            run.event("waiting", reason=now)
+            run.event(Waiting(reason=now))
             told = now
         if time.monotonic() > end:
             break

@@ -7,11 +7,22 @@ import os
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from fedgen.run.directory import RunDirectory
 from fedgen.run.lock import held, is_held
+from fedgen.run.run_file import RunFile
 
-LOCK, PROCESS = "run.lock", "conductor.json"
+LOCK = "run.lock"
+
+
+class Conductor(RunFile):
+    """`conductor.json`: the process that conducts a run, or did last."""
+
+    name: ClassVar[str] = "conductor.json"
+
+    pid: int
+    started: str
 
 
 @contextlib.contextmanager
@@ -23,8 +34,7 @@ def conducting(run: RunDirectory) -> Iterator[None]:
     """
     busy = f"Another process conducts {run.path}: `fedgen-server status` follows it, `fedgen-server stop` stops it."
     with held(run.path / LOCK, wait=0.0, busy=busy):
-        value = {"pid": os.getpid(), "started": datetime.now(UTC).isoformat()}
-        run.write_json(PROCESS, value)
+        Conductor(pid=os.getpid(), started=datetime.now(UTC).isoformat()).write(run)
         yield
 
 
@@ -38,5 +48,5 @@ def stop_conductor(run: RunDirectory) -> bool:
     if not is_conducted(run):
         return False
     # Not SIGINT, which a shell ignores for what it starts in the background.
-    os.kill(int(run.read_json(PROCESS)["pid"]), signal.SIGTERM)
+    os.kill(Conductor.read(run).pid, signal.SIGTERM)
     return True

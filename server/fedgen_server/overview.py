@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedgen.run.directory import RunDirectory
+from fedgen.run_view import RunView
 from fedgen_server.conduct_lock import is_conducted
 from fedgen_server.folder import Federation
 from fedgen_server.studies import StudyEntry
@@ -54,23 +55,23 @@ def _sites(federation: Federation) -> list[Json]:
 
 
 def _run(entry: StudyEntry) -> Json:
-    run = RunDirectory(Path(entry.run))
-    known = study_status(entry)
+    view = RunView(RunDirectory(Path(entry.run)))
+    known = study_status(entry, view)
     # Shown, not computed from: a damaged line elsewhere must not hide how far all runs are.
-    rounds = [entry for entry in run.journal.entries() if entry["event"] == "round"]
-    seconds = statistics.median([event["seconds"] for event in rounds]) if rounds else None
-    last = rounds[-1] if rounds else {}
+    rounds = view.rounds
+    seconds = statistics.median([done.seconds for done in rounds]) if rounds else None
+    last = rounds[-1] if rounds else None
     left = known.rounds - known.round
     return {
         "study": known.name,
-        "run": str(run.path),
+        "run": str(view.run.path),
         "state": known.state,
-        "conducted": is_conducted(run),
+        "conducted": is_conducted(view.run),
         "round": known.round,
         "rounds": known.rounds,
-        "sites": last.get("sites", []),
+        "sites": list(last.sites) if last else [],
         "roster": sorted(entry.sites),
-        "epsilon": last.get("epsilon"),
+        "epsilon": last.epsilon if last else None,
         "seconds_a_round": seconds,
         "eta_seconds": None if seconds is None or known.state == "done" else round(left * seconds, 1),
     }

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal
 
 from fedgen.errors import DataError
 from fedgen.protocol.enrolment import StatusReply, StudyStatus
-from fedgen.run.directory import Json, RunDirectory
+from fedgen.run.directory import RunDirectory
+from fedgen.run.summary import Status
+from fedgen.run_view import RunView
 from fedgen_server.folder import Federation
 from fedgen_server.studies import StudyEntry
-
-State = Literal["offered", "running", "done", "failed", "interrupted"]
 
 
 def federation_status(federation: Federation, site: str) -> StatusReply:
@@ -23,26 +23,23 @@ def federation_status(federation: Federation, site: str) -> StatusReply:
     )
 
 
-def study_status(entry: StudyEntry) -> StudyStatus:
-    """How far one study is."""
+def study_status(entry: StudyEntry, view: RunView | None = None) -> StudyStatus:
+    """How far one study is; `view` of its run, where the caller has it already."""
     manifest = entry.manifest
-    run = RunDirectory(Path(entry.run))
-    summary = _summary(run)
-    state = summary.get("status", "offered")
-    rounds = [entry.get("round") for entry in run.journal.entries() if entry["event"] == "round"]
+    view = view or RunView(RunDirectory(Path(entry.run)))
     return StudyStatus(
         name=str(manifest.study["study"]["name"]),
         study_sha256=manifest.study_sha256,
-        state=cast(State, state) if state in get_args(State) else "running",
-        round=max((round for round in rounds if isinstance(round, int)), default=0),
+        state=_state(view),
+        round=max((done.round for done in view.rounds), default=0),
         rounds=manifest.to_study().total_rounds,
         sites=len(manifest.roster),
     )
 
 
-def _summary(run: RunDirectory) -> Json:
+def _state(view: RunView) -> Status | Literal["offered"]:
     try:
-        return run.read_json("run.json")
+        return view.summary.status or "offered"
     except DataError:
-        # Not written yet; who reads the run itself is told where it is damaged.
-        return {}
+        # Who reads the run itself is told where it is damaged.
+        return "offered"

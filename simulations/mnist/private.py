@@ -118,7 +118,8 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     from fedgen.evidence.metrics.distances import frechet_distance
     from fedgen.evidence.metrics.extractors.random_conv import RandomConvExtractor
     from fedgen.evidence.metrics.standardise import Standardiser
-    from fedgen.federation.simulation.simulate_training import simulate_training, virtual_aggregator
+    from fedgen.federation.coordinator.rounds import train
+    from fedgen.federation.simulation.virtual_sites import reach_virtual_sites, virtual_aggregator
     from fedgen.pipeline.model import trained_networks
     from fedgen.pipeline.privacy import privacy_report
     from fedgen.recipe import Recipe
@@ -134,7 +135,10 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     sites = hospitals(images, digits, ["pool"] * len(where) if arm == "central" else where)
     started = time.monotonic()
     names = [site.site for site in sites]
-    trained = simulate_training(compiled, sites, run, virtual_aggregator(compiled, names, run))
+    aggregator = virtual_aggregator(compiled, names, run)
+    trained = reach_virtual_sites(
+        compiled, sites, run, lambda exchange: train(compiled, exchange, aggregator, run)
+    )
     seconds = time.monotonic() - started
     ledgers = {name: Ledger(run.site(name) / "ledger.jsonl").spends() for name in names}
     private = privacy_report(compiled, trained.sites, ledgers, 0)
@@ -157,9 +161,9 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     write_png(grid[0], folder / "grid.png")
     return {
         "arm": arm,
-        "epsilon": private["epsilon"],
-        "accountant": private["accountant"],
-        "noise_multiplier": private["sites"][0]["noise_multiplier"],
+        "epsilon": private.epsilon,
+        "accountant": private.accountant,
+        "noise_multiplier": private.sites[0].noise_multiplier,
         "accuracy": accuracy,
         "fid": fid,
         "floor": floor,
@@ -170,8 +174,10 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
 
 
 def _last_losses(run: Any) -> dict[str, tuple[float, float]]:
-    last = run.read_events("round")[-1]["losses"]
-    return {name: (loss["value"], loss["std"]) for name, loss in last.items()}
+    from fedgen.run.events import RoundDone
+
+    last = run.read_events(RoundDone)[-1].losses
+    return {name: (loss.value, loss.std) for name, loss in last.items()}
 
 
 def hospitals(images: torch.Tensor, digits: torch.Tensor, where: list[str]) -> list[Any]:

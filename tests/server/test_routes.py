@@ -27,6 +27,8 @@ from fedgen.protocol.invitation import Invitation
 from fedgen.protocol.manifest import SignedManifest, manifest_of, open_manifest, sign_manifest
 from fedgen.protocol.signing import sign_request
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import RoundDone
+from fedgen.run.summary import RunSummary, update_summary
 from fedgen.study.load import load_study
 from fedgen_privacy.secagg import Identity
 from fedgen_server.certificates import fingerprint
@@ -296,9 +298,9 @@ def test_studies_are_offered_to_their_roster(server, tmp_path) -> None:
         study.training.rounds,
         1,
     )
-    run.update_summary(status="running")
-    run.event("round", round=1)
-    run.event("round", round=2)
+    update_summary(run, RunSummary(status="running"))
+    for n in (1, 2):
+        run.event(RoundDone(round=n, losses={}, epsilon=None, sites=("north",), seconds=1.0))
     assert (status().studies[0].state, status().studies[0].round) == ("running", 2)
     server.federation.studies.close(manifest.study_sha256)
     assert offered(north) == [] and status().studies == []

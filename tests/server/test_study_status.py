@@ -9,6 +9,8 @@ import pytest
 
 from fedgen.protocol.manifest import manifest_of, sign_manifest
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import RoundDone
+from fedgen.run.summary import RunSummary, update_summary
 from fedgen.study.show import study_hash
 from fedgen_privacy.secagg import Identity
 from fedgen_server.overview import overview
@@ -25,7 +27,7 @@ def published(federation, tiny_study):
         keys = {name: Identity.generate(name).public_key for name in ("east", "north")}
         signed = sign_manifest(manifest_of("Lung net", study, keys, datetime.now(UTC)), federation.identity)
         run = RunDirectory.create(federation.paths.runs, study.study.name)
-        run.update_summary(status="running")
+        update_summary(run, RunSummary(status="running"))
         federation.studies.publish(signed, run.path)
         return study, run
 
@@ -33,7 +35,8 @@ def published(federation, tiny_study):
 
 
 def finish_round(run: RunDirectory, round: int) -> None:
-    run.event("round", round=round, losses={}, epsilon=1.0 + round, sites=["east", "north"], seconds=2.0)
+    done = RoundDone(round=round, losses={}, epsilon=1.0 + round, sites=("east", "north"), seconds=2.0)
+    run.event(done)
 
 
 @pytest.mark.parametrize(("central_images", "rounds"), [(None, 3), ({"images": 2}, 4)])

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
@@ -18,6 +17,7 @@ from fedgen.errors import ExitCode, FederationError
 from fedgen.federation.exchange.contract import Exchange, ask
 from fedgen.mechanisms.contract import Joined
 from fedgen.protocol.messages import Answer, Refusal, RoundUpdate, SiteDescription, TrainRound
+from fedgen.run.events import SecureRecord
 from fedgen.run.hints import hints
 from fedgen.training.vector import check_vector
 
@@ -36,11 +36,11 @@ class Aggregate(Joined):
 
     Attributes:
         missing: sites that were asked and are not in it, with the reason.
-        record: what else the round's event says about how it was aggregated.
+        secure: how the secure aggregation went; None where there was none.
     """
 
     missing: dict[str, str]
-    record: dict[str, Any] = field(default_factory=dict)
+    secure: SecureRecord | None = None
 
 
 class Aggregator(ABC):

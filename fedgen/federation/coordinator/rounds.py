@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fedgen.errors import ExitCode, FedgenError
 from fedgen.federation.coordinator.aggregation import Aggregator, TooFewSitesError
@@ -14,6 +13,7 @@ from fedgen.protocol.messages import Answer, Describe, Refusal, SiteDescription,
 from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import Aborted, Dropout, Joined, LeftOut, RoundDone, RoundLoss, SecureRecord
 from fedgen.training.vector import vector_sha256
 
 DESCRIBE_DEADLINE = 300.0
@@ -65,7 +65,7 @@ def train(
     first = state.round + 1
     sites, left_out = describe(recipe, exchange, min(first, recipe.rounds))
     for site, reason in left_out.items():
-        run.event("left_out", site=site, reason=reason)
+        run.event(LeftOut(site=site, reason=reason))
     mechanism.require_room(sum(site.sampling_rate * site.patients for site in sites))
     described = _Described(exchange, sites)
     aggregator.begin(sites, first)
@@ -77,7 +77,7 @@ def train(
             joined = described.admit(recipe.sha256, round_number)
             aggregator.join(joined, round_number)
             for late in joined:
-                run.event("joined", site=late.site, round=round_number)
+                run.event(Joined(site=late.site, round=round_number))
         task = TrainRound(
             study_sha256=recipe.sha256,
             round=round_number,
@@ -89,7 +89,7 @@ def train(
                 described, task, study.aggregation.minimum_sites, study.aggregation.deadline
             )
         except FedgenError as error:
-            run.event("abort", round=round_number, reason=str(error), code=int(error.exit_code))
+            run.event(Aborted(round=round_number, reason=str(error), code=int(error.exit_code)))
             raise
         state, losses = mechanism.advance(state, aggregate, aggregator.roster_size)
         save_checkpoint(run.checkpoints, state)
@@ -102,10 +102,10 @@ def train(
             missing=aggregate.missing,
             seconds=time.monotonic() - started,
         )
-        _write(run, report, aggregate.record)
+        _write(run, report, aggregate.secure)
         if on_round is not None:
             on_round(report)
-    return Trained(state, described.all, len(run.read_events("dropout")))
+    return Trained(state, described.all, len(run.read_events(Dropout)))
 
 
 class _Described:
@@ -201,15 +201,16 @@ def describe(
     return tuple(described), dict(sorted(left_out.items()))
 
 
-def _write(run: RunDirectory, report: RoundReport, record: Mapping[str, Any]) -> None:
+def _write(run: RunDirectory, report: RoundReport, secure: SecureRecord | None) -> None:
     for site, reason in report.missing.items():
-        run.event("dropout", site=site, round=report.round, reason=reason)
+        run.event(Dropout(site=site, round=report.round, reason=reason))
     run.event(
-        "round",
-        round=report.round,
-        losses={name: {"value": value, "std": std} for name, (value, std) in report.losses.items()},
-        epsilon=report.epsilon,
-        sites=list(report.sites),
-        seconds=round(report.seconds, 3),
-        **record,
+        RoundDone(
+            round=report.round,
+            losses={name: RoundLoss(value=value, std=std) for name, (value, std) in report.losses.items()},
+            epsilon=report.epsilon,
+            sites=report.sites,
+            seconds=round(report.seconds, 3),
+            secure=secure,
+        )
     )

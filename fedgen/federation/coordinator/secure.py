@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 
@@ -28,6 +27,7 @@ from fedgen.protocol.messages import (
     TrainRound,
 )
 from fedgen.recipe import Recipe
+from fedgen.run.events import SecureRecord, SessionAbort, Traffic
 from fedgen.run.hints import hints
 from fedgen.training.losses import weighted_means
 from fedgen_privacy.secagg import Advertisement, Phase, Roster, SecAggAborted, Server
@@ -92,20 +92,20 @@ class SecureAggregator(Aggregator):
         Raises:
             SecAggAborted: the second was aborted too.
         """
-        aborts: list[dict[str, Any]] = []
+        aborts: list[SessionAbort] = []
         without: frozenset[str] = frozenset()
         for attempt in range(1, ATTEMPTS + 1):
             session = _Session(exchange, task, attempt, deadline, without)
             try:
-                aggregate = self._session(session)
+                aggregate = self._session(session, aborts)
             except SecAggAborted as error:
                 aborts.append(
-                    {
-                        "attempt": attempt,
-                        "phase": error.phase.value,
-                        "reason": error.reason,
-                        "sites": list(error.sites),
-                    }
+                    SessionAbort(
+                        attempt=attempt,
+                        phase=error.phase.value,
+                        reason=error.reason,
+                        sites=tuple(error.sites),
+                    )
                 )
                 # One site's word is not enough, nor that of c who may lie together.
                 without = session.blamed(max(2, self._parameters.colluders + 1))
@@ -116,21 +116,15 @@ class SecureAggregator(Aggregator):
                     raise SecAggAborted(
                         error.phase,
                         f"{_told(error.reason, session.refusals)}; round {task.round} was tried twice (first abort in "
-                        f"phase {first['phase']}: {first['reason']}) and the model is unchanged, so mend the sites and "
+                        f"phase {first.phase}: {first.reason}) and the model is unchanged, so mend the sites and "
                         f"{hints().again}",
                         error.sites,
                     ) from None
             else:
                 break
-        return Aggregate(
-            aggregate.vector,
-            aggregate.losses,
-            aggregate.sites,
-            aggregate.missing,
-            {"secure": {**aggregate.record, "aborts": aborts}},
-        )
+        return aggregate
 
-    def _session(self, session: _Session) -> Aggregate:
+    def _session(self, session: _Session, aborts: Sequence[SessionAbort]) -> Aggregate:
         task, attempt = session.task, session.attempt
         keys = self._keys if self._keys_for == (task.round, attempt) else {}
         self._keys = {}
@@ -171,13 +165,14 @@ class SecureAggregator(Aggregator):
             for site in session.exchange.sites()
             if site not in survivors
         }
-        record = {
-            "attempt": attempt,
-            "weight": total.weight,
-            "exchanges": session.exchanges,
-            "bytes": dict(session.bytes),
-            "failed_later": {site: reason for site, reason in reasons.items() if site in survivors},
-        }
+        record = SecureRecord(
+            attempt=attempt,
+            weight=total.weight,
+            exchanges=session.exchanges,
+            bytes=Traffic(**session.bytes),
+            failed_later={site: reason for site, reason in reasons.items() if site in survivors},
+            aborts=tuple(aborts),
+        )
         losses = weighted_means(self._vector.losses, total.metrics)
         vector = torch.from_numpy(total.mean) * (total.weight if self._vector.joined == "sum" else 1)
         return Aggregate(vector, losses, survivors, missing, record)

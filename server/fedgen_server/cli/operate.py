@@ -6,7 +6,7 @@ What is heavy is imported inside the commands: `--help`, and a study file with a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,9 +19,6 @@ from fedgen_server.cli.options import DEFAULT_FOLDER, Folder
 from fedgen_server.folder import Federation
 from fedgen_server.hints import CONDUCTING
 from fedgen_server.studies import StudyEntry
-
-if TYPE_CHECKING:
-    from fedgen.pipeline.workspace import Workspace
 
 Run = Annotated[
     str | None,
@@ -149,9 +146,10 @@ def _loud(console: Console, entry: StudyEntry) -> None:
 def _conduct(console: Console, federation: Federation, entry: StudyEntry, wait: float) -> None:
     from fedgen.cli.display import Display
     from fedgen.cli.runs import print_result
+    from fedgen.run_view import RunView
     from fedgen_server.conduct import conduct
 
     speak_as(CONDUCTING)
     with Display(console) as display:
-        work: Workspace = conduct(federation, entry, display.watcher, display.say, wait)
-    print_result(console, work)
+        work = conduct(federation, entry, display.watcher, display.say, wait)
+    print_result(console, RunView(work.run))

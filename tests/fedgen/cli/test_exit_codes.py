@@ -11,7 +11,7 @@ from fedgen import __version__
 from fedgen.cli.main import app
 from fedgen.errors import DataError, FedgenError, PrivacyRefusedError, StudyError
 from fedgen.families.registry import specs
-from fedgen.pipeline.workspace import Workspace
+from fedgen.pipeline.simulation import Simulation
 from fedgen.study.load import load_study
 
 runner = CliRunner()
@@ -84,7 +84,7 @@ def test_data_that_is_no_folder(tiny_file, tmp_path) -> None:
 
 
 def test_a_run_is_not_resumed_with_other_data(tiny_file, tmp_path) -> None:
-    Workspace.create(load_study(str(tiny_file)), None, tmp_path / "runs")
+    Simulation.create(load_study(str(tiny_file)), None, tmp_path / "runs")
     other = tmp_path / "other"
     other.mkdir()
     out = str(tmp_path / "runs")

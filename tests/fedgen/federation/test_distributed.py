@@ -136,9 +136,9 @@ def test_each_step_is_one_row_and_the_whole_keeps_its_epsilon(distributed, hospi
     report = privacy_report(
         Recipe.of(study), trained.sites, {s: Ledger(run.site(s) / "ledger.jsonl").spends() for s in SIZES}, 0
     )
-    assert report["accountant"] == "RDP at whole orders" and report["epsilon"] == pytest.approx(reached)
-    assert "even together with any one of the other sites" in report["statement"]
-    assert not any("floating point" in limit for limit in report["limits"])
+    assert report.accountant == "RDP at whole orders" and report.epsilon == pytest.approx(reached)
+    assert "even together with any one of the other sites" in report.statement
+    assert not any("floating point" in limit for limit in report.limits)
 
 
 def test_what_leaves_is_integers_with_the_sites_share_of_the_noise(distributed, hospitals) -> None:

@@ -15,6 +15,7 @@ from fedgen.federation.terms.provision import keyholder, roster
 from fedgen.protocol.messages import Describe
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import Joined, LeftOut, RoundDone
 from fedgen_privacy.ledger import Ledger
 
 SIZES = {"east": 6, "north": 9, "south": 9, "west": 12}
@@ -31,7 +32,7 @@ class Coming:
         self.described: list[str] = []
 
     def sites(self):
-        done = len(self._run.read_events("round"))
+        done = len(self._run.read_events(RoundDone))
         return [site for site in self._exchange.sites() if self._there(site, done)]
 
     def stream(self, tasks, deadline):
@@ -68,7 +69,7 @@ def coming(request, quick_plans, tiny_study, tiny_site, tmp_path):
 
 
 def rounds_of(run) -> dict[int, list[str]]:
-    return {event["round"]: event["sites"] for event in run.read_events("round")}
+    return {event.round: list(event.sites) for event in run.read_events(RoundDone)}
 
 
 def test_a_site_that_comes_late_is_in_the_next_round(coming) -> None:
@@ -76,7 +77,7 @@ def test_a_site_that_comes_late_is_in_the_next_round(coming) -> None:
     trained = go()
     others = ["east", "north", "south"]
     assert rounds_of(run) == {1: others, 2: others, 3: sorted(SIZES), 4: sorted(SIZES)}
-    assert [(event["site"], event["round"]) for event in run.read_events("joined")] == [("west", 3)]
+    assert [(event.site, event.round) for event in run.read_events(Joined)] == [("west", 3)]
     assert [site.site for site in trained.sites] == sorted(SIZES)
     # charged for what it took part in, and for nothing else
     assert [row.round for row in Ledger(run.site("west") / "ledger.jsonl")] == [3, 4]
@@ -95,7 +96,7 @@ def test_a_site_absent_for_two_rounds_comes_back(coming) -> None:
 def test_the_epsilon_shown_counts_those_that_came_late(coming) -> None:
     _, run, go = coming(lambda site, done: site != "east" or done >= 1)
     go()
-    first, *_, last = [event["epsilon"] for event in run.read_events("round")]
+    first, *_, last = [event.epsilon for event in run.read_events(RoundDone)]
     # east has the fewest patients and so, at each round, not less noise but its own bound
     assert 0 < first <= last <= 20
 
@@ -107,4 +108,4 @@ def test_a_late_site_that_keeps_silent_is_asked_ever_more_rarely(coming) -> None
     # before round 1, then before 2, 4 and 8: each silence costs the others a deadline
     assert exchange.described.count("west") == 4
     assert all("west" not in sites for sites in rounds_of(run).values())
-    assert json.dumps(run.read_events("left_out")[0]["site"]) == '"west"'
+    assert json.dumps(run.read_events(LeftOut)[0].site) == '"west"'

@@ -12,7 +12,7 @@ import torch
 from fedgen.errors import DataError, ExitCode, FederationError
 from fedgen.federation.coordinator.aggregation import TooFewSitesError
 from fedgen.federation.simulation.own_words import SiteFailedError, in_its_own_words
-from fedgen.federation.simulation.simulate_training import VirtualSites
+from fedgen.federation.simulation.virtual_sites import VirtualSites
 from fedgen_privacy.secagg import Phase, SecAggAborted
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from fedgen.federation.simulation import engine
-from fedgen.federation.simulation.simulate_training import _quiet_flower
+from fedgen.federation.simulation.virtual_sites import _quiet_flower
 from fedgen.run.signals import STOP_SIGNALS
 
 

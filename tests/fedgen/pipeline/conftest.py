@@ -12,11 +12,11 @@ import pytest
 
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.prepare import Prepared
-from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
-from fedgen.pipeline.simulate import Watcher
-from fedgen.pipeline.workspace import Workspace
+from fedgen.pipeline.setting import Setting
+from fedgen.pipeline.simulation import Simulation
+from fedgen.pipeline.watch import Watcher
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,12 +28,11 @@ def _quick(quick_plans: None) -> None:
 def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training without Ray."""
 
-    def simulate_training(recipe: Any, sites: Any, run: Any, aggregator: Any, on_round: Any = None) -> Any:
+    def reach_virtual_sites(recipe: Any, sites: Any, run: Any, main: Any) -> Any:
         started = recipe.on_frozen(run.pretrained)
-        exchange = DirectExchange([Site(started, site, run.site(site.site)) for site in sites])
-        return train(recipe, exchange, aggregator, run, on_round)
+        return main(DirectExchange([Site(started, site, run.site(site.site)) for site in sites]))
 
-    monkeypatch.setattr("fedgen.pipeline.stages.simulate_training", simulate_training)
+    monkeypatch.setattr("fedgen.pipeline.simulation.reach_virtual_sites", reach_virtual_sites)
 
 
 @pytest.fixture
@@ -45,17 +44,17 @@ def tiny_data(monkeypatch: pytest.MonkeyPatch, tiny_site: Callable[..., Any]) ->
         write_index(run_data / "index.json", PatientIndex("table", ()))
         return Prepared(sites, [], 0)
 
-    monkeypatch.setattr("fedgen.pipeline.workspace.prepare_sites", prepare)
+    monkeypatch.setattr("fedgen.pipeline.simulation.prepare_sites", prepare)
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, tiny_study: Any, direct: None, tiny_data: None) -> Callable[..., Workspace]:
-    """`workspace()`: a new run; `workspace(work)`: the same one, as a later command finds it."""
+def simulation(tmp_path: Path, tiny_study: Any, direct: None, tiny_data: None) -> Callable[..., Simulation]:
+    """`simulation()`: a new run; `simulation(earlier)`: the same one, as a later command finds it."""
 
-    def build(earlier: Workspace | None = None, **sections: Any) -> Workspace:
+    def build(earlier: Simulation | None = None, **sections: Any) -> Simulation:
         if earlier is not None:
-            return Workspace.open(earlier.run.path)
-        return Workspace.create(tiny_study(**{"training": {"rounds": 2}, **sections}), None, tmp_path)
+            return Simulation.open(earlier.work.run.path)
+        return Simulation.create(tiny_study(**{"training": {"rounds": 2}, **sections}), None, tmp_path)
 
     return build
 
@@ -81,8 +80,8 @@ def watcher() -> SimpleNamespace:
 def events() -> Callable[..., list[dict[str, Any]]]:
     """Lines of a run's events.jsonl, of one kind."""
 
-    def read(work: Workspace, event: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in work.run.events.read_text(encoding="utf-8").splitlines()]
+    def read(here: Setting, event: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in here.work.run.events.read_text(encoding="utf-8").splitlines()]
         return [line for line in lines if line["event"] == event]
 
     return read

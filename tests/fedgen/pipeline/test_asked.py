@@ -12,6 +12,7 @@ from fedgen.pipeline.asked import Asking, spent
 from fedgen.protocol.messages import Answer, Describe, SiteDescription, Task, TrainMasked, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import Asked
 from fedgen_privacy.accounting import Spend
 
 HASH = "a" * 64
@@ -41,7 +42,7 @@ class Deaf:
         return sorted(self._known)
 
     def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
-        self.events_when_asked.append(len(self._run.read_events("asked")))
+        self.events_when_asked.append(len(self._run.read_events(Asked)))
         for site, task in tasks.items():
             if isinstance(task, Describe):
                 yield site, self._known[site]
@@ -67,15 +68,15 @@ def test_a_request_is_on_disk_before_it_is_sent(run) -> None:
     ask(exchange, ("a", Describe(study_sha256=HASH, round=1)), ("b", Describe(study_sha256=HASH, round=1)))
     ask(exchange, ("a", train(1)), ("b", TrainMasked(train=train(1), attempt=1, request=b"")))
     assert deaf.events_when_asked == [0, 1]
-    (event,) = run.read_events("asked")
-    assert event["round"] == 1
-    assert [site["site"] for site in event["sites"]] == ["a", "b"]
+    (event,) = run.read_events(Asked)
+    assert event.round == 1
+    assert [site.site for site in event.sites] == ["a", "b"]
 
 
 def test_nobody_is_asked_to_spend_an_unknown_epsilon(run) -> None:
     with pytest.raises(FederationError, match="b did not say what a round costs"):
         ask(Asking(Deaf(run, described("b")), run), ("b", train(1)))
-    assert run.read_events("asked") == []
+    assert run.read_events(Asked) == []
 
 
 def test_every_round_asked_counts_once_over_all_starts(run, tiny_study) -> None:

@@ -14,21 +14,26 @@ import pytest
 import torch
 
 from fedgen.data.site_data import LabelledImages, Part
-from fedgen.errors import DataError, ExitCode, StudyError
+from fedgen.errors import ExitCode, StudyError
 from fedgen.evidence.files import CALM
 from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
-from fedgen.pipeline import assessment, federated, gather
+from fedgen.pipeline import assessment, gather, stages
 from fedgen.pipeline.assessment import Assessor
-from fedgen.pipeline.federated import run_federation
+from fedgen.pipeline.federation import Federation
+from fedgen.pipeline.runner import run_again, run_stages
+from fedgen.pipeline.setting import Setting
+from fedgen.pipeline.stages import ASSESS
+from fedgen.pipeline.watch import SILENT, Watcher
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Answer, Assess, Assessment, Refusal, Task
 from fedgen.protocol.wire import decode_answer, decode_task, encode_answer, encode_task
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen.run.evidence_files import EvaluationFile
+from fedgen.study.show import dump_study
 from fedgen_privacy.accounting import epsilon_prv
 from fedgen_privacy.ledger import Ledger
 
@@ -102,7 +107,7 @@ def federation(tmp_path: Path, tiny_study: Any, tiny_site: Any) -> Callable[...,
         study = tiny_study(**{**changed, **sections})
         run = RunDirectory(tmp_path / "run")
         run.path.mkdir(exist_ok=True)
-        run.study.write_text("study: {name: tiny}\n")
+        run.study.write_text(dump_study(study))
         data = {
             name: replace(tiny_site(name, 12, held_out=12), **(geometry or {}).get(name, {}))
             for name in NAMES
@@ -126,8 +131,8 @@ def federation(tmp_path: Path, tiny_study: Any, tiny_site: Any) -> Callable[...,
             data=data,
             folders=folders,
             exchange=exchange,
-            work=Workspace(run, study),
-            go=lambda **options: run_federation(run, study, exchange, PlainAggregator(), **options),
+            here=(here := Federation(Workspace(run, study), exchange, PlainAggregator())),
+            go=lambda watcher=SILENT, **options: run_stages(replace(here, **options), watcher),
             json=run.read_json,
         )
 
@@ -151,26 +156,24 @@ def harmless(release: Callable[[torch.Tensor], None]) -> None:
     release(torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(7)) * 2 - 1)
 
 
-def watch(told: list[Any], at: Any = None) -> federated.Watcher:
+def watch(told: list[Any], at: Any = None) -> Watcher:
     def tell(what: Any) -> None:
         told.append(what)
         if what == at:
             raise KeyboardInterrupt
 
-    return federated.Watcher(
-        stage=tell, round=lambda report: tell(report.round), sample=lambda done, total: None
-    )
+    return Watcher(stage=tell, round=lambda report: tell(report.round), sample=lambda done, total: None)
 
 
 def test_a_federation_ends_in_a_report_without_any_real_image(federation) -> None:
     it = federation()
     told: list[Any] = []
     it.go(watcher=watch(told))
-    assert told == ["train", 1, 2, "synthesize", "assess", "report"]
+    assert told == ["prepare", "train", 1, 2, "synthesize", "assess", "report"]
     summary = it.json("run.json")
     assert summary["status"] == "done"
-    assert set(summary["timings"]) == {"train", "synthesize", "assess", "report"}
-    assert summary["data"] == {"source": "federation"}
+    assert set(summary["timings"]) == {"prepare", "train", "synthesize", "assess", "report"}
+    assert summary["data"] == {"source": "federation", "shared_patients": None}
     assert summary["rounds"] == 2
     assert [row["parts"] for row in summary["sites"]] == [{"train": 12, "audit": 12, "test": 12}] * 2
     counted = it.data["north"]
@@ -240,9 +243,9 @@ def test_a_stopped_run_goes_on_where_it_was(federation, at) -> None:
     again = federation(**private)
     told: list[Any] = []
     again.go(watcher=watch(told))
-    stages = ["train", "synthesize", "assess", "report"]
-    rest = stages[stages.index("train" if at == 1 else at) :]
-    assert told == ([rest[0], 2, *rest[1:]] if at == 1 else rest)
+    order = ["train", "synthesize", "assess", "report"]
+    rest = order[order.index("train" if at == 1 else at) :]
+    assert told == ["prepare", *([rest[0], 2, *rest[1:]] if at == 1 else rest)]
     assert it.json("run.json")["status"] == "done"
     charged = [[row.round for row in Ledger(folder / "ledger.jsonl")] for folder in it.folders.values()]
     assert charged == [[1, 2], [1, 2]]
@@ -342,21 +345,25 @@ def test_a_site_without_an_answer_is_named_with_the_reason(
     if how == "silent":
         it.exchange.silent = {"north"}
     elif how == "gone":
-        real = federated.assess
+        real = stages.assess
 
-        def leave(work: Workspace, exchange: Any, deadline: float) -> None:
-            exchange.gone = {"north"}
+        def leave(here: Setting) -> None:
+            it.exchange.gone = {"north"}
             monkeypatch.setattr(gather, "RECONNECT_SECONDS", 0.0)
-            real(work, exchange, deadline)
+            real(here)
 
-        monkeypatch.setattr(federated, "assess", leave)
+        monkeypatch.setattr(stages, "assess", leave)
     else:
         it.exchange.spoil = spoil
     it.go(deadline=7.0)
     for name in ("audit.json", "evaluation.json"):
         assert it.json(name)["absent"] == [{"site": "north", "reason": reason}]
     assert it.json("audit.json")["verdict"] == "INSUFFICIENT"
-    assert [row["parts"] for row in it.json("run.json")["sites"]][1] == {"train": 12}
+    assert [row["parts"] for row in it.json("run.json")["sites"]][1] == {
+        "train": 12,
+        "audit": None,
+        "test": None,
+    }
     page = (it.run.path / "report.html").read_text()
     assert "Not every site audited." in page and "Not every site evaluated." in page
 
@@ -370,14 +377,14 @@ def test_a_site_that_comes_back_is_asked_then(federation, harmless, monkeypatch)
         if len(slept) == 3:
             it.exchange.gone = set()
 
-    real = federated.assess
+    real = stages.assess
 
-    def leave(work: Workspace, exchange: Any, deadline: float) -> None:
+    def leave(here: Setting) -> None:
         it.exchange.gone = {"north"}
         monkeypatch.setattr("fedgen.pipeline.gather.time.sleep", come_back)
-        real(work, exchange, deadline)
+        real(here)
 
-    monkeypatch.setattr(federated, "assess", leave)
+    monkeypatch.setattr(stages, "assess", leave)
     it.go()
     assert len(slept) == 3
     assert it.exchange.questions() == ["east", "north"]
@@ -423,7 +430,7 @@ def test_a_site_asked_again_completes_the_run(federation, harmless) -> None:
     it.go()
     assert it.json("audit.json")["verdict"] == "INSUFFICIENT"
     again = federation()
-    gather.assess(again.work, again.exchange)
+    run_again(again.here, ASSESS)
     assert again.exchange.questions() == ["north"]
     assert again.json("audit.json")["verdict"] == "PASS"
     assert again.json("audit.json")["absent"] == []
@@ -444,19 +451,11 @@ def test_a_release_drawn_anew_is_not_assessed_a_second_time(federation, harmless
     ] * 2
 
 
-def test_finishing_needs_a_training(federation) -> None:
-    it = federation()
-    it.run.update_summary(status="running")
-    with pytest.raises(DataError, match="has not finished training"):
-        federated.finish(it.run, it.study, it.exchange, None, PlainAggregator())
-    assert it.json("run.json")["status"] == "failed"
-
-
 def test_a_coordinator_may_train_by_itself_and_finish(federation) -> None:
     """Without the notes of `Asking` every round counts for every site."""
     it = federation(privacy={"mode": "local"})
-    trained = train(Recipe.of(it.study), it.exchange, PlainAggregator(), it.run)
-    federated.finish(it.run, it.study, it.exchange, trained, PlainAggregator())
+    train(Recipe.of(it.study), it.exchange, PlainAggregator(), it.run)
+    it.go()
     for row in it.json("privacy.json")["sites"]:
         spends = Ledger(it.folders[row["site"]] / "ledger.jsonl").spends()
         assert row["epsilon"] == epsilon_prv(spends, it.study.privacy.delta)

@@ -12,12 +12,13 @@ import torch
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.prepare import Prepared
 from fedgen.errors import DataError
-from fedgen.pipeline.asked import Asking, spent
-from fedgen.pipeline.grid_record import record_grid, recorded_grid
-from fedgen.pipeline.simulate import run_stages
+from fedgen.pipeline.asked import Asking, spent, stated
+from fedgen.pipeline.grid_record import joined_image, recorded_image
+from fedgen.pipeline.runner import run_stages
 from fedgen.protocol.messages import SiteDescription, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
+from fedgen.run.summary import RunSummary, update_summary
 from fedgen.task.image_spec import ImageSpec
 from fedgen.training.vector import vector_sha256
 
@@ -46,8 +47,10 @@ def run(tmp_path) -> RunDirectory:
 
 def test_what_all_agree_on_is_read_back(run, tiny_study) -> None:
     both = grid((1.0, 2.0), "PL")
-    assert record_grid(run, tiny_study(), [described("a", both), described("b", both)]) == []
-    assert recorded_grid(run) == both
+    image, told = joined_image(tiny_study(), [stated(described("a", both)), stated(described("b", both))])
+    assert (image, told) == (both, [])
+    update_summary(run, RunSummary(image=image))
+    assert recorded_image(run) == both
 
 
 @pytest.mark.parametrize(
@@ -61,16 +64,16 @@ def test_what_all_agree_on_is_read_back(run, tiny_study) -> None:
         (("png",), (grid((1.0, 1.0), "PL"), grid((1.0, 1.0), "PR")), 1),
     ],
 )
-def test_a_person_is_told_of_what_is_missed(run, tiny_study, formats, grids, told) -> None:
+def test_a_person_is_told_of_what_is_missed(tiny_study, formats, grids, told) -> None:
     study = tiny_study(synthesis={"images": 8, "formats": formats})
-    sites = [described(name, each) for name, each in zip("ab", grids, strict=True)]
-    assert len(record_grid(run, study, sites)) == told
+    sites = [stated(described(name, each)) for name, each in zip("ab", grids, strict=True)]
+    assert len(joined_image(study, sites)[1]) == told
 
 
-def test_a_run_of_another_version_is_refused(run) -> None:
-    run.update_summary(status="running")
+def test_a_run_that_has_not_trained_has_no_image_yet(run) -> None:
+    update_summary(run, RunSummary(status="running"))
     with pytest.raises(DataError, match="does not say what its images are"):
-        recorded_grid(run)
+        recorded_image(run)
 
 
 def test_the_geometry_of_a_site_that_is_away_is_not_forgotten(run, tiny_study) -> None:
@@ -90,7 +93,7 @@ def test_the_geometry_of_a_site_that_is_away_is_not_forgotten(run, tiny_study) -
     assert [site.grid for site in sites] == [grid((1.0, 2.0), "PL")]
 
 
-def test_a_simulation_writes_what_its_sites_say(workspace, watcher, tiny_site, monkeypatch) -> None:
+def test_a_simulation_writes_what_its_sites_say(simulation, watcher, tiny_site, monkeypatch) -> None:
     sites = [
         replace(tiny_site(n, 9, held_out=4), spacing=(2.0, 1.5), orientation="IR") for n in ("north", "south")
     ]
@@ -99,12 +102,12 @@ def test_a_simulation_writes_what_its_sites_say(workspace, watcher, tiny_site, m
         write_index(run_data / "index.json", PatientIndex("bids", ()))
         return Prepared(sites, [], 0)
 
-    monkeypatch.setattr("fedgen.pipeline.workspace.prepare_sites", prepare)
-    work = workspace(synthesis={"images": 8, "formats": ("nifti",)})
-    watcher.at, watcher.error = "audit", KeyboardInterrupt()
+    monkeypatch.setattr("fedgen.pipeline.simulation.prepare_sites", prepare)
+    here = simulation(synthesis={"images": 8, "formats": ("nifti",)})
+    watcher.at, watcher.error = "assess", KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        run_stages(work, watcher.watcher)
-    assert recorded_grid(work.run) == grid((2.0, 1.5), "IR")
-    volume = nib.load(next(work.run.samples.glob("*.nii.gz")))
+        run_stages(here, watcher.watcher)
+    assert recorded_image(here.work.run) == grid((2.0, 1.5), "IR")
+    volume = nib.load(next(here.work.run.samples.glob("*.nii.gz")))
     assert (volume.shape, volume.header.get_zooms()) == ((16, 1, 16), (1.5, 1.0, 2.0))
     assert nib.aff2axcodes(volume.affine) == ("R", "A", "S")

@@ -14,7 +14,7 @@ from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.prepare import Prepared
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import DataError, ExitCode
-from fedgen.pipeline.simulate import run_stages
+from fedgen.pipeline.runner import run_stages
 
 
 def without(data: SiteData, part: Part) -> SiteData:
@@ -28,7 +28,7 @@ def without(data: SiteData, part: Part) -> SiteData:
 
 @pytest.fixture
 def lacking(
-    monkeypatch: pytest.MonkeyPatch, tiny_site: Callable[..., SiteData], workspace: Callable[..., Any]
+    monkeypatch: pytest.MonkeyPatch, tiny_site: Callable[..., SiteData], simulation: Callable[..., Any]
 ) -> Callable[..., Any]:
     """`lacking(Part.AUDIT, "south")`: a run whose sites have nobody in a part."""
 
@@ -40,32 +40,32 @@ def lacking(
             write_index(run_data / "index.json", PatientIndex("table", ()))
             return Prepared(made, [], 0)
 
-        monkeypatch.setattr("fedgen.pipeline.workspace.prepare_sites", prepare)
-        return workspace()
+        monkeypatch.setattr("fedgen.pipeline.simulation.prepare_sites", prepare)
+        return simulation()
 
     return build
 
 
 @pytest.mark.parametrize("sites", [("north",), ("south",), ("north", "south")])
 def test_no_audit_patients_end_a_simulation_before_round_1(lacking, watcher, sites) -> None:
-    work = lacking(Part.AUDIT, *sites)
+    here = lacking(Part.AUDIT, *sites)
     with pytest.raises(DataError) as refused:
-        run_stages(work, watcher.watcher)
+        run_stages(here, watcher.watcher)
     sentence = str(refused.value)
     assert refused.value.exit_code is ExitCode.DATA
     assert f"Site {sites[0]} has 13 patients and none of them is held out for the audit" in sentence
     assert "data.split.audit (0.15)" in sentence
     assert "audit.minimum_patients (10)" in sentence
     assert "\n" not in sentence
-    assert not list(work.run.path.rglob("ledger.jsonl"))
-    assert not list(work.run.checkpoints.glob("*"))
+    assert not list(here.work.run.path.rglob("ledger.jsonl"))
+    assert not list(here.work.run.checkpoints.glob("*"))
     assert "synthesize" not in watcher.told
     assert 1 not in watcher.told
 
 
 def test_without_test_patients_a_run_ends_and_says_so(lacking, watcher) -> None:
-    work = lacking(Part.TEST, "north", "south")
-    run_stages(work, watcher.watcher)
-    assert work.run.read_json("run.json")["status"] == "done"
+    here = lacking(Part.TEST, "north", "south")
+    run_stages(here, watcher.watcher)
+    assert here.work.run.read_json("run.json")["status"] == "done"
     for file in ("evaluation.json", "report.html"):
-        assert "There is no test patient." in (work.run.path / file).read_text(encoding="utf-8"), file
+        assert "There is no test patient." in (here.work.run.path / file).read_text(encoding="utf-8"), file

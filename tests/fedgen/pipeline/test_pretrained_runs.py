@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from fedgen.cli.main import app
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
-from fedgen.pipeline import stages
 from fedgen.pipeline.export import export
-from fedgen.pipeline.simulate import run_stages
+from fedgen.pipeline.runner import run_again, run_stages
+from fedgen.pipeline.simulation import Simulation
+from fedgen.pipeline.stages import TRAIN
 from fedgen.pipeline.workspace import Workspace
 from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import latest_checkpoint
@@ -37,10 +38,10 @@ def made(tmp_path, direct, tiny_data, tiny_study):
         if start is not None:
             model["pretrained"] = start.start.model_dump()
         study = tiny_study(study={"name": name}, model=model, training=ONE, **sections)
-        work = Workspace.create(study, folder, tmp_path / "runs", None if start is None else start.path)
+        here = Simulation.create(study, folder, tmp_path / "runs", None if start is None else start.path)
         if trained:
-            stages.train(work)
-        return work
+            run_again(here, TRAIN)
+        return here.work
 
     return build
 
@@ -91,7 +92,7 @@ def test_adapters_alone_are_trained_and_the_whole_way_ends_in_a_report(
     made, exported, watcher, tmp_path
 ) -> None:
     work = made("adapted", exported, {"rank": 2, "alpha": 4.0}, trained=False)
-    run_stages(work, watcher.watcher)
+    run_stages(Simulation(work), watcher.watcher)
     trained = latest_checkpoint(work.run.checkpoints, study_hash(work.study))
     assert trained.model.shape == (Recipe.of(work.study).layout.size,)
     assert trained.model.shape[0] < Recipe.of(work.study).plain_layout.size
@@ -121,7 +122,7 @@ def test_the_first_model_with_adapters_is_the_pretrained_one(made, exported) -> 
 def test_a_resumed_run_needs_no_file_again(made, exported) -> None:
     work = made("private", exported, trained=False)
     exported.path.unlink()
-    stages.train(Workspace.open(work.run.path))
+    run_again(Simulation.open(work.run.path), TRAIN)
     assert work.checkpoint().round == 1
 
 
@@ -129,7 +130,7 @@ def test_a_run_whose_weights_are_gone_says_so(made, exported) -> None:
     work = made("private", exported, trained=False)
     work.run.pretrained.unlink()
     with pytest.raises(DataError, match=r"pretrained\.safetensors does not exist.*put that file there again"):
-        stages.train(work)
+        run_again(Simulation(work), TRAIN)
 
 
 def test_weights_of_the_same_sites_without_privacy_are_refused(made, tmp_path) -> None:
@@ -187,10 +188,10 @@ def test_an_unfinished_run_is_not_exported(made, tmp_path) -> None:
 
 def test_a_file_is_given_where_it_is_asked_for_and_nowhere_else(made, exported, tiny_study, tmp_path) -> None:
     with pytest.raises(StudyError, match=r"has no model\.pretrained"):
-        Workspace.create(tiny_study(), None, tmp_path / "new", exported.path)
+        Simulation.create(tiny_study(), None, tmp_path / "new", exported.path)
     asked = made("private", exported, trained=False).study
     with pytest.raises(StudyError, match="give their file with --pretrained"):
-        Workspace.create(asked, None, tmp_path / "new")
+        Simulation.create(asked, None, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

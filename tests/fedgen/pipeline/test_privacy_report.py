@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgen.mechanisms.modes.local import EVERYBODY
-from fedgen.pipeline.privacy import privacy_report, rounded_up, summary
+from fedgen.pipeline.privacy import privacy_report, rounded_up
 from fedgen.protocol.messages import SiteDescription
 from fedgen.recipe import Recipe
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
@@ -46,16 +45,16 @@ def plain(site: str) -> SiteDescription:
 def test_numbers_are_the_ledgers(tiny_study) -> None:
     ledgers = {"north": [SPEND] * 4, "south": [SPEND] * 2}
     report = privacy_report(Recipe.of(tiny_study()), [described("north"), described("south")], ledgers, 0)
-    north, south = report["sites"]
-    assert (north["steps"], south["steps"]) == (12, 6)
+    north, south = report.sites
+    assert (north.steps, south.steps) == (12, 6)
     for row, spends in ((north, ledgers["north"]), (south, ledgers["south"])):
-        assert row["epsilon"] == epsilon_prv(spends, DELTA)
-        assert row["epsilon_rdp"] == epsilon_rdp(spends, DELTA)
-    assert south["epsilon"] < north["epsilon"]
-    assert report["epsilon"] == north["epsilon"]
-    assert (report["delta"], report["accountant"], report["mode"]) == (DELTA, "PRV", "local")
-    assert report["holds_against"] == EVERYBODY
-    assert len(report["limits"]) == 3
+        assert row.epsilon == epsilon_prv(spends, DELTA)
+        assert row.epsilon_rdp == epsilon_rdp(spends, DELTA)
+    assert south.epsilon < north.epsilon
+    assert report.epsilon == north.epsilon
+    assert (report.delta, report.accountant, report.mode) == (DELTA, "PRV", "local")
+    assert report.holds_against == EVERYBODY
+    assert len(report.limits) == 3
 
 
 def test_a_ledger_is_believed_over_the_plan(tiny_study) -> None:
@@ -63,21 +62,21 @@ def test_a_ledger_is_believed_over_the_plan(tiny_study) -> None:
     report = privacy_report(
         Recipe.of(tiny_study()), [described("north", sigma=9.0)], {"north": [Spend(0.8, 0.5, 30)]}, 0
     )
-    assert report["epsilon"] == epsilon_prv([Spend(0.8, 0.5, 30)], DELTA)
-    assert report["epsilon"] > 5.0
+    assert report.epsilon == epsilon_prv([Spend(0.8, 0.5, 30)], DELTA)
+    assert report.epsilon > 5.0
 
 
 def test_a_site_that_was_never_asked_spent_nothing(tiny_study) -> None:
     report = privacy_report(
         Recipe.of(tiny_study()), [described("north"), described("late")], {"north": [SPEND]}, 0
     )
-    assert report["sites"][1]["epsilon"] == 0
-    assert report["sites"][1]["steps"] == 0
+    assert report.sites[1].epsilon == 0
+    assert report.sites[1].steps == 0
 
 
 def test_the_statement_of_a_private_run(tiny_study) -> None:
     report = privacy_report(Recipe.of(tiny_study()), [described("north")], {"north": [SPEND]}, 0)
-    statement = report["statement"]
+    statement = report.statement
     assert statement.endswith(f"this holds against {EVERYBODY}.")
     assert "for each patient at each site, all images of the patient together" in statement
     assert "more than one site" not in statement
@@ -93,20 +92,20 @@ def test_shared_patients_are_told_that_epsilons_add_up(tiny_study, shared, words
     report = privacy_report(Recipe.of(tiny_study()), [described("north")], {"north": [SPEND]}, shared)
     assert (
         f"({words} more than one site, and for them the epsilons and deltas of their sites add up)"
-        in report["statement"]
+        in report.statement
     )
-    assert report["shared_patients"] == shared
+    assert report.shared_patients == shared
 
 
 def test_without_privacy_nothing_is_claimed(tiny_study) -> None:
     report = privacy_report(Recipe.of(tiny_study(privacy={"mode": "none"})), [plain("north")], {}, 3)
-    assert "WITHOUT differential privacy" in report["statement"]
-    assert report["holds_against"] == "nobody"
+    assert "WITHOUT differential privacy" in report.statement
+    assert report.holds_against == "nobody"
     for key in ("epsilon", "delta", "accountant", "clipping_norm"):
-        assert report[key] is None, key
-    assert report["limits"] == []
-    (row,) = report["sites"]
-    assert (row["epsilon"], row["noise_multiplier"], row["steps"]) == (None, None, None)
+        assert getattr(report, key) is None, key
+    assert report.limits == ()
+    (row,) = report.sites
+    assert (row.epsilon, row.noise_multiplier, row.steps) == (None, None, None)
 
 
 @given(st.floats(0, 1e4))
@@ -119,8 +118,10 @@ def test_the_summary_is_the_report_by_site(tiny_study) -> None:
     report = privacy_report(
         Recipe.of(tiny_study()), [described("north"), described("south")], {"north": [SPEND], "south": []}, 0
     )
-    short = summary(report)
-    assert short["epsilon"] == {"max": report["epsilon"], "sites": {"north": report["epsilon"], "south": 0.0}}
-    assert short["steps"] == {"north": 3, "south": 0}
-    assert short["statement"] == report["statement"]
-    json.dumps([report, short], allow_nan=False)
+    short = report.entry()
+    assert (short.epsilon.max, short.epsilon.sites) == (
+        report.epsilon,
+        {"north": report.epsilon, "south": 0.0},
+    )
+    assert short.steps == {"north": 3, "south": 0}
+    assert short.statement == report.statement

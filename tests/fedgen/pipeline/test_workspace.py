@@ -6,16 +6,19 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, StudyError
-from fedgen.pipeline import stages
+from fedgen.pipeline.runner import run_again
+from fedgen.pipeline.simulation import Simulation
+from fedgen.pipeline.stages import ASSESS, SYNTHESIZE, TRAIN
 from fedgen.pipeline.workspace import Workspace
 from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import save_checkpoint
 
 
 def test_a_new_run_holds_its_study_and_source(tmp_path, tiny_study) -> None:
-    work = Workspace.create(tiny_study(), tmp_path / "images", tmp_path / "runs")
+    here = Simulation.create(tiny_study(), tmp_path / "images", tmp_path / "runs")
+    work = here.work
     assert Workspace.open(work.run.path).study == tiny_study()
-    assert work.run.read_json("data/source.json") == {"source": str(tmp_path / "images")}
+    assert here.folder == tmp_path / "images"
     summary = work.run.read_json("run.json")
     assert (summary["status"], summary["study"], summary["seed"]) == ("running", "tiny", 5)
 
@@ -31,33 +34,35 @@ def test_a_run_of_an_incompatible_version(tmp_path) -> None:
         Workspace.open(tmp_path)
 
 
-@pytest.mark.parametrize("stage", [stages.synthesize, stages.audit])
-def test_a_stage_before_training_has_finished_says_so(workspace, stage) -> None:
-    work = workspace()
+@pytest.mark.parametrize("stage", [SYNTHESIZE, ASSESS])
+def test_a_stage_before_training_has_finished_says_so(simulation, stage) -> None:
+    here = simulation()
     with pytest.raises(DataError, match=r"has finished 0 of 2 rounds: train it to its end first"):
-        stage(work)
-    save_checkpoint(work.run.checkpoints, Recipe.of(work.study).initial_checkpoint())
+        run_again(here, stage)
+    save_checkpoint(here.work.run.checkpoints, here.work.recipe.initial_checkpoint())
     with pytest.raises(DataError, match="finished 0 of 2 rounds"):
-        stage(work)
+        run_again(here, stage)
 
 
-def test_an_evaluation_before_there_are_samples(workspace) -> None:
-    with pytest.raises(DataError):
-        stages.evaluate(workspace())
+def test_an_assessment_before_there_are_samples(simulation) -> None:
+    here = simulation()
+    run_again(here, TRAIN)
+    with pytest.raises(DataError, match="run the stage synthesize first"):
+        run_again(here, ASSESS)
 
 
-def test_too_small_a_cohort_is_refused_before_anything_starts(workspace, monkeypatch) -> None:
+def test_too_small_a_cohort_is_refused_before_anything_starts(simulation, monkeypatch) -> None:
     monkeypatch.setattr(
-        "fedgen.pipeline.stages.simulate_training", lambda *_: pytest.fail("training started")
+        "fedgen.pipeline.simulation.reach_virtual_sites", lambda *_: pytest.fail("training started")
     )
     with pytest.raises(
         DataError, match=r"9 training patients but training\.batch_patients asks for batches of 10"
     ):
-        stages.train(workspace(training={"batch_patients": 10, "rounds": 2}))
+        run_again(simulation(training={"batch_patients": 10, "rounds": 2}), TRAIN)
 
 
-def test_networks_hold_the_weights_given(workspace) -> None:
-    work = workspace()
+def test_networks_hold_the_weights_given(simulation) -> None:
+    work = simulation().work
     weights = Recipe.of(work.study).initial_checkpoint().model + 1
     state = torch.random.get_rng_state()
     networks = work.networks(weights)
@@ -68,17 +73,18 @@ def test_networks_hold_the_weights_given(workspace) -> None:
 
 def test_a_device_that_is_not_there_makes_no_run(tmp_path, tiny_study) -> None:
     with pytest.raises(StudyError, match=r"^training\.device asks for cuda:77, but this machine has cpu"):
-        Workspace.create(tiny_study(training={"device": "cuda:77"}), None, tmp_path / "runs")
+        Simulation.create(tiny_study(training={"device": "cuda:77"}), None, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_resumed_without_its_device_charges_nobody(workspace) -> None:
-    work = workspace()
+def test_a_run_resumed_without_its_device_charges_nobody(simulation) -> None:
+    here = simulation()
+    work = here.work
     file = work.run.study
     file.write_text(file.read_text().replace("device: cpu", "device: cuda:77"))
-    moved = workspace(work)
+    moved = simulation(here)
     with pytest.raises(StudyError, match=r"training\.device asks for cuda:77"):
-        stages.train(moved)
+        run_again(moved, TRAIN)
     with pytest.raises(StudyError, match=r"training\.device asks for cuda:77"):
-        moved.networks(Recipe.of(moved.study).initial_checkpoint().model)
+        moved.work.networks(Recipe.of(moved.work.study).initial_checkpoint().model)
     assert not list(work.run.path.rglob("ledger.jsonl"))

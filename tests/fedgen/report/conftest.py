@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,20 +11,22 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.prepare import Prepared
 from fedgen.data.site_data import SiteData
 from fedgen.federation.coordinator.aggregation import PlainAggregator
-from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
 from fedgen.pipeline.assessment import Assessor
-from fedgen.pipeline.federated import SILENT, run_federation
-from fedgen.pipeline.simulate import run_stages
+from fedgen.pipeline.federation import Federation
+from fedgen.pipeline.runner import run_stages
+from fedgen.pipeline.simulation import Simulation
 from fedgen.pipeline.workspace import Workspace
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
+from fedgen.run.run_file import RunFile
 from fedgen.study.show import dump_study
 from fedgen.study.study import Study
 
@@ -73,18 +76,31 @@ def template_run(
         write_index(run_data / "index.json", PatientIndex("table", ()))
         return Prepared(chest_sites, [], 0)
 
-    def simulate_training(recipe: Any, sites: Any, run: Any, aggregator: Any, on_round: Any = None) -> Any:
-        exchange = DirectExchange([Site(recipe, site, run.site(site.site)) for site in sites])
-        return train(recipe, exchange, aggregator, run, on_round)
+    def reach_virtual_sites(recipe: Any, sites: Any, run: Any, main: Any) -> Any:
+        return main(DirectExchange([Site(recipe, site, run.site(site.site)) for site in sites]))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fedgen.pipeline.stages.simulate_training", simulate_training)
-        patch.setattr("fedgen.pipeline.workspace.prepare_sites", prepare)
+        patch.setattr("fedgen.pipeline.simulation.reach_virtual_sites", reach_virtual_sites)
+        patch.setattr("fedgen.pipeline.simulation.prepare_sites", prepare)
         out = tmp_path_factory.mktemp("template")
         # Images of patients, of whom none exists: a folder was given, so the page must warn.
-        work = Workspace.create(chest_study, out / "images", out)
-        run_stages(work, SILENT)
-    return work.run.path
+        here = Simulation.create(chest_study, out / "images", out)
+        run_stages(here)
+    return here.work.run.path
+
+
+@pytest.fixture(scope="session")
+def nullable() -> Callable[[type[RunFile], Any], list[str]]:
+    """`nullable(RunSummary, content)`: entries of a file that may be null."""
+
+    def fits(kind: type[RunFile], content: Any) -> bool:
+        try:
+            kind.model_validate_json(json.dumps(content))
+        except ValidationError:
+            return False
+        return True
+
+    return lambda kind, content: [key for key in content if fits(kind, {**content, key: None})]
 
 
 @pytest.fixture
@@ -110,7 +126,7 @@ def federated_template(
         leaves = frozenset({"loss"}) if data.site == WITHHOLDS else frozenset({"loss", "audit", "evaluation"})
         own = folder / data.site
         sites.append(Site(recipe, data, own, assessor=Assessor(recipe, data, own, leaves)))
-    run_federation(run, chest_study, DirectExchange(sites), PlainAggregator())
+    run_stages(Federation(Workspace(run, chest_study), DirectExchange(sites), PlainAggregator()))
     return run.path
 
 

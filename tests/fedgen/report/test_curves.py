@@ -1,27 +1,20 @@
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from fedgen.report.charts import Point, interval_mark, line_chart, presence_chart, standalone
 from fedgen.report.curves import curves, draw_curves
+from fedgen.run.events import RoundDone, RoundLoss, StageBegun
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def _round(
     n: int, loss: float | None, sites: list[str], epsilon: float | None = None, std: float | None = None
-) -> Any:
-    losses = {"vae": {"value": loss, "std": std}}
-    return {
-        "event": "round",
-        "round": n,
-        "losses": losses,
-        "epsilon": epsilon,
-        "sites": sites,
-        "seconds": 1.0,
-    }
+) -> RoundDone:
+    losses = {} if loss is None else {"vae": RoundLoss(value=loss, std=std or 0.0)}
+    return RoundDone(round=n, losses=losses, epsilon=epsilon, sites=tuple(sites), seconds=1.0)
 
 
 def _marks(svg: ET.Element) -> list[tuple[float, float]]:
@@ -72,7 +65,7 @@ def test_an_interval_mark_stays_on_its_axis() -> None:
 
 def test_curves_hold_one_loss_an_objective_the_epsilon_and_the_sites() -> None:
     events = [
-        {"event": "start"},
+        StageBegun(stage="train"),
         _round(2, 0.5, ["a"], epsilon=2.0, std=0.1),
         _round(1, 0.9, ["a", "b"], epsilon=1.0, std=0.1),
         _round(2, 0.4, ["b"], epsilon=2.0, std=0.1),
@@ -82,7 +75,7 @@ def test_curves_hold_one_loss_an_objective_the_epsilon_and_the_sites() -> None:
     assert "noise" in made[0].caption
     assert len(_marks(made[0].svg)) == 2, "a round that was repeated counts once"
     assert "target 3" in standalone(made[1].svg).decode()
-    assert curves([{"event": "start"}]) == []
+    assert curves([StageBegun(stage="train")]) == []
 
 
 def test_a_run_without_privacy_has_no_epsilon_curve_and_says_no_noise() -> None:

@@ -13,6 +13,8 @@ from fedgen.evidence.files import joined_audit, joined_evaluation
 from fedgen.report.numbers import epsilon, number
 from fedgen.report.page import write_report
 from fedgen.run.directory import RunDirectory
+from fedgen.run.privacy_file import PrivacyFile
+from fedgen.run.summary import RunSummary
 
 
 def page(run: RunDirectory) -> str:
@@ -57,11 +59,25 @@ def test_it_shows_synthetic_images_and_no_others(federated_run) -> None:
     assert "Nearest neighbours" not in words(text)
 
 
-def test_a_simulation_is_as_before(finished_run) -> None:
+def test_a_simulation_shows_all_patients_together_beside_its_sites(finished_run) -> None:
     text = words(page(finished_run))
-    for sentence in ("Contains real patients", "Nearest neighbours", "all test patients", "fedgen simulate"):
-        assert sentence in text
-    for sentence in ("Verdicts by site", "Not every site", "fedgen-server", "mean over sites"):
+    for sentence in (
+        "Contains real patients",
+        "Nearest neighbours",
+        "all test patients",
+        "fedgen simulate",
+        "Overall",
+        "Copy detection, all patients together",
+        "TSTR, all patients together",
+        "Rows of all patients together, which no federation has",
+    ):
+        assert sentence in text, sentence
+    for sentence in (
+        "Not every site",
+        "fedgen-server",
+        "TSTR, mean over sites",
+        "Only these numbers left them",
+    ):
         assert sentence not in text
 
 
@@ -99,10 +115,11 @@ def test_every_number_of_every_site_is_shown(federated_run, name) -> None:
     assert {path: shown for path, shown in expected.items() if shown not in text} == {}
 
 
-@pytest.mark.parametrize("name", ["run.json", "privacy.json"])
-def test_every_entry_may_be_null(federated_run, name) -> None:
+@pytest.mark.parametrize("kind", [RunSummary, PrivacyFile])
+def test_every_entry_may_be_null(federated_run, nullable, kind) -> None:
+    name = kind.name
     whole = federated_run.read_json(name)
-    for key in whole:
+    for key in nullable(kind, whole):
         federated_run.write_json(name, {**whole, key: None})
         assert not re.search(r"\b(None|nan)\b", words(page(federated_run)).replace("phantom: null", "")), key
 

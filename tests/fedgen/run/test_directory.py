@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from fedgen.errors import DataError
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import Done, Dropout, RoundDone
+from fedgen.run.version import VERSION
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -77,23 +79,14 @@ def test_a_plain_name_stays_readable() -> None:
     assert run.site("Köln Süd").name.startswith("K-ln-S-d-")
 
 
-def test_update_summary_merges(tmp_path) -> None:
+def test_an_event_with_a_number_that_is_none_is_not_written(tmp_path) -> None:
     run = RunDirectory(tmp_path)
-    run.update_summary(status="running", seed=1)
-    run.update_summary(status="done", rounds=2)
-    assert run.read_json("run.json") == {"status": "done", "seed": 1, "rounds": 2}
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_number_that_is_none_is_not_written(tmp_path, value) -> None:
-    run = RunDirectory(tmp_path)
-    run.update_summary(status="running")
-    with pytest.raises(ValueError):
-        run.update_summary(value=value)
-    with pytest.raises(ValueError):
-        run.event("round", loss=value)
-    assert run.read_json("run.json") == {"status": "running"}
-    assert not run.events.exists()
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError):
+            run.write_json("a.json", {"value": value})
+        with pytest.raises(ValueError):
+            run.event(RoundDone(round=1, losses={}, epsilon=value, sites=(), seconds=1.0))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "null", "\xff"])
@@ -114,51 +107,71 @@ def test_a_missing_file_says_so(tmp_path) -> None:
         RunDirectory(tmp_path).read_json("audit.json")
 
 
-@given(
-    fields=st.dictionaries(
-        st.sampled_from(["reason", "losses", "sites", "stage"]),
-        st.text(st.characters(exclude_categories=["Cs"]))
-        | st.integers()
-        | st.lists(st.text('a\n\r\u2028"', max_size=4)),
-    ),
-    round=st.none() | st.integers(1),
-)
-def test_events_are_lines_of_json(tmp_path_factory, fields, round) -> None:
+SENTENCES = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(reason=SENTENCES, site=SENTENCES, round=st.integers(1))
+def test_events_are_lines_of_json_and_read_back_as_they_were(tmp_path_factory, reason, site, round) -> None:
     run = RunDirectory(tmp_path_factory.mktemp("run"))
-    run.event("round", site="north", round=round, **fields)
-    run.event("done")
+    run.event(Dropout(site=site, round=round, reason=reason))
+    run.event(Done())
     first, second = run.events.read_text(encoding="utf-8").split("\n")[:-1]
     line = json.loads(first)
-    assert (line["event"], line["site"], line["round"]) == ("round", "north", round)
-    assert {name: line[name] for name in fields} == fields
+    assert (line["event"], line["version"]) == ("dropout", VERSION)
+    assert (line["site"], line["round"], line["reason"]) == (site, round, reason)
     assert datetime.fromisoformat(line["time"]).tzinfo is not None
     assert json.loads(second)["round"] is None
+    (dropout,) = run.read_events(Dropout)
+    assert (dropout.site, dropout.round, dropout.reason) == (site, round, reason)
+    assert dropout.time == line["time"]
+
+
+def done(round: int) -> RoundDone:
+    return RoundDone(round=round, losses={}, epsilon=None, sites=("north",), seconds=1.0)
 
 
 def test_events_are_read_over_every_start(tmp_path) -> None:
-    assert RunDirectory(tmp_path).read_events("dropout") == []
-    RunDirectory(tmp_path).event("dropout", site="north", round=1, reason="it said: event round")
-    RunDirectory(tmp_path).event("round", round=1)
-    RunDirectory(tmp_path).event("dropout", site="north", round=2, reason='"event": "dropout"')
+    assert RunDirectory(tmp_path).read_events(Dropout) == []
+    RunDirectory(tmp_path).event(Dropout(site="north", round=1, reason="it said: event round"))
+    RunDirectory(tmp_path).event(done(1))
+    RunDirectory(tmp_path).event(Dropout(site="north", round=2, reason='"event": "dropout"'))
     with RunDirectory(tmp_path).events.open("a") as handle:
         handle.write('{"event": "round", "rou')
-    assert [event["round"] for event in RunDirectory(tmp_path).read_events("dropout")] == [1, 2]
-    assert [event["round"] for event in RunDirectory(tmp_path).read_events("round")] == [1]
+    assert [event.round for event in RunDirectory(tmp_path).read_events(Dropout)] == [1, 2]
+    assert [event.round for event in RunDirectory(tmp_path).read_events(RoundDone)] == [1]
     # What a crash left of a line takes no other with it.
-    RunDirectory(tmp_path).event("round", round=2)
-    assert [event["round"] for event in RunDirectory(tmp_path).read_events("round")] == [1, 2]
+    RunDirectory(tmp_path).event(done(2))
+    assert [event.round for event in RunDirectory(tmp_path).read_events(RoundDone)] == [1, 2]
 
 
-def test_nothing_is_computed_from_damaged_events(tmp_path) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b'{"time": "t", "event": "nothing we know", "version": 2}',
+        b'{"time": "t", "event": "round", "version": 2, "round": 1}',
+        b'{"time": "t", "event": "done", "version": 2, "more": 1}',
+    ],
+)
+def test_nothing_is_computed_from_damaged_events(tmp_path, line) -> None:
     """What a round cost, or who missed it, may be in the line that is gone."""
     run = RunDirectory(tmp_path)
-    run.event("asked", round=1)
-    run.events.write_bytes(b"{\n" + run.events.read_bytes())
+    run.event(done(1))
+    run.events.write_bytes(line + b"\n" + run.events.read_bytes())
     with pytest.raises(DataError, match=r"events\.jsonl line 1 is damaged"):
-        run.read_events("asked")
+        run.read_events(RoundDone)
+    # Who only shows them shows the others.
+    assert [event.event for event in run.events_so_far()] == ["damaged", "round"]
+
+
+def test_events_of_another_version_are_refused(tmp_path) -> None:
+    run = RunDirectory(tmp_path)
+    run.events.write_text('{"time": "t", "event": "round", "site": null, "round": 1}\n')
+    with pytest.raises(DataError, match=r"events\.jsonl has the form of a version before 2.*start a new run"):
+        run.read_events(RoundDone)
 
 
 def test_an_event_that_cannot_be_written_is_an_error(tmp_path) -> None:
     (tmp_path / "gone").touch()
     with pytest.raises(DataError, match="Cannot write"):
-        RunDirectory(tmp_path / "gone").event("done")
+        RunDirectory(tmp_path / "gone").event(Done())

@@ -105,10 +105,10 @@ def test_a_file_of_another_version_or_a_damaged_one_is_refused_in_a_sentence(tmp
     run = RunDirectory(tmp_path)
     old = {"n": {}, "fidelity": [], "diversity": {}, "downstream": {}, "limits": [], "seed": 1}
     run.write_json("evaluation.json", old)
-    with pytest.raises(DataError, match=r"evaluation\.json was written by another version .*older than 2"):
+    with pytest.raises(DataError, match=r"evaluation\.json has the form of a version before 2"):
         EvaluationFile.read(run)
     run.write_json("evaluation.json", {**old, "version": 3})
-    with pytest.raises(DataError, match=r"its form is 3, this version reads 2"):
+    with pytest.raises(DataError, match=r"has the form of version 3 and this fedgen reads version 2"):
         EvaluationFile.read(run)
     run.write_json("evaluation.json", {"version": 2, "n": {}, "rows": [{"id": 1}], "limits": [], "seed": 1})
     with pytest.raises(DataError, match=r"is damaged \(rows\.0\.id: .*run the stage that writes it again"):

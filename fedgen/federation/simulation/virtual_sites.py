@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -17,8 +18,8 @@ from fedgen.data.site_data import Part, SiteData
 from fedgen.data.site_file import read_site, write_site
 from fedgen.errors import FederationError, FedgenError
 from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregator
-from fedgen.federation.coordinator.rounds import RoundReport, Trained, train
 from fedgen.federation.coordinator.secure import SecureAggregator
+from fedgen.federation.exchange.contract import Exchange
 from fedgen.federation.exchange.flower import FlowerExchange, client_app, server_app
 from fedgen.federation.simulation.engine import Context, ray_engine, run_simulation
 from fedgen.federation.simulation.keyholders import RemoteKeyholder, start_keyholders
@@ -27,9 +28,12 @@ from fedgen.federation.site.site import Site
 from fedgen.federation.terms.provision import identity, roster
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
+from fedgen.run.events import RoundDone
 from fedgen.run.hints import Hints, hints, speak_as
 from fedgen.run.signals import stopping
 from fedgen.study.study import Study
+
+T = TypeVar("T")
 
 CONNECT_DEADLINE = 120.0
 
@@ -90,17 +94,13 @@ def _hold_keys(recipe: Recipe, folders: Mapping[str, Path]) -> object:
     )
 
 
-def simulate_training(
-    recipe: Recipe,
-    sites: Sequence[SiteData],
-    run: RunDirectory,
-    aggregator: Aggregator,
-    on_round: Callable[[RoundReport], None] | None = None,
-) -> Trained:
-    """Train over virtual sites; each works only from its own folder under `run.sites`.
+def reach_virtual_sites(
+    recipe: Recipe, sites: Sequence[SiteData], run: RunDirectory, main: Callable[[Exchange], T]
+) -> T:
+    """What `main` makes of an exchange that reaches virtual sites; each works only from its folder under `run.sites`.
 
     Raises:
-        FedgenError: as `coordinator.train`; where too few sites took part, what the first that failed said itself.
+        FedgenError: as `main`; where too few sites took part, what the first that failed said itself.
         KeyboardInterrupt: after a clean stop; the run can be resumed.
     """
     study = recipe.study
@@ -117,22 +117,16 @@ def simulate_training(
         run.pretrained.absolute(),
     )
     gpu = torch.cuda.is_available() and study.training.device.startswith("cuda")
-    outcome: list[Trained | BaseException] = []
+    made: list[T] = []
+    failed: list[BaseException] = []
     stop = threading.Event()
-
     begun = datetime.now(UTC)
 
-    def finished(report: RoundReport) -> None:
-        nonlocal begun
-        begun = datetime.now(UTC)
-        if on_round is not None:
-            on_round(report)
-
-    def main(exchange: FlowerExchange) -> None:
+    def inside(exchange: FlowerExchange) -> None:
         try:
-            outcome.append(train(recipe, exchange, aggregator, run, finished))
+            made.append(main(exchange))
         except BaseException as error:
-            outcome.append(error)
+            failed.append(error)
 
     for name, value in ALLOCATOR.items():
         os.environ.setdefault(name, value)
@@ -140,7 +134,7 @@ def simulate_training(
     with _quiet_flower(stop), ray_engine(cores), stopping(stop):
         keyholders = _hold_keys(recipe, folders)
         run_simulation(
-            server_app=server_app(main, len(sites), CONNECT_DEADLINE, stop),
+            server_app=server_app(inside, len(sites), CONNECT_DEADLINE, stop),
             client_app=client_app(virtual),
             num_supernodes=len(sites),
             backend_config={
@@ -148,16 +142,21 @@ def simulate_training(
             },
         )
         del keyholders
-    if not outcome:
+    for error in failed:
+        if isinstance(error, FedgenError):
+            raise in_its_own_words(error, folders, _last_round(run, begun))
+        raise error
+    if not made:
         raise FederationError(
             f"Flower's simulation ended before training began: see what it wrote, then {hints().again}."
         )
-    result = outcome[0]
-    if isinstance(result, FedgenError):
-        raise in_its_own_words(result, folders, begun)
-    if isinstance(result, BaseException):
-        raise result
-    return result
+    return made[0]
+
+
+def _last_round(run: RunDirectory, begun: datetime) -> datetime:
+    """When the last round ended, or `begun` where none has since: what failed before has been overcome."""
+    ended = [datetime.fromisoformat(done.time) for done in run.read_events(RoundDone)]
+    return max([begun, *ended])
 
 
 @contextlib.contextmanager

@@ -1,0 +1,66 @@
+"""A federation: the patients are at its sites, and the coordinator has only what they send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fedgen.data.site_data import LabelledImages
+from fedgen.federation.coordinator.aggregation import Aggregator
+from fedgen.federation.exchange.contract import Exchange
+from fedgen.pipeline.setting import ASSESS_DEADLINE, Setting
+from fedgen.pipeline.workspace import Workspace
+from fedgen.protocol.messages import Assess
+from fedgen.report.pictures import draw_synthetic
+from fedgen.run.events import AskedSite
+from fedgen.run.summary import Parts, SiteEntry, Source
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Federation(Setting):
+    """A run whose sites are reached by an exchange.
+
+    Attributes:
+        work: the run.
+        exchange: reaches the sites by their names.
+        joining: joins the updates.
+        deadline: seconds the sites have to assess.
+    """
+
+    work: Workspace
+    exchange: Exchange
+    joining: Aggregator
+    deadline: float = ASSESS_DEADLINE
+
+    limits = (
+        "The coordinator sees no ledger: it counts every round a site was asked for, at the noise and sampling rate "
+        "the site stated, so a site's own ledger may hold less of this study.",
+    )
+
+    @property
+    def source(self) -> Source:
+        """The sites keep their images."""
+        return "federation"
+
+    def aggregator(self) -> Aggregator:
+        """As given."""
+        return self.joining
+
+    def reach(self, main: Callable[[Exchange], T]) -> T:
+        """Through the exchange."""
+        return main(self.exchange)
+
+    def assessors(self, task: Assess) -> Exchange:
+        """The same exchange."""
+        return self.exchange
+
+    def entries(self, sites: Sequence[AskedSite]) -> tuple[SiteEntry, ...]:
+        """What a site states before it trains; the rest comes with its assessment."""
+        return tuple(SiteEntry(site=site.site, parts=Parts(train=site.patients)) for site in sites)
+
+    def draw(self, made: LabelledImages) -> None:
+        """Synthetic images alone; no picture shows a patient."""
+        draw_synthetic(self.work.run.figures, made, self.work.study.data.labels)

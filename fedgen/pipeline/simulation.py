@@ -1,0 +1,229 @@
+"""A simulation: the sites are virtual, and the data of all of them is on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from fedgen.data.held_out import check_held_out
+from fedgen.data.prepare import Prepared, prepare_sites
+from fedgen.data.site_data import LabelledImages, Part, SiteData
+from fedgen.errors import DataError
+from fedgen.evidence.assess import assess_audit, assess_evaluation
+from fedgen.evidence.audit.neighbours import nearest_neighbours
+from fedgen.evidence.measure import AuditedModel
+from fedgen.federation.coordinator.aggregation import Aggregator
+from fedgen.federation.exchange.contract import Exchange
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.simulation.virtual_sites import reach_virtual_sites, virtual_aggregator
+from fedgen.federation.site.site import Site
+from fedgen.pipeline.assessment import AUDIT, EVALUATION, Assessor, asked_before
+from fedgen.pipeline.model import membership_score
+from fedgen.pipeline.pretrained_start import given_start, origin_of, refuse_same_patients
+from fedgen.pipeline.setting import Pooled, Setting
+from fedgen.pipeline.workspace import Workspace
+from fedgen.protocol.messages import Assess
+from fedgen.recipe import Recipe
+from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthetic
+from fedgen.run.events import AskedSite
+from fedgen.run.privacy_file import PrivacyFile
+from fedgen.run.source_file import SourceFile
+from fedgen.run.summary import Parts, RunSummary, SiteEntry, Source
+from fedgen.study.study import Study
+from fedgen_privacy.accounting import Spend
+from fedgen_privacy.ledger import Ledger
+
+T = TypeVar("T")
+
+NEIGHBOURS = 6
+
+
+@dataclass(frozen=True)
+class Simulation(Setting):
+    """A run whose sites are all on this machine."""
+
+    work: Workspace
+
+    caveat = (
+        "All sites of this simulation ran on one machine: the protocol ran in full, but nothing was hidden from "
+        "whoever owns the machine."
+    )
+
+    @classmethod
+    def create(
+        cls, study: Study, source: Path | None, out: Path, pretrained: Path | None = None
+    ) -> Simulation:
+        """A new run under `out`.
+
+        Args:
+            study: resolved.
+            source: folder of images; None where the study generates them.
+            out: folder of runs.
+            pretrained: file of the weights that it starts from, where the study names some.
+
+        Raises:
+            DataError, StudyError: as `Workspace.create` and `given_start`.
+        """
+        work = Workspace.create(study, out, given_start(study, pretrained))
+        SourceFile(source=None if source is None else str(source.absolute())).write(work.run)
+        return cls(work)
+
+    @classmethod
+    def open(cls, path: Path) -> Simulation:
+        """The simulation in a run folder.
+
+        Raises:
+            DataError: there is no run in that folder, or its patients are at the sites of a federation.
+            StudyError: its study does not fit this version.
+        """
+        work = Workspace.open(path)
+        summary = RunSummary.find(work.run)
+        if summary is not None and summary.data is not None and summary.data.source == "federation":
+            raise DataError(
+                f"{path} is the run of a federation, whose patients are at its sites: only its coordinator goes on "
+                "with it."
+            )
+        return cls(work)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of images the run was started with, None where the study generates them."""
+        source = SourceFile.read(self.work.run).source
+        return None if source is None else Path(source)
+
+    @property
+    def source(self) -> Source:
+        """`phantom` where the study generates its data, `folder` where they were given."""
+        return "phantom" if self.folder is None else "folder"
+
+    @cached_property
+    def data(self) -> Prepared:
+        """The study's data: indexed, split, checked and decoded, or read back from the cache."""
+        run = self.work.run
+        return prepare_sites(self.work.study, self.folder, run.data, run.path / "cache")
+
+    @property
+    def sites(self) -> Sequence[SiteData]:
+        """All parts of every site."""
+        return self.data.sites
+
+    @property
+    def shared_patients(self) -> int | None:
+        """Patients seen at more than one site."""
+        return self.data.shared_patients
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What is odd about the data."""
+        return tuple(finding.sentence for finding in self.data.findings)
+
+    def prepare(self) -> None:
+        """Index, split, check and decode the data of all sites."""
+        _ = self.data
+
+    def admit(self) -> None:
+        """Refuse what a site would refuse, and a start that its patients are in without protection."""
+        study, run = self.work.study, self.work.run
+        for site in self.sites:
+            self.work.recipe.mechanism.admit(site.part(Part.TRAIN).n_patients, site.site)
+            check_held_out(study, site.site, site.n_patients, site.part(Part.AUDIT).n_patients)
+        refuse_same_patients(study, origin_of(run, study), self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        return [site.site for site in self.sites]
+
+    def aggregator(self) -> Aggregator:
+        """The aggregator that the study asks for, over identities in the virtual sites' folders."""
+        return virtual_aggregator(self.work.recipe, self._names, self.work.run)
+
+    def reach(self, main: Callable[[Exchange], T]) -> T:
+        """Through Flower's simulation, in which each site works from its own folder."""
+        return reach_virtual_sites(self.work.recipe, self.sites, self.work.run, main)
+
+    def assessors(self, task: Assess) -> Exchange:
+        """In this process, one site after the other; each answers from its own data, as a hospital does."""
+        recipe, run = self.work.recipe, self.work.run
+        virtual = []
+        for data in self.sites:
+            folder = run.site(data.site)
+            if asked_before(folder) not in (None, task.sha256):
+                # A hospital answers one question a study. Nothing has left these sites, so a release that was drawn
+                # anew may be assessed anew.
+                shutil.rmtree(folder / "assessment")
+            assessor = Assessor(recipe, data, folder, frozenset({AUDIT, EVALUATION}))
+            virtual.append(Site(recipe, data, folder, assessor=assessor))
+        return DirectExchange(virtual)
+
+    def entries(self, sites: Sequence[AskedSite]) -> tuple[SiteEntry, ...]:
+        """Every count of every site."""
+        return tuple(_entry(site) for site in self.sites)
+
+    def spends(self, bound: Mapping[str, Sequence[Spend]]) -> Mapping[str, Sequence[Spend]]:
+        """As the sites' ledgers say."""
+        run, sha256 = self.work.run, self.work.recipe.sha256
+        return {site: Ledger(run.site(site) / "ledger.jsonl").spends(sha256) for site in bound}
+
+    def draw(self, made: LabelledImages) -> None:
+        """Real images beside synthetic ones."""
+        draw_real_vs_synthetic(self.work.run.figures, self.sites, made, self.work.study.data.labels)
+
+    def pooled(self, task: Assess) -> Pooled:
+        """The measures on the patients of all sites together, and the picture of nearest neighbours."""
+        work, study, made = self.work, self.work.study, LabelledImages(task.images, task.labels)
+        score = membership_score(
+            work.recipe.family, work.networks(task.model), study.training.device, study.study.seed
+        )
+        model = AuditedModel(score, PrivacyFile.read(work.run).epsilon, study.privacy.delta)
+        audit = assess_audit(study, self.sites, made, model)
+        evaluation = assess_evaluation(study, self.sites, made)
+        near = nearest_neighbours(made, self.sites, NEIGHBOURS)
+        draw_neighbours(
+            work.run.figures,
+            [
+                Triple(
+                    synthetic=near.synthetic[i],
+                    train=near.train[i],
+                    held_out=near.held_out[i],
+                    distance_train=float(near.train_distance[i]),
+                    distance_held_out=float(near.held_out_distance[i]),
+                    site=near.train_site[i],
+                )
+                for i in range(len(near.index))
+            ],
+        )
+        return Pooled(audit, evaluation)
+
+
+def _entry(site: SiteData) -> SiteEntry:
+    train, audit, test = (site.part(part).n_patients for part in (Part.TRAIN, Part.AUDIT, Part.TEST))
+    return SiteEntry(
+        site=site.site,
+        patients=site.n_patients,
+        images=site.n_images,
+        parts=Parts(train=train, audit=audit, test=test),
+        classes={name: int((site.labels == label).sum()) for label, name in enumerate(site.classes)},
+    )
+
+
+def unfinished(study: Study, out: Path) -> Simulation:
+    """The newest run of this very study under `out` that is not done.
+
+    Raises:
+        DataError: there is none, or one that may be it is damaged or of another version of fedgen.
+    """
+    sha256, others = Recipe.of(study).sha256, 0
+    for path in sorted(out.glob(f"{study.study.name}-*"), reverse=True):
+        if not (path / "study.yaml").is_file() or not (path / RunSummary.name).is_file():
+            continue
+        found = Simulation.open(path)
+        if found.work.recipe.sha256 != sha256:
+            others += 1
+        elif RunSummary.read(found.work.run).status != "done":
+            return found
+    hint = f" ({others} of another version of the study)" if others else ""
+    raise DataError(f"There is no unfinished run of {study.study.name} under {out}{hint}: start a new one.")
