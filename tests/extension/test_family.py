@@ -117,6 +117,7 @@ EVERY_FAMILY = (
     "tests/fedgen/federation/test_distributed.py",
     "tests/fedgen/study/test_model.py",
 )
+KINDS = ("a generative family",)
 POLICY = """
 import sys
 from pathlib import Path
