@@ -38,7 +38,7 @@ from secagg.meter import machine  # noqa: E402
 from fedgen.families.registry import specs  # noqa: E402
 from fedgen.run.memory import return_large_buffers  # noqa: E402
 
-CASES = tuple(Case(name, 64) for name in specs())
+CASES = tuple(Case(name, 64) for name, spec in specs().items() if not spec.sums)
 #: Small enough for the growth of its batch to be measured in the quick run too.
 SMALL = Case("diffusion", 32)
 #: How the batch grows: patients, then images of each, then draws of each image.

@@ -215,7 +215,12 @@ class _Asked:
 def _made(asked: _Asked) -> Recipe:
     recipe = Recipe(asked.study, asked.sha256, asked.start)
     # Whatever is impossible is said here, before anything is made of it.
-    _ = recipe.mechanism
+    rounds, study = recipe.rounds, asked.study
+    if rounds != study.total_rounds:
+        raise StudyError(
+            f"The family {study.model.family} asks for {rounds} aggregations, but by its SPEC they are "
+            f"{study.total_rounds}: set sums there to the number of its statistics, where it has nothing else."
+        )
     return recipe
 
 

@@ -38,24 +38,33 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
-def kinds(*, private: bool) -> list[Any]:
-    """Each family with the number of axes of each image that it makes, as parameters of a test."""
+def kinds(*, private: bool = False, steps: bool = False) -> list[Any]:
+    """Each family, or each that is private or takes steps, with the number of axes of each image that it makes."""
     return [
         pytest.param((name, axes), id=f"{name}-{axes}D")
         for name, spec in specs().items()
         for axes, image in IMAGES.items()
-        if spec.supports(image_of_class(image, CLASSES)) is None and (spec.private or not private)
+        if spec.supports(image_of_class(image, CLASSES)) is None
+        and (spec.private or not private)
+        and not (steps and spec.sums)
     ]
 
 
-@pytest.fixture(params=kinds(private=False))
+@pytest.fixture(params=kinds())
 def kind(request: pytest.FixtureRequest) -> tuple[str, int]:
     """Every family, with two axes and with three where it makes volumes."""
     found: tuple[str, int] = request.param
     return found
 
 
-@pytest.fixture(params=kinds(private=True))
+@pytest.fixture(params=kinds(steps=True))
+def step_kind(request: pytest.FixtureRequest) -> tuple[str, int]:
+    """Those of them that take steps, and are not made of sums alone."""
+    found: tuple[str, int] = request.param
+    return found
+
+
+@pytest.fixture(params=kinds(private=True, steps=True))
 def private_kind(request: pytest.FixtureRequest) -> tuple[str, int]:
     """Those of them that may be trained privately."""
     found: tuple[str, int] = request.param

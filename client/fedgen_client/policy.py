@@ -13,7 +13,7 @@ from fedgen_client.site_file import CohortSection, Metric, PolicySection, SiteFi
 def problems(policy: PolicySection, study: Study, roster_size: int) -> list[str]:
     """What a study with so many sites asks beyond the policy."""
     found = [*_company(policy, study, roster_size), *_privacy(policy, study)]
-    if "loss" not in policy.metrics:
+    if "loss" not in policy.metrics and study.steps:
         # It travels within the sum of every round; the other metrics have answers of their own and are withheld.
         found.append(
             f"training sends the loss of its {study.training.rounds} rounds with the updates, but policy.metrics "

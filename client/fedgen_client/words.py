@@ -81,10 +81,16 @@ def _key(key: str) -> str:
 def _trains(study: Study) -> str:
     height, width = study.data.image_size
     training = study.training
+    how = f"in {training.rounds} rounds of {training.local_steps} steps at each site"
+    if not study.steps:
+        how = (
+            "from one sum over all patients"
+            if study.training_rounds == 1
+            else f"from {study.training_rounds} sums"
+        ) + " in all, without training steps at any site"
     return (
         f"A generative model of the family {study.model.family} for {_COLOURS[study.data.channels]} images of "
-        f"{height} x {width} pixels with the classes {', '.join(study.data.labels)}, in {training.rounds} rounds of "
-        f"{training.local_steps} steps at each site."
+        f"{height} x {width} pixels with the classes {', '.join(study.data.labels)}, {how}."
     )
 
 
@@ -107,10 +113,13 @@ def _start(study: Study) -> list[Paragraph]:
 def _data(study: Study, site: SiteFile, cohort: str) -> str:
     split = study.data.split
     kept = f"{split.audit:.0%} and {split.test:.0%} of the patients are kept for the audit and for testing"
+    images = f"at most {study.data.images_per_patient} of their images"
+    reads = f"each step takes about {study.training.batch_patients} patients with {images}"
+    if not study.steps:
+        reads = f"the sum takes all others, each as one vector of bounded length made of {images}"
     return (
-        f"Cohort {cohort} in {site.cohorts[cohort].folder}; no image leaves this site. {kept} and train nothing; each "
-        f"step takes about {study.training.batch_patients} patients with at most {study.data.images_per_patient} of "
-        f"their images. Where a table lists the images, its column {study.data.columns.patient} has to tell patients "
+        f"Cohort {cohort} in {site.cohorts[cohort].folder}; no image leaves this site. {kept} and train nothing; "
+        f"{reads}. Where a table lists the images, its column {study.data.columns.patient} has to tell patients "
         "apart: the epsilon is of whatever it tells apart."
     )
 
@@ -135,10 +144,13 @@ def _privacy(study: Study) -> str:
 
 def _each_round(study: Study, sizes: Exchanged) -> str:
     total = study.total_rounds * (sizes.model_bytes + sizes.update_bytes)
-    masked = "the masked change of the model" if sizes.secure else "the change of the model, IN THE CLEAR"
+    what = "change of the model" if study.steps else "mean of the patients' vectors"
+    masked = f"the masked {what}" if sizes.secure else f"the {what}, IN THE CLEAR"
     if study.privacy.mode == "distributed":
         masked = (
             "one step's summed gradients, as masked integers with this site's share of the noise, together"
+            if study.steps
+            else "the sum of the patients' vectors, as masked integers with this site's share of the noise, together"
         )
     return (
         f"In comes the model of {sizes.numbers} numbers ({_mb(sizes.model_bytes)}); out goes {masked} with the "

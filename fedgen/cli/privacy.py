@@ -90,7 +90,7 @@ def _cost(result: Forecast) -> Table:
             str(size.plan.local.batch),
             f"{spend.sampling_rate:.3g}",
             f"{spend.noise_multiplier:.3g}",
-            str(spend.steps * result.study.training.rounds),
+            str(spend.steps * result.study.training_rounds),
             ", ".join(f"{rounded_up(size.epsilon_by_round[r - 1]):.2f}" for r in shown),
         )
     return table
@@ -114,6 +114,7 @@ def _signal(result: Forecast) -> Table:
     for size in result.sizes:
         for signal in size.signals:
             row(str(size.plan.patients), f"{result.study.model.family}: {signal.objective}", signal)
-    compared = result.reference
-    row(str(compared.plan.patients), "DPDM on MNIST", compared.signal)
+    if result.study.steps:
+        compared = result.reference
+        row(str(compared.plan.patients), "DPDM on MNIST", compared.signal)
     return table

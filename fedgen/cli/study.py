@@ -67,9 +67,12 @@ def essentials(study: Study) -> str:
         if not privacy.private
         else f"epsilon {privacy.epsilon:g} and delta {privacy.delta:g} a {privacy.unit} ({privacy.mode})"
     )
+    training = study.training
+    how = f"{training.rounds} rounds x {training.local_steps} local steps"
+    if not study.steps:
+        how = "one sum" if study.training_rounds == 1 else f"{study.training_rounds} sums"
     return (
-        f"{study.study.name}: {study.model.family}, {study.training.rounds} rounds x "
-        f"{study.training.local_steps} local steps, {protection}, secure aggregation "
+        f"{study.study.name}: {study.model.family}, {how}, {protection}, secure aggregation "
         f"{'on' if study.aggregation.secure else 'OFF'}, at least {study.aggregation.minimum_sites} sites "
         "(which ones is known when the data is given)"
     )

@@ -119,14 +119,19 @@ class Statistic(ABC):
         """
 
     @abstractmethod
-    def advance(self, networks: Mapping[str, nn.Module], means: Tensor) -> dict[str, nn.Module]:
+    def advance(self, networks: Mapping[str, nn.Module], means: Tensor, noise: float) -> dict[str, nn.Module]:
         """The networks after the sum; all of it is post-processing and costs no privacy.
 
         Args:
             networks: every network of the family by name; may be changed in place.
             means: (S, d) noised sums over the expected number of records, a row a sample of the patients; S is 1
                 unless the study asks for more.
+            noise: standard deviation of the privacy noise in each of their numbers; 0 without privacy.
         """
+
+    def mistakes(self) -> dict[str, Statistic]:
+        """This statistic with one mistake in it whose bound then fails, by what is wrong; the self-test plants each."""
+        return {}
 
 
 #: What a patient contributes to.

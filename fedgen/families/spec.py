@@ -24,6 +24,8 @@ class FamilySpec:
         why_not: where it may not, why.
         fastest: by type of torch device, the backend of per-record gradients that benchmarks/dp_step.py found faster,
             or of two that the machine's noise does not tell apart the one with less memory.
+        sums: of a family of statistics alone how many it has, each asked for once and of every patient, so that
+            `training` has no say in how many rounds there are; 0 for a family that takes steps.
 
     Raises:
         ValueError: `small` is of another family, or privacy is refused without a reason.
@@ -37,6 +39,7 @@ class FamilySpec:
     private: bool
     why_not: str = ""
     fastest: Mapping[str, Literal["vmap", "hooks"]] = field(default_factory=dict)
+    sums: int = 0
 
     def __post_init__(self) -> None:
         if type(self.small) is not self.options:

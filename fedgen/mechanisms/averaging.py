@@ -28,8 +28,12 @@ class Averaging(Planned):
     def vector(self) -> VectorSpec:
         """Float32: the update of the model, or the means of a query if they are longer."""
         of = self._of
-        losses = tuple(objective.name for objective in of.objectives)
-        return VectorSpec(max(of.layout.size, self.turns.longest_query), "mean", losses)
+        update = of.layout.size if of.objectives else 0
+        # Beside a query's mean the noise in it travels as the noise of a loss that is always 0, so that the
+        # coordinator knows that of the sites' mean, whatever their weights.
+        return VectorSpec(
+            max(update, self.turns.longest_query), "mean", tuple(each.name for each in of.contributions)
+        )
 
     def contribute(
         self,
@@ -49,7 +53,7 @@ class Averaging(Planned):
             spend = self.spend(round, site.plan.spend)
             sigma = None if spend is None else spend.noise_multiplier
             means = mean_of_site(turn.query, networks, site.cohort, local, sigma, random)
-            return RoundResult(self._padded(means), {}, {})
+            return RoundResult(self._padded(means), self._noise_of(turn.query, sigma, site), {})
         before = self._of.layout.flatten(networks)
         trainer = LocalTrainer(self._of.objectives, networks, self._of.training.learning_rate)
         load_state(trainer.optimizers, state)
@@ -63,8 +67,15 @@ class Averaging(Planned):
             optimizer=state_tensors(trainer.optimizers),
         )
 
-    def _means(self, turn: Turn, query: Query, joined: Joined, sites: int | None) -> Tensor:
-        return joined.vector
+    def _noise_of(self, query: Query, sigma: float | None, site: AtSite) -> dict[str, tuple[float, float]]:
+        if query.statistic not in self._of.contributions:
+            return {}
+        expected = (query.sampling_rate or site.plan.local.sampling_rate) * site.plan.patients
+        return {query.statistic.name: (0.0, 0.0 if sigma is None else sigma / expected)}
+
+    def _means(self, turn: Turn, query: Query, joined: Joined, sites: int | None) -> tuple[Tensor, float]:
+        _, noise = joined.losses.get(query.statistic.name, (0.0, 0.0))
+        return joined.vector, noise
 
     def _after_steps(self, state: Checkpoint, turn: Turn, joined: Joined, sites: int | None) -> Step:
         # Behind the model's numbers there may be zeros, where a query is the longer vector.

@@ -55,6 +55,10 @@ class Planned(Mechanism):
         of, asked = self._of, self._of.privacy.central_images
         if asked is None:
             return ()
+        if not of.objectives:
+            raise StudyError(
+                f"privacy.central_images prepares a family's steps, and {of.family} takes none: leave it out."
+            )
         statistic = MeanImages(
             asked, of.task, of.objectives, self._without_privacy, of.training.learning_rate, of.seed
         )
@@ -86,7 +90,14 @@ class Planned(Mechanism):
 
     def admit(self, patients: int, site: str) -> None:
         """See `Mechanism.admit`."""
-        check_cohort(self._of, patients, site, weighted=self._weighted, private=self.private)
+        check_cohort(
+            self._of,
+            patients,
+            site,
+            weighted=self._weighted,
+            private=self.private,
+            batches=self.turns.gradients,
+        )
 
     def plan(self, patients: int, site: str, device: str | None = None) -> SitePlan:
         """See `Mechanism.plan`."""
@@ -135,7 +146,7 @@ class Planned(Mechanism):
         """See `Mechanism.advance`.
 
         The average's decay warms up as min(ema, (1 + r) / (10 + r)) in round r of the training, so that the untrained
-        weights are forgotten; a query before the training begins the average anew.
+        weights are forgotten; what a query has made begins the average anew.
         """
         turn = self.turns.turn(state.round + 1)
         if turn.query is not None:
@@ -147,24 +158,24 @@ class Planned(Mechanism):
                 f"The model is not finite after round {turn.round}: lower training.learning_rate."
             )
         r = turn.training
-        decay = min(self._of.training.ema, (1 + r) / (10 + r)) if r else 0.0
+        decay = min(self._of.training.ema, (1 + r) / (10 + r)) if turn.query is None else 0.0
         ema: Tensor = decay * state.ema + (1 - decay) * model
         return Checkpoint(turn.round, model, ema, state.study_sha256, server), losses
 
     def _after_query(
         self, state: Checkpoint, turn: Turn, query: Query, joined: Joined, sites: int | None
     ) -> Step:
-        means = self._means(turn, query, joined, sites)
-        networks = advanced(query, self._networks(state.model), means)
-        return self._of.layout.flatten(networks), dict(state.server), joined.losses
+        means, noise = self._means(turn, query, joined, sites)
+        networks = advanced(query, self._networks(state.model), means, noise)
+        return self._of.layout.flatten(networks), dict(state.server), {}
 
     def _networks(self, model: Tensor) -> dict[str, nn.Module]:
         device = self._of.training.device
         return {name: network.to(device) for name, network in self._of.networks(model).items()}
 
     @abstractmethod
-    def _means(self, turn: Turn, query: Query, joined: Joined, sites: int | None) -> Tensor:
-        """(>= query.length,) the means of the samples, from what the sites sent."""
+    def _means(self, turn: Turn, query: Query, joined: Joined, sites: int | None) -> tuple[Tensor, float]:
+        """(>= query.length,) the means of the samples from what the sites sent, and the noise in each number."""
 
     @abstractmethod
     def _after_steps(self, state: Checkpoint, turn: Turn, joined: Joined, sites: int | None) -> Step:

@@ -10,7 +10,9 @@ from fedgen.training.local import Gaussian, LocalPlan
 from fedgen_privacy.accounting import epsilon_rdp, epsilon_reported
 
 
-def check_cohort(of: Ingredients, patients: int, site: str, *, weighted: bool, private: bool) -> None:
+def check_cohort(
+    of: Ingredients, patients: int, site: str, *, weighted: bool, private: bool, batches: bool = True
+) -> None:
     """Refuse a cohort too small for the study's batch or its delta.
 
     Args:
@@ -19,6 +21,7 @@ def check_cohort(of: Ingredients, patients: int, site: str, *, weighted: bool, p
         site: its name.
         weighted: whether the site's weight is the number of its patients.
         private: whether anything is promised to them.
+        batches: whether they are read in batches, or all at once.
 
     Raises:
         DataError: fewer training patients than the expected batch, or more than the weight cap.
@@ -27,7 +30,7 @@ def check_cohort(of: Ingredients, patients: int, site: str, *, weighted: bool, p
     B = of.training.batch_patients
     # Where the sampling rate is given, it and not the batch says who is taken; a batch is then of all sites, or may be
     # larger than a small site.
-    if of.privacy.sampling_rate is None and patients < B:
+    if batches and of.privacy.sampling_rate is None and patients < B:
         raise DataError(
             f"Site {site} has {patients} training patients but training.batch_patients asks for batches of {B}: "
             f"set training.batch_patients to {max(patients, 1)} or less, or leave the site out."
@@ -65,7 +68,7 @@ def plan_site(
         PrivacyRefusedError: no noise reaches the target.
     """
     training, privacy = of.training, of.privacy
-    q = privacy.sampling_rate or training.batch_patients / patients
+    q = turns.sampling_rate(privacy.sampling_rate or training.batch_patients / max(patients, 1))
     noise = spend = epsilon = rdp = None
     if private:
         if turns.steps == 0:
@@ -79,7 +82,7 @@ def plan_site(
     device = device or training.device
     local = LocalPlan(
         steps=training.local_steps,
-        batch=training.batch_patients,
+        batch=training.batch_patients if turns.gradients else patients,
         sampling_rate=q,
         images=of.images_per_patient,
         multiplicity=privacy.multiplicity,

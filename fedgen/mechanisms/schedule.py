@@ -1,7 +1,9 @@
 """A study's aggregations: which contribution each asks for, at what noise and clip, and what all of it costs a site.
 
 First come queries that stand before the training, then the training's rounds: each of the family's statistics in one
-round, and its objectives in all that are left; a family of statistics alone is asked for them in turn.
+round, and its objectives in all that are left. A family of statistics alone has as many rounds as statistics, whatever
+the study says of rounds and batches: each is asked for once, of every patient, since one sum over all of them tells
+more at the same epsilon than several over a few.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ class Turns:
 
     Args:
         privacy: what the study asks for.
-        rounds: of the training.
+        rounds: of the training, where the family has objectives.
         local_steps: of a site in a round.
         contributions: of the family.
         before: queries that stand before the training, a round each.
@@ -87,14 +89,15 @@ class Turns:
     ) -> None:
         self._privacy = privacy
         self._before = before
-        self._rounds = rounds
         self._private, self._discrete = private, discrete
         objectives = tuple(each for each in contributions if isinstance(each, Objective))
         self._queries = tuple(Query(each) for each in contributions if isinstance(each, Statistic))
-        self._gradients = bool(objectives)
+        #: Whether the family takes steps.
+        self.gradients = bool(objectives)
+        self._rounds = rounds if self.gradients else len(self._queries)
         self._steps = mechanism_steps(objectives, local_steps)
-        least = len(self._queries) + self._gradients
-        if rounds < least:
+        least = len(self._queries) + self.gradients
+        if self._rounds < least:
             raise StudyError(
                 f"training.rounds is {rounds}, but this family asks for {least} different contributions, each in a "
                 f"round of its own: set training.rounds to {least} or more."
@@ -129,9 +132,11 @@ class Turns:
         )
 
     def _query(self, training_round: int) -> Query | None:
-        if training_round <= len(self._queries):
-            return self._queries[training_round - 1]
-        return None if self._gradients else self._queries[(training_round - 1) % len(self._queries)]
+        return self._queries[training_round - 1] if training_round <= len(self._queries) else None
+
+    def sampling_rate(self, asked: float) -> float:
+        """q of the training at a site, where the study asks for this one."""
+        return asked if self.gradients else 1.0
 
     def spend(self, round: int, base: Spend) -> Spend:
         """What one aggregation costs a site.

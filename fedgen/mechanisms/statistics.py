@@ -68,16 +68,19 @@ def levels_of_site(
     return torch.cat([torch.from_numpy(with_noise(total, share, random)) for total in sums])
 
 
-def advanced(query: Query, networks: Mapping[str, nn.Module], means: Tensor) -> dict[str, nn.Module]:
+def advanced(
+    query: Query, networks: Mapping[str, nn.Module], means: Tensor, noise: float
+) -> dict[str, nn.Module]:
     """The networks after the query.
 
     Args:
         query: what was asked for.
         networks: with the model of the round; may be changed in place.
         means: (>= samples * d,) the samples' means; behind them there may be zeros.
+        noise: standard deviation of the privacy noise in each number.
     """
     rows = means[: query.length].reshape(query.samples, query.statistic.length)
-    return query.statistic.advance(networks, rows)
+    return query.statistic.advance(networks, rows, noise)
 
 
 @torch.no_grad()

@@ -14,6 +14,9 @@ from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
 
+#: Signal to noise of a sum below which its noise is longer than the sum could be at all.
+LEAST_OF_A_SUM = 1.0
+
 
 @dataclass(frozen=True)
 class SiteForecast:
@@ -24,7 +27,8 @@ class SiteForecast:
         plan: what each will run; the very plan of the training.
         epsilon_by_round: epsilon after rounds 1, 2, ..., never below the truth; the last is the plan's.
         signals: upper bounds of signal to noise, one a private objective.
-        reached: whether the weakest of them has the reference's ratio over all steps and sites.
+        reached: whether the weakest of them has the reference's ratio over all steps and sites, or that of a sum which
+            can tell anything.
         batch: the batch that would reach it with these patients; None where there is none.
         cohort: the patients that would reach it at this sampling rate; None where there are none.
     """
@@ -117,20 +121,22 @@ def _at(recipe: Recipe, plan: SitePlan, alike: int, sites: int, compared: Publis
     study = recipe.study
     found = signals(recipe, plan, sites)
     weakest = min(found, key=lambda one: one.all_sites)
-    reached = weakest.all_sites >= compared.signal.all_sites
+    target = compared.signal.all_sites if study.steps else LEAST_OF_A_SUM
+    reached = weakest.all_sites >= target
     batch: int | None = plan.local.batch
     cohort: CohortSize | None = CohortSize(plan.patients, plan.local.batch, study.privacy.delta)
     if not reached:
-        wanted = required_batch_over_sigma(compared.signal.all_sites, weakest, sites)
+        wanted = required_batch_over_sigma(target, weakest, sites)
         budget = Budget(
             study.privacy.epsilon,
             study.privacy.delta,
-            plan.spend.steps * study.training.rounds,
+            plan.spend.steps * study.training_rounds,
             plan.patients,
             study.privacy.allow_large_delta,
             plan.spend.discrete,
             recipe.mechanism.turns.fixed,
         )
-        batch = batch_for(wanted, budget)
+        # A sum has every patient in it already.
+        batch = batch_for(wanted, budget) if study.steps else None
         cohort = patients_for(wanted, plan.spend.sampling_rate, budget)
     return SiteForecast(alike, plan, epsilon_by_round(recipe, plan), found, reached, batch, cohort)

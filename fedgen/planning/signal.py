@@ -6,6 +6,8 @@ deviation sigma C in each of P coordinates, so a root-mean-square norm of sigma 
 algorithm 1). Their ratio is B / (sigma sqrt(P)): C cancels. Noise of T steps, and of n sites, is independent, so a
 gradient averaged over them gains sqrt(T) and sqrt(n).
 
+A sum of vectors of norm at most 1 over all N patients is such a step with B = N, its length in place of P, and T = 1.
+
 It is no forecast of quality. Real gradients disagree and change from step to step, so the true ratio is lower, by an
 unknown factor; and noise in directions the loss does not see does no harm. No threshold of this ratio below which
 training fails is known to us, and none is pretended: `fedgen.planning.published` gives a recipe with published results
@@ -17,7 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fedgen.families.contract import objectives_of
+from fedgen.families.contract import objectives_of, statistics_of
 from fedgen.mechanisms.contract import SitePlan
 from fedgen.recipe import Recipe
 from fedgen.training.functional import trainable
@@ -26,7 +28,7 @@ from fedgen.training.local import mechanism_steps
 
 @dataclass(frozen=True)
 class Signal:
-    """Upper bounds of signal to noise of one private objective; ratios of norms, > 0.
+    """Upper bounds of signal to noise of one private objective or sum; ratios of norms, > 0.
 
     Attributes:
         objective: its name in the family.
@@ -72,7 +74,7 @@ def signal(objective: str, *, batch: float, sigma: float, parameters: int, steps
 
 
 def signals(recipe: Recipe, plan: SitePlan, sites: int) -> tuple[Signal, ...]:
-    """Signal to noise of each private objective at one site, in the order a step runs them.
+    """Signal to noise of each sum and each private objective at one site, in the order in which they are asked for.
 
     Args:
         recipe: of a study with privacy.
@@ -83,11 +85,23 @@ def signals(recipe: Recipe, plan: SitePlan, sites: int) -> tuple[Signal, ...]:
         raise ValueError("a plan without privacy has no noise to compare with")
     study, family = recipe.study, recipe.family
     parameters = private_parameters(recipe)
-    return tuple(
+    sigma = plan.spend.noise_multiplier
+    sums = tuple(
+        signal(
+            statistic.name,
+            batch=plan.spend.sampling_rate * plan.patients,
+            sigma=sigma,
+            parameters=statistic.length,
+            steps=1,
+            sites=sites,
+        )
+        for statistic in statistics_of(family)
+    )
+    return sums + tuple(
         signal(
             objective.name,
             batch=plan.local.batch,
-            sigma=plan.spend.noise_multiplier,
+            sigma=sigma,
             parameters=parameters[objective.name],
             steps=study.training.rounds * mechanism_steps((objective,), study.training.local_steps),
             sites=sites,

@@ -17,15 +17,24 @@ MEANING = (
     "same way; real gradients disagree, so the true ratio is lower, by an unknown factor."
 )
 
+MEANING_OF_A_SUM = (
+    "Signal to noise is an upper bound and no forecast of quality: N / (sigma sqrt(P)) for one sum of P numbers over N "
+    "patients, times sqrt(n) over n such sites, as if every patient's vector were as long as it may be and all of them "
+    "pointed the same way. A class has its share of it: what is told of a rare one is mostly the prior."
+)
+
 
 def sentences(forecast: Forecast) -> list[str]:
     """What the numbers mean, and what would help; one sentence or two each."""
     compared = forecast.reference.plan
-    lines = [
-        MEANING,
-        f"No published threshold of this ratio is known to us; the reference is {DESCRIPTION} with {_grouped(IMAGES)} "
-        f"images at one place in batches of {_grouped(compared.local.batch)}, by the same formula.",
-    ]
+    lines = [MEANING_OF_A_SUM]
+    if forecast.study.steps:
+        lines = [
+            MEANING,
+            f"No published threshold of this ratio is known to us; the reference is {DESCRIPTION} with "
+            f"{_grouped(IMAGES)} images at one place in batches of {_grouped(compared.local.batch)}, by the same "
+            "formula.",
+        ]
     for size in forecast.sizes:
         lines.append(_advice(forecast, size))
     fewest = forecast.study.aggregation.minimum_sites
@@ -62,7 +71,7 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
         "target_epsilon": study.privacy.epsilon,
         "delta": study.privacy.delta,
         "accountant": forecast.accountant,
-        "rounds": study.training.rounds,
+        "rounds": study.training_rounds,
         "sites": forecast.sites,
         "minimum_sites": study.aggregation.minimum_sites,
         "sizes": [_size(study, size) for size in forecast.sizes],
@@ -89,7 +98,7 @@ def _size(study: Study, size: SiteForecast) -> dict[str, Any]:
         "sampling_rate": spend.sampling_rate,
         "noise_multiplier": spend.noise_multiplier,
         "steps_per_round": spend.steps,
-        "steps": spend.steps * study.training.rounds,
+        "steps": spend.steps * study.training_rounds,
         "epsilon": plan.epsilon,
         "epsilon_rdp": plan.epsilon_rdp,
         "epsilon_by_round": list(size.epsilon_by_round),
@@ -119,6 +128,8 @@ def _advice(forecast: Forecast, size: SiteForecast) -> str:
             f"With {patients} training patients at all sites together, their sums reach at most {least:.2g} where the "
             f"reference has {target:.2g}"
         )
+    if not forecast.study.steps:
+        return _advice_on_a_sum(forecast, size, least, n, each)
     if size.reached:
         return f"{start}: noise alone need not stand in the way."
     batch = (
@@ -133,3 +144,20 @@ def _advice(forecast: Forecast, size: SiteForecast) -> str:
         else "no number of patients does at this sampling rate"
     )
     return f"{start}: at the same steps and epsilon, {batch}, and {cohort}."
+
+
+def _advice_on_a_sum(forecast: Forecast, size: SiteForecast, least: float, sites: str, each: str) -> str:
+    where = "at all sites together" if forecast.pooled else f"at each of {sites}"
+    of = f"With {size.plan.patients} training patients {where}"
+    start = f"{of} the sum is at most {least:.2g} times as long as its noise"
+    if size.reached:
+        return f"{start}."
+    enough = (
+        f"about {about(size.cohort.patients)} training patients {each} would bring it to 1"
+        if size.cohort is not None
+        else "no number of patients does better"
+    )
+    return (
+        f"{start}: NOTHING USEFUL is to be expected, since the samples would show the public prior and hardly these "
+        f"patients; raise privacy.epsilon, or find more patients ({enough})."
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fedgen.errors import GateError, StudyError
+from fedgen.families.registry import specs
 from fedgen.selftest.accountant import not_below_the_truth, order
 from fedgen.selftest.canaries import canaries
 from fedgen.selftest.distributed import honest_noise, integers
@@ -15,7 +16,8 @@ from fedgen.selftest.gradients import BACKEND_CHECKS as GRADIENT_CHECKS
 from fedgen.selftest.gradients import FAMILY_CHECKS
 from fedgen.selftest.noise import noise
 from fedgen.selftest.sampling import contribution, sampling
-from fedgen.selftest.subject import Subject, installed, private_families
+from fedgen.selftest.subject import Subject, installed, private_families, stepping_families
+from fedgen.selftest.sums import SUM_CHECKS, installed_sums, sum_faults
 from fedgen.training.backends import BACKENDS
 
 #: Checks of each family with each backend: of gradients, and of the integers made from them.
@@ -114,8 +116,14 @@ def selftest(
             f"The self-test knows no private family {', '.join(unknown) or '(none was named)'}: "
             f"choose from {', '.join(known)}."
         )
-    subjects = [installed(name, device) for name in names]
+    subjects = [installed(name, device) for name in names if not specs()[name].sums]
+    sums = [subject for name in names if specs()[name].sums for subject in installed_sums(name, device)]
+    # What all families share is checked on the trainer, whose networks and losses are the check's own.
+    shared = subjects[0] if subjects else installed(stepping_families()[0], device)
     findings: list[Finding] = []
+    for asked in sums:
+        on_progress(f"{asked.family}, {asked.statistic.name}")
+        findings += [summed(asked) for summed in SUM_CHECKS]
     for subject in subjects:
         on_progress(subject.family)
         findings += [check(subject) for check in FAMILY_CHECKS]
@@ -124,7 +132,7 @@ def selftest(
             chosen = replace(subject, backend=backend)
             findings += [replace(check(chosen), backend=backend) for check in BACKEND_CHECKS]
     on_progress("sampling, noise, accountant and canaries")
-    findings += [check(subjects[0]) for check in SHARED_CHECKS]
+    findings += [check(shared) for check in SHARED_CHECKS]
     caught: list[Caught] = []
     for subject in subjects if faults else ():
         for fault in (*FAMILY_FAULTS, *BACKEND_FAULTS):
@@ -135,7 +143,14 @@ def selftest(
             by_backend = BACKEND_CHECKS if fault in FAMILY_FAULTS else GRADIENT_CHECKS
             checks = (*FAMILY_CHECKS, *by_backend)
             caught.append(Caught(fault.name, subject.family, plant(fault, subject, checks)))
+    for asked in sums if faults else ():
+        for what, planted in sum_faults(asked).items():
+            on_progress(f"planted fault: {what} in {asked.family}")
+            by = tuple(
+                found.check for found in (summed(planted) for summed in SUM_CHECKS) if not found.passed
+            )
+            caught.append(Caught(what, asked.family, by))
     for fault in SHARED_FAULTS if faults else ():
         on_progress(f"planted fault: {fault.name}")
-        caught.append(Caught(fault.name, SHARED, plant(fault, subjects[0], SHARED_CHECKS)))
+        caught.append(Caught(fault.name, SHARED, plant(fault, shared, SHARED_CHECKS)))
     return Result(tuple(findings), tuple(caught))

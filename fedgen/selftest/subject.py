@@ -151,6 +151,11 @@ def private_families() -> tuple[str, ...]:
     return tuple(spec.name for spec in specs().values() if spec.private)
 
 
+def stepping_families() -> tuple[str, ...]:
+    """Those of them that take steps, and are not made of sums alone."""
+    return tuple(name for name in private_families() if not specs()[name].sums)
+
+
 def perturbed(subject: Subject, dtype: torch.dtype) -> dict[str, nn.Module]:
     """The subject's networks away from their initial point, the same at every call.
 

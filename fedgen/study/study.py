@@ -79,13 +79,23 @@ class Study(Section):
                 "privacy.mode distributed needs privacy.sampling_rate, the same public number for all sites: about "
                 "training.batch_patients / the training patients of all sites together"
             )
-        if self.training.local_steps != 1:
+        if self.training.local_steps != 1 and self.steps:
             raise ValueError(
                 f"privacy.mode distributed sums single steps, so training.local_steps must be 1, not "
                 f"{self.training.local_steps}: set training.rounds to the number of steps"
             )
 
     @property
+    def steps(self) -> bool:
+        """Whether the family takes steps, and is not made of sums alone."""
+        return not specs()[self.model.family].sums
+
+    @property
+    def training_rounds(self) -> int:
+        """Rounds of the training: as many as it says, or as the family has sums."""
+        return specs()[self.model.family].sums or self.training.rounds
+
+    @property
     def total_rounds(self) -> int:
         """Aggregations in all: the warm start, where there is one, and the training's rounds."""
-        return self.training.rounds + (self.privacy.central_images is not None)
+        return self.training_rounds + (self.privacy.central_images is not None)

@@ -94,7 +94,7 @@ class MeanImages(Statistic):
         images = pixels.reshape(-1, *self._task.image.shape) * 2 - 1
         return images.float(), torch.arange(self._classes).repeat(len(blocks))
 
-    def advance(self, networks: Mapping[str, nn.Module], means: Tensor) -> dict[str, nn.Module]:
+    def advance(self, networks: Mapping[str, nn.Module], means: Tensor, noise: float) -> dict[str, nn.Module]:
         """Train `networks` in place on the images, without further privacy."""
         images, labels = self.images(means)
         n = len(labels)

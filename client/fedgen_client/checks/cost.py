@@ -9,10 +9,13 @@ import dataclasses
 import time
 
 import torch
+from torch import nn
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import ExitCode, FedgenError
-from fedgen.families.contract import objectives_of
+from fedgen.families.contract import objectives_of, statistics_of
+from fedgen.mechanisms.schedule import Query
+from fedgen.mechanisms.statistics import mean_of_site
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
 from fedgen.training.backends import backend_for
@@ -63,7 +66,7 @@ def cost_line(
 
 
 def seconds_per_step(study: Study, device: str | None = None) -> float:
-    """Seconds of one local step on this machine, over noise images of the study's size.
+    """Seconds of one local step on this machine, or of a sum, over noise images of the study's size.
 
     Args:
         study: what is timed.
@@ -85,13 +88,25 @@ def seconds_per_step(study: Study, device: str | None = None) -> float:
     )
     for network in networks.values():
         network.to(plan.device)
-    trainer = LocalTrainer(objectives, networks, study.training.learning_rate)
     cohort, random = TrainingPatients(_noise(study), study.data.images_per_patient), SecretRandom()
+    if not objectives:
+        return _seconds_of_sums(recipe, networks, cohort, plan)
+    trainer = LocalTrainer(objectives, networks, study.training.learning_rate)
     trainer.run(cohort, plan, random)
     started = time.perf_counter()
     # Several, for an objective that has its turn only in every n-th step.
     trainer.run(cohort, dataclasses.replace(plan, steps=TIMED_STEPS), random)
     return (time.perf_counter() - started) / TIMED_STEPS
+
+
+def _seconds_of_sums(
+    recipe: Recipe, networks: dict[str, nn.Module], cohort: TrainingPatients, plan: LocalPlan
+) -> float:
+    sums = statistics_of(recipe.family)
+    started = time.perf_counter()
+    for statistic in sums:
+        mean_of_site(Query(statistic), networks, cohort, plan, None, SecretRandom())
+    return (time.perf_counter() - started) / len(sums)
 
 
 def time_line(about: str, study: Study, device: str | None) -> Line:
@@ -107,6 +122,8 @@ def time_line(about: str, study: Study, device: str | None) -> Line:
             f"a step cannot be taken on {where} ({why}): set runtime.device, or deny the study.",
             ExitCode.DATA,
         )
+    if not study.steps:
+        return Line(about, f"about {_duration(step)} a sum on {where}, without waiting for the others.")
     a_round = step * study.training.local_steps
     whole = a_round * study.training.rounds
     return Line(

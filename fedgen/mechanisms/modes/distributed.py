@@ -66,11 +66,13 @@ class SharedNoise(Planned):
 
     def require_room(self, expected: float) -> None:
         """See `Mechanism.require_room`."""
-        batch = self._of.training.batch_patients
-        if expected > ROOM * batch:
+        batch, rate = self._of.training.batch_patients, self._of.privacy.sampling_rate
+        assert rate is not None
+        asked = self.turns.sampling_rate(rate) / rate
+        if expected > ROOM * batch * asked:
             raise StudyError(
                 f"The sites together expect {expected:.0f} patients in a step, by privacy.sampling_rate, but "
-                f"training.batch_patients is {batch}: set it to {math.ceil(expected)}, or lower the rate."
+                f"training.batch_patients is {batch}: set it to {math.ceil(expected / asked)}, or lower the rate."
             )
 
     def check(self, round: int, sites: int | None) -> None:
@@ -86,7 +88,8 @@ class SharedNoise(Planned):
     def _sigma(self) -> float:
         """Noise multiplier of the training's first round, the same at every site."""
         assert self._of.privacy.sampling_rate is not None
-        return self.turns.calibrated(self._of.privacy.sampling_rate).noise_multiplier
+        rate = self.turns.sampling_rate(self._of.privacy.sampling_rate)
+        return self.turns.calibrated(rate).noise_multiplier
 
     def share(self, turn: Turn, sites: int) -> NoiseShare:
         """Every site's share of the noise in one aggregation.
@@ -123,7 +126,9 @@ class SharedNoise(Planned):
         """Patients of all sites expected in a sample, by the study's public numbers alone."""
         rate = self._of.privacy.sampling_rate
         assert rate is not None
-        return (query.sampling_rate or rate) * self._of.training.batch_patients / rate
+        return (
+            (query.sampling_rate or self.turns.sampling_rate(rate)) * self._of.training.batch_patients / rate
+        )
 
     def contribute(
         self,
@@ -182,8 +187,9 @@ class SharedNoise(Planned):
             )
         return self.share(turn, sites)
 
-    def _means(self, turn: Turn, query: Query, joined: Joined, sites: int | None) -> Tensor:
-        return joined.vector / (self._shared(turn, sites).scale * self._expected(query))
+    def _means(self, turn: Turn, query: Query, joined: Joined, sites: int | None) -> tuple[Tensor, float]:
+        share, expected = self._shared(turn, sites), self._expected(query)
+        return joined.vector / (share.scale * expected), share.total_std(len(joined.sites)) / expected
 
     def _after_steps(self, state: Checkpoint, turn: Turn, joined: Joined, sites: int | None) -> Step:
         share, private = self._shared(turn, sites), self._private_objective

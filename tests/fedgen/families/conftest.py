@@ -36,12 +36,20 @@ def small_study(family: str, size: int = 16, **options: Any) -> Study:
 @pytest.fixture
 def image(request: pytest.FixtureRequest) -> ImageSpec:
     """What the family of the test makes; a slice where it has none."""
-    return IMAGES[request.getfixturevalue("kind")[1] if "kind" in request.fixturenames else 2]
+    named = [name for name in ("kind", "step_kind") if name in request.fixturenames]
+    return IMAGES[request.getfixturevalue(named[0])[1] if named else 2]
 
 
 @pytest.fixture
 def family(kind: tuple[str, int], image: ImageSpec) -> Family:
     name, _ = kind
+    return family_class(name)(image_of_class(image, CLASSES), specs()[name].small)
+
+
+@pytest.fixture
+def stepping(step_kind: tuple[str, int], image: ImageSpec) -> Family:
+    """Every family that takes steps."""
+    name, _ = step_kind
     return family_class(name)(image_of_class(image, CLASSES), specs()[name].small)
 
 

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from fedgen.cli.models import models
 from fedgen.errors import StudyError
-from fedgen.families.contract import objectives_of
+from fedgen.families.contract import objectives_of, statistics_of
 from fedgen.families.parts.conditioning import one_hot
 from fedgen.families.registry import family_class, specs
 from fedgen.recipe import Recipe
+from fedgen.selftest.subject import IMAGES
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import one_image_each
 from fedgen.task.task import image_of_class
@@ -59,21 +60,28 @@ def test_the_class_changes_the_image(family, perturbed) -> None:
     assert (a - b).abs().mean() > 1e-3
 
 
-def test_networks_come_from_the_global_seed_in_eval_mode(family) -> None:
+def test_networks_come_from_the_global_seed_in_eval_mode(stepping) -> None:
     states = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        networks = family.networks()
+        networks = stepping.networks()
         assert not any(m.training for network in networks.values() for m in network.modules())
         states.append(torch.cat([p.flatten() for n in networks.values() for p in n.parameters()]))
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
 
 
-def test_objectives_name_networks_that_exist(family) -> None:
-    updated = [name for objective in objectives_of(family) for name in objective.updates]
-    assert sorted(updated) == sorted(family.networks())
-    assert all(objective.loss_bound > 0 for objective in objectives_of(family))
+def test_objectives_name_networks_that_exist(stepping) -> None:
+    updated = [name for objective in objectives_of(stepping) for name in objective.updates]
+    assert sorted(updated) == sorted(stepping.networks())
+    assert all(objective.loss_bound > 0 for objective in objectives_of(stepping))
+
+
+def test_a_family_of_sums_alone_says_how_many() -> None:
+    for name, spec in specs().items():
+        family = family_class(name)(image_of_class(IMAGES[2], ("a", "b")), spec.small)
+        alone = not objectives_of(family)
+        assert spec.sums == (len(statistics_of(family)) if alone else 0)
 
 
 def test_networks_are_sound_under_dp(family, perturbed, ragged, draw_for) -> None:
@@ -119,13 +127,17 @@ def test_score_is_higher_on_memorised_images(family, image) -> None:
     labels = torch.arange(16) % 3
     torch.manual_seed(0)
     networks = family.networks()
-    learning_rate = 2 * objectives_of(family)[0].optimizer.learning_rate
     optimizers = {
-        o.name: torch.optim.Adam([p for n in o.updates for p in networks[n].parameters()], lr=learning_rate)
+        o.name: torch.optim.Adam(
+            [p for n in o.updates for p in networks[n].parameters()], lr=2 * o.optimizer.learning_rate
+        )
         for o in objectives_of(family)
     }
     records = one_image_each({"image": images, "class": labels})
     train = records_of(records, 0, 8)
+    for statistic in statistics_of(family):
+        mean = statistic.vectors(networks, train, statistic.draw(8, 1, 1, rng)).mean(dim=0)
+        networks = statistic.advance(networks, mean[None].detach(), 0.0)
     for _ in range(50):
         for objective in objectives_of(family):
             optimizers[objective.name].zero_grad()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
-from fedgen.families.contract import objectives_of
+from fedgen.families.contract import statistics_of
 from fedgen.families.registry import specs
 from fedgen.federation.terms.provision import identity, roster
 from fedgen.recipe import Recipe
@@ -51,8 +51,9 @@ def test_parameters_are_the_studys(tiny_study, family) -> None:
     study = tiny_study(family, aggregation={"secure": True, "minimum_sites": 3, "ring_bits": 16})
     made = Recipe.of(study).family
     parameters = Recipe.of(study).parameters(4)
-    assert parameters.length == ParameterLayout.of(made.networks()).size
-    assert parameters.metrics == 3 * len(objectives_of(made))
+    size = ParameterLayout.of(made.networks()).size
+    assert parameters.length == max([size if study.steps else 0, *(s.length for s in statistics_of(made))])
+    assert parameters.metrics == 3 * len(made.contributions())
     assert (parameters.threshold, parameters.minimum_sites, parameters.ring_bits) == (3, 3, 16)
 
 

@@ -16,7 +16,7 @@ from fedgen.selftest.distributed import integers
 from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS, Fault
 from fedgen.selftest.gradients import BACKEND_CHECKS, FAMILY_CHECKS, equality, independence
 from fedgen.selftest.run import SHARED_CHECKS, plant
-from fedgen.selftest.subject import perturbed, private_families
+from fedgen.selftest.subject import perturbed, private_families, stepping_families
 from fedgen.training.backends import BACKENDS
 from fedgen_privacy.accounting import epsilon_rdp
 
@@ -47,7 +47,7 @@ ABOUT_BACKEND = {
     "channels-last misread": {"gradients equal a loop", "sum over a public divisor"},
     "rows clipped, patients reported": {"gradients equal a loop", "sum over a public divisor"},
 }
-FAMILIES = private_families()
+FAMILIES = stepping_families()
 CHECKS = (*FAMILY_CHECKS, *BACKEND_CHECKS, integers)
 
 
@@ -55,7 +55,8 @@ def test_the_families_are_those_that_can_be_trained_privately(monkeypatch) -> No
     assert {"diffusion", "gan", "vae"} <= set(FAMILIES)
     plain = replace(specs()["vae"], name="plain", private=False, why_not="its codebook leaks")
     monkeypatch.setattr("fedgen.selftest.subject.specs", lambda: {**specs(), "plain": plain})
-    assert private_families() == FAMILIES
+    assert stepping_families() == FAMILIES
+    assert set(private_families()) - set(FAMILIES) == {name for name, spec in specs().items() if spec.sums}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -1,0 +1,101 @@
+"""Class means and covariance in the latent space of a public prior, from one private sum (no gradients).
+
+DP-SGD spends a small cohort's privacy on thousands of noisy numbers, many times. Here what can be known without the
+patients, how images of a kind differ, is a public prior, and the patients are asked once for the few numbers that
+cannot. What follows the sum is post-processing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.families.contract import Apply, Draws, Family, Statistic
+from fedgen.families.latent.estimate import estimated
+from fedgen.families.latent.mistakes import ShareForgotten, Unclipped, Unscaled
+from fedgen.families.latent.moments import Layout
+from fedgen.families.latent.network import NEIGHBOURS, LatentImages
+from fedgen.families.latent.options import LatentOptions
+from fedgen.families.parts.sampling import decode_in_chunks, device_of
+from fedgen.priors.analytic import analytic
+from fedgen.task.records import Records
+from fedgen.task.task import Task
+
+
+class LatentMoments(Statistic):
+    """Shares, mean latents and second moments of the classes; `moments` derives the bound of a patient's vector."""
+
+    name = "moments"
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.length = layout.length
+
+    def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
+        """Nothing."""
+        return {}
+
+    def vectors(self, networks: Mapping[str, Apply], records: Records, draws: Draws) -> Tensor:
+        """(B, length) vectors of patients, each the mean over her images and of L2 norm at most 1."""
+        images, weights = records.fields["image"], records.weights["patient"]
+        B, M = weights.shape
+        z = networks["latent"](images.flatten(0, 1)).reshape(B, M, -1)
+        return self.layout.vectors(z, records.fields["class"], weights)
+
+    def mistakes(self) -> dict[str, Statistic]:
+        """A clip, a share and a scale that somebody forgot."""
+        kinds = {
+            "missing clip": Unclipped,
+            "share not counted": ShareForgotten,
+            "second moment unscaled": Unscaled,
+        }
+        layout = self.layout
+        return {what: LatentMoments(kind(layout.classes, layout.options)) for what, kind in kinds.items()}
+
+    def advance(self, networks: Mapping[str, nn.Module], means: Tensor, noise: float) -> dict[str, nn.Module]:
+        """The Gaussians that the mean of the samples holds, in place."""
+        moments = self.layout.moments(means.mean(dim=0), noise / len(means) ** 0.5)
+        cast(LatentImages, networks["latent"]).put(estimated(moments))
+        return dict(networks)
+
+
+class LatentFamily(Family):
+    """One network, one statistic."""
+
+    def __init__(self, task: Task, options: LatentOptions) -> None:
+        self.classes = len(task.classes)
+        self.d = options.latent_size
+        self.prior = analytic(task.image.shape, self.d)
+        self.statistic = LatentMoments(Layout(self.classes, options))
+
+    def networks(self) -> dict[str, nn.Module]:
+        """`latent`."""
+        return {"latent": LatentImages(self.prior, self.classes).eval()}
+
+    def contributions(self) -> tuple[Statistic, ...]:
+        """The one sum."""
+        return (self.statistic,)
+
+    @torch.no_grad()
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
+        """Images of latents drawn from the Gaussian of their class, (n, C, *size) float32 in [-1, 1]."""
+        network: Any = networks["latent"]
+        device = device_of(network)
+        noise = torch.randn(n, self.d, generator=rng, device=rng.device)
+        which = torch.randint(NEIGHBOURS, (n,), generator=rng, device=rng.device)
+        z = network.placed(noise.to(device), given["class"].to(device))
+        return decode_in_chunks(network.decode, z, which.to(device), device).to(rng.device)
+
+    @torch.no_grad()
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """Mean log density of each record's clipped latents, (B,)."""
+        network: Any = networks["latent"]
+        images, weights = records.fields["image"], records.weights["patient"]
+        z = self.statistic.layout.clipped(network(images.flatten(0, 1)))
+        density = network.log_density(z, records.fields["class"].flatten())
+        return (weights * density.reshape(weights.shape)).sum(dim=1).float()

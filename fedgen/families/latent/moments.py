@@ -1,0 +1,101 @@
+"""A patient's vector of moments, its bound, and the moments back out of a mean of such vectors.
+
+Of a patient with images of weights w (w >= 0, sum at most 1), classes y and latents z, each clipped to the norm
+r = R sqrt(d), the vector is
+
+    a1 u_k   for each class k,  u_k = sum w [y = k] z / r      the class's mean latent times its share
+    a2 s_k   for each class k,  s_k = sum w [y = k]            the class's share
+    a3 S     the upper triangle of  S = sum w z z^T / r^2, entries off the diagonal times sqrt(2)
+
+Its L2 norm is at most 1 whatever the images hold: |z| <= r gives |u_k| <= s_k, so that sum_k |u_k|^2 <= sum_k s_k^2 <=
+(sum_k s_k)^2 <= 1, and the same for the shares; the triangle has the Frobenius norm of S, and ||z z^T|| = |z|^2 <= r^2
+gives ||S|| <= sum w <= 1. With a1^2 + a2^2 + a3^2 = 1 the squares add up to 1 at most. So a patient who is added to a
+sum, or taken out of it, changes it by at most 1: the sensitivity that the noise is a multiple of.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedgen.families.latent.options import LatentOptions
+from fedgen.families.parts.conditioning import one_hot
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What is known of a population, with the standard deviation of the noise in it.
+
+    Attributes:
+        shares: (K,) of patients, of each class.
+        sums: (K, d) mean latent of each class times its share.
+        second: (d, d) mean of z z^T.
+        share_std, sum_std: of the noise in each entry.
+        second_std: of the noise in each entry on the diagonal; off it, 1 / sqrt(2) of that.
+    """
+
+    shares: Tensor
+    sums: Tensor
+    second: Tensor
+    share_std: float
+    sum_std: float
+    second_std: float
+
+
+class Layout:
+    """Where a patient's moments are in the vector.
+
+    Args:
+        classes: K.
+        options: latent size, radius and weights.
+    """
+
+    def __init__(self, classes: int, options: LatentOptions) -> None:
+        self.classes, self.d, self.options = classes, options.latent_size, options
+        #: Norm that a latent is clipped to.
+        self.reach = options.radius * math.sqrt(self.d)
+        weights = (options.mean_weight, options.share_weight, options.moment_weight)
+        self.weights = tuple(weight / math.hypot(*weights) for weight in weights)
+        self.length = classes * (self.d + 1) + self.d * (self.d + 1) // 2
+
+    def clipped(self, z: Tensor) -> Tensor:
+        """Latents (..., d) of a norm of at most R sqrt(d)."""
+        return z * (self.reach / z.norm(dim=-1, keepdim=True).clamp_min(1e-12)).clamp(max=1.0)
+
+    def vectors(self, z: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        """The vector of each patient, (B, length).
+
+        Args:
+            z: (B, M, d) latents of any norm.
+            labels: (B, M) class index.
+            weights: (B, M), >= 0, of a sum of at most 1 a patient.
+        """
+        B, M, _ = z.shape
+        a1, a2, a3 = self.weights
+        z = self.clipped(z) / self.reach
+        shares = weights[:, :, None] * one_hot(labels.flatten(), self.classes, z.dtype).reshape(B, M, -1)
+        sums = torch.einsum("bmk,bmi->bki", shares, z)
+        second = torch.einsum("bm,bmi,bmj->bij", weights, z, z)
+        rows, columns, scale = self._triangle(z)
+        upper = second[:, rows, columns] * scale
+        return torch.cat([a1 * sums.flatten(1), a2 * shares.sum(dim=1), a3 * upper], dim=1)
+
+    def moments(self, mean: Tensor, noise: float) -> Moments:
+        """The moments in a mean vector (length,) with noise of this standard deviation in each entry."""
+        a1, a2, a3 = self.weights
+        K, d, r = self.classes, self.d, self.reach
+        sums, shares, upper = mean.double().cpu().split([K * d, K, d * (d + 1) // 2])
+        rows, columns, scale = self._triangle(upper)
+        second = torch.zeros(d, d, dtype=torch.float64)
+        second[rows, columns] = second[columns, rows] = upper / scale * r * r / a3
+        return Moments(
+            shares / a2, sums.reshape(K, d) * r / a1, second, noise / a2, noise * r / a1, noise * r * r / a3
+        )
+
+    def _triangle(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, columns = torch.triu_indices(self.d, self.d, device=like.device)
+        off = (rows != columns).to(like.dtype)
+        return rows, columns, 1 + off * (math.sqrt(2) - 1)
