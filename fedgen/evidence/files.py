@@ -1,4 +1,4 @@
-"""audit.json and evaluation.json: of one assessment of all patients, or joined from those of single sites."""
+"""audit.json and evaluation.json: joined from the assessments of single sites."""
 
 from __future__ import annotations
 
@@ -44,17 +44,6 @@ LIMITS = (
     "Fidelity compares the whole synthetic set with one site's patients, so it also shows how far that site is from "
     "the others.",
 )
-
-
-def audit_file(found: Audited) -> AuditFile:
-    """audit.json of an audit of all patients together."""
-    verdict, reasons = overall(found.rows)
-    return AuditFile(**dict(found), verdict=verdict, reasons=reasons)
-
-
-def evaluation_file(found: Evaluated) -> EvaluationFile:
-    """evaluation.json of an evaluation on all patients together."""
-    return EvaluationFile(**dict(found))
 
 
 def joined_audit(

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.assess import assess_audit
-from fedgen.evidence.files import audit_file, joined_audit
+from fedgen.evidence.files import joined_audit
 from fedgen.evidence.leave import leaving_audit
 from fedgen.evidence.measure import AuditedModel
+from fedgen.evidence.verdict import overall
 from fedgen.report.page import write_report
 from fedgen.run.directory import RunDirectory
+from fedgen.run.evidence_files import AuditFile
 from fedgen.run.row import Verdict
 from fedgen.study.study import Study
 
@@ -48,7 +50,8 @@ def test_an_audit_is_one_file_and_is_judged_with_the_others(
     study = tiny_study(audit={"bootstrap": 100, "minimum_patients": 4})
     site = tiny_site("north", held_out=8)
     found = assess_audit(study, [site], made, AuditedModel(None, None, 1e-5))
-    whole = audit_file(found)
+    verdict, reasons = overall(found.rows)
+    whole = AuditFile(**dict(found), verdict=verdict, reasons=reasons)
     assert whole.verdict is Verdict.FAIL
     assert "Suspicion: It smells of patients (corrected p = 0)." in whole.reasons
     joined = joined_audit(study, {"north": leaving_audit(found, 4)}, {})

@@ -9,11 +9,12 @@ import pytest
 
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.assess import assess_evaluation
-from fedgen.evidence.files import evaluation_file, joined_evaluation
+from fedgen.evidence.files import joined_evaluation
 from fedgen.evidence.leave import leaving_evaluation
 from fedgen.evidence.registry import METRICS, measures
 from fedgen.report.page import write_report
 from fedgen.run.directory import RunDirectory
+from fedgen.run.evidence_files import EvaluationFile
 from fedgen.study.study import Study
 
 KINDS = ("a metric",)
@@ -53,7 +54,7 @@ def test_a_metric_is_one_file(
     study = tiny_study(evaluation={"seeds": 1, "steps": 1, "bootstrap": 100, "extractors": ["random_conv"]})
     sites = [tiny_site("north", held_out=8), tiny_site("south", held_out=12)]
     # Of all patients together ...
-    whole = evaluation_file(assess_evaluation(study, sites, made))
+    whole = EvaluationFile(**dict(assess_evaluation(study, sites, made)))
     assert [row.id for row in whole.rows][-1] == "brightness"
     # ... and of each site alone, joined.
     told = {site.site: leaving_evaluation(assess_evaluation(study, [site], made)) for site in sites}

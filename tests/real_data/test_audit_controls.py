@@ -13,8 +13,9 @@ from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.assess import assess_audit
-from fedgen.evidence.files import audit_file
 from fedgen.evidence.measure import AuditedModel
+from fedgen.evidence.verdict import overall
+from fedgen.run.evidence_files import AuditFile
 from fedgen.run.row import Verdict
 from fedgen.study.study import Study
 
@@ -83,7 +84,9 @@ def _audit(sites: list[SiteData], images: Tensor):
     rng = torch.Generator().manual_seed(0)
     release = LabelledImages(images, torch.zeros(images.shape[0], dtype=torch.int64))
     model = AuditedModel(lambda x, _: torch.randn(x.shape[0], generator=rng), None, 1e-5)
-    return audit_file(assess_audit(STUDY, sites, release, model))
+    found = assess_audit(STUDY, sites, release, model)
+    verdict, reasons = overall(found.rows)
+    return AuditFile(**dict(found), verdict=verdict, reasons=reasons)
 
 
 @pytest.mark.parametrize("data", ["chest", "pneumonia"])

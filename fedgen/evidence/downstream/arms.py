@@ -22,6 +22,8 @@ TITLES = {
     "TRTR+R": "Control: train on real, duplicated to the size and class counts of real and synthetic",
     "TSTR-shuffled": "Control: train on synthetic with shuffled labels, which must be chance",
 }
+#: Arms without a real image: their classifiers are the same whoever tests them.
+OF_THE_RELEASE = ("TSTR", "TSTR-shuffled")
 #: (arm, against): differences with intervals
 COMPARISONS = (("TSTR", "TRTR"), ("TRTR+S", "TRTR"), ("TRTR+S", "TRTR+R"))
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.site_data import LabelledImages
-from fedgen.evidence.downstream.arms import COMPARISONS, TITLES, TrainingSet, training_set
+from fedgen.evidence.downstream.arms import COMPARISONS, OF_THE_RELEASE, TITLES, TrainingSet, training_set
 from fedgen.evidence.downstream.bootstrap import percentile_interval
 from fedgen.evidence.downstream.cells import METRICS, Replicated, Score, TestImages, describe, replicate_score
-from fedgen.evidence.downstream.classifier import probabilities, train_classifier
+from fedgen.evidence.downstream.classifier import probabilities, train_classifier, trained_once
 from fedgen.evidence.pooled import PooledImages
 
 FloatArray = NDArray[np.float64]
@@ -95,8 +95,9 @@ def measure_downstream(
         untrainable = why_untrainable(sets[0], classes)
         predicted: list[FloatArray] = []
         if untrainable is None and not all(images.undefined for images in (pooled, *per_site)):
+            trained = trained_once if arm in OF_THE_RELEASE else train_classifier
             for s, data in enumerate(sets):
-                net = train_classifier(data.images, data.labels, len(classes), steps=steps, seed=seed + s)
+                net = trained(data.images, data.labels, len(classes), steps=steps, seed=seed + s)
                 predicted.append(probabilities(net, test.images).numpy())
         cells = []
         for images in (pooled, *per_site):

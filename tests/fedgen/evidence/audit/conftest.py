@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.assess import assess_audit
-from fedgen.evidence.files import audit_file
 from fedgen.evidence.measure import AuditedModel
+from fedgen.evidence.verdict import overall
+from fedgen.run.evidence_files import AuditFile
 from fedgen.study.study import Study
 from fedgen.study.training import AuditSection
 
@@ -131,6 +132,8 @@ def run_audit():
         study = Study.model_validate(
             {"study": {"name": "t", "seed": seed}, "data": {"labels": ["a"]}, "audit": section}
         )
-        return audit_file(assess_audit(study, sites, release, AuditedModel(score, epsilon, delta)))
+        found = assess_audit(study, sites, release, AuditedModel(score, epsilon, delta))
+        verdict, reasons = overall(found.rows)
+        return AuditFile(**dict(found), verdict=verdict, reasons=reasons)
 
     return run
