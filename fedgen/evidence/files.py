@@ -17,7 +17,7 @@ from fedgen.run.evidence_files import (
     EvaluationNumbers,
     SiteVerdict,
 )
-from fedgen.run.row import SEVERITY, Verdict, worst
+from fedgen.run.row import SEVERITY, Row, Verdict, worst
 from fedgen.study.study import Study
 
 AUDITED = (
@@ -56,7 +56,8 @@ def joined_audit(
 
     The verdict is the most severe of the sites', and of all patients together where that is known. A site whose
     patients are in the model and that sent no audit makes it INSUFFICIENT at best: nothing is known of its patients,
-    and nothing that is unknown passes.
+    and nothing that is unknown passes. Patients of a site that is too small to be judged alone are judged with all
+    others where all are together: there, and only there, its own INSUFFICIENT does not count.
 
     Args:
         study: the resolved study.
@@ -67,12 +68,15 @@ def joined_audit(
     found = {site: audits[site] for site in sorted(audits)}
     verdicts = {site: overall(each.rows) for site, each in found.items()}
     unknown = [Verdict.INSUFFICIENT] * bool(absent or not found)
+    judged = [row for each in found.values() for row in each.rows if _counts(row, pooled)]
     together = overall(pooled.rows if pooled else ())
     everything = [*found.values(), *([pooled] if pooled else [])]
     claims = [each.claim.epsilon for each in everything if each.claim.epsilon is not None]
     limits = joined_limits({site: each.limits for site, each in found.items()})
     return AuditFile(
-        verdict=worst(together[0], *(verdict for verdict, _ in verdicts.values()), *unknown),
+        verdict=worst(
+            together[0], *(verdict for row in judged if (verdict := row.verdict) is not None), *unknown
+        ),
         reasons=_reasons(found, absent, pooled),
         alpha=study.audit.alpha,
         n=summed([each.n for each in found.values()]),
@@ -118,6 +122,10 @@ def joined_evaluation(
     )
 
 
+def _counts(row: Row, pooled: Audited | None) -> bool:
+    return pooled is None or row.verdict is not Verdict.INSUFFICIENT
+
+
 def _once(*limits: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(limit for each in limits for limit in each))
 
@@ -132,7 +140,7 @@ def _reasons(
     said: dict[tuple[Verdict, str], dict[str, str]] = {}
     for site, each in audits.items():
         for row in each.rows:
-            if row.verdict is not None and row.reason is not None:
+            if row.verdict is not None and row.reason is not None and _counts(row, pooled):
                 said.setdefault((row.verdict, row.title), {})[site] = row.reason
     raised = [
         (verdict, f"{title} at {', '.join(sites)}: {text}")

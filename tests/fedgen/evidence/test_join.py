@@ -63,6 +63,23 @@ def test_the_verdict_is_the_worst_and_nothing_unknown_passes(tiny_study, sites, 
     assert AuditFile.model_validate_json(joined.model_dump_json()) == joined
 
 
+@given(
+    sites=st.dictionaries(st.sampled_from("ab"), verdicts, max_size=2), together=verdicts, gone=st.booleans()
+)
+def test_with_all_patients_together_a_site_is_only_not_too_small(tiny_study, sites, together, gone) -> None:
+    """Who cannot be judged alone is judged with the others; every other verdict counts, and so does a silent site."""
+    pooled = audit(*together)
+    absent = {"gone": "no answer"} if gone else {}
+    told = {name: audit(*each) for name, each in sites.items()}
+    joined = joined_audit(tiny_study(), told, absent, pooled)
+    seen = {verdict for each in sites.values() for verdict in each} - {Verdict.INSUFFICIENT}
+    seen |= set(together) | ({Verdict.INSUFFICIENT} if gone or not sites else set())
+    assert joined.verdict == min(seen, key=ORDER.index)
+    assert (joined.reasons == (CALM,)) == (joined.verdict is Verdict.PASS)
+    assert joined.pooled == pooled.rows
+    assert joined.rows == joined_audit(tiny_study(), told, absent).rows
+
+
 def test_reasons_name_their_sites_the_worst_first(tiny_study) -> None:
     fail, review, calm = Verdict.FAIL, Verdict.REVIEW, Verdict.PASS
     sites = {"west": audit(review, fail), "east": audit(calm, fail), "north": audit(calm, calm)}
