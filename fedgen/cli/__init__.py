@@ -1,0 +1,1 @@
+"""The `fedgen` command: thin shells around the stages and the smaller rooms."""

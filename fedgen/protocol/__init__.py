@@ -1,0 +1,1 @@
+"""What coordinator and site say to each other: the pydantic models are the wire."""

@@ -1,0 +1,1 @@
+"""What was asked: the study file as sections, with the options of the chosen family alone."""

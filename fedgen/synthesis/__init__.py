@@ -1,0 +1,1 @@
+"""Model to images, with their geometry, and the files that hold them."""

@@ -1,0 +1,1 @@
+"""A site's local steps: the one trainer of every family, gradients, vectors, optimizer state."""

@@ -1,0 +1,1 @@
+"""The `fedgen-client` command."""

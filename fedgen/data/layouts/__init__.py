@@ -1,0 +1,1 @@
+"""Folder layouts: one module each, found by walking this folder."""

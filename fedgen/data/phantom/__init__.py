@@ -1,0 +1,1 @@
+"""Invented patients, whose images show what a real cohort would make difficult."""

@@ -1,0 +1,1 @@
+"""Diffusion models: two parametrizations, a U-Net and linear denoisers."""

@@ -1,0 +1,1 @@
+"""A conditional GAN whose discriminator alone reads patients."""

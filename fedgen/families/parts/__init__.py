@@ -1,0 +1,1 @@
+"""What families share: networks, conditioning, folding of patients into rows."""

@@ -1,0 +1,1 @@
+"""The coordinator's rounds, and how the contributions of one become one."""

@@ -1,0 +1,1 @@
+"""How the coordinator reaches sites: one contract, in this process or over Flower."""

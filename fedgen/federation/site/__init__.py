@@ -1,0 +1,1 @@
+"""A site at work: rounds, charges, sessions of secure aggregation, refusals."""
