@@ -38,7 +38,7 @@ def assess_audit(
     Args:
         study: its sections `audit` and `data`, and its seed.
         sites: all parts of every site; train and audit part are read, the test part is not.
-        made: the release, images (n, C, H, W) float32 in [-1, 1].
+        made: the release, images (n, C, *size) float32 in [-1, 1].
         model: the attacked model and its claim.
         progress: told each row.
 
@@ -79,7 +79,7 @@ def assess_evaluation(
     Args:
         study: its sections `evaluation` and `data`, and its seed.
         sites: all parts of every site.
-        made: the release, images (n, C, H, W) float32 in [-1, 1].
+        made: the release, images (n, C, *size) float32 in [-1, 1].
         progress: told each row.
 
     Raises:

@@ -14,7 +14,7 @@ from fedgen.run.row import Row
 
 T = TypeVar("T")
 
-#: score(images (n, C, H, W) float32, labels (n,)) -> (n,); higher means more likely a training image
+#: score(images (n, C, *size) float32, labels (n,)) -> (n,); higher means more likely a training image
 Score = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -83,7 +83,7 @@ class Measure(ABC):
 
         Args:
             real: the patients: of all sites in a simulation, of one site in a federation.
-            made: the release, images (n, C, H, W) float32 in [-1, 1].
+            made: the release, images (n, C, *size) float32 in [-1, 1].
             model: for audits; None elsewhere.
             seed: fixes every draw.
         """

@@ -17,7 +17,7 @@ class PooledImages:
     """n images of patients of all sites.
 
     Attributes:
-        images: (n, C, H, W) float32 in [-1, 1].
+        images: (n, C, *size) float32 in [-1, 1].
         labels: (n,) int64 class index.
         patients: (n,) int64; no two sites share a number.
         sites: (n,) int64 index of the site.

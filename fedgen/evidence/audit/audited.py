@@ -19,7 +19,7 @@ class Group:
     """The images of one part of one site, or a synthetic set.
 
     Attributes:
-        images: (n, C, H, W) as stored.
+        images: (n, C, *size) as stored.
         labels: (n,) class index.
         patients: (n,) patient number, unique over all sites and parts.
         features: (n, d) thumbnails.

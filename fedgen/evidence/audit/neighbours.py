@@ -23,9 +23,9 @@ class Neighbours:
 
     Attributes:
         index: (k,) index in the synthetic set.
-        synthetic: (k, C, H, W) float32.
-        train: (k, C, H, W) float32, the nearest training image of each.
-        held_out: (k, C, H, W) float32, the nearest held-out image of each.
+        synthetic: (k, C, *size) float32.
+        train: (k, C, *size) float32, the nearest training image of each.
+        held_out: (k, C, *size) float32, the nearest held-out image of each.
         train_distance: (k,) distance of unit thumbnails, sqrt(2 - 2 NCC), in [0, 2].
         held_out_distance: (k,) likewise.
         train_site: site of each training image.

@@ -1,0 +1,1 @@
+"""What classifiers learn from the release, beside what they learn from real patients."""

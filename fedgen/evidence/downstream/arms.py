@@ -30,7 +30,7 @@ COMPARISONS = (("TSTR", "TRTR"), ("TRTR+S", "TRTR"), ("TRTR+S", "TRTR+R"))
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one classifier is trained on: (n, C, H, W) float32 images and (n,) int64 labels."""
+    """What one classifier is trained on: (n, C, *size) float32 images and (n,) int64 labels."""
 
     images: Tensor
     labels: Tensor

@@ -1,0 +1,1 @@
+"""Metrics of a release: one file each, found by walking this folder."""

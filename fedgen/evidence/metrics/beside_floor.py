@@ -103,7 +103,7 @@ def measure_distances(
 
 
 def extract(extractor: Extractor, images: Tensor) -> Tensor:
-    """Features of (n, C, H, W) images in bounded memory; (n, num_features) float32."""
+    """Features of (n, C, *size) images in bounded memory; (n, num_features) float32."""
     if len(images) == 0:
         return torch.empty(0, extractor.num_features)
     return torch.cat([extractor(batch) for batch in images.split(BATCH)])

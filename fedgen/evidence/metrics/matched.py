@@ -29,7 +29,7 @@ class MatchedSets:
 
     Attributes:
         real: the real reference.
-        synthetic: (n, C, H, W) float32 in [-1, 1].
+        synthetic: (n, C, *size) float32 in [-1, 1].
         note: one or more sentences on how both were chosen.
     """
 
