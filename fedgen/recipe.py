@@ -25,7 +25,7 @@ from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.task import Task, image_of_class
-from fedgen.training.pretrained import Pretrained, read_pretrained
+from fedgen.training.pretrained import Pretrained, read_named_prior, read_pretrained
 from fedgen.training.vector import ParameterLayout
 from fedgen_privacy.secagg import Parameters
 
@@ -40,8 +40,8 @@ class Recipe:
     Attributes:
         study: as it was asked for.
         sha256: its hash.
-        start: the pretrained weights it starts from; None where it starts from random ones, or where they are not at
-            hand. Only adapters cannot be trained without.
+        start: the pretrained weights or the public prior it starts from; None where the study names none, or where the
+            file is not at hand. Only what the networks hold frozen cannot be done without.
     """
 
     study: Study
@@ -58,12 +58,19 @@ class Recipe:
         return _made(_Asked(study_hash(study), start is not None, study, start))
 
     def read_start(self, path: Path) -> Pretrained | None:
-        """The file of weights that the study starts from; None where it starts from random ones.
+        """The file of weights that the study starts from, or of its prior; None where it names none.
 
         Raises:
-            StudyError, DataError: see `read_pretrained`.
+            StudyError, DataError: see `read_pretrained` and `read_named_prior`.
         """
-        asked = self.study.model.pretrained
+        model = self.study.model
+        if model.prior is not None:
+            found = read_named_prior(model.prior.sha256, self.task.image, path)
+            if found.prior is not None:
+                # Whether the family can stand on it, with its options.
+                self._plain.on(found.prior)
+            return found
+        asked = model.pretrained
         return None if asked is None else read_pretrained(asked.sha256, self.plain_layout, path)
 
     def started(self, path: Path) -> Recipe:
@@ -76,12 +83,12 @@ class Recipe:
         return self if start is None else _made(_Asked(self.sha256, True, self.study, start))
 
     def on_frozen(self, path: Path) -> Recipe:
-        """This recipe with what it never changes: the weights in that file where it trains adapters on them.
+        """This recipe with what it never changes: the weights beneath adapters, or the prior, in that file.
 
         Raises:
             StudyError, DataError: see `read_pretrained`.
         """
-        return self if self.study.model.adapters is None else self.started(path)
+        return self.started(path) if self.study.model.frozen else self
 
     @cached_property
     def task(self) -> Task:
@@ -103,7 +110,9 @@ class Recipe:
         why_not = specs()[name].supports(self.task)
         if why_not is not None:
             raise StudyError(f"model.family {name} does not suit the study: {why_not}.")
-        return family_class(name)(self.task, study.model.options)
+        plain = family_class(name)(self.task, study.model.options)
+        prior = None if self.start is None else self.start.prior
+        return plain if prior is None else plain.on(prior)
 
     @cached_property
     def _template(self) -> dict[str, nn.Module]:
@@ -139,7 +148,7 @@ class Recipe:
             raise DataError(
                 "The study starts from pretrained weights, which were not given: use --pretrained."
             )
-        if self.start is not None and self.study.model.adapters is None:
+        if self.start is not None and not self.study.model.frozen:
             return torch.cat([self.start.weights[name].flatten() for name, _ in self.layout.entries])
         return self.layout.flatten(self._template)
 
@@ -156,10 +165,15 @@ class Recipe:
 
         Raises:
             FederationError: the model has another length, or a value that is not finite.
-            DataError: the weights under the study's adapters are not at hand.
+            DataError: the weights under the study's adapters, or its prior, are not at hand.
         """
         if self.study.model.adapters is not None and self.start is None:
             self.family.networks()  # raises
+        if self.study.model.prior is not None and self.start is None:
+            raise DataError(
+                "The study stands on a public prior that is not here: put the file of model.prior.sha256 in its place, "
+                "named pretrained.safetensors."
+            )
         networks = self.blank_networks()
         self.layout.load(networks, model)
         return networks

@@ -32,8 +32,10 @@ def take_start(folder: SiteFolder, offered: OfferedStudy, path: Path | None) -> 
     if path is None:
         require_start(offered, kept)
         return
-    if study.model.pretrained is None:
-        raise StudyError(f"{offered.name} starts from no pretrained weights: leave --pretrained away.")
+    if study.model.start is None:
+        raise StudyError(
+            f"{offered.name} starts from no pretrained weights and no prior: leave --pretrained and --prior away."
+        )
     found = Recipe.of(study).read_start(path)
     if found is not None:
         refuse_same_patients(study, found.origin, offered.manifest.roster)
@@ -41,12 +43,17 @@ def take_start(folder: SiteFolder, offered: OfferedStudy, path: Path | None) -> 
 
 
 def require_start(offered: OfferedStudy, kept: Path) -> None:
-    """Refuse a study with adapters whose weights are not here yet.
+    """Refuse a study with adapters, or on a prior, whose file is not here yet.
 
     Raises:
         StudyError: they are not.
     """
     model = offered.study.model
+    if model.prior is not None and not kept.is_file():
+        raise StudyError(
+            f"{offered.name} stands on a public prior that the coordinator does not send: get the file with sha256 "
+            f"{model.prior.sha256} and run `fedgen-client approve {offered.study_sha256[:12]} --prior FILE`."
+        )
     if model.adapters is not None and model.pretrained is not None and not kept.is_file():
         raise StudyError(
             f"{offered.name} trains adapters on weights that the coordinator does not send: get the file with sha256 "

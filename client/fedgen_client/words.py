@@ -95,7 +95,16 @@ def _trains(study: Study) -> str:
 
 
 def _start(study: Study) -> list[Paragraph]:
-    start, adapters = study.model.pretrained, study.model.adapters
+    start, adapters, prior = study.model.pretrained, study.model.adapters, study.model.prior
+    if prior is not None:
+        return [
+            (
+                "stands on",
+                f"A public prior (sha256 {prior.sha256}): {prior.source.rstrip('.')}. It is never changed, "
+                "and this site is given its file with --prior, which is refused where its card names a site of this "
+                "study. The epsilon below says nothing about the images that it was made of.",
+            )
+        ]
     if start is None:
         return []
     text = (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from fedgen.cli.hints import EXPORT
 from fedgen.errors import StudyError
@@ -82,7 +83,13 @@ def build(
         content = of_images(images, components, donors, Said(source, licence, tuple(sites or ())))
     write_atomic(out, content)
     made = read_prior(out)
-    typer.echo(f"{out}: {made.card.made_of}; sha256 {made.sha256}")
+    card = made.card
+    typer.echo(f"# {out}: {card.made_of}. A study stands on it with --prior and these lines:")
+    named = {"sha256": made.sha256, "source": f"{card.made_of}; {card.source} ({card.licence})"}
+    typer.echo(
+        yaml.safe_dump({"model": {"prior": named}}, sort_keys=False, allow_unicode=True, width=10**6),
+        nl=False,
+    )
 
 
 @app.command()

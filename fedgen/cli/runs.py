@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 Pretrained = Annotated[
     Path | None,
-    typer.Option("--pretrained", metavar="FILE", help="The weights that the study's model.pretrained names."),
+    typer.Option(
+        "--pretrained",
+        "--prior",
+        metavar="FILE",
+        help="The weights that the study's model.pretrained names, or the prior of its model.prior.",
+    ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo-20260101T120000Z.")]
 
@@ -98,10 +103,12 @@ def loud(study: Study) -> list[str]:
         sentences.append(
             "WARNING: privacy.allow_large_delta is on. The delta may permit publishing a whole patient."
         )
-    if study.model.pretrained is not None:
+    if study.model.start is not None:
+        what = (
+            "stands on a public prior" if study.model.prior is not None else "starts from pretrained weights"
+        )
         sentences.append(
-            f"NOTE: training starts from pretrained weights, about whose data this study's privacy says nothing: "
-            f"{study.model.pretrained.source}"
+            f"NOTE: training {what}, about whose data this study's privacy says nothing: {study.model.start.source}"
         )
     return sentences
 

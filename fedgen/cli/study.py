@@ -26,6 +26,8 @@ def check(file: File, overrides: Overrides = None) -> None:
     """Validate a study and say in one line what it asks for."""
     study = load_study(file, overrides or ())
     typer.echo(f"ok: {essentials(study)}")
+    if study.model.prior is not None:
+        typer.echo(f"stands on the prior {study.model.prior.sha256[:12]} ({study.model.prior.source})")
     if study.model.pretrained is not None:
         typer.echo(start(study))
 

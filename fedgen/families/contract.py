@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fedgen.priors.prior import Prior
 from fedgen.task.records import Records
 from fedgen.task.task import Task
 
@@ -144,6 +145,10 @@ class Family(ABC):
     @abstractmethod
     def __init__(self, task: Task, options: Any) -> None:
         """For what is made from what, with the family's own options."""
+
+    def on(self, prior: Prior) -> Family:
+        """This family on another public prior, of the task's images; for a family whose `SPEC` says that it has one."""
+        raise NotImplementedError
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:

@@ -24,6 +24,7 @@ class FamilySpec:
         why_not: where it may not, why.
         fastest: by type of torch device, the backend of per-record gradients that benchmarks/dp_step.py found faster,
             or of two that the machine's noise does not tell apart the one with less memory.
+        prior: whether it stands on a public prior, of no image where the study names no file.
         sums: of a family of statistics alone how many it has, each asked for once and of every patient, so that
             `training` has no say in how many rounds there are; 0 for a family that takes steps.
 
@@ -39,6 +40,7 @@ class FamilySpec:
     private: bool
     why_not: str = ""
     fastest: Mapping[str, Literal["vmap", "hooks"]] = field(default_factory=dict)
+    prior: bool = False
     sums: int = 0
 
     def __post_init__(self) -> None:

@@ -15,22 +15,24 @@ from fedgen.training.pretrained import Origin, Pretrained
 
 
 def given_start(study: Study, path: Path | None) -> Pretrained | None:
-    """The weights of `--pretrained FILE`, checked before a run is made; None where the study starts from random ones.
+    """The file of `--pretrained` or `--prior`, checked before a run is made; None where the study names none.
 
     Raises:
         StudyError: a file is given and not asked for, or asked for and not given, or another file was meant.
         DataError: the file cannot be used.
     """
-    if study.model.pretrained is None:
+    if study.model.start is None:
         if path is not None:
             raise StudyError(
-                f"--pretrained {path} is given but the study has no model.pretrained: write its sha256 and source "
-                "into the study, so that whoever reads the study knows of it."
+                f"{path} is given but the study has no model.pretrained and no model.prior: write its sha256 and "
+                "source into the study, so that whoever reads the study knows of it."
             )
         return None
     if path is None:
         raise StudyError(
-            "The study starts from pretrained weights (model.pretrained): give their file with --pretrained."
+            "The study stands on a public prior (model.prior): give its file with --prior."
+            if study.model.prior is not None
+            else "The study starts from pretrained weights (model.pretrained): give their file with --pretrained."
         )
     return Recipe.of(study).read_start(path)
 
@@ -82,6 +84,11 @@ def refuse_same_patients(study: Study, origin: Origin | None, sites: Iterable[st
         )
     both = sorted(set(sites) & set(origin.unprotected))
     if both:
+        if study.model.prior is not None:
+            raise PrivacyRefusedError(
+                f"The public prior ({origin.study}) holds patients of {', '.join(both)} WITHOUT privacy, where this "
+                "study promises it: use a prior of other images, or rename the sites if they are not the same."
+            )
         raise PrivacyRefusedError(
             f"The pretrained weights of the run {origin.study} were trained WITHOUT privacy at {', '.join(both)}, "
             "where this study promises privacy: start from other weights, or rename the sites if they are not the same."
@@ -105,7 +112,7 @@ def require_start(run: RunDirectory, study: Study) -> None:
     Raises:
         DataError: the run directory lacks them.
     """
-    if study.model.pretrained is not None and not run.pretrained.is_file():
+    if study.model.start is not None and not run.pretrained.is_file():
         raise DataError(
             f"{run.pretrained} does not exist, and the study starts from it: put that file there again."
         )

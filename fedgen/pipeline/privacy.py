@@ -98,7 +98,7 @@ def _statement(study: Study, epsilon: float | None, holds_against: str, shared_p
 
 
 def _start(study: Study) -> str:
-    start = study.model.pretrained
+    start = study.model.start
     if start is None:
         return ""
     source = start.source if start.source.endswith((".", "!", "?")) else f"{start.source}."
@@ -107,4 +107,5 @@ def _start(study: Study) -> str:
         if not study.privacy.private
         else "The guarantee is about the patients of this study, and not about the data its start was trained on"
     )
-    return f" Training started from pretrained weights (sha256 {start.sha256}). {says}: {source}"
+    what = "stood on a public prior" if study.model.prior is not None else "started from pretrained weights"
+    return f" Training {what} (sha256 {start.sha256}). {says}: {source}"

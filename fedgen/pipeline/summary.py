@@ -38,8 +38,8 @@ def describe_model(study: Study, checkpoint: Checkpoint) -> ModelEntry:
 
 
 def start_of(study: Study) -> Start | None:
-    """The pretrained weights as the study names them; None where it starts from random ones."""
-    start = study.model.pretrained
+    """The pretrained weights or the prior as the study names them; None where it names none."""
+    start = study.model.start
     return None if start is None else Start(sha256=start.sha256, source=start.source)
 
 

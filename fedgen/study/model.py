@@ -36,11 +36,25 @@ class Pretrained(Section):
     )
 
 
+class NamedPrior(Section):
+    """A public prior in a file: `fedgen prior build` writes it and these lines."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the safetensors file, in hexadecimal")
+    source: str = Field(
+        pattern=r"^\S[^\n]*\S$",
+        max_length=2000,
+        description="what the prior was made of, by which licence; every site reads it before it approves",
+    )
+
+
 class ModelBase(Section):
     """The generative model."""
 
     pretrained: Pretrained | None = Field(
         None, description="training then starts from weights drawn from the study's seed"
+    )
+    prior: NamedPrior | None = Field(
+        None, description="a family that stands on a public prior then has one of no image"
     )
     adapters: Adapters | None = Field(None, description="all weights are then trained")
     family: FamilyName = Field("diffusion", description="which family is trained; `fedgen models` lists them")
@@ -49,6 +63,31 @@ class ModelBase(Section):
     def options(self) -> Section:
         """The chosen family's, of the type that its `FamilySpec` names."""
         return getattr(self, self.family)
+
+    @property
+    def start(self) -> Pretrained | NamedPrior | None:
+        """What comes in a file that the study names by its hash; None where nothing does."""
+        return self.pretrained or self.prior
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the networks hold something of that file which is never trained, and so never sent."""
+        return self.adapters is not None or self.prior is not None
+
+    @model_validator(mode="after")
+    def _a_prior_has_its_family(self) -> Self:
+        family = specs()[self.family]
+        if self.prior is not None and not family.prior:
+            on_priors = ", ".join(spec.name for spec in specs().values() if spec.prior)
+            raise ValueError(
+                f"prior is for a family that stands on one ({on_priors}), and {family.name} does not: leave it out"
+            )
+        if family.prior and self.pretrained is not None:
+            raise ValueError(
+                f"pretrained is for a family that is trained on, and {family.name} keeps nothing of what was before: "
+                "leave it out, or name a prior"
+            )
+        return self
 
     @model_validator(mode="after")
     def _frozen_weights(self) -> Self:

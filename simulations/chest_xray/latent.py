@@ -28,6 +28,8 @@ from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
 from fedgen.federation.terms.provision import keyholder, roster
+from fedgen.pipeline.pretrained_start import given_start, keep_start, refuse_same_patients
+from fedgen.priors.file import read_prior
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
 from fedgen.study.load import load_study
@@ -40,7 +42,7 @@ VIEW = (
     "data.labels=[PA, AP]",
     "data.one_class_sites=allow",
     "data.other_labels=exclude",
-    # What two simulated sites per process would log a line each about.
+    # The noise of a sum that may miss a site is larger.
     "aggregation.tolerated_dropouts=0",
 )
 EPSILONS = (1.0, 3.0, 10.0)
@@ -61,10 +63,16 @@ def images_of(sites: list[SiteData], part: Part) -> tuple[NDArray[np.float32], N
     return images.numpy(), torch.cat([site.labels for site in parts]).numpy()
 
 
-def trained(study: Study, sites: list[SiteData], folder: Path) -> tuple[Recipe, torch.Tensor]:
+def trained(
+    study: Study, sites: list[SiteData], folder: Path, prior: Path | None
+) -> tuple[Recipe, torch.Tensor]:
     """The model after the one round."""
-    recipe, run = Recipe.of(study), RunDirectory(folder)
+    run = RunDirectory(folder)
     run.path.mkdir(parents=True)
+    start = given_start(study, prior)
+    refuse_same_patients(study, None if start is None else start.origin, [site.site for site in sites])
+    keep_start(run, start)
+    recipe = Recipe.of(study).on_frozen(run.pretrained)
     names = roster({site.site: run.site(site.site) for site in sites})
     here = []
     for site in sites:
@@ -122,13 +130,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--grid", type=Path, help="PNG of samples at epsilon 3, mode distributed")
     parser.add_argument("--seeds", type=int, default=3, help="draws of noise a row")
+    parser.add_argument("--prior", type=Path, help="a public prior; waves of no image where not given")
     parser.add_argument("--latent-size", type=int, default=16)
     arguments = parser.parse_args()
-    latent = f"model.latent.latent_size={arguments.latent_size}"
+    latent = [f"model.latent.latent_size={arguments.latent_size}"]
+    if arguments.prior is not None:
+        made = read_prior(arguments.prior)
+        latent.append(f"model.prior.sha256={made.sha256}")
+        latent.append(f"model.prior.source='{made.card.made_of}; {made.card.source}'")
+        print(f"prior: {made.card.made_of}; {made.card.source} ({made.card.licence})")
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         sites = prepare_sites(
-            asked("local", 3.0, 100, latent), arguments.folder, place / "data", place / "cache"
+            asked("local", 3.0, 100, *latent), arguments.folder, place / "data", place / "cache"
         ).sites
         patients = sum(site.part(Part.TRAIN).n_patients for site in sites)
         x, y = images_of(sites, Part.TEST)
@@ -144,9 +158,8 @@ def main() -> None:
         for mode, epsilon in rows:
             found = []
             for seed in range(1 if mode == "none" else arguments.seeds):
-                # A seed of its own, so that each draw has a folder and a ledger of its own.
-                study = asked(mode, epsilon or 3.0, patients, latent)
-                recipe, model = trained(study, sites, place / f"{mode}-{epsilon:g}-{seed}")
+                study = asked(mode, epsilon or 3.0, patients, *latent)
+                recipe, model = trained(study, sites, place / f"{mode}-{epsilon:g}-{seed}", arguments.prior)
                 images, labels = sampled(recipe, model, IMAGES, seed)
                 found.append(auroc(images.flatten(1).numpy(), labels.numpy(), x, y))
                 if arguments.grid and (mode, epsilon, seed) == ("distributed", 3.0, 0):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 
 from fedgen.errors import ExitCode, PrivacyRefusedError, StudyError
+from fedgen.priors.build import Said, of_images
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.study.show import study_hash
@@ -133,3 +135,45 @@ def test_a_hospital_trains_adapters_on_its_own_copy(
     assert isinstance(answer, RoundUpdate)
     assert answer.update.shape == (Recipe.of(study).layout.size,)
     assert answer.update.abs().max() > 0
+
+
+@pytest.fixture
+def on_prior(secure_study, tmp_path):
+    """`on_prior(sites)`: a study of the family latent on a prior that names these sites, and its file."""
+
+    def build(sites=()):
+        images = np.random.default_rng(4).uniform(-1, 1, (12, 1, 16, 16)).astype(np.float32)
+        content = of_images(images, 4, 2, Said(SOURCE, "CC0-1.0", sites))
+        path = tmp_path / "prior.safetensors"
+        path.write_bytes(content)
+        prior = {"sha256": hashlib.sha256(content).hexdigest(), "source": SOURCE}
+        model = {"family": "latent", "latent": {"latent_size": 4}, "prior": prior}
+        return secure_study(model=model), path
+
+    return build
+
+
+def test_a_prior_is_read_in_words_and_given_before_approving(
+    on_prior, with_data, stub, others, command
+) -> None:
+    study, path = on_prior()
+    stub.offer(study, **others)
+    missing = command("approve", "tiny", "--yes", folder=with_data)
+    assert isinstance(missing.exception, StudyError)
+    assert "stands on a public prior that the coordinator does not send" in str(missing.exception)
+    read = " ".join(missing.output.split())
+    assert f"A public prior (sha256 {study.model.prior.sha256}): {SOURCE.rstrip('.')}." in read
+    assert "from one sum over all patients in all" in read
+    assert "each as one vector of bounded length" in read
+    done = command("approve", "tiny", "--yes", "--prior", str(path), folder=with_data)
+    assert done.exit_code == 0, done.output
+    assert with_data.pretrained(study_hash(study)).read_bytes() == path.read_bytes()
+
+
+def test_a_prior_with_patients_of_the_roster_is_refused(on_prior, with_data, stub, others, command) -> None:
+    study, path = on_prior(("north",))
+    stub.offer(study, **others)
+    refused = command("approve", "tiny", "--yes", "--prior", str(path), folder=with_data)
+    assert isinstance(refused.exception, PrivacyRefusedError)
+    assert "holds patients of north WITHOUT privacy" in str(refused.exception)
+    assert not with_data.pretrained(study_hash(study)).exists()

@@ -102,7 +102,7 @@ def _work(
     from fedgen_client.checks.cost import cost_line, time_line  # heavy
     from fedgen_client.checks.data import study_data
 
-    if offered.study.model.adapters is not None:
+    if offered.study.model.frozen:
         from fedgen_client.given_start import require_start  # heavy
 
         try:

@@ -52,8 +52,9 @@ def approve(
         Path | None,
         typer.Option(
             "--pretrained",
+            "--prior",
             metavar="FILE",
-            help="The weights under the adapters, where the study trains some.",
+            help="The weights under the adapters, where the study trains some, or the prior on which it stands.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
@@ -70,7 +71,7 @@ def approve(
     chosen = choose_cohort(site_file, cohort)
     if _show(place, site_file, offered, chosen) and not yes:
         _ask(offered)
-    if pretrained is not None or offered.study.model.adapters is not None:
+    if pretrained is not None or offered.study.model.frozen:
         from fedgen_client.given_start import take_start  # loads torch
 
         take_start(place, offered, pretrained)

@@ -7,6 +7,7 @@ cannot. What follows the sum is post-processing.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from fedgen.families.latent.network import NEIGHBOURS, LatentImages
 from fedgen.families.latent.options import LatentOptions
 from fedgen.families.parts.sampling import decode_in_chunks, device_of
 from fedgen.priors.analytic import analytic
+from fedgen.priors.prior import Prior
 from fedgen.task.records import Records
 from fedgen.task.task import Task
 
@@ -70,6 +72,16 @@ class LatentFamily(Family):
         self.d = options.latent_size
         self.prior = analytic(task.image.shape, self.d)
         self.statistic = LatentMoments(Layout(self.classes, options))
+
+    def on(self, prior: Prior) -> LatentFamily:
+        """The family in the space of the prior's first components, with the texture of its donors.
+
+        Raises:
+            StudyError: it has fewer.
+        """
+        other = copy.copy(self)
+        other.prior = prior.first(self.d)
+        return other
 
     def networks(self) -> dict[str, nn.Module]:
         """`latent`."""

@@ -34,5 +34,6 @@ SPEC = FamilySpec(
     small=LatentOptions(latent_size=4),
     supports=image_of_class_in(2, 3),
     private=True,
+    prior=True,
     sums=1,
 )

@@ -49,25 +49,27 @@ def losses(family, networks, records, draw_for, dtype=torch.float32):
     )
 
 
-def test_adapted_networks_begin_as_the_frozen_ones(family, perturbed, ragged, draw_for) -> None:
-    frozen = perturbed(family)
-    networks = AdaptedFamily(family, OPTIONS, weights(frozen)).networks()
+def test_adapted_networks_begin_as_the_frozen_ones(stepping, perturbed, ragged, draw_for) -> None:
+    frozen = perturbed(stepping)
+    networks = AdaptedFamily(stepping, OPTIONS, weights(frozen)).networks()
     names = {name for name, _ in ParameterLayout.of(networks).entries}
     assert names and all(name.endswith(("adapter_A", "adapter_B")) for name in names)
     assert {name.split("/")[0] for name in names} == set(networks)
     records = ragged()
-    assert torch.equal(losses(family, networks, records, draw_for), losses(family, frozen, records, draw_for))
+    assert torch.equal(
+        losses(stepping, networks, records, draw_for), losses(stepping, frozen, records, draw_for)
+    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
 def test_per_record_gradients_equal_a_loop(
-    family, dtype, tolerance, backend, perturbed, ragged, draw_for
+    stepping, dtype, tolerance, backend, perturbed, ragged, draw_for
 ) -> None:
     """Each backend beside one record at a time through the modules and ordinary autograd."""
-    networks = shaken(AdaptedFamily(family, OPTIONS, weights(perturbed(family))).networks(), dtype)
+    networks = shaken(AdaptedFamily(stepping, OPTIONS, weights(perturbed(stepping))).networks(), dtype)
     records = ragged(dtype)
-    objective = next(o for o in objectives_of(family) if o.touches_data)
+    objective = next(o for o in objectives_of(stepping) if o.touches_data)
     draws, params = draw_for(objective, dtype=dtype), trainable(objective, networks)
     values = {name: parameter.detach() for name, parameter in params.items()}
     chunks = gradients_of(objective, networks, backend)(values, (records, draws), chunk=3)
@@ -83,9 +85,9 @@ def test_per_record_gradients_equal_a_loop(
     assert alive.float().mean() > 0.9
 
 
-def test_merged_networks_do_the_same_and_are_plain(family, perturbed, ragged, draw_for) -> None:
-    frozen = perturbed(family)
-    networks = shaken(AdaptedFamily(family, OPTIONS, weights(frozen)).networks(), torch.float64)
+def test_merged_networks_do_the_same_and_are_plain(stepping, perturbed, ragged, draw_for) -> None:
+    frozen = perturbed(stepping)
+    networks = shaken(AdaptedFamily(stepping, OPTIONS, weights(frozen)).networks(), torch.float64)
     records = ragged(torch.float64)
     merged = copy.deepcopy(networks)
     merge(merged)
@@ -94,10 +96,10 @@ def test_merged_networks_do_the_same_and_are_plain(family, perturbed, ragged, dr
     assert [(n, p.shape) for n, p in weights(merged).items()] == [
         (n, p.shape) for n, p in weights(frozen).items()
     ]
-    one = losses(family, networks, records, draw_for, torch.float64)
-    other = losses(family, merged, records, draw_for, torch.float64)
+    one = losses(stepping, networks, records, draw_for, torch.float64)
+    other = losses(stepping, merged, records, draw_for, torch.float64)
     assert torch.allclose(one, other, rtol=1e-9)
-    start = losses(family, {k: n.double() for k, n in frozen.items()}, records, draw_for, torch.float64)
+    start = losses(stepping, {k: n.double() for k, n in frozen.items()}, records, draw_for, torch.float64)
     assert not torch.allclose(other, start, rtol=1e-3)
 
 
@@ -159,7 +161,7 @@ def test_targets_choose_the_layers(study_of) -> None:
         adapted("vae", "attention")
 
 
-def test_no_network_is_made_on_weights_that_are_not_there(family) -> None:
+def test_no_network_is_made_on_weights_that_are_not_there(stepping) -> None:
     with pytest.raises(DataError, match=r"pretrained\.safetensors"):
-        AdaptedFamily(family, OPTIONS, None).networks()
-    assert ParameterLayout.of(AdaptedFamily(family, OPTIONS, None, blank=True).networks()).size
+        AdaptedFamily(stepping, OPTIONS, None).networks()
+    assert ParameterLayout.of(AdaptedFamily(stepping, OPTIONS, None, blank=True).networks()).size

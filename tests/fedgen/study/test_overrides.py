@@ -95,6 +95,7 @@ def test_an_override_below_a_broken_section_leaves_the_files_own_problem(refusal
 OPTIONAL = {
     ("data", "phantom"),
     ("model", "pretrained"),
+    ("model", "prior"),
     ("model", "adapters"),
     ("privacy", "central_images"),
 }
