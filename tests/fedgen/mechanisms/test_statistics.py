@@ -37,6 +37,8 @@ class MeanBrightness(Statistic):
 
     name = "brightness"
     length = 16
+    #: The noise that `advance` was told of last.
+    told = -1.0
 
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
         return {}
@@ -46,7 +48,7 @@ class MeanBrightness(Statistic):
         return torch.nn.functional.avg_pool2d(images, 4).flatten(1) / 4
 
     def advance(self, networks: Mapping[str, nn.Module], means: Tensor, noise: float) -> dict[str, nn.Module]:
-        self.noise = noise
+        MeanBrightness.told = noise
         with torch.no_grad():
             networks["mean"].weight.copy_(means)
         return dict(networks)
@@ -83,7 +85,12 @@ def asked(tiny_study, monkeypatch):
             study={"seed": 30_000_000 + MODES.index(mode) * 10_000 + next(numbers)},
             training={"rounds": 1, "local_steps": 1, "batch_patients": 24, **sections.pop("training", {})},
             privacy={"mode": mode, "sampling_rate": 1.0, **sections.pop("privacy", {})},
-            aggregation={"secure": mode == "distributed", "minimum_sites": 3, "tolerated_dropouts": 0},
+            aggregation={
+                "secure": mode == "distributed",
+                "minimum_sites": 3,
+                "tolerated_dropouts": 0,
+                **sections.pop("aggregation", {}),
+            },
             **sections,
         )
 
@@ -126,6 +133,7 @@ def test_a_family_of_one_sum_is_trained_in_one_exchange(asked, tiny_site, tmp_pa
     assert recipe.rounds == trained.checkpoint.round == 1
     error = (trained.checkpoint.model - truth(tiny_site)).numpy()
     if mode == "none":
+        assert MeanBrightness.told == 0
         assert np.abs(error).max() < 1e-6
         assert not list(Ledger(run.site("north") / "ledger.jsonl"))
         return
@@ -140,6 +148,19 @@ def test_a_family_of_one_sum_is_trained_in_one_exchange(asked, tiny_site, tmp_pa
     # since every site may know its own share.
     std = sigma * (3**0.5 if mode == "local" else 1.5**0.5) / sum(SIZES.values())
     assert 0.5 * std < error.std() < 1.7 * std
+    assert MeanBrightness.told == pytest.approx(std, rel=1e-3)
+
+
+@pytest.mark.parametrize("weighting", ["patients", "uniform"])
+def test_the_noise_is_known_through_a_secure_aggregation_too(asked, tiny_site, tmp_path, weighting) -> None:
+    secure = {"secure": True, "weighting": weighting, "weight_cap": 50}
+    study = asked("local", aggregation=secure)
+    _, run, _ = federation(study, tiny_site, tmp_path)
+    sigmas = [next(iter(Ledger(run.site(site) / "ledger.jsonl"))).spend.noise_multiplier for site in SIZES]
+    weights = [n if weighting == "patients" else 1 for n in SIZES.values()]
+    parts = zip(weights, sigmas, SIZES.values(), strict=True)
+    variance = sum((w * sigma / n) ** 2 for w, sigma, n in parts) / sum(weights) ** 2
+    assert MeanBrightness.told == pytest.approx(variance**0.5, rel=1e-2)
 
 
 def test_the_sum_is_right_where_noise_is_small(asked, tiny_site, tmp_path) -> None:
