@@ -179,6 +179,10 @@ class Family(ABC):
         objective's loss, with the same noise for every record.
         """
 
+    def remarks(self, networks: Mapping[str, nn.Module]) -> tuple[str, ...]:
+        """What a person should know of the trained model before its images are used, in sentences."""
+        return ()
+
 
 def objectives_of(family: Family) -> tuple[Objective, ...]:
     """The family's objectives, in the order a local step runs them."""

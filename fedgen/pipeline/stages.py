@@ -82,11 +82,12 @@ def _record(here: Setting, trained: Trained, aggregator: Aggregator) -> None:
     limits = [*here.limits, *start_limits(origin_of(run, study), [site.site for site in sites])]
     told = privacy_report(work.recipe, sites, here.spends(bound), here.shared_patients, limits)
     image, unknown = joined_image(study, sites)
+    remarks = work.recipe.family.remarks(work.recipe.networks(trained.checkpoint.ema))
     update_summary(
         run,
         RunSummary(
             sites=here.entries(sites),
-            findings=(*here.findings, *unknown),
+            findings=(*here.findings, *unknown, *remarks),
             image=image,
             rounds=trained.checkpoint.round,
             model=describe_model(study, trained.checkpoint),

@@ -26,6 +26,9 @@ from fedgen.priors.prior import Prior
 from fedgen.task.records import Records
 from fedgen.task.task import Task
 
+#: Share of what tells a class from the others that must be more than noise, or the class is called unknown.
+KNOWN = 0.5
+
 
 class LatentMoments(Statistic):
     """Shares, mean latents and second moments of the classes; `moments` derives the bound of a patient's vector."""
@@ -68,7 +71,7 @@ class LatentFamily(Family):
     """One network, one statistic."""
 
     def __init__(self, task: Task, options: LatentOptions) -> None:
-        self.classes = len(task.classes)
+        self.names, self.classes = task.classes, len(task.classes)
         self.d = options.latent_size
         self.prior = analytic(task.image.shape, self.d)
         self.statistic = LatentMoments(Layout(self.classes, options))
@@ -102,6 +105,16 @@ class LatentFamily(Family):
         which = torch.randint(NEIGHBOURS, (n,), generator=rng, device=rng.device)
         z = network.placed(noise.to(device), given["class"].to(device))
         return decode_in_chunks(network.decode, z, which.to(device), device).to(rng.device)
+
+    def remarks(self, networks: Mapping[str, nn.Module]) -> tuple[str, ...]:
+        """Which classes are as good as unknown."""
+        known = cast(LatentImages, networks["latent"]).known.tolist()
+        return tuple(
+            f"What was measured of the class {name} could be noise for the most part, since too few patients have it "
+            "or none: its images show the public prior and what all patients have in common."
+            for name, share in zip(self.names, known, strict=True)
+            if share < KNOWN and self.classes > 1
+        )
 
     @torch.no_grad()
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:

@@ -265,3 +265,17 @@ def test_the_self_test_passes_and_catches_each_mistake(axes) -> None:
 def test_one_exchange_whatever_the_training_says() -> None:
     study = load_study("demo", ["model.family=latent", "training.rounds=40", "training.local_steps=9"])
     assert (study.total_rounds, study.steps) == (1, False)
+
+
+def test_a_class_that_nobody_has_is_said_to_be_unknown() -> None:
+    family = LatentFamily(task(), OPTIONS)
+    networks, (statistic,) = family.networks(), family.contributions()
+    rng = torch.Generator().manual_seed(9)
+    labels = torch.arange(60) % 2
+    images = (torch.rand(60, 1, 8, 8, generator=rng) + labels[:, None, None, None] - 1).clamp(-1, 1)
+    mean = statistic.vectors(networks, one_image_each({"image": images, "class": labels}), {}).mean(dim=0)
+    known = statistic.advance(networks, mean[None], 1e-4)
+    (sentence,) = family.remarks(known)
+    assert sentence.startswith("What was measured of the class c could be noise for the most part")
+    drowned = statistic.advance(networks, mean[None] + 5 * torch.randn(1, len(mean), generator=rng), 5.0)
+    assert len(family.remarks(drowned)) >= 2
