@@ -22,7 +22,7 @@ _FOLDER_LINE = re.compile(r"^(    folder: )\S+", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Joined:
+class Enrolled:
     """What joining did.
 
     Attributes:
@@ -36,7 +36,7 @@ class Joined:
     site_file_made: bool
 
 
-def join(folder: SiteFolder, token: str, data: Path | None = None) -> Joined:
+def join(folder: SiteFolder, token: str, data: Path | None = None) -> Enrolled:
     """Join the federation that the token is of; doing it again after a lost reply gives the same membership.
 
     Keys that exist are used, never written over. Nothing secret is sent before the coordinator's certificate
@@ -88,7 +88,7 @@ def join(folder: SiteFolder, token: str, data: Path | None = None) -> Joined:
     log.write(
         "joined", federation=reply.federation, site=reply.site, to=invitation.address, node_id=reply.node_id
     )
-    return Joined(membership, before is not None, _make_site_file(folder, data))
+    return Enrolled(membership, before is not None, _make_site_file(folder, data))
 
 
 def _refuse_second(folder: SiteFolder, before: Membership | None, invitation: Invitation) -> None:

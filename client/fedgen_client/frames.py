@@ -34,7 +34,7 @@ class Ready(Frame):
     """The worker has started."""
 
 
-class Asked(Frame):
+class Handed(Frame):
     """A message of the coordinator, in its objects.
 
     Attributes:

@@ -17,7 +17,14 @@ from typing import Any, TypeVar
 from fedgen.errors import FederationError, FedgenError
 from fedgen.flower import Trouble
 from fedgen.flower.envelope import refuse_message
-from fedgen.flower.fleet import Fleet, Incoming, NotAdmittedError, Outgoing, RejectedError, UnreachableError
+from fedgen.flower.fleet import (
+    Fleet,
+    NotAdmittedError,
+    Outgoing,
+    RejectedError,
+    UnreachableError,
+    WaitingMessage,
+)
 from fedgen.run.atomic import write_atomic
 from fedgen.run.journal import Journal
 from fedgen_client.folder import SiteFolder
@@ -142,7 +149,7 @@ class Supervisor:
                 self._back()
             return result
 
-    def _handle(self, incoming: Incoming) -> None:
+    def _handle(self, incoming: WaitingMessage) -> None:
         try:
             objects = self._patiently(lambda: self._fleet.pull(incoming, self._runtime.message_bytes))
         except RejectedError as error:
@@ -195,7 +202,7 @@ class Supervisor:
             # The coordinator asks again, and then so do we.
             self._note("unreachable", reason=str(error))
 
-    def _refuse(self, incoming: Incoming, reason: Trouble) -> None:
+    def _refuse(self, incoming: WaitingMessage, reason: Trouble) -> None:
         reply = Outgoing(incoming.run_id, *refuse_message(incoming.header, reason))
         self._note("sent", **_size(reply), decision="refused", reason=reason)
         self._patiently(lambda: self._fleet.send(reply, 0.0))

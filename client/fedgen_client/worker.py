@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fedgen.run.hints import speak_as
-from fedgen_client.frames import Answered, Asked, Ready, receive, send
+from fedgen_client.frames import Answered, Handed, Ready, receive, send
 from fedgen_client.hints import WORKER
 
 
@@ -33,7 +33,7 @@ def work(folder: Path, pipe: Connection) -> None:
     app = app_of(hospital, hospital.unread)
     send(pipe, Ready())
     while True:
-        asked, content = receive(pipe, Asked)
+        asked, content = receive(pipe, Handed)
         started = time.monotonic()
         identify(asked.run_id, asked.node_id)
         message = open_message(asked.message_id, dict(zip(asked.objects, content, strict=True)))

@@ -13,7 +13,7 @@ from socket import socketpair
 from typing import Any, TypeVar
 
 from fedgen.errors import FederationError
-from fedgen_client.frames import Answered, Asked, Frame, Ready, receive, send
+from fedgen_client.frames import Answered, Frame, Handed, Ready, receive, send
 from fedgen_client.told import Told
 
 F = TypeVar("F", bound=Frame)
@@ -83,7 +83,7 @@ class Worker:
         """
         if not self.running:
             self._start(stopped)
-        asked = Asked(run_id=run_id, node_id=node_id, message_id=message_id, objects=list(objects))
+        asked = Handed(run_id=run_id, node_id=node_id, message_id=message_id, objects=list(objects))
         answer, (header, tree, *parts) = self._ask(asked, list(objects.values()), stopped)
         self._grown = self._memory is not None and answer.memory > self._memory
         return Worked(
@@ -124,7 +124,7 @@ class Worker:
         self._pipe = Connection(ours.detach())
         self._await(Ready, stopped, START_SECONDS)
 
-    def _ask(self, asked: Asked, content: list[bytes], stopped: Any) -> tuple[Answered, list[bytes]]:
+    def _ask(self, asked: Handed, content: list[bytes], stopped: Any) -> tuple[Answered, list[bytes]]:
         if self._pipe is None:
             raise WorkerDiedError("The worker is not there.")
         try:

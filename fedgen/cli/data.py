@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from fedgen.data.findings import Finding, listing, plural
+from fedgen.data.findings import DataFinding, listing, plural
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.errors import StudyError
 from fedgen.study.data import Columns, DataSection, Phantom
@@ -217,7 +217,7 @@ def _print_duplicates(console: Console, title: str, groups: tuple[tuple[Image2D,
     console.print(table)
 
 
-def _print_findings(console: Console, findings: tuple[Finding, ...]) -> None:
+def _print_findings(console: Console, findings: tuple[DataFinding, ...]) -> None:
     for finding in findings:
         console.print(f"- {finding.sentence}", markup=False, soft_wrap=True)
 

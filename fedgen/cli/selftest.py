@@ -14,7 +14,7 @@ from rich.table import Table
 from fedgen.errors import StudyError
 
 if TYPE_CHECKING:
-    from fedgen.selftest.finding import Finding
+    from fedgen.selftest.finding import CheckResult
     from fedgen.selftest.run import Result
 
 
@@ -80,9 +80,9 @@ def show(result: Result, console: Console) -> None:
         console.print(planted)
 
 
-def _verdict(finding: Finding) -> str:
+def _verdict(finding: CheckResult) -> str:
     return "pass" if finding.passed else "[red]FAIL[/red]"
 
 
-def _numbers(finding: Finding) -> tuple[str, str]:
+def _numbers(finding: CheckResult) -> tuple[str, str]:
     return f"{finding.measured:.3g}", f"{finding.rule} {finding.limit:.3g}"

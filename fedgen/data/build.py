@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fedgen.data.findings import Finding, listing, plural
+from fedgen.data.findings import DataFinding, listing, plural
 from fedgen.data.index import Exclusion, IndexEntry, PatientIndex, site_names
 from fedgen.data.layouts.layout import Problem, Request, Scan
 from fedgen.data.layouts.registry import layout_for
@@ -132,14 +132,14 @@ def _nothing_left(folder: Path, data: DataSection, excluded: Counter[str]) -> Da
     )
 
 
-def _exclusion_findings(excluded: Counter[str]) -> list[Finding]:
+def _exclusion_findings(excluded: Counter[str]) -> list[DataFinding]:
     return [
-        Finding("excluded", f"{plural(count, 'file')} left out: {reason}.", count)
+        DataFinding("excluded", f"{plural(count, 'file')} left out: {reason}.", count)
         for reason, count in sorted(excluded.items())
     ]
 
 
-def _shared(entries: Sequence[IndexEntry]) -> list[Finding]:
+def _shared(entries: Sequence[IndexEntry]) -> list[DataFinding]:
     sites: dict[str, set[str]] = {}
     for entry in entries:
         sites.setdefault(entry.patient, set()).add(entry.site)
@@ -148,10 +148,10 @@ def _shared(entries: Sequence[IndexEntry]) -> list[Finding]:
         return []
     what = plural(count, "patient was", "patients were")
     sentence = f"{what} seen at more than one site: their epsilon is the sum over the sites."
-    return [Finding("patient_at_several_sites", sentence, count)]
+    return [DataFinding("patient_at_several_sites", sentence, count)]
 
 
-def _one_class(entries: Sequence[IndexEntry], data: DataSection) -> list[Finding]:
+def _one_class(entries: Sequence[IndexEntry], data: DataSection) -> list[DataFinding]:
     # A study of a single class has no other to miss.
     if len(data.labels) == 1:
         return []
@@ -169,4 +169,4 @@ def _one_class(entries: Sequence[IndexEntry], data: DataSection) -> list[Finding
             "knowing that its downstream AUROC is undefined."
         )
     sentence = f"{what} a single class, so its downstream AUROC is undefined: {which}."
-    return [Finding("one_class_site", sentence, len(single))]
+    return [DataFinding("one_class_site", sentence, len(single))]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.duplicates import across_patients, exact_groups, near_pairs, pairs_of_groups
-from fedgen.data.findings import Finding, listing, plural
+from fedgen.data.findings import DataFinding, listing, plural
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import DataError
@@ -16,7 +16,7 @@ from fedgen.errors import DataError
 
 def check_split(
     patients: Sequence[str], parts: NDArray[np.int64], fingerprints: Fingerprints
-) -> list[Finding]:
+) -> list[DataFinding]:
     """Check that nothing of a held-out patient is in training.
 
     Args:
@@ -55,10 +55,10 @@ def check_split(
         f"{plural(count, 'pair of images', 'pairs of images')} of different patients in different parts "
         "look nearly the same: see whether one person has two identities (`fedgen data inspect` lists them)."
     )
-    return [Finding("near_duplicates_across_parts", sentence, count)]
+    return [DataFinding("near_duplicates_across_parts", sentence, count)]
 
 
-def part_findings(sites: Sequence[SiteData]) -> list[Finding]:
+def part_findings(sites: Sequence[SiteData]) -> list[DataFinding]:
     """Parts of a site that are empty or lack a class the site has."""
     empty, missing = [], []
     for site in sites:
@@ -75,8 +75,10 @@ def part_findings(sites: Sequence[SiteData]) -> list[Finding]:
         sentence = (
             f"{plural(len(empty), 'part is', 'parts are')} empty because the site has too few patients: "
         )
-        findings.append(Finding("empty_part", f"{sentence}{listing(empty)}.", len(empty)))
+        findings.append(DataFinding("empty_part", f"{sentence}{listing(empty)}.", len(empty)))
     if missing:
         sentence = f"{plural(len(missing), 'part lacks', 'parts lack')} a class its site has: "
-        findings.append(Finding("class_missing_from_part", f"{sentence}{listing(missing)}.", len(missing)))
+        findings.append(
+            DataFinding("class_missing_from_part", f"{sentence}{listing(missing)}.", len(missing))
+        )
     return findings

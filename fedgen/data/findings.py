@@ -32,7 +32,7 @@ FindingKind = Literal[
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFinding:
     """One observation.
 
     Attributes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fedgen.data.findings import Finding, FindingKind, listing, plural
+from fedgen.data.findings import DataFinding, FindingKind, listing, plural
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.pixels import fitted_size
 from fedgen.study.data import DataSection
@@ -54,7 +54,7 @@ def site_geometry(entries: Sequence[IndexEntry], data: DataSection) -> tuple[Spa
     )
 
 
-def geometry_findings(index: PatientIndex, data: DataSection) -> list[Finding]:
+def geometry_findings(index: PatientIndex, data: DataSection) -> list[DataFinding]:
     """Sites that know the geometry of their images, but not one geometry for all of them."""
     spacings, orientations = [], []
     for site in index.sites:
@@ -74,12 +74,14 @@ def geometry_findings(index: PatientIndex, data: DataSection) -> list[Finding]:
     return findings
 
 
-def _mixed(kind: FindingKind, sites: Sequence[str], what: str) -> Finding:
+def _mixed(kind: FindingKind, sites: Sequence[str], what: str) -> DataFinding:
     sentence = f"{plural(len(sites), 'site has', 'sites have')} {what}: {listing(sites)}."
-    return Finding(kind, sentence, len(sites))
+    return DataFinding(kind, sentence, len(sites))
 
 
-def join_grids(grids: Mapping[str, ImageSpec | None], data: DataSection) -> tuple[ImageSpec, list[Finding]]:
+def join_grids(
+    grids: Mapping[str, ImageSpec | None], data: DataSection
+) -> tuple[ImageSpec, list[DataFinding]]:
     """What the images that a model learned from at several sites are, and what is not known of them.
 
     Nothing is averaged: a model that learned from different spacings or orientations draws images of none of them.
@@ -113,14 +115,14 @@ def join_grids(grids: Mapping[str, ImageSpec | None], data: DataSection) -> tupl
             f"The sites know no one spacing of their images within {AGREEMENT:.0%}, so the release states none "
             f"(in mm: {_told(told)})."
         )
-        findings.append(Finding("spacing_unknown", sentence, len(grids)))
+        findings.append(DataFinding("spacing_unknown", sentence, len(grids)))
     if not joined.orientation:
         told = {site: orientation or "unknown" for site, orientation in orientations.items()}
         sentence = (
             "The sites know no one orientation of their images, so the release states none, and left and right of the "
             f"patient must not be read from it ({_told(told)})."
         )
-        findings.append(Finding("orientation_unknown", sentence, len(grids)))
+        findings.append(DataFinding("orientation_unknown", sentence, len(grids)))
     return joined, findings
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fedgen.data.findings import Finding
+from fedgen.data.findings import DataFinding
 from fedgen.errors import DataError
 from fedgen.run.atomic import write_atomic
 from fedgen.task.image_spec import Spacing
@@ -93,7 +93,7 @@ class PatientIndex:
     layout: str
     entries: tuple[IndexEntry, ...]
     excluded: tuple[Exclusion, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[DataFinding, ...] = ()
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ class PatientIndex:
             layout=value["layout"],
             entries=tuple(_entry(item) for item in value["entries"]),
             excluded=tuple(Exclusion(**item) for item in value["excluded"]),
-            findings=tuple(Finding(**item) for item in value["findings"]),
+            findings=tuple(DataFinding(**item) for item in value["findings"]),
         )
 
 

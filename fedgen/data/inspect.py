@@ -13,7 +13,7 @@ import numpy as np
 from fedgen.data.build import scan_folder
 from fedgen.data.decoders.decoder import Pixels, UnreadableError
 from fedgen.data.duplicates import across_patients, exact_groups, near_pairs, pairs_of_groups
-from fedgen.data.findings import Finding, plural
+from fedgen.data.findings import DataFinding, plural
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.index import IndexEntry
 from fedgen.data.layouts.layout import Problem, Scan
@@ -77,7 +77,7 @@ class Inspection:
     near_duplicates: tuple[tuple[Image2D, Image2D], ...]
     shared_between_patients: tuple[tuple[Image2D, ...], ...]
     unreadable: tuple[Problem, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -193,32 +193,32 @@ def _intensity(ranges: np.ndarray) -> dict[str, float]:
 
 def _findings(
     scan: Scan, several: Sequence[str], exact: int, near: int, shared: int, unreadable: int
-) -> Iterator[Finding]:
+) -> Iterator[DataFinding]:
     yield from scan.findings
     for reason, count in sorted(scan.excluded.items()):
-        yield Finding("excluded", f"{plural(count, 'file')} left out: {reason}.", count)
+        yield DataFinding("excluded", f"{plural(count, 'file')} left out: {reason}.", count)
     if unreadable:
         sentence = (
             f"{plural(unreadable, 'file')} cannot be used: training refuses until corrected or removed."
         )
-        yield Finding("unreadable", sentence, unreadable)
+        yield DataFinding("unreadable", sentence, unreadable)
     if several:
         what = plural(len(several), "patient was", "patients were")
         sentence = f"{what} seen at more than one site: their epsilon is the sum over the sites."
-        yield Finding("patient_at_several_sites", sentence, len(several))
+        yield DataFinding("patient_at_several_sites", sentence, len(several))
     if exact:
         sentence = (
             f"{plural(exact, 'image equals', 'images equal')} another image of the folder, pixel for pixel."
         )
-        yield Finding("exact_duplicates", sentence, exact)
+        yield DataFinding("exact_duplicates", sentence, exact)
     if shared:
         sentence = (
             f"{plural(shared, 'group')} of equal images spans several patients: "
             "one person under two identities? Training keeps such patients in one part of the split."
         )
-        yield Finding("duplicates_across_patients", sentence, shared)
+        yield DataFinding("duplicates_across_patients", sentence, shared)
     if near:
         sentence = (
             f"{plural(near, 'pair of images', 'pairs of images')} of different patients look nearly the same."
         )
-        yield Finding("near_duplicates", sentence, near)
+        yield DataFinding("near_duplicates", sentence, near)

@@ -10,7 +10,7 @@ import torch
 
 from fedgen.data.cache import decode_sites
 from fedgen.data.decode import DecodedSite
-from fedgen.data.findings import Finding, listing, plural
+from fedgen.data.findings import DataFinding, listing, plural
 from fedgen.data.geometry import site_geometry
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.site_data import Part, SiteData
@@ -74,7 +74,7 @@ def site_data(
 
 def decoding_findings(
     index: PatientIndex, decoded: Mapping[str, DecodedSite], data: DataSection
-) -> list[Finding]:
+) -> list[DataFinding]:
     """What decoding showed: missing masks, blank images, intensities that do not fit the window."""
     findings = []
     if data.columns.mask is not None:
@@ -85,17 +85,17 @@ def decoding_findings(
                 f"{plural(count, 'file has', 'files have')} no mask, so no mask is used at {listing(without)}"
                 ": a site's masks count only where every image has one."
             )
-            findings.append(Finding("missing_masks", sentence, count))
+            findings.append(DataFinding("missing_masks", sentence, count))
     blank = int(sum(site.fingerprints.blank.sum() for site in decoded.values()))
     if blank:
         what = plural(blank, "image holds", "images hold")
-        findings.append(Finding("blank_images", f"{what} a single value and so no information.", blank))
+        findings.append(DataFinding("blank_images", f"{what} a single value and so no information.", blank))
     above = int(sum(np.count_nonzero(site.above > _SATURATED) for site in decoded.values()))
     if above:
         what = plural(above, "image has", "images have")
         upper = f"data.intensity.upper ({data.intensity.upper:g})"
         sentence = f"{what} more than {_SATURATED:.0%} of its pixels above {upper}."
-        findings.append(Finding("saturated", sentence, above))
+        findings.append(DataFinding("saturated", sentence, above))
     narrow = int(
         sum(np.count_nonzero((site.span < _NARROW) & ~site.fingerprints.blank) for site in decoded.values())
     )
@@ -105,5 +105,5 @@ def decoding_findings(
             f"[{data.intensity.lower:g}, {data.intensity.upper:g}]: "
             "set data.intensity to the values of the images."
         )
-        findings.append(Finding("narrow_intensity", sentence, narrow))
+        findings.append(DataFinding("narrow_intensity", sentence, narrow))
     return findings

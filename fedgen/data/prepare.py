@@ -18,7 +18,7 @@ from fedgen.data.cache import decode_sites
 from fedgen.data.check import check_split, part_findings
 from fedgen.data.decode import DecodedSite
 from fedgen.data.duplicates import patient_groups
-from fedgen.data.findings import Finding, plural
+from fedgen.data.findings import DataFinding, plural
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.geometry import geometry_findings
 from fedgen.data.index import PatientIndex, write_index
@@ -42,7 +42,7 @@ class Prepared:
     """
 
     sites: list[SiteData]
-    findings: list[Finding]
+    findings: list[DataFinding]
     shared_patients: int
 
 
@@ -56,7 +56,7 @@ class PreparedSite:
     """
 
     data: SiteData
-    findings: list[Finding]
+    findings: list[DataFinding]
 
 
 def prepare_site(study: Study, source: Path, site: str, own: Path, cache: Path) -> PreparedSite:
@@ -105,7 +105,7 @@ def prepare_sites(study: Study, source: Path | None, run_data: Path, cache: Path
 
 def _prepare(
     study: Study, folder: Path, index: PatientIndex, own: Path, cache: Path
-) -> tuple[list[SiteData], list[Finding]]:
+) -> tuple[list[SiteData], list[DataFinding]]:
     decoded = decode_sites(folder, index, study.data, cache)
     patients, fingerprints = _all_images(index, decoded)
     together = patient_groups(patients, fingerprints)
@@ -145,7 +145,7 @@ def _all_images(index: PatientIndex, decoded: Mapping[str, DecodedSite]) -> tupl
     return patients, Fingerprints.concatenate([decoded[site].fingerprints for site in index.sites])
 
 
-def _joined(together: tuple[tuple[str, ...], ...]) -> list[Finding]:
+def _joined(together: tuple[tuple[str, ...], ...]) -> list[DataFinding]:
     if not together:
         return []
     count = sum(len(group) for group in together)
@@ -154,7 +154,7 @@ def _joined(together: tuple[tuple[str, ...], ...]) -> list[Finding]:
         f"(in {plural(len(together), 'group')}): each group may be one person under several identities; "
         "`fedgen data inspect` lists them."
     )
-    return [Finding("joined_patients", sentence, count)]
+    return [DataFinding("joined_patients", sentence, count)]
 
 
 def _fix_split(own: Path, parts: Mapping[str, Part]) -> None:

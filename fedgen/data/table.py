@@ -15,7 +15,7 @@ _WELL_KNOWN = ("metadata", "participants", "labels")
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of a table; `number` counts the header as row 1."""
 
     number: int
@@ -28,7 +28,7 @@ class Table:
 
     path: Path
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
     def require(self, column: str, key: str) -> None:
         """Check that `column` exists; `key` is the study key that names it.
@@ -77,7 +77,7 @@ def read_table(path: Path) -> Table:
                 "quote cells that contain the separator."
             )
         padded = [cell.strip() for cell in cells] + [""] * (len(columns) - len(cells))
-        rows.append(Row(number, dict(zip(columns, padded, strict=True))))
+        rows.append(TableRow(number, dict(zip(columns, padded, strict=True))))
     return Table(path, columns, tuple(rows))
 
 

@@ -62,7 +62,7 @@ class RejectedError(FederationError):
 
 
 @dataclass(frozen=True)
-class Incoming:
+class WaitingMessage:
     """A message that waits to be pulled.
 
     Attributes:
@@ -154,21 +154,21 @@ class Fleet:
         with self._told():
             return bool(self._client.SendNodeHeartbeat(request).success)
 
-    def receive(self) -> Incoming | None:
+    def receive(self) -> WaitingMessage | None:
         """The next message, or None: returns at once."""
         with self._told():
             answer = self._client.PullMessages(PullMessagesRequest(node=self._node))
         if not answer.messages_list:
             return None
         message, tree = answer.messages_list[0], answer.message_object_trees[0]
-        return Incoming(
+        return WaitingMessage(
             run_id=message.metadata.run_id,
             message_id=tree.object_id,
             header=message.SerializeToString(),
             object_ids=tuple(dict.fromkeys(_ids(tree))),
         )
 
-    def pull(self, incoming: Incoming, limit: int) -> dict[str, bytes]:
+    def pull(self, incoming: WaitingMessage, limit: int) -> dict[str, bytes]:
         """All parts of a message.
 
         Raises:
@@ -187,7 +187,7 @@ class Fleet:
             objects[object_id] = content
         return objects
 
-    def _part(self, incoming: Incoming, object_id: str) -> bytes:
+    def _part(self, incoming: WaitingMessage, object_id: str) -> bytes:
         request = PullObjectRequest(node=self._node, run_id=incoming.run_id, object_id=object_id)
         end = time.monotonic() + UPLOAD_SECONDS
         while True:
@@ -200,7 +200,7 @@ class Fleet:
                 raise RejectedError("A part of a message is not at the coordinator: it will ask again.")
             time.sleep(UPLOAD_POLL_SECONDS)
 
-    def confirm(self, incoming: Incoming) -> None:
+    def confirm(self, incoming: WaitingMessage) -> None:
         """Say that a message has arrived; the coordinator may forget its parts."""
         request = ConfirmMessageReceivedRequest(
             node=self._node, run_id=incoming.run_id, message_object_id=incoming.message_id

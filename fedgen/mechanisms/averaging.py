@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedgen.errors import FederationError
 from fedgen.mechanisms.base import Planned, Step
-from fedgen.mechanisms.contract import AtSite, Joined, VectorSpec
+from fedgen.mechanisms.contract import AtSite, JoinedVector, VectorSpec
 from fedgen.mechanisms.schedule import Query, Turn
 from fedgen.mechanisms.statistics import mean_of_site
 from fedgen.run.checkpoint import Checkpoint
@@ -73,11 +73,13 @@ class Averaging(Planned):
         expected = (query.sampling_rate or site.plan.local.sampling_rate) * site.plan.patients
         return {query.statistic.name: (0.0, 0.0 if sigma is None else sigma / expected)}
 
-    def _means(self, turn: Turn, query: Query, joined: Joined, sites: int | None) -> tuple[Tensor, float]:
+    def _means(
+        self, turn: Turn, query: Query, joined: JoinedVector, sites: int | None
+    ) -> tuple[Tensor, float]:
         _, noise = joined.losses.get(query.statistic.name, (0.0, 0.0))
         return joined.vector, noise
 
-    def _after_steps(self, state: Checkpoint, turn: Turn, joined: Joined, sites: int | None) -> Step:
+    def _after_steps(self, state: Checkpoint, turn: Turn, joined: JoinedVector, sites: int | None) -> Step:
         # Behind the model's numbers there may be zeros, where a query is the longer vector.
         mean = joined.vector[: len(state.model)]
         update, server = server_update(self._of.training.server, mean, state.server)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import FederationError, StudyError
-from fedgen.mechanisms.contract import Ingredients, Joined, Mechanism, SitePlan
+from fedgen.mechanisms.contract import Ingredients, JoinedVector, Mechanism, SitePlan
 from fedgen.mechanisms.plan import check_cohort, plan_site
 from fedgen.mechanisms.schedule import Query, Turn, Turns
 from fedgen.mechanisms.session import session_parameters
@@ -142,7 +142,9 @@ class Planned(Mechanism):
         missing = self.vector.length - len(vector)
         return torch.cat([vector, vector.new_zeros(missing)]) if missing else vector
 
-    def advance(self, state: Checkpoint, joined: Joined, sites: int | None) -> tuple[Checkpoint, Losses]:
+    def advance(
+        self, state: Checkpoint, joined: JoinedVector, sites: int | None
+    ) -> tuple[Checkpoint, Losses]:
         """See `Mechanism.advance`.
 
         The average's decay warms up as min(ema, (1 + r) / (10 + r)) in round r of the training, so that the untrained
@@ -163,7 +165,7 @@ class Planned(Mechanism):
         return Checkpoint(turn.round, model, ema, state.study_sha256, server), losses
 
     def _after_query(
-        self, state: Checkpoint, turn: Turn, query: Query, joined: Joined, sites: int | None
+        self, state: Checkpoint, turn: Turn, query: Query, joined: JoinedVector, sites: int | None
     ) -> Step:
         means, noise = self._means(turn, query, joined, sites)
         networks = advanced(query, self._networks(state.model), means, noise)
@@ -174,11 +176,13 @@ class Planned(Mechanism):
         return {name: network.to(device) for name, network in self._of.networks(model).items()}
 
     @abstractmethod
-    def _means(self, turn: Turn, query: Query, joined: Joined, sites: int | None) -> tuple[Tensor, float]:
+    def _means(
+        self, turn: Turn, query: Query, joined: JoinedVector, sites: int | None
+    ) -> tuple[Tensor, float]:
         """(>= query.length,) the means of the samples from what the sites sent, and the noise in each number."""
 
     @abstractmethod
-    def _after_steps(self, state: Checkpoint, turn: Turn, joined: Joined, sites: int | None) -> Step:
+    def _after_steps(self, state: Checkpoint, turn: Turn, joined: JoinedVector, sites: int | None) -> Step:
         """The model after steps of the family's objectives."""
 
     def local_plan(self, turn: Turn, plan: SitePlan) -> LocalPlan:

@@ -120,7 +120,7 @@ class AtSite:
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedVector:
     """The sites' vectors of a round as one.
 
     Attributes:
@@ -250,7 +250,9 @@ class Mechanism(ABC):
         """
 
     @abstractmethod
-    def advance(self, state: Checkpoint, joined: Joined, sites: int | None) -> tuple[Checkpoint, Losses]:
+    def advance(
+        self, state: Checkpoint, joined: JoinedVector, sites: int | None
+    ) -> tuple[Checkpoint, Losses]:
         """The coordinator's work of one aggregation: the state after it, and its losses.
 
         Args:

@@ -20,7 +20,7 @@ from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic
 from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.summary import RunSummary
-from fedgen.study.model import Pretrained
+from fedgen.study.model import PretrainedSection
 from fedgen.study.modes import is_private
 from fedgen.study.study import Study
 from fedgen.training.pretrained import Origin, encode
@@ -39,7 +39,7 @@ class Exported:
     """
 
     path: Path
-    start: Pretrained
+    start: PretrainedSection
     origin: Origin
 
     @property
@@ -94,7 +94,7 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
         origin,
     )
     try:
-        start = Pretrained(sha256=hashlib.sha256(content).hexdigest(), source=origin.source)
+        start = PretrainedSection(sha256=hashlib.sha256(content).hexdigest(), source=origin.source)
     except ValidationError:
         raise StudyError(
             "--public must be one sentence on one line, of what the data are and by which licence, not longer than "

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Federation(Setting):
+class FederationSetting(Setting):
     """A run whose sites are reached by an exchange.
 
     Attributes:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from fedgen.errors import ExitCode
 from fedgen.evidence.files import joined_audit, joined_evaluation
 from fedgen.federation.exchange.contract import Exchange
+from fedgen.pipeline.entries import describe_audit, describe_evaluation
 from fedgen.pipeline.setting import Pooled, Setting
-from fedgen.pipeline.summary import describe_audit, describe_evaluation
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Answer, Assess, Assessment, Refusal
 from fedgen.run.directory import RunDirectory

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from fedgen.mechanisms.statement import NOTHING
-from fedgen.pipeline.summary import start_of
+from fedgen.pipeline.entries import start_of
 from fedgen.protocol.messages import SiteDescription
 from fedgen.recipe import Recipe
 from fedgen.run.events import AskedSite

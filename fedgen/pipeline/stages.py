@@ -10,13 +10,13 @@ from fedgen.federation.coordinator.rounds import Trained
 from fedgen.federation.coordinator.rounds import train as train_rounds
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.asked import Asking, spent
+from fedgen.pipeline.entries import describe_aggregation, describe_model, versions
 from fedgen.pipeline.gather import assess
 from fedgen.pipeline.grid_record import joined_image
 from fedgen.pipeline.pretrained_start import origin_of, require_start, start_limits
 from fedgen.pipeline.privacy import privacy_report
 from fedgen.pipeline.release import GRID, draw_release
 from fedgen.pipeline.setting import Setting
-from fedgen.pipeline.summary import describe_aggregation, describe_model, versions
 from fedgen.pipeline.watch import Watcher
 from fedgen.report.page import write_report
 from fedgen.run.directory import RunDirectory

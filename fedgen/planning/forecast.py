@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fedgen.errors import StudyError
 from fedgen.mechanisms.contract import SitePlan
 from fedgen.planning.published import PublishedRecipe, reference
-from fedgen.planning.search import Budget, CohortSize, batch_for, patients_for
+from fedgen.planning.search import CohortSize, HeldFixed, batch_for, patients_for
 from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
@@ -127,7 +127,7 @@ def _at(recipe: Recipe, plan: SitePlan, alike: int, sites: int, compared: Publis
     cohort: CohortSize | None = CohortSize(plan.patients, plan.local.batch, study.privacy.delta)
     if not reached:
         wanted = required_batch_over_sigma(target, weakest, sites)
-        budget = Budget(
+        budget = HeldFixed(
             study.privacy.epsilon,
             study.privacy.delta,
             plan.spend.steps * study.training_rounds,

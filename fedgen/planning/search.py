@@ -22,7 +22,7 @@ MOST_PATIENTS = 10**9
 
 
 @dataclass(frozen=True)
-class Budget:
+class HeldFixed:
     """What is held fixed.
 
     Attributes:
@@ -75,7 +75,7 @@ class CohortSize:
     delta: float
 
 
-def batch_for(wanted: float, budget: Budget) -> int | None:
+def batch_for(wanted: float, budget: HeldFixed) -> int | None:
     """The smallest batch, up to `WIDTH`, with B / sigma >= `wanted`; None where a batch of all patients is too small.
 
     B / sigma rises with B: noise grows more slowly than the sampling rate.
@@ -88,7 +88,7 @@ def batch_for(wanted: float, budget: Budget) -> int | None:
     return _bisect(reaches, 0, N) if reaches(N) else None
 
 
-def patients_for(wanted: float, sampling_rate: float, budget: Budget) -> CohortSize | None:
+def patients_for(wanted: float, sampling_rate: float, budget: HeldFixed) -> CohortSize | None:
     """The fewest patients, up to `WIDTH`, with B / sigma >= `wanted` at the same sampling rate.
 
     At a fixed sampling rate sigma depends on delta alone, so B / sigma grows with the patients until delta has to

@@ -23,7 +23,7 @@ from pydantic import (
 
 from fedgen.errors import ExitCode
 from fedgen.protocol.fields import Hex32
-from fedgen.protocol.parts import FloatVector, ImageBatch, LabelBatch, Part, Vector, WordVector
+from fedgen.protocol.parts import FloatVector, ImageBatch, LabelBatch, Vector, VectorPart, WordVector
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.schema.section import Section
 from fedgen.task.image_spec import ImageSpec
@@ -83,7 +83,7 @@ class Message(Section):
             if isinstance(value, Message):
                 yield from value.parts()
             for marker in field.metadata:
-                if isinstance(marker, Part):
+                if isinstance(marker, VectorPart):
                     yield marker.flat(value)
 
 

@@ -27,7 +27,7 @@ Vector = Floats | Words
 MAX_SIZE = 2**40 - 1
 
 
-class Incoming:
+class IncomingVector:
     """The vector that came with a message, handed out part by part while the message is read.
 
     Args:
@@ -71,7 +71,7 @@ class Incoming:
         )
 
 
-class Part:
+class VectorPart:
     """Declares a field whose values travel in the vector; this one a float32 tensor of one axis."""
 
     #: of the vector
@@ -106,7 +106,7 @@ class Part:
         )
 
     def _arrived(self, shape: list[int], info: ValidationInfo[Any]) -> Any:
-        if not isinstance(info.context, Incoming):
+        if not isinstance(info.context, IncomingVector):
             raise ValueError("a shape needs the vector that came with it")
         return self.made(info.context.take(self.dtype, shape), shape)
 
@@ -119,7 +119,7 @@ class Part:
         return value
 
 
-class Pixels(Part):
+class Pixels(VectorPart):
     """Images of a release, (n, C, *size) float32: each value one that a release can hold."""
 
     axes = (4, 5)
@@ -131,7 +131,7 @@ class Pixels(Part):
         return images
 
 
-class Labels(Part):
+class Labels(VectorPart):
     """Labels of a release, (n,) int64, each exact as a float32."""
 
     held = torch.int64
@@ -143,7 +143,7 @@ class Labels(Part):
         return labels.long()
 
 
-class MaskedWords(Part):
+class MaskedWords(VectorPart):
     """A masked vector, (n,) uint32."""
 
     dtype = held = np.dtype(np.uint32)
@@ -162,7 +162,7 @@ def _shape(value: Any) -> list[int]:
     return list(value.shape)
 
 
-FloatVector = Annotated[Tensor, Part(), Field(repr=False)]
+FloatVector = Annotated[Tensor, VectorPart(), Field(repr=False)]
 ImageBatch = Annotated[Tensor, Pixels(), Field(repr=False)]
 LabelBatch = Annotated[Tensor, Labels(), Field(repr=False)]
 WordVector = Annotated[Words, MaskedWords(), Field(repr=False)]

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from fedgen.errors import FederationError
 from fedgen.protocol.messages import MAX_TEXT, Answer, Message, Task
-from fedgen.protocol.parts import Incoming, Vector
+from fedgen.protocol.parts import IncomingVector, Vector
 from fedgen.schema.section import Section
 
 #: Raised with every change of a message, a field or a limit. The first messages of all said none.
@@ -78,7 +78,7 @@ def _encode(form: type[_Sent[Any]], message: Message) -> tuple[str, Vector | Non
 def _decode(form: type[_Sent[M]], text: str, vector: Vector | None) -> M:
     if len(text) > MAX_TEXT:
         raise FederationError(f"A message of more than {MAX_TEXT} characters came, which no message has.")
-    incoming = Incoming(vector)
+    incoming = IncomingVector(vector)
     try:
         sent = form.model_validate_json(text, context=incoming)
     except ValueError as error:

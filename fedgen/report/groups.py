@@ -9,7 +9,7 @@ from fedgen.run.row import Row, SitePart, Value
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """A line of a table; `values` and `counts` are in the order of its columns, None where there is none."""
 
     row: Row
@@ -19,7 +19,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
+class RowTable:
     """Rows as lines.
 
     Attributes:
@@ -33,7 +33,7 @@ class Table:
     label: str
     values: tuple[str, ...]
     counts: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[TableLine, ...]
     plotted: bool
 
 
@@ -47,7 +47,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """The rows of one group.
 
     Attributes:
@@ -61,9 +61,9 @@ class Group:
 
     title: str | None
     rows: tuple[Row, ...]
-    pooled: Table | None
+    pooled: RowTable | None
     columns: tuple[Column, ...]
-    by_site: tuple[tuple[str, Table], ...]
+    by_site: tuple[tuple[str, RowTable], ...]
     captions: tuple[str, ...]
 
     @property
@@ -74,13 +74,13 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A section of the page; without groups it says that there is no such result."""
 
     id: str
     title: str
     about: str
-    groups: tuple[Group, ...]
+    groups: tuple[RowGroup, ...]
 
 
 #: id, title, about, and groups with their titles; a group that is not named here gets a section of its own.
@@ -114,7 +114,7 @@ def beside(pooled: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
     return [*marked, *rows]
 
 
-def sections(rows: Sequence[Row]) -> list[Section]:
+def sections(rows: Sequence[Row]) -> list[PageSection]:
     """The sections of an evaluation: the known ones, then those of any other group."""
     by_group: dict[str, list[Row]] = {}
     for row in rows:
@@ -122,20 +122,20 @@ def sections(rows: Sequence[Row]) -> list[Section]:
     made = []
     for id, title, about, groups in KNOWN:
         found = tuple(_group(by_group.pop(name), head) for name, head in groups.items() if name in by_group)
-        made.append(Section(id, title, about, found))
+        made.append(PageSection(id, title, about, found))
     for name, own in by_group.items():
         title = name.replace("_", " ").replace("-", " ").capitalize()
-        made.append(Section(f"group-{name}", title, "", (_group(own, None),)))
+        made.append(PageSection(f"group-{name}", title, "", (_group(own, None),)))
     return made
 
 
-def _group(rows: Iterable[Row], title: str | None) -> Group:
+def _group(rows: Iterable[Row], title: str | None) -> RowGroup:
     numbers = tuple(row for row in rows if row.values or any(part.values for part in row.per_site))
     silent = [row for row in rows if row not in numbers]
     sites = sorted({part.site for row in numbers for part in row.per_site})
     tables = tuple((site, _table(site, [(row, _part(row, site)) for row in numbers])) for site in sites)
     pooled = [row for row in numbers if row.values]
-    return Group(
+    return RowGroup(
         title=title,
         rows=numbers,
         pooled=_table(title or "All sites", [(row, row) for row in numbers]) if pooled else None,
@@ -165,16 +165,16 @@ def _column(site: str, rows: Sequence[Row]) -> Column:
     return Column(site, common, parts)
 
 
-def _table(label: str, lines: Sequence[tuple[Row, Row | SitePart | None]]) -> Table:
+def _table(label: str, lines: Sequence[tuple[Row, Row | SitePart | None]]) -> RowTable:
     known = [part for _, part in lines if part is not None]
     names = tuple(dict.fromkeys(value.name for part in known for value in part.values))
     counts = tuple(dict.fromkeys(name for part in known for name in part.n))
-    return Table(
+    return RowTable(
         label=label,
         values=names,
         counts=counts,
         lines=tuple(
-            Line(
+            TableLine(
                 row,
                 None if part is None else part.note,
                 tuple(None if part is None else part.get(name) for name in names),

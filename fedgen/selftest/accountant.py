@@ -8,7 +8,7 @@ from collections.abc import Callable
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from fedgen.selftest.finding import SHARED, Finding, at_least, at_most
+from fedgen.selftest.finding import SHARED, CheckResult, at_least, at_most
 from fedgen.selftest.subject import Subject
 from fedgen_privacy.accounting import Spend
 
@@ -17,14 +17,14 @@ DELTA = 1e-5
 HISTORIES = (Spend(0.9, 0.01, 2000), Spend(4.0, 0.1, 1000), Spend(1.5, 0.05, 50))
 
 
-def order(subject: Subject) -> Finding:
+def order(subject: Subject) -> CheckResult:
     """PRV is the tighter of two upper bounds."""
     ratio = max(subject.epsilon([spend], DELTA) / subject.epsilon_rdp([spend], DELTA) for spend in HISTORIES)
     sentence = "largest ratio of the PRV epsilon to the RDP epsilon, both of them upper bounds"
     return at_most("PRV <= RDP", SHARED, ratio, 1.0, sentence)
 
 
-def not_below_the_truth(subject: Subject) -> Finding:
+def not_below_the_truth(subject: Subject) -> CheckResult:
     """Epsilon is not below the exact one where that is known: no subsampling, or a single step."""
     exact = (
         (Spend(3.0, 1.0, 1), _epsilon(lambda eps: _gaussian_delta(eps, 1 / 3.0))),

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedgen.selftest.finding import SHARED, Finding, at_most
-from fedgen.selftest.probe import Setting, released
+from fedgen.selftest.finding import SHARED, CheckResult, at_most
+from fedgen.selftest.probe import ProbeSetting, released
 from fedgen.selftest.subject import Subject
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.statistics.one_run import epsilon_lower_bound
@@ -24,14 +24,14 @@ GUESSES = CANARIES // 12
 STEPS, SAMPLING_RATE, SIGMA = 2, 1.0, 3.0
 
 
-def canaries(subject: Subject) -> Finding:
+def canaries(subject: Subject) -> CheckResult:
     """The 95 % lower bound of epsilon from one run of the trainer with canaries is not above the claim.
 
     A canary's score is the sum over steps of the released gradient at the canary's own coordinate.
     """
     claim = subject.epsilon([Spend(SIGMA, SAMPLING_RATE, STEPS)], DELTA)
     coins = torch.from_numpy(np.random.default_rng().random(CANARIES) < 0.5)
-    setting = Setting(
+    setting = ProbeSetting(
         side=SIDE,
         images=1,
         steps=STEPS,

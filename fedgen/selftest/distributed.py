@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.stats import pearsonr
 
-from fedgen.selftest.finding import SHARED, Finding, at_least, at_most
+from fedgen.selftest.finding import SHARED, CheckResult, at_least, at_most
 from fedgen.selftest.gradients import refusable
 from fedgen.selftest.noise import FALSE_ALARM, squares
 from fedgen.selftest.patients import COUNTS, draws, records
@@ -25,7 +25,7 @@ SITES, NEEDED, COLLUDERS, DIMENSION, SIGMA = 5, 4, 1, 4096, 1.7
 
 
 @refusable(INTEGERS)
-def integers(subject: Subject) -> Finding:
+def integers(subject: Subject) -> CheckResult:
     """One patient, images and draws together, adds integers of norm Delta at most, in float32 as in training."""
     networks = perturbed(subject, torch.float32)
     patients, drawn = records(subject), draws(subject)
@@ -48,14 +48,14 @@ def integers(subject: Subject) -> Finding:
         norms.append(math.sqrt(int(total.square().sum())) / share.sensitivity)
     if min(norms) < 0.5:
         sentence = "a patient's integers are far below the bound although C clips everybody: this would prove nothing"
-        return Finding(INTEGERS, subject.family, False, min(norms), 0.5, ">=", sentence)
+        return CheckResult(INTEGERS, subject.family, False, min(norms), 0.5, ">=", sentence)
     sentence = (
         "largest norm of one patient's integers, in units of the sensitivity that the noise is a multiple of"
     )
     return at_most(INTEGERS, subject.family, max(norms), 1.0, sentence)
 
 
-def honest_noise(subject: Subject) -> Finding:
+def honest_noise(subject: Subject) -> CheckResult:
     """Shares of as few sites as a sum may have, without those that tell: independent, sigma Delta a coordinate."""
     share = _share(subject, DIMENSION, 1.0)
     nothing = torch.zeros(DIMENSION, dtype=torch.int64)

@@ -12,7 +12,7 @@ SHARED = "all"
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One check of one subject.
 
     Attributes:
@@ -42,14 +42,14 @@ class Finding:
 
 
 #: A check looks at a subject and touches nothing else.
-Check = Callable[[Subject], Finding]
+Check = Callable[[Subject], CheckResult]
 
 
-def at_most(check: str, family: str, measured: float, limit: float, sentence: str) -> Finding:
+def at_most(check: str, family: str, measured: float, limit: float, sentence: str) -> CheckResult:
     """Passed where `measured` <= `limit`; never where `measured` is NaN."""
-    return Finding(check, family, measured <= limit, measured, limit, "<=", sentence)
+    return CheckResult(check, family, measured <= limit, measured, limit, "<=", sentence)
 
 
-def at_least(check: str, family: str, measured: float, limit: float, sentence: str) -> Finding:
+def at_least(check: str, family: str, measured: float, limit: float, sentence: str) -> CheckResult:
     """Passed where `measured` >= `limit`; never where `measured` is NaN."""
-    return Finding(check, family, measured >= limit, measured, limit, ">=", sentence)
+    return CheckResult(check, family, measured >= limit, measured, limit, ">=", sentence)

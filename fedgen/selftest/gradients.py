@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import PrivacyRefusedError
-from fedgen.selftest.finding import Check, Finding, at_most
+from fedgen.selftest.finding import Check, CheckResult, at_most
 from fedgen.selftest.patients import COUNTS, draws, one, records
 from fedgen.selftest.subject import CLASSES, Subject, perturbed
 from fedgen.training.backends import Precision
@@ -41,24 +41,24 @@ def refusable(name: str) -> Callable[[Check], Check]:
 
     def decorate(check: Check) -> Check:
         @functools.wraps(check)
-        def guarded(subject: Subject) -> Finding:
+        def guarded(subject: Subject) -> CheckResult:
             try:
                 return check(subject)
             except PrivacyRefusedError as error:
-                return Finding(name, subject.family, False, float("inf"), 0.0, "<=", f"refused: {error}")
+                return CheckResult(name, subject.family, False, float("inf"), 0.0, "<=", f"refused: {error}")
             except RuntimeError as error:
                 # Other errors are defects, and must not count as a fault that was caught.
                 if not re.search(r"in-?place", str(error)):
                     raise
                 sentence = "refused: a forward pass writes to a buffer, so no gradient is one patient's alone"
-                return Finding(name, subject.family, False, float("inf"), 0.0, "<=", sentence)
+                return CheckResult(name, subject.family, False, float("inf"), 0.0, "<=", sentence)
 
         return guarded
 
     return decorate
 
 
-def independence(subject: Subject) -> Finding:
+def independence(subject: Subject) -> CheckResult:
     """No patient's loss depends on another in the batch, and a forward pass stores nothing of the data."""
     networks = perturbed(subject, torch.float64)
     before = _buffers(networks)
@@ -74,26 +74,26 @@ def independence(subject: Subject) -> Finding:
         sentence = (
             f"a forward pass rewrote {stored} buffers from the patients' images, outside every clip and noise"
         )
-        return Finding(name, subject.family, False, float(stored), 0.0, "<=", sentence)
+        return CheckResult(name, subject.family, False, float(stored), 0.0, "<=", sentence)
     sentence = "largest relative change of a patient's loss by the other patients in the batch, and no buffer written"
     return at_most(name, subject.family, difference, EXACT, sentence)
 
 
 @refusable(EQUALITY)
-def equality(subject: Subject) -> Finding:
+def equality(subject: Subject) -> CheckResult:
     """Per-record gradients equal ordinary autograd, one patient at a time, in float64."""
     per_record, params, batch, expected = _case(subject)
     alive = float((expected != 0).any(dim=0).double().mean())
     if alive < ALIVE:
         sentence = f"only {alive:.0%} of the parameters have a gradient, so a comparison would prove nothing"
-        return Finding(EQUALITY, subject.family, False, alive, ALIVE, ">=", sentence)
+        return CheckResult(EQUALITY, subject.family, False, alive, ALIVE, ">=", sentence)
     pieces = per_record(params, batch, chunk=3)
     actual = torch.cat([_rows(gradients) for gradients, _ in pieces])
     if len(actual) != len(expected):
         sentence = (
             f"{len(actual)} gradients, each of which would be clipped by itself, for {len(expected)} patients"
         )
-        return Finding(EQUALITY, subject.family, False, len(actual), len(expected), "<=", sentence)
+        return CheckResult(EQUALITY, subject.family, False, len(actual), len(expected), "<=", sentence)
     error_of = float(((actual - expected).norm(dim=1) / expected.norm(dim=1)).max())
     return at_most(
         EQUALITY, subject.family, error_of, EXACT, "largest relative error of a patient's gradient, float64"
@@ -101,7 +101,7 @@ def equality(subject: Subject) -> Finding:
 
 
 @refusable(NORMS)
-def clipped_norms(subject: Subject) -> Finding:
+def clipped_norms(subject: Subject) -> CheckResult:
     """One patient, images and draws together, moves gradient and reported loss by at most C."""
     per_record, params, batch, expected = _case(subject)
     C = _clipping_norm(expected)
@@ -119,7 +119,7 @@ def clipped_norms(subject: Subject) -> Finding:
 
 
 @refusable(SUMS)
-def clipped_sums(subject: Subject) -> Finding:
+def clipped_sums(subject: Subject) -> CheckResult:
     """The step is the SUM of clipped gradients over the public B, whatever the number of patients in the batch."""
     per_record, params, batch, expected = _case(subject)
     C = _clipping_norm(expected)
@@ -136,14 +136,14 @@ def clipped_sums(subject: Subject) -> Finding:
 
 
 @refusable(TRAINER)
-def trained_norm(subject: Subject) -> Finding:
+def trained_norm(subject: Subject) -> CheckResult:
     """What the trainer itself gives the optimizer for one patient with three images is within C / B."""
     sentence = "norm of one patient's part in the trainer's own step, in clipping norms (float32)"
     return at_most(TRAINER, subject.family, _trained_norm(subject, "float32"), 1 + SINGLE, sentence)
 
 
 @refusable(MIXED)
-def mixed_norm(subject: Subject) -> Finding:
+def mixed_norm(subject: Subject) -> CheckResult:
     """The same with forward and backward passes in bfloat16: rounding before the clip cannot loosen it."""
     sentence = "norm of one patient's part in the trainer's own step, in clipping norms (bfloat16)"
     return at_most(MIXED, subject.family, _trained_norm(subject, "bfloat16"), 1 + SINGLE, sentence)

@@ -10,8 +10,8 @@ import torch
 from scipy.stats import chi2, norm, pearsonr
 from torch import Tensor
 
-from fedgen.selftest.finding import SHARED, Finding, at_least
-from fedgen.selftest.probe import Setting, released
+from fedgen.selftest.finding import SHARED, CheckResult, at_least
+from fedgen.selftest.probe import ProbeSetting, released
 from fedgen.selftest.subject import Subject
 from fedgen_privacy.gradients.protocol import Batch, Params
 from fedgen_privacy.gradients.vmap import vmapped
@@ -27,7 +27,7 @@ REPORTS = 400
 Array = npt.NDArray[np.float64]
 
 
-def noise(subject: Subject) -> Finding:
+def noise(subject: Subject) -> CheckResult:
     """The trainer's noise, in coordinates that no patient touches, and the noise of the reported loss.
 
     Every test is exact for independent standard normal numbers, or a bound: chi-square of all squares, of each
@@ -56,7 +56,7 @@ def noise(subject: Subject) -> Finding:
 
 def _standardised(subject: Subject) -> Array:
     """(steps, untouched coordinates), standard normal if the noise is right."""
-    setting = Setting(
+    setting = ProbeSetting(
         side=SIDE,
         images=1,
         steps=STEPS,

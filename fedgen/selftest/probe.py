@@ -46,7 +46,7 @@ class Probe(Objective):
 
 
 @dataclass(frozen=True)
-class Setting:
+class ProbeSetting:
     """One run of the trainer on the probe.
 
     Attributes:
@@ -66,7 +66,7 @@ class Setting:
     present: Tensor
 
 
-def released(subject: Subject, setting: Setting) -> Tensor:
+def released(subject: Subject, setting: ProbeSetting) -> Tensor:
     """What the trainer released times the divisor B, (steps, side^2) float64: the noised sums."""
     networks: dict[str, nn.Module] = {"probe": nn.Linear(setting.side**2, 1, bias=False).to(subject.device)}
     plan = LocalPlan(
@@ -83,7 +83,7 @@ def released(subject: Subject, setting: Setting) -> Tensor:
     return torch.stack([g["probe/weight"].flatten() for g in gradients]).double().cpu() * setting.batch
 
 
-def _cohort(setting: Setting) -> TrainingPatients:
+def _cohort(setting: ProbeSetting) -> TrainingPatients:
     n = len(setting.present)
     images = torch.zeros(n, setting.side**2)
     images[torch.arange(n), setting.present] = 1.0

@@ -11,7 +11,7 @@ from fedgen.selftest.accountant import not_below_the_truth, order
 from fedgen.selftest.canaries import canaries
 from fedgen.selftest.distributed import honest_noise, integers
 from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS, Fault
-from fedgen.selftest.finding import SHARED, Check, Finding
+from fedgen.selftest.finding import SHARED, Check, CheckResult
 from fedgen.selftest.gradients import BACKEND_CHECKS as GRADIENT_CHECKS
 from fedgen.selftest.gradients import FAMILY_CHECKS
 from fedgen.selftest.noise import noise
@@ -47,11 +47,11 @@ class Caught:
 class Result:
     """Findings on what is installed, and what became of the faults where they were planted."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
     faults: tuple[Caught, ...]
 
     @property
-    def failed(self) -> tuple[Finding, ...]:
+    def failed(self) -> tuple[CheckResult, ...]:
         """Findings that did not pass."""
         return tuple(finding for finding in self.findings if not finding.passed)
 
@@ -120,7 +120,7 @@ def selftest(
     sums = [subject for name in names if specs()[name].sums for subject in installed_sums(name, device)]
     # What all families share is checked on the trainer, whose networks and losses are the check's own.
     shared = subjects[0] if subjects else installed(stepping_families()[0], device)
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     for asked in sums:
         on_progress(f"{asked.family}, {asked.statistic.name}")
         findings += [summed(asked) for summed in SUM_CHECKS]

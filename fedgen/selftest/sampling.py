@@ -6,8 +6,8 @@ import torch
 from scipy.stats import binom, binomtest
 from torch import Tensor
 
-from fedgen.selftest.finding import SHARED, Finding, at_least, at_most
-from fedgen.selftest.probe import Setting, released
+from fedgen.selftest.finding import SHARED, CheckResult, at_least, at_most
+from fedgen.selftest.probe import ProbeSetting, released
 from fedgen.selftest.subject import Subject
 from fedgen_privacy.statistics.multiplicity import worse_of
 from fedgen_privacy.step import LOSS_SHARE
@@ -19,8 +19,8 @@ N, T, Q, B, C = 200, 200, 0.3, 60, 0.5
 SINGLE = 1e-5
 
 
-def _setting(*, steps: int, images: int) -> Setting:
-    return Setting(
+def _setting(*, steps: int, images: int) -> ProbeSetting:
+    return ProbeSetting(
         side=16,
         images=images,
         steps=steps,
@@ -33,7 +33,7 @@ def _setting(*, steps: int, images: int) -> Setting:
     )
 
 
-def contribution(subject: Subject) -> Finding:
+def contribution(subject: Subject) -> CheckResult:
     """In every step each patient's part is nothing, or one clipped gradient over the public B."""
     parts = released(subject, _setting(steps=20, images=2))[:, :N] / (C * (1 - LOSS_SHARE**2) ** 0.5)
     worst = float(torch.minimum(parts.abs(), (parts - 1).abs()).max())
@@ -43,7 +43,7 @@ def contribution(subject: Subject) -> Finding:
     return at_most("one part a patient and step", SHARED, worst, SINGLE, sentence)
 
 
-def sampling(subject: Subject) -> Finding:
+def sampling(subject: Subject) -> CheckResult:
     """Each patient is in each batch independently with probability q: exact binomial tests.
 
     Tested: the overall rate; each patient's rate; how often two patients are in one batch together and one patient

@@ -21,7 +21,7 @@ from fedgen.families.contract import Draws, Statistic, statistics_of
 from fedgen.families.registry import family_class, specs
 from fedgen.mechanisms.schedule import Query
 from fedgen.mechanisms.statistics import levels_of_site, mean_of_site
-from fedgen.selftest.finding import Finding, at_least, at_most
+from fedgen.selftest.finding import CheckResult, at_least, at_most
 from fedgen.selftest.noise import FALSE_ALARM, squares
 from fedgen.selftest.subject import CLASSES, IMAGES
 from fedgen.task.image_spec import ImageSpec
@@ -78,7 +78,7 @@ class SumSubject:
     random: Callable[[], SecretRandom] = SecretRandom
 
 
-SumCheck = Callable[[SumSubject], Finding]
+SumCheck = Callable[[SumSubject], CheckResult]
 
 
 def installed_sums(family: str, device: str = "cpu", axes: int = 2) -> tuple[SumSubject, ...]:
@@ -90,7 +90,7 @@ def installed_sums(family: str, device: str = "cpu", axes: int = 2) -> tuple[Sum
     )
 
 
-def own(subject: SumSubject) -> Finding:
+def own(subject: SumSubject) -> CheckResult:
     """A patient's vector does not depend on the others in the batch, in float64, and stores nothing of anybody."""
     networks = _networks(subject, torch.float64)
     before = _states(networks)
@@ -101,7 +101,7 @@ def own(subject: SumSubject) -> Finding:
         sentence = (
             f"{stored} tensors of the networks were rewritten from the patients' images, outside every noise"
         )
-        return Finding(OWN, subject.family, False, float(stored), 0.0, "<=", sentence)
+        return CheckResult(OWN, subject.family, False, float(stored), 0.0, "<=", sentence)
     alone = torch.cat(
         [subject.statistic.vectors(networks, *_one(records, draws, b)) for b in range(PATIENTS)]
     )
@@ -110,7 +110,7 @@ def own(subject: SumSubject) -> Finding:
     return at_most(OWN, subject.family, difference, EXACT, sentence)
 
 
-def norm(subject: SumSubject) -> Finding:
+def norm(subject: SumSubject) -> CheckResult:
     """No patient's vector is longer than 1 by the statistic's own making, whatever her images hold."""
     networks, longest = _networks(subject, torch.float32), 0.0
     for factor in FACTORS:
@@ -118,13 +118,13 @@ def norm(subject: SumSubject) -> Finding:
         longest = max(longest, float(vectors.double().norm(dim=1).max()))
     if longest < NEAR:
         sentence = "the longest vector is far from the bound, so that this would prove nothing"
-        return Finding(NORM, subject.family, False, longest, NEAR, ">=", sentence)
+        return CheckResult(NORM, subject.family, False, longest, NEAR, ">=", sentence)
     return at_most(
         NORM, subject.family, longest, 1 + SINGLE, "longest vector of a patient with any images (float32)"
     )
 
 
-def part(subject: SumSubject) -> Finding:
+def part(subject: SumSubject) -> CheckResult:
     """What one patient adds to a site's own sum is at most 1, however many images she has."""
     networks, plan = _networks(subject, torch.float32), _plan(subject)
     sums = []
@@ -136,7 +136,7 @@ def part(subject: SumSubject) -> Finding:
     return at_most(PART, subject.family, float((sums[1] - sums[0]).norm()), 1 + SINGLE, sentence)
 
 
-def integers(subject: SumSubject) -> Finding:
+def integers(subject: SumSubject) -> CheckResult:
     """One patient adds integers of a norm of the sensitivity at most."""
     networks, plan = _networks(subject, torch.float32), _plan(subject)
     share = replace(_share(subject), std=SILENT)
@@ -148,7 +148,7 @@ def integers(subject: SumSubject) -> Finding:
     return at_most(INTEGERS, subject.family, measured, 1.0, sentence)
 
 
-def noise(subject: SumSubject) -> Finding:
+def noise(subject: SumSubject) -> CheckResult:
     """The noise in each number of a mean, and in a site's integers, as the accountant is told."""
     networks, plan, cohort = (
         _networks(subject, torch.float32),

@@ -25,7 +25,7 @@ from fedgen.families.registry import FamilyName, specs
 from fedgen.schema.section import Section
 
 
-class Pretrained(Section):
+class PretrainedSection(Section):
     """Weights that training starts from, made from other data: `fedgen export` writes the file and these lines."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the safetensors file, in hexadecimal")
@@ -50,7 +50,7 @@ class NamedPrior(Section):
 class ModelBase(Section):
     """The generative model."""
 
-    pretrained: Pretrained | None = Field(
+    pretrained: PretrainedSection | None = Field(
         None, description="training then starts from weights drawn from the study's seed"
     )
     prior: NamedPrior | None = Field(
@@ -65,7 +65,7 @@ class ModelBase(Section):
         return getattr(self, self.family)
 
     @property
-    def start(self) -> Pretrained | NamedPrior | None:
+    def start(self) -> PretrainedSection | NamedPrior | None:
         """What comes in a file that the study names by its hash; None where nothing does."""
         return self.pretrained or self.prior
 

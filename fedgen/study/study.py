@@ -20,7 +20,7 @@ from fedgen.study.training import (
 )
 
 
-class Identity(Section):
+class StudySection(Section):
     """What the study is called, and its seed."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64, description="names the run folder")
@@ -31,7 +31,7 @@ class Identity(Section):
 class Study(Section):
     """A whole study file, every default filled in."""
 
-    study: Identity
+    study: StudySection
     data: DataSection = Field(default_factory=lambda: DataSection())
     model: ModelSection = Field(default_factory=lambda: ModelSection())
     training: TrainingSection = Field(default_factory=lambda: TrainingSection())

@@ -34,7 +34,7 @@ class ChainBrokenError(Exception):
 
 
 @dataclass(frozen=True)
-class Head:
+class ChainHead:
     """Number of rows, and the hash of the last one."""
 
     rows: int
@@ -115,7 +115,7 @@ class Chain:
         content = b"" if state is None else self._path.read_bytes()
         finished = content.rfind(b"\n") + 1
         rows, hashes = _parse(content[:finished])
-        seen = Head(len(self.rows), self._hashes[-1])
+        seen = ChainHead(len(self.rows), self._hashes[-1])
         for known in (seen, head or seen):
             if known.rows > len(rows):
                 raise ChainBrokenError(f"has {len(rows)} rows where {known.rows} were written")
@@ -135,10 +135,10 @@ class Chain:
             return None
         return status.st_ino, status.st_size, status.st_mtime_ns
 
-    def _read_head(self) -> Head | None:
+    def _read_head(self) -> ChainHead | None:
         try:
             value = json.loads(self._head_path.read_text("utf-8"))
-            head = Head(int(value["rows"]), str(value["sha256"]))
+            head = ChainHead(int(value["rows"]), str(value["sha256"]))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -148,7 +148,7 @@ class Chain:
         return head
 
     def _write_head(self) -> None:
-        head = Head(len(self.rows), self._hashes[-1])
+        head = ChainHead(len(self.rows), self._hashes[-1])
         replace_file(self._head_path, json.dumps(asdict(head)).encode() + b"\n")
 
 

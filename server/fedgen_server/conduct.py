@@ -13,7 +13,7 @@ from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregato
 from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.contract import Exchange, ask
 from fedgen.flower.link import Link, LinkLostError
-from fedgen.pipeline.federation import Federation as Setting
+from fedgen.pipeline.federation import FederationSetting
 from fedgen.pipeline.pretrained_start import given_start, refuse_same_patients
 from fedgen.pipeline.runner import run_stages
 from fedgen.pipeline.stages import TRAIN
@@ -121,7 +121,7 @@ def conduct(
                 exchange = FleetExchange(link, _nodes(federation, roster), stop, federation.is_served)
                 if not TRAIN.done(run):
                     gather(study, exchange, run, roster, waiting, wait, stop)
-                run_stages(Setting(work, exchange, _aggregator(study, roster)), watcher)
+                run_stages(FederationSetting(work, exchange, _aggregator(study, roster)), watcher)
                 done = True
                 federation.studies.close(work.recipe.sha256)
                 federation.log.write("done", study=work.recipe.sha256, run=str(run.path))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fedgen.errors import StudyError
 from fedgen.protocol.enrolment import JoinReply, JoinRequest
 from fedgen_server.folder import Federation
-from fedgen_server.sites import Site
+from fedgen_server.sites import Member
 
 #: Admits a node to Flower's Fleet API: public key (PEM) and name to node id, the same for the same key.
 Register = Callable[[bytes, str], int]
@@ -42,7 +42,7 @@ def join(federation: Federation, request: JoinRequest, register: Register) -> Jo
     federation.sites.check(site, identity_key, node_key)
     node_id = register(node_key.encode(), site)
     now = datetime.now(UTC)
-    entry = Site(name=site, identity_key=identity_key, node_key=node_key, node_id=node_id, joined=now)
+    entry = Member(name=site, identity_key=identity_key, node_key=node_key, node_id=node_id, joined=now)
     member = federation.sites.add(entry)
     if member is entry:
         federation.log.write("joined", site=site, fedgen=request.fedgen, identity_key=identity_key)

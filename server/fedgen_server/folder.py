@@ -22,8 +22,8 @@ from fedgen_server.certificates import Pair, ends, fingerprint, make_authority, 
 from fedgen_server.config import FEDERATION_FILE, FederationConfig, dump_config, load_config
 from fedgen_server.invitations import Invitations
 from fedgen_server.paths import Paths
-from fedgen_server.sites import Site, Sites
-from fedgen_server.studies import Studies
+from fedgen_server.sites import Member, Sites
+from fedgen_server.studies import OfferedStudies
 
 #: The name under which the coordinator signs.
 COORDINATOR = "coordinator"
@@ -57,7 +57,7 @@ class Federation:
         self.ca_sha256 = ca_sha256
         self.sites = Sites(paths.sites, paths.registry_lock)
         self.invitations = Invitations(paths.invitations, paths.registry_lock, config.address, ca_sha256)
-        self.studies = Studies(paths.studies)
+        self.studies = OfferedStudies(paths.studies)
         self.log = Journal(paths.log)
 
     @classmethod
@@ -148,7 +148,7 @@ class Federation:
         self.log.write("invited", site=site, expires=invitation.expires.isoformat())
         return invitation
 
-    def remove(self, site: str) -> Site:
+    def remove(self, site: str) -> Member:
         """Remove a site and make its invitations void, logged; `fedgen.flower` has to be told too.
 
         Raises:

@@ -12,7 +12,7 @@ from fedgen.schema.section import Section
 from fedgen_server.storage import read_model, write_model
 
 
-class Site(Section):
+class Member(Section):
     """One member.
 
     Attributes:
@@ -38,7 +38,7 @@ class Site(Section):
 
 
 class _File(Section):
-    sites: list[Site]
+    sites: list[Member]
 
 
 class Sites:
@@ -48,11 +48,11 @@ class Sites:
         self._path = path
         self._lock = lock
 
-    def all(self) -> dict[str, Site]:
+    def all(self) -> dict[str, Member]:
         """Every site that ever joined, by name, the last to bear it."""
         return {site.name: site for site in read_model(self._path, _File, _File(sites=[])).sites}
 
-    def active(self) -> dict[str, Site]:
+    def active(self) -> dict[str, Member]:
         """Members by name."""
         return {name: site for name, site in self.all().items() if site.active}
 
@@ -60,7 +60,7 @@ class Sites:
         """Ed25519 public keys of members and of removed sites, by name: who is removed is told so, if it is they."""
         return {name: bytes.fromhex(site.identity_key) for name, site in self.all().items()}
 
-    def add(self, site: Site) -> Site:
+    def add(self, site: Member) -> Member:
         """Enter a site; the same site with the same keys again changes nothing, and is returned as it stands.
 
         Raises:
@@ -83,7 +83,7 @@ class Sites:
         """
         _member(self.all(), name, identity_key, node_key)
 
-    def revoke(self, name: str) -> Site:
+    def revoke(self, name: str) -> Member:
         """Remove a member; its entry and keys are kept, so that it is known that it was one.
 
         Once more changes nothing: a removal that was cut off can be repeated.
@@ -104,11 +104,11 @@ class Sites:
                 self._write(known)
         return site
 
-    def _write(self, sites: dict[str, Site]) -> None:
+    def _write(self, sites: dict[str, Member]) -> None:
         write_model(self._path, _File(sites=list(sites.values())))
 
 
-def _member(known: dict[str, Site], name: str, identity_key: str, node_key: str) -> Site | None:
+def _member(known: dict[str, Member], name: str, identity_key: str, node_key: str) -> Member | None:
     """The member of that name and keys, None where it may be added; raises where it may not."""
     old = known.get(name)
     if old is not None and old.active:

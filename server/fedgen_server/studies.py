@@ -38,7 +38,7 @@ class StudyEntry(Section):
         return frozenset(self.manifest.roster)
 
 
-class Studies:
+class OfferedStudies:
     """The folder `studies/`: one file a study, named by the study's hash."""
 
     def __init__(self, folder: Path) -> None:

@@ -12,7 +12,7 @@ from fedgen.errors import ExitCode
 from fedgen.families.registry import specs
 from fedgen_client.checks.connection import connection_lines
 from fedgen_client.checks.cost import seconds_per_step
-from fedgen_client.checks.line import Line, worst
+from fedgen_client.checks.line import CheckLine, worst
 from fedgen_client.checks.run import check
 from fedgen_client.consent import approve, deny
 from fedgen_client.studies import Studies
@@ -25,18 +25,18 @@ def _every_test(quick_plans: None) -> None:
     """A site is planned once."""
 
 
-def found(folder) -> dict[str, list[Line]]:
-    lines: dict[str, list[Line]] = {}
+def found(folder) -> dict[str, list[CheckLine]]:
+    lines: dict[str, list[CheckLine]] = {}
     for line in check(folder):
         lines.setdefault(line.about, []).append(line)
     return lines
 
 
-def wrong(lines: dict[str, list[Line]]) -> list[str]:
+def wrong(lines: dict[str, list[CheckLine]]) -> list[str]:
     return [line.about for group in lines.values() for line in group if not line.ok]
 
 
-def texts(lines: list[Line]) -> str:
+def texts(lines: list[CheckLine]) -> str:
     return " | ".join(line.text for line in lines)
 
 
@@ -237,7 +237,7 @@ def test_a_denied_study_is_of_no_interest(with_data, stub, secure_study, others)
 
 def test_the_worst_code_wins() -> None:
     codes = [ExitCode.DONE, ExitCode.FEDERATION, ExitCode.DATA, ExitCode.REFUSED, ExitCode.INVALID]
-    lines = [Line("x", "y", code) for code in codes]
+    lines = [CheckLine("x", "y", code) for code in codes]
     expected = [ExitCode.DONE, ExitCode.FEDERATION, ExitCode.DATA, ExitCode.REFUSED, ExitCode.INVALID]
     assert [worst(lines[: n + 1]) for n in range(len(lines))] == expected
     assert worst([]) == ExitCode.DONE

@@ -8,14 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from fedgen.protocol.messages import Describe
-from fedgen_client.frames import Answered, Asked, Ready, receive, send
+from fedgen_client.frames import Answered, Handed, Ready, receive, send
 from fedgen_client.hospital import Hospital
 from fedgen_client.told import AboutAnswer, AboutTask, Told
 
 TASK = AboutTask(study="a" * 64, kind="describe", round=3)
 FRAMES = [
     (Ready(), []),
-    (Asked(run_id=2**63, node_id=2**64 - 1, message_id="m", objects=["x", "y"]), [b"", b"\x00\xff"]),
+    (Handed(run_id=2**63, node_id=2**64 - 1, message_id="m", objects=["x", "y"]), [b"", b"\x00\xff"]),
     (
         Answered(
             objects=["z"],

@@ -17,7 +17,7 @@ from fedgen.flower.superlink import register_node
 from fedgen.protocol.invitation import decode_invitation
 from fedgen_server.cli.main import app
 from fedgen_server.folder import Federation
-from fedgen_server.sites import Site
+from fedgen_server.sites import Member
 
 REPO = Path(__file__).parents[2]
 HEAVY = ["torch", "monai", "opacus", "flwr", "ray", "scipy", "fastapi"]
@@ -79,7 +79,7 @@ def test_sites_and_remove(folder) -> None:
     state = open_state(federation.paths.database)
     node = register_node(state, b"the node's key", "north")
     federation.sites.add(
-        Site.model_validate_json(
+        Member.model_validate_json(
             json.dumps(
                 {
                     "name": "north",

@@ -16,12 +16,12 @@ from fedgen.study.load import load_study
 from fedgen_privacy.secagg import Identity
 from fedgen_server.certificates import make_authority, make_server
 from fedgen_server.folder import Federation, GivenCertificate
-from fedgen_server.sites import Site
+from fedgen_server.sites import Member
 
 NOW = datetime.now(UTC)
 
 
-def site(name: str, **changes: object) -> Site:
+def site(name: str, **changes: object) -> Member:
     values = {
         "name": name,
         "identity_key": name.encode().hex().ljust(64, "0"),
@@ -29,7 +29,7 @@ def site(name: str, **changes: object) -> Site:
         "node_id": 7,
         "joined": NOW,
     }
-    return Site(**{**values, **changes})
+    return Member(**{**values, **changes})
 
 
 def test_it_is_opened_as_it_was_made(federation) -> None:

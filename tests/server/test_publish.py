@@ -15,7 +15,7 @@ from fedgen.run.directory import RunDirectory
 from fedgen.training.pretrained import Origin, encode
 from fedgen_privacy.secagg import Identity
 from fedgen_server.conduct import publish
-from fedgen_server.sites import Site
+from fedgen_server.sites import Member
 
 VAE = {"family": "vae", "vae": {"channels": (4, 8), "latent_size": 4}}
 
@@ -26,7 +26,7 @@ def members(federation):
     for number, name in enumerate(("east", "north")):
         key = Identity.generate(name).public_key.hex()
         moment = datetime.now(UTC)
-        site = Site(name=name, identity_key=key, node_key=f"key {name}", node_id=number + 1, joined=moment)
+        site = Member(name=name, identity_key=key, node_key=f"key {name}", node_id=number + 1, joined=moment)
         federation.sites.add(site)
     return federation
 

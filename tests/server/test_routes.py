@@ -33,7 +33,7 @@ from fedgen.study.load import load_study
 from fedgen_privacy.secagg import Identity
 from fedgen_server.certificates import fingerprint
 from fedgen_server.routes import router
-from fedgen_server.sites import Site
+from fedgen_server.sites import Member
 
 
 def node_key(curve: ec.EllipticCurve | None = None) -> str:
@@ -125,7 +125,7 @@ def test_a_lost_reply_is_given_again(server) -> None:
 def test_a_crash_before_the_site_is_entered_is_mended_by_asking_again(server, monkeypatch) -> None:
     body = request_of(server.federation.invite("north", 1), Identity.generate("north"), node_key())
 
-    def crash(site: Site) -> None:
+    def crash(site: Member) -> None:
         raise DataError("The disk is full at /secret/place: free some.")
 
     with monkeypatch.context() as patch:

@@ -22,7 +22,7 @@ from fedgen.training.backends import backend_for
 from fedgen.training.local import Gaussian, LocalPlan, LocalTrainer
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_client.books import budget_of, open_ledger, shown
-from fedgen_client.checks.line import Line, mend
+from fedgen_client.checks.line import CheckLine, mend
 from fedgen_client.folder import SiteFolder
 from fedgen_client.plain import printable
 from fedgen_client.site_file import CohortSection
@@ -34,7 +34,7 @@ TIMED_STEPS = 2
 
 def cost_line(
     about: str, folder: SiteFolder, name: str, cohort: CohortSection, study: Study, sha256: str, patients: int
-) -> Line:
+) -> CheckLine:
     """Whether the whole study fits the cohort's budget.
 
     Args:
@@ -60,7 +60,7 @@ def cost_line(
     except FedgenError as error:
         return mend(about, error)
     limit = "NO LIMIT" if budget is None else f"{budget.epsilon:g}"
-    return Line(
+    return CheckLine(
         about, f"brings epsilon of cohort {name} to {shown(after)} of {limit} at delta {cohort.delta:g}."
     )
 
@@ -109,7 +109,7 @@ def _seconds_of_sums(
     return (time.perf_counter() - started) / len(sums)
 
 
-def time_line(about: str, study: Study, device: str | None) -> Line:
+def time_line(about: str, study: Study, device: str | None) -> CheckLine:
     """How long a step, a round and the study take here."""
     where = device or study.training.device
     try:
@@ -117,16 +117,16 @@ def time_line(about: str, study: Study, device: str | None) -> Line:
     except (RuntimeError, AssertionError) as error:
         # torch's for a device that is not there, and for too little memory on one that is.
         why = printable(str(error).partition("\n")[0]).rstrip(".")
-        return Line(
+        return CheckLine(
             about,
             f"a step cannot be taken on {where} ({why}): set runtime.device, or deny the study.",
             ExitCode.DATA,
         )
     if not study.steps:
-        return Line(about, f"about {_duration(step)} a sum on {where}, without waiting for the others.")
+        return CheckLine(about, f"about {_duration(step)} a sum on {where}, without waiting for the others.")
     a_round = step * study.training.local_steps
     whole = a_round * study.training.rounds
-    return Line(
+    return CheckLine(
         about,
         f"about {_duration(step)} a step on {where}, {_duration(a_round)} a round and "
         f"{_duration(whole)} in all, without waiting for the others.",

@@ -17,7 +17,7 @@ from fedgen.data.split import split_patients
 from fedgen.errors import DataError, ExitCode, FedgenError
 from fedgen.study.data import DataSection
 from fedgen.study.study import Study
-from fedgen_client.checks.line import Line, mend
+from fedgen_client.checks.line import CheckLine, mend
 from fedgen_client.policy import cohort_problems
 from fedgen_client.site_file import PolicySection
 
@@ -51,7 +51,7 @@ def usable(folder: Path, study: Study) -> Usable:
     return Usable(len(index.patients), count[Part.TRAIN], count[Part.AUDIT], index.n_images)
 
 
-def cohort_line(name: str, folder: Path, policy: PolicySection) -> Line:
+def cohort_line(name: str, folder: Path, policy: PolicySection) -> CheckLine:
     """The cohort as it lies there, whatever a study may ask of it."""
     about = f"cohort {name}"
     try:
@@ -63,23 +63,23 @@ def cohort_line(name: str, folder: Path, policy: PolicySection) -> Line:
     text = f"{folder} ({scan.layout}): {plural(patients, 'patient')}, {plural(images, 'image')}"
     if scan.problems:
         first = scan.problems[0].sentence
-        return Line(
+        return CheckLine(
             about,
             f"{text}, {plural(len(scan.problems), 'unreadable file')} ({first}): correct or remove them.",
             ExitCode.DATA,
         )
     if patients < policy.minimum_cohort:
-        return Line(
+        return CheckLine(
             about,
             f"{text}, fewer than policy.minimum_cohort {policy.minimum_cohort}: no study can take part.",
             ExitCode.REFUSED,
         )
-    return Line(about, f"{text}, no unreadable file.")
+    return CheckLine(about, f"{text}, no unreadable file.")
 
 
 def study_data(
     about: str, name: str, folder: Path, study: Study, policy: PolicySection
-) -> tuple[Line, Usable | None]:
+) -> tuple[CheckLine, Usable | None]:
     """Cohort `name` as one study would read it, and its numbers where the study can have them."""
     try:
         found = usable(folder, study)
@@ -88,8 +88,8 @@ def study_data(
         return mend(about, error), None
     problems = cohort_problems(policy, found.training)
     if problems:
-        return Line(about, " ".join(problems), ExitCode.REFUSED), None
-    return Line(
+        return CheckLine(about, " ".join(problems), ExitCode.REFUSED), None
+    return CheckLine(
         about,
         f"{plural(found.patients, 'patient')} with {plural(found.images, 'image')}; {found.training} patients train.",
     ), found

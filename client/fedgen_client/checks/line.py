@@ -12,7 +12,7 @@ SEVERITY = (ExitCode.INVALID, ExitCode.REFUSED, ExitCode.DATA, ExitCode.FEDERATI
 
 
 @dataclass(frozen=True)
-class Line:
+class CheckLine:
     """A finding.
 
     Attributes:
@@ -31,12 +31,12 @@ class Line:
         return self.code is ExitCode.DONE
 
 
-def mend(about: str, error: FedgenError) -> Line:
+def mend(about: str, error: FedgenError) -> CheckLine:
     """A line for an error, which says itself what to do."""
-    return Line(about, str(error), error.exit_code)
+    return CheckLine(about, str(error), error.exit_code)
 
 
-def worst(lines: Sequence[Line]) -> ExitCode:
+def worst(lines: Sequence[CheckLine]) -> ExitCode:
     """The exit code of a check with these findings."""
     found = {line.code for line in lines}
     return next((code for code in SEVERITY if code in found), ExitCode.DONE)

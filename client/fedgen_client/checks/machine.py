@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from fedgen.errors import ExitCode, FedgenError
-from fedgen_client.checks.line import Line, mend
+from fedgen_client.checks.line import CheckLine, mend
 from fedgen_client.folder import SiteFolder
 from fedgen_client.site_file import SiteFile
 from fedgen_client.studies import OfferedStudy
@@ -15,28 +15,28 @@ from fedgen_client.studies import OfferedStudy
 LEAST_FREE_BYTES = 2 * 10**9
 
 
-def key_line(folder: SiteFolder) -> Line:
+def key_line(folder: SiteFolder) -> CheckLine:
     """Both keys are there and for their owner alone."""
     try:
         folder.identity(folder.membership().site)
         folder.node_private_key()
     except FedgenError as error:
         return mend("keys", error)
-    return Line("keys", "readable by their owner alone.")
+    return CheckLine("keys", "readable by their owner alone.")
 
 
-def disk_line(folder: SiteFolder) -> Line:
+def disk_line(folder: SiteFolder) -> CheckLine:
     """Enough space where the site's folder lies."""
     free = shutil.disk_usage(folder.path).free
     text = f"{free / 1e9:.1f} GB free under {folder.path}"
     if free >= LEAST_FREE_BYTES:
-        return Line("disk", f"{text}.")
-    return Line(
+        return CheckLine("disk", f"{text}.")
+    return CheckLine(
         "disk", f"{text}, of at least {LEAST_FREE_BYTES / 1e9:.0f} GB: free some space.", ExitCode.DATA
     )
 
 
-def device_lines(site: SiteFile, studies: Sequence[OfferedStudy]) -> Iterator[Line]:
+def device_lines(site: SiteFile, studies: Sequence[OfferedStudy]) -> Iterator[CheckLine]:
     """Each torch device that the site file or a study names can be used."""
     # heavy, and nothing else on this page needs them
     import torch
@@ -51,4 +51,4 @@ def device_lines(site: SiteFile, studies: Sequence[OfferedStudy]) -> Iterator[Li
             yield mend("device", error)
             continue
         gpu = torch.device(device).type == "cuda"
-        yield Line("device", f"{device}{f', {torch.cuda.get_device_name(device)}' if gpu else ''}.")
+        yield CheckLine("device", f"{device}{f', {torch.cuda.get_device_name(device)}' if gpu else ''}.")

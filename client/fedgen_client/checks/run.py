@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from fedgen.errors import ExitCode, FedgenError
 from fedgen_client.checks.connection import connection_lines
-from fedgen_client.checks.line import Line, mend
+from fedgen_client.checks.line import CheckLine, mend
 from fedgen_client.checks.machine import device_lines, disk_line, key_line
 from fedgen_client.consent import require_consent
 from fedgen_client.folder import SiteFolder
@@ -15,7 +15,7 @@ from fedgen_client.site_file import SiteFile
 from fedgen_client.studies import OfferedStudy, Studies
 
 
-def check(folder: SiteFolder) -> Iterator[Line]:
+def check(folder: SiteFolder) -> Iterator[CheckLine]:
     """Every finding about a site, as it is found.
 
     Nothing is spent and no data leave: studies that the coordinator offers are fetched and kept, and steps are
@@ -26,7 +26,7 @@ def check(folder: SiteFolder) -> Iterator[Line]:
     except FedgenError as error:
         yield mend("site file", error)
         return
-    yield Line("site file", f"{folder.site_file} is valid.")
+    yield CheckLine("site file", f"{folder.site_file} is valid.")
     yield disk_line(folder)
     studies: list[OfferedStudy] = []
     try:
@@ -51,7 +51,7 @@ def _is_wanted(study: OfferedStudy) -> bool:
     return study.decision is None or study.decision.decision == "approved"
 
 
-def _cohorts(folder: SiteFolder, site: SiteFile) -> Iterator[Line]:
+def _cohorts(folder: SiteFolder, site: SiteFile) -> Iterator[CheckLine]:
     from fedgen_client.books import balance, shown  # heavy
     from fedgen_client.checks.data import cohort_line
 
@@ -65,14 +65,16 @@ def _cohorts(folder: SiteFolder, site: SiteFile) -> Iterator[Line]:
         limit = "NO LIMIT" if found.limit is None else f"{found.limit:g}"
         text = f"verified; epsilon {shown(found.spent)} of {limit} spent at delta {found.delta:g}"
         if found.left is None or found.left > 0:
-            yield Line(f"ledger {name}", f"{text}.")
+            yield CheckLine(f"ledger {name}", f"{text}.")
         else:
-            yield Line(f"ledger {name}", f"{text}: nothing is left, no study can go on.", ExitCode.REFUSED)
+            yield CheckLine(
+                f"ledger {name}", f"{text}: nothing is left, no study can go on.", ExitCode.REFUSED
+            )
 
 
 def _study(
     folder: SiteFolder, site: SiteFile, offered: OfferedStudy, all_studies: Sequence[OfferedStudy]
-) -> Iterator[Line]:
+) -> Iterator[CheckLine]:
     same_name = sum(other.name == offered.name for other in all_studies) > 1
     about = f"study {offered.name}" + (f" {offered.study_sha256[:8]}" if same_name else "")
     if offered.decision is not None:
@@ -81,16 +83,16 @@ def _study(
         except FedgenError as error:
             yield mend(about, error)
             return
-        yield Line(about, f"approved by {offered.decision.by} for cohort {cohorts[0]}.")
+        yield CheckLine(about, f"approved by {offered.decision.by} for cohort {cohorts[0]}.")
     else:
         problems = {name: refusals(site, name, offered.study, offered.roster_size) for name in site.cohorts}
         cohorts = [name for name, found in problems.items() if not found]
         if not cohorts:
             # Nothing to mend: the policy does what it is for.
             first = next(iter(problems.values()))
-            yield Line(about, f"not approved, and your policy forbids it: {' '.join(first)}")
+            yield CheckLine(about, f"not approved, and your policy forbids it: {' '.join(first)}")
             return
-        yield Line(
+        yield CheckLine(
             about, f"not decided: read what it does with `fedgen-client approve {offered.study_sha256[:12]}`."
         )
     yield from _work(folder, site, offered, about, cohorts)
@@ -98,7 +100,7 @@ def _study(
 
 def _work(
     folder: SiteFolder, site: SiteFile, offered: OfferedStudy, about: str, cohorts: Sequence[str]
-) -> Iterator[Line]:
+) -> Iterator[CheckLine]:
     from fedgen_client.checks.cost import cost_line, time_line  # heavy
     from fedgen_client.checks.data import study_data
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, say, site
-from fedgen_client.enrol import Joined
+from fedgen_client.enrol import Enrolled
 from fedgen_client.enrol import join as enrol
 
 
@@ -33,7 +33,7 @@ def join(
     say(_next(joined, place.site_file, data))
 
 
-def _next(joined: Joined, site_file: Path, data: Path | None) -> str:
+def _next(joined: Enrolled, site_file: Path, data: Path | None) -> str:
     if joined.site_file_made and data is None:
         return f"Next: write the folder of the images and your policy into {site_file}, then run `fedgen-client check`."
     return f"Next: read the policy in {site_file}, then run `fedgen-client check`."

@@ -12,7 +12,7 @@ from fedgen.data.findings import listing
 from fedgen.data.index import IndexEntry
 from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
 from fedgen.data.layouts.table import required_cell
-from fedgen.data.table import Row, Table
+from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
 
 PARTICIPANTS = "participants.tsv"
@@ -124,7 +124,7 @@ class BidsLayout(FolderLayout):
         self,
         request: Request,
         table: Table,
-        row: Row,
+        row: TableRow,
         path: str,
         name: BidsName,
         mask: str | None,
@@ -162,14 +162,14 @@ def _patient_column(request: Request, table: Table) -> str:
     return named if named in table.columns else "participant_id"
 
 
-def _sessions(request: Request) -> dict[tuple[str, str], Row]:
+def _sessions(request: Request) -> dict[tuple[str, str], TableRow]:
     table = request.table
     assert table is not None
     table.require("participant_id", "BIDS, which prescribes it")
     if request.site is None:
         table.require(request.data.columns.site, "data.columns.site")
     column = next((name for name in ("session", "session_id") if name in table.columns), None)
-    sessions: dict[tuple[str, str], Row] = {}
+    sessions: dict[tuple[str, str], TableRow] = {}
     for row in table.rows:
         key = (required_cell(table, row, "participant_id"), row.cells[column] if column else "")
         if key in sessions:

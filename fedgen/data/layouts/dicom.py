@@ -16,11 +16,11 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.dicom import DECODER, dicom_header, read_tags
 from fedgen.data.decoders.registry import nameless
-from fedgen.data.findings import Finding, plural
+from fedgen.data.findings import DataFinding, plural
 from fedgen.data.index import IndexEntry
 from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
 from fedgen.data.layouts.table import relative_path, required_cell
-from fedgen.data.table import Row, Table
+from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
 
 #: Columns a label table may be keyed by, the most specific first.
@@ -92,7 +92,7 @@ class DicomLayout(FolderLayout):
         if without_institution:
             what = plural(without_institution, "file has", "files have")
             sentence = f"{what} no InstitutionName, so the name of the folder is taken as the site."
-            result.findings.append(Finding("site_from_folder", sentence, without_institution))
+            result.findings.append(DataFinding("site_from_folder", sentence, without_institution))
         result.findings.extend(labels.findings())
         return result
 
@@ -106,7 +106,7 @@ class _Labels:
     def __init__(self, request: Request) -> None:
         self.table: Table | None = request.table
         self._request = request
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, TableRow] = {}
         self._used: set[str] = set()
         self._key = KEYS[0]
         if self.table is None:
@@ -129,13 +129,13 @@ class _Labels:
                 )
             self._rows[value] = row
 
-    def row(self, tags: Any) -> Row | None:
+    def row(self, tags: Any) -> TableRow | None:
         """The row about a file, or None."""
         value = _text(tags, self._key)
         self._used.add(value)
         return self._rows.get(value)
 
-    def mask(self, row: Row | None) -> str | None:
+    def mask(self, row: TableRow | None) -> str | None:
         """The mask a row names, or None."""
         column = self._request.data.columns.mask
         if row is None or self.table is None or column is None or not row.cells[column]:
@@ -147,13 +147,13 @@ class _Labels:
             )
         return path
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[DataFinding]:
         """Rows about files that are not there."""
         unused = len(set(self._rows) - self._used)
         if unused and self.table is not None:
             what = plural(unused, "row", "rows")
             sentence = f"{what} of {self.table.path.name} name no DICOM file of the folder."
-            yield Finding("unused_table_rows", sentence, unused)
+            yield DataFinding("unused_table_rows", sentence, unused)
 
 
 def _dicom_files(request: Request) -> Iterator[str]:

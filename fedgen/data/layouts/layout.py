@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fedgen.data.decoders.decoder import Header
-from fedgen.data.findings import Finding
+from fedgen.data.findings import DataFinding
 from fedgen.data.index import IndexEntry, SliceRange
 from fedgen.data.table import Table
 from fedgen.errors import DataError
@@ -67,7 +67,7 @@ class Scan:
     entries: list[IndexEntry] = field(default_factory=list)
     excluded: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[DataFinding] = field(default_factory=list)
 
 
 class FolderLayout(ABC):

@@ -10,7 +10,7 @@ from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.index import IndexEntry
 from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
-from fedgen.data.table import Row, Table
+from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
 
 
@@ -51,7 +51,7 @@ class TableLayout(FolderLayout):
             self._scan_row(request, table, row, path, result)
         return result
 
-    def _scan_row(self, request: Request, table: Table, row: Row, path: str, result: Scan) -> None:
+    def _scan_row(self, request: Request, table: Table, row: TableRow, path: str, result: Scan) -> None:
         columns = request.data.columns
         patient = required_cell(table, row, columns.patient)
         site = request.site or required_cell(table, row, columns.site)
@@ -95,7 +95,7 @@ class TableLayout(FolderLayout):
 LAYOUT = TableLayout()
 
 
-def required_cell(table: Table, row: Row, column: str) -> str:
+def required_cell(table: Table, row: TableRow, column: str) -> str:
     """A cell that must not be empty.
 
     Raises:
@@ -109,7 +109,7 @@ def required_cell(table: Table, row: Row, column: str) -> str:
     return value
 
 
-def relative_path(folder: Path, table: Table, row: Row, column: str) -> str:
+def relative_path(folder: Path, table: Table, row: TableRow, column: str) -> str:
     """The file a cell names, relative to `folder`; the cell itself is relative to the table.
 
     Raises:

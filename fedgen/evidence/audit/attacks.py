@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedgen.errors import DataError
-from fedgen.evidence.audit.audited import AuditedSite, Group
+from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite
 from fedgen.evidence.audit.membership import Scores
 from fedgen.evidence.audit.nearest import nearest_patients
 from fedgen.evidence.measure import Score
@@ -54,7 +54,7 @@ def loss_attack(score: Score, cohorts: Sequence[AuditedSite], seed: int) -> list
     return [_ask(score, cohort, seed) for cohort in cohorts]
 
 
-def release_attack(cohorts: Sequence[AuditedSite], synthetic: Group) -> list[Scores]:
+def release_attack(cohorts: Sequence[AuditedSite], synthetic: AuditedGroup) -> list[Scores]:
     """Scores of the attacker who has the release only: minus the distance to the nearest synthetic image."""
     found = []
     for cohort in cohorts:

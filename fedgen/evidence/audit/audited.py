@@ -15,7 +15,7 @@ from fedgen.evidence.measure import Real
 
 
 @dataclass(frozen=True)
-class Group:
+class AuditedGroup:
     """The images of one part of one site, or a synthetic set.
 
     Attributes:
@@ -42,9 +42,9 @@ class Group:
         """Number of patients."""
         return int(torch.unique(self.patients).numel())
 
-    def rows(self, index: Tensor) -> Group:
+    def rows(self, index: Tensor) -> AuditedGroup:
         """A selection of the images."""
-        return Group(
+        return AuditedGroup(
             self.images[index],
             self.labels[index],
             self.patients[index],
@@ -58,23 +58,23 @@ class AuditedSite:
     """One site's training patients and its held-out patients of the audit part."""
 
     site: str
-    train: Group
-    held_out: Group
+    train: AuditedGroup
+    held_out: AuditedGroup
 
     def judged(self, minimum_patients: int) -> bool:
         """Whether both parts have enough patients for a test of this site alone."""
         return min(self.train.n_patients, self.held_out.n_patients) >= max(3, minimum_patients)
 
 
-def group(images: Tensor, labels: Tensor, patients: Tensor) -> Group:
+def group(images: Tensor, labels: Tensor, patients: Tensor) -> AuditedGroup:
     """A group with its thumbnails."""
     features = thumbnails(images)
-    return Group(images, labels, patients, features, mirrored(features, images))
+    return AuditedGroup(images, labels, patients, features, mirrored(features, images))
 
 
-def join(groups: Sequence[Group]) -> Group:
+def join(groups: Sequence[AuditedGroup]) -> AuditedGroup:
     """All groups as one."""
-    return Group(
+    return AuditedGroup(
         torch.cat([each.images for each in groups]),
         torch.cat([each.labels for each in groups]),
         torch.cat([each.patients for each in groups]),
@@ -118,7 +118,7 @@ def usable(real: Real) -> tuple[AuditedSite, ...]:
     return tuple(each for each in audited(real) if each.train.n_images and each.held_out.n_images)
 
 
-def release_group(real: Real, made: LabelledImages) -> Group:
+def release_group(real: Real, made: LabelledImages) -> AuditedGroup:
     """The release with its thumbnails, made once; every image is its own patient."""
     return real.once(
         ("release", made), lambda: group(made.images, made.labels, torch.arange(made.images.shape[0]))

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedgen.data.site_data import LabelledImages
-from fedgen.evidence.audit.audited import AuditedSite, Group, join, usable
+from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite, join, usable
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.verdict import Undecided
 from fedgen.run.row import Finding, Row, Value, Verdict
@@ -89,7 +89,7 @@ def _areas(members: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray
     return (ranks - m * (m + 1) / 2) / (m * (len(members) - m))
 
 
-def _by_patient(group: Group, rng: np.random.Generator) -> NDArray[np.float64]:
+def _by_patient(group: AuditedGroup, rng: np.random.Generator) -> NDArray[np.float64]:
     """Mean features of each patient, of `PATIENTS` at most; (P, f)."""
     chosen = group.rows(_sampled(group.patients, rng))
     patients = chosen.patients.numpy()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages
-from fedgen.evidence.audit.audited import AuditedSite, Group, join, release_group, usable
+from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite, join, release_group, usable
 from fedgen.evidence.audit.nearest import Nearest, merge, nearest_patients
 from fedgen.evidence.measure import Real
 from fedgen_privacy.statistics.patients import one_image_each
@@ -52,7 +52,7 @@ class Cell:
 
 
 def _against(
-    queries: Group, references: Sequence[Group], *, own: Tensor | None = None
+    queries: AuditedGroup, references: Sequence[AuditedGroup], *, own: Tensor | None = None
 ) -> tuple[list[Nearest], Nearest]:
     each = [
         nearest_patients(queries.features, queries.mirrors, to.features, to.patients, own=own)
@@ -62,7 +62,7 @@ def _against(
 
 
 def compare(
-    cohorts: Sequence[AuditedSite], synthetic: Group, minimum_patients: int, seed: int
+    cohorts: Sequence[AuditedSite], synthetic: AuditedGroup, minimum_patients: int, seed: int
 ) -> tuple[Cell, ...]:
     """The pooled cell, then one for each site that has training and held-out images; a single site is the pool.
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages
-from fedgen.evidence.audit.audited import AuditedSite, Group, join, release_group, usable
+from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite, join, release_group, usable
 from fedgen.evidence.audit.comparison import Cell, compared
 from fedgen.evidence.audit.features import pixels
 from fedgen.evidence.audit.nearest import isolation
@@ -102,7 +102,7 @@ def near_copies(cell: Cell, seed: int) -> NearCopies:
     return NearCopies(count, base, p)
 
 
-def identical(synthetic: Group, train: Group) -> int:
+def identical(synthetic: AuditedGroup, train: AuditedGroup) -> int:
     """Synthetic images whose 8-bit pixels equal a training image's; constant images do not count."""
     known = set(pixels(train.images)) - {b""}
     return sum(image in known for image in pixels(synthetic.images))
@@ -138,7 +138,7 @@ def _values(cell: Cell, found: Suspects, alpha: float) -> tuple[Value, ...]:
 
 
 def copy_detection(
-    cells: Sequence[Cell], cohorts: Sequence[AuditedSite], synthetic: Group, alpha: float, seed: int
+    cells: Sequence[Cell], cohorts: Sequence[AuditedSite], synthetic: AuditedGroup, alpha: float, seed: int
 ) -> Undecided:
     """The audit row; the first cell is the pooled one.
 

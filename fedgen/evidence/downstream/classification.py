@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fedgen.data.site_data import LabelledImages, Part
 from fedgen.evidence.downstream.arms import TITLES
 from fedgen.evidence.downstream.cells import METRICS
-from fedgen.evidence.downstream.downstream import Arm, Cell, Difference, measure_downstream
+from fedgen.evidence.downstream.downstream import Arm, CellScores, Difference, measure_downstream
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import pooled
 from fedgen.run.row import Row, SitePart, Value, cut
@@ -75,11 +75,11 @@ def _arm(arm: Arm, sites: Sequence[str], patients: Sequence[int]) -> Row:
     )
 
 
-def _note(cell: Cell) -> str | None:
+def _note(cell: CellScores) -> str | None:
     return None if cell.note is None else cut(cell.note)
 
 
-def _scores(cell: Cell) -> tuple[Value, ...]:
+def _scores(cell: CellScores) -> tuple[Value, ...]:
     made = []
     for metric in METRICS:
         score = cell.scores[metric]

@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellScores:
     """Scores by metric, None where undefined, with the reason in the note."""
 
     scores: dict[str, Score | None]
@@ -36,8 +36,8 @@ class Arm:
 
     arm: str
     n_train: int
-    pooled: Cell
-    per_site: tuple[Cell, ...]
+    pooled: CellScores
+    per_site: tuple[CellScores, ...]
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,13 @@ def _replicated(images: TestImages, predicted: Sequence[FloatArray]) -> dict[str
     return {metric: replicate_score(metric, images, predicted) for metric in METRICS}
 
 
-def _cell(scores: dict[str, Replicated], note: str | None) -> Cell:
+def _cell(scores: dict[str, Replicated], note: str | None) -> CellScores:
     table = {metric: scores[metric].score() if metric in scores else None for metric in METRICS}
     certain = [metric for metric, score in table.items() if score is not None and score.low == score.high]
     if certain:
         width = f"Every replicate gives the same {' and '.join(certain)}: its interval says nothing."
         note = f"{note} {width}" if note else width
-    return Cell(table, note)
+    return CellScores(table, note)
 
 
 def _difference(

@@ -15,7 +15,7 @@ import torch
 
 from fedgen.errors import ExitCode, FederationError
 from fedgen.federation.exchange.contract import Exchange, ask
-from fedgen.mechanisms.contract import Joined
+from fedgen.mechanisms.contract import JoinedVector
 from fedgen.protocol.messages import Answer, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.run.events import SecureRecord
 from fedgen.run.hints import hints
@@ -31,7 +31,7 @@ class TooFewSitesError(FederationError):
 
 
 @dataclass(frozen=True)
-class Aggregate(Joined):
+class Aggregate(JoinedVector):
     """Result of a round.
 
     Attributes:

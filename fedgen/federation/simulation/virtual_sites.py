@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 
 from fedgen.data.site_data import Part, SiteData
-from fedgen.data.site_file import read_site, write_site
+from fedgen.data.site_tensors import read_site, write_site
 from fedgen.errors import FederationError, FedgenError
 from fedgen.federation.coordinator.aggregation import Aggregator, PlainAggregator
 from fedgen.federation.coordinator.secure import SecureAggregator

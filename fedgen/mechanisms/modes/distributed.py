@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fedgen.errors import FederationError, StudyError
 from fedgen.families.contract import Objective
 from fedgen.mechanisms.base import Planned, Step
-from fedgen.mechanisms.contract import AtSite, Ingredients, Joined, VectorSpec
+from fedgen.mechanisms.contract import AtSite, Ingredients, JoinedVector, VectorSpec
 from fedgen.mechanisms.schedule import Query, Turn
 from fedgen.mechanisms.statistics import levels_of_site
 from fedgen.run.checkpoint import Checkpoint
@@ -187,11 +187,13 @@ class SharedNoise(Planned):
             )
         return self.share(turn, sites)
 
-    def _means(self, turn: Turn, query: Query, joined: Joined, sites: int | None) -> tuple[Tensor, float]:
+    def _means(
+        self, turn: Turn, query: Query, joined: JoinedVector, sites: int | None
+    ) -> tuple[Tensor, float]:
         share, expected = self._shared(turn, sites), self._expected(query)
         return joined.vector / (share.scale * expected), share.total_std(len(joined.sites)) / expected
 
-    def _after_steps(self, state: Checkpoint, turn: Turn, joined: Joined, sites: int | None) -> Step:
+    def _after_steps(self, state: Checkpoint, turn: Turn, joined: JoinedVector, sites: int | None) -> Step:
         share, private = self._shared(turn, sites), self._private_objective
         networks = self._networks(state.model)
         trainer = LocalTrainer(self._of.objectives, networks, self._of.training.learning_rate)

@@ -32,7 +32,7 @@ from fedgen.data.phantom.write import write_phantom
 from fedgen.data.pixels import centre
 from fedgen.data.prepare import prepare_sites
 from fedgen.data.site_data import Part, SiteData
-from fedgen.data.site_file import read_site, write_site
+from fedgen.data.site_tensors import read_site, write_site
 from fedgen.study.data import DataSection, Phantom
 from fedgen.study.study import Study
 from fedgen.task.image_spec import OPPOSITES, ImageSpec

@@ -13,7 +13,7 @@ from fedgen.errors import DataError, ExitCode, FederationError
 from fedgen.federation.coordinator.rounds import describe
 from fedgen.federation.site.site import Site
 from fedgen.mechanisms.averaging import Averaging
-from fedgen.mechanisms.contract import Joined
+from fedgen.mechanisms.contract import JoinedVector
 from fedgen.protocol.messages import Refusal, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import latest_checkpoint
@@ -69,7 +69,7 @@ def test_the_averages_decay_warms_up(tiny_study, ema) -> None:
     )
     for r, warm in ((1, 2 / 11), (2, 3 / 12), (3, 4 / 13)):
         before = state
-        state, _ = Recipe.of(study).mechanism.advance(state, Joined(torch.tensor([0.5]), {}, ()), None)
+        state, _ = Recipe.of(study).mechanism.advance(state, JoinedVector(torch.tensor([0.5]), {}, ()), None)
         d = min(ema, warm)
         assert state.model.item() == before.model.item() + 0.5
         assert state.ema.item() == pytest.approx(d * before.ema.item() + (1 - d) * state.model.item())

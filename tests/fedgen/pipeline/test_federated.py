@@ -22,7 +22,7 @@ from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
 from fedgen.pipeline import assessment, gather, stages
 from fedgen.pipeline.assessment import Assessor
-from fedgen.pipeline.federation import Federation
+from fedgen.pipeline.federation import FederationSetting
 from fedgen.pipeline.runner import run_again, run_stages
 from fedgen.pipeline.setting import Setting
 from fedgen.pipeline.stages import ASSESS
@@ -131,7 +131,7 @@ def federation(tmp_path: Path, tiny_study: Any, tiny_site: Any) -> Callable[...,
             data=data,
             folders=folders,
             exchange=exchange,
-            here=(here := Federation(Workspace(run, study), exchange, PlainAggregator())),
+            here=(here := FederationSetting(Workspace(run, study), exchange, PlainAggregator())),
             go=lambda watcher=SILENT, **options: run_stages(replace(here, **options), watcher),
             json=run.read_json,
         )

@@ -16,7 +16,7 @@ from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
 from fedgen.pipeline import stages
 from fedgen.pipeline.assessment import AUDIT, EVALUATION, Assessor
-from fedgen.pipeline.federation import Federation
+from fedgen.pipeline.federation import FederationSetting
 from fedgen.pipeline.runner import run_again, run_stages
 from fedgen.pipeline.setting import Setting
 from fedgen.pipeline.simulation import Simulation
@@ -34,7 +34,7 @@ PLAIN = {"privacy": {"mode": "none"}}
 def federated(tmp_path, tiny_study, tiny_site, simulation):
     """`federated()`: a federation of the very sites and study of `simulation()`, as after a restart."""
 
-    def build(**sections: Any) -> Federation:
+    def build(**sections: Any) -> FederationSetting:
         study = tiny_study(**{"training": {"rounds": 2}, **sections})
         recipe, runs = Recipe.of(study), tmp_path / "coordinator"
         sites = []
@@ -44,7 +44,7 @@ def federated(tmp_path, tiny_study, tiny_site, simulation):
             sites.append(Site(recipe, data, folder, assessor=assessor))
         found = sorted(runs.glob("*"))
         work = Workspace.open(found[0]) if found else Workspace.create(study, runs, None)
-        return Federation(work, DirectExchange(sites), PlainAggregator())
+        return FederationSetting(work, DirectExchange(sites), PlainAggregator())
 
     return build
 
@@ -122,7 +122,7 @@ def test_both_go_on_wherever_they_were_stopped(simulation, federated, watcher, a
 def test_pictures_that_a_kill_prevented_are_drawn_by_the_next_start(federated, watcher, monkeypatch) -> None:
     here = federated(**PLAIN)
     with monkeypatch.context() as patch:
-        patch.setattr(Federation, "draw", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(FederationSetting, "draw", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             run_stages(here, watcher.watcher)
     assert (here.work.run.samples / "synthetic.safetensors").exists()

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedgen.planning import search
-from fedgen.planning.search import MOST_PATIENTS, WIDTH, Budget, batch_for, patients_for
+from fedgen.planning.search import MOST_PATIENTS, WIDTH, HeldFixed, batch_for, patients_for
 from fedgen_privacy.accounting import Spend, epsilon_prv
 from fedgen_privacy.errors import PrivacyRefusedError
 
-BUDGET = Budget(epsilon=8.0, delta=1e-3, steps=60, patients=200)
+BUDGET = HeldFixed(epsilon=8.0, delta=1e-3, steps=60, patients=200)
 
 
 def loose(low: float) -> float:

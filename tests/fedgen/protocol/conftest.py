@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from pydantic.fields import FieldInfo
 
 from fedgen.protocol.messages import Assess, Message, SiteDescription
-from fedgen.protocol.parts import Labels, MaskedWords, Part, Pixels
+from fedgen.protocol.parts import Labels, MaskedWords, Pixels, VectorPart
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.run.row import Finding, Row, Value, Verdict
 from fedgen.schema.section import Section
@@ -45,7 +45,7 @@ def _limits(metadata: tuple[Any, ...]) -> dict[str, Any]:
     return found
 
 
-def _values(part: Part) -> st.SearchStrategy[Any]:
+def _values(part: VectorPart) -> st.SearchStrategy[Any]:
     if isinstance(part, MaskedWords):
         return hnp.arrays(np.uint32, st.integers(1, 20))
     if isinstance(part, Labels):
@@ -85,7 +85,7 @@ def _number(limits: dict[str, Any]) -> st.SearchStrategy[float]:
 def drawn(kind: Any, *metadata: Any) -> st.SearchStrategy[Any]:
     """Values of an annotation within its limits."""
     for item in metadata:
-        if isinstance(item, Part):
+        if isinstance(item, VectorPart):
             return _values(item)
     origin, arguments, limits = get_origin(kind), get_args(kind), _limits(metadata)
     few = {"min_size": limits.get("min_length", 0), "max_size": 3}

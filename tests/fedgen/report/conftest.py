@@ -20,7 +20,7 @@ from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
 from fedgen.pipeline.assessment import Assessor
-from fedgen.pipeline.federation import Federation
+from fedgen.pipeline.federation import FederationSetting
 from fedgen.pipeline.runner import run_stages
 from fedgen.pipeline.simulation import Simulation
 from fedgen.pipeline.workspace import Workspace
@@ -126,7 +126,7 @@ def federated_template(
         leaves = frozenset({"loss"}) if data.site == WITHHOLDS else frozenset({"loss", "audit", "evaluation"})
         own = folder / data.site
         sites.append(Site(recipe, data, own, assessor=Assessor(recipe, data, own, leaves)))
-    run_stages(Federation(Workspace(run, chest_study), DirectExchange(sites), PlainAggregator()))
+    run_stages(FederationSetting(Workspace(run, chest_study), DirectExchange(sites), PlainAggregator()))
     return run.path
 
 
