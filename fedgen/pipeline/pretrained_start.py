@@ -24,8 +24,8 @@ def given_start(study: Study, path: Path | None) -> Pretrained | None:
     if study.model.start is None:
         if path is not None:
             raise StudyError(
-                f"{path} is given but the study has no model.pretrained and no model.prior: write its sha256 and "
-                "source into the study, so that whoever reads the study knows of it."
+                f"--pretrained (or --prior) {path} is given but the study has no model.pretrained and no model.prior: "
+                "write its sha256 and source into the study, so that whoever reads the study knows of it."
             )
         return None
     if path is None:

@@ -45,7 +45,7 @@ class BrightnessOptions(Section):
 
 SPEC = FamilySpec(
     "brightness", "images as bright as patients are", BrightnessOptions, BrightnessOptions(),
-    image_of_class_in(2), private=True,
+    image_of_class_in(2), private=True, sums=1,
 )
 """,
     "statistic": """
@@ -63,7 +63,7 @@ class MeanBrightness(Statistic):
         means = records.fields["image"].flatten(2).mean(dim=2)
         return (means * records.weights["patient"]).sum(dim=1, keepdim=True)
 
-    def advance(self, networks, means):
+    def advance(self, networks, means, noise):
         with torch.no_grad():
             networks["lamp"].weight.copy_(means)
         return dict(networks)
