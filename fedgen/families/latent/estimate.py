@@ -3,7 +3,8 @@
 By how much a class differs from all patients is drawn to zero, coordinate by coordinate, as a normal number x of known
 noise variance v is by empirical Bayes: by the factor x^2 / (x^2 + v), the posterior mean where the prior's variance is
 what was measured. A single factor for a whole class (James and Stein 1961) drew the large differences away with the
-small ones, and shrinking the covariance gained nothing: both were compared on PneumoniaMNIST, a public set.
+small ones, and shrinking the covariance gained nothing: so it was on PneumoniaMNIST, a public set, after a first look
+on chest X-rays (docs/decisions/019).
 """
 
 from __future__ import annotations
