@@ -12,8 +12,7 @@ _ALWAYS = (
     "Intervals cover the choice of test patients and std_seeds the classifier's seed; they are not corrected "
     "for the number of comparisons.",
     "FID and KID are in offline extractors' features and cannot be compared with published Inception FID.",
-    "The classifier is small and its steps are fixed: compare arms with each other, not with the best "
-    "model for the task.",
+    "The classifiers are small: compare arms with each other, not with the best model for the task.",
     "These numbers are computed from real patients and are not covered by the training's epsilon.",
 )
 _POOLED = "TRTR pools the real images of all sites, which a simulation can do and a federation cannot."

@@ -18,6 +18,7 @@ from fedgen.report.curves import curves, draw_curves
 from fedgen.report.groups import beside, sections
 from fedgen.report.headline import headlines, limits
 from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
+from fedgen.report.worth import worth
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
 from fedgen.run.row import Value
@@ -63,6 +64,7 @@ def render(view: RunView, *, now: datetime | None = None) -> str:
         "evaluation": evaluation,
         "sections": sections(beside(evaluation.pooled, evaluation.rows) if evaluation else ()),
         "study": view.study,
+        "worth": worth(evaluation.pooled or evaluation.rows) if evaluation else None,
         "headlines": headlines(view),
         "limits": limits(view),
         "curves": curves(view.events, target=_target(view)),

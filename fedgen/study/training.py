@@ -224,5 +224,10 @@ class EvaluationSection(Section):
         description="feature extractors of fidelity and diversity",
     )
     seeds: int = Field(3, ge=1, description="classifier seeds of each downstream arm")
-    steps: int = Field(200, ge=1, description="training steps of each classifier, equal for every arm")
+    steps: int = Field(
+        200,
+        ge=1,
+        description="training steps of each classifier, at most; how many an arm takes is found on its own training "
+        "patients, and 100 or fewer are taken as they are",
+    )
     bootstrap: int = Field(1000, ge=100, description="bootstrap replicates of patients")

@@ -12,11 +12,13 @@ import pytest
 import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from sklearn.metrics import roc_auc_score
 
 from fedgen.data.prepare import prepare_sites
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.assess import assess_evaluation
-from fedgen.evidence.downstream.arms import TITLES
+from fedgen.evidence.downstream.arms import TITLES, TrainingSet
+from fedgen.evidence.downstream.judges import Network, logistic, simple_features
 from fedgen.evidence.metrics.beside_floor import measure_distances
 from fedgen.evidence.metrics.extractors import build_extractor
 from fedgen.evidence.metrics.matched import choose_reference
@@ -101,6 +103,25 @@ def test_real_training_images_are_within_twice_the_floor(name: str, seed: int, p
     for distance in measure_distances(build_extractor(name, 1), reference, seed=seed):
         assert distance.value is not None and distance.floor is not None
         assert distance.value < 2 * distance.floor
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("label", "network", "simple"), [("label", 0.89, 0.93), ("view", 0.87, 0.87)])
+def test_the_judges_learn_the_real_task(label: str, network: float, simple: float, prepared: Prepare) -> None:
+    """Mean over both splits of the AUROC on all held-out patients."""
+    scores = []
+    for seed in (1, 2):
+        sites = prepared(label, seed)
+        train, test = pool(sites, (Part.TRAIN,)), pool(sites, (Part.TEST, Part.AUDIT))
+        data = TrainingSet(train.images, train.labels, train.patients, torch.arange(train.n_images))
+        nets = Network(200)([data] * 2, test.images, 2, 1)
+        features = (simple_features(each.images) for each in (train, test))
+        regression = logistic(next(features), train.labels.numpy(), next(features), 2)
+        truth = test.labels.numpy()
+        mean = float(np.mean([roc_auc_score(truth, net[:, 1]) for net in nets]))
+        scores.append((mean, roc_auc_score(truth, regression[:, 1])))
+    found = np.mean(scores, axis=0)
+    assert found[0] >= network and found[1] >= simple
 
 
 def test_the_whole_evaluation_runs(halves: tuple[list[SiteData], LabelledImages]) -> None:

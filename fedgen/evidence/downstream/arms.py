@@ -24,16 +24,33 @@ TITLES = {
 }
 #: Arms without a real image: their classifiers are the same whoever tests them.
 OF_THE_RELEASE = ("TSTR", "TSTR-shuffled")
+#: A control that looks at no image: the classes' shares at the site in training.
+SITE_ALONE = "site-alone"
+SITE_ALONE_TITLE = (
+    "Control: no image, only its site: each class is as likely as it is in the site's training images; what an arm has "
+    "no more of than this, it has of the site"
+)
 #: (arm, against): differences with intervals
 COMPARISONS = (("TSTR", "TRTR"), ("TRTR+S", "TRTR"), ("TRTR+S", "TRTR+R"))
+#: And where there are several sites to tell apart.
+SITE_COMPARISONS = (("TRTR", SITE_ALONE), ("TSTR", SITE_ALONE))
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one classifier is trained on: (n, C, *size) float32 images and (n,) int64 labels."""
+    """What one classifier is trained on.
+
+    Attributes:
+        images: (n, C, *size) float32 in [-1, 1].
+        labels: (n,) int64.
+        patients: (n,) int64; a synthetic image is a patient of its own, a duplicate is of its original's.
+        rows: (n,) int64, where each image stands among the real images followed by the synthetic ones.
+    """
 
     images: Tensor
     labels: Tensor
+    patients: Tensor
+    rows: Tensor
 
 
 def training_set(arm: str, real: PooledImages, synthetic: LabelledImages, *, seed: int) -> TrainingSet:
@@ -42,32 +59,34 @@ def training_set(arm: str, real: PooledImages, synthetic: LabelledImages, *, see
     Raises:
         KeyError: no such arm.
     """
+    real_rows = torch.arange(real.n_images)
+    made = torch.arange(len(synthetic.labels)) + real.n_images
     builders = {
-        "TRTR": lambda: TrainingSet(real.images, real.labels),
-        "TSTR": lambda: TrainingSet(synthetic.images, synthetic.labels),
-        "TRTR+S": lambda: _joined(real, synthetic.images, synthetic.labels),
-        "TRTR+R": lambda: _duplicated(real, synthetic.labels, seed),
-        "TSTR-shuffled": lambda: TrainingSet(
-            synthetic.images, shuffled_within_classes(synthetic.labels, seed=seed)
-        ),
+        "TRTR": lambda: real_rows,
+        "TSTR": lambda: made,
+        "TRTR+S": lambda: torch.cat([real_rows, made]),
+        "TRTR+R": lambda: torch.cat([real_rows, _duplicated(real, synthetic.labels, seed)]),
+        "TSTR-shuffled": lambda: made,
     }
-    return builders[arm]()
+    rows = builders[arm]()
+    images = torch.cat([real.images, synthetic.images])[rows]
+    labels = torch.cat([real.labels, synthetic.labels])[rows]
+    if arm == "TSTR-shuffled":
+        labels = shuffled_within_classes(labels, seed=seed)
+    first = int(real.patients.max()) + 1 if real.n_images else 0
+    patients = torch.cat([real.patients, torch.arange(len(synthetic.labels)) + first])[rows]
+    return TrainingSet(images, labels, patients, rows)
 
 
-def _joined(real: PooledImages, images: Tensor, labels: Tensor) -> TrainingSet:
-    return TrainingSet(torch.cat([real.images, images]), torch.cat([real.labels, labels]))
-
-
-def _duplicated(real: PooledImages, wanted: Tensor, seed: int) -> TrainingSet:
-    """Real images, and for every synthetic image one real image of its class drawn with replacement."""
+def _duplicated(real: PooledImages, wanted: Tensor, seed: int) -> Tensor:
+    """For every synthetic image the position of one real image of its class, drawn with replacement."""
     rng = torch.Generator().manual_seed(seed)
     drawn = []
     for c, count in zip(*wanted.unique(return_counts=True), strict=True):
         own = (real.labels == c).nonzero().flatten()
         if len(own):
             drawn.append(own[torch.randint(len(own), (int(count),), generator=rng)])
-    chosen = torch.cat(drawn) if drawn else torch.empty(0, dtype=torch.int64)
-    return _joined(real, real.images[chosen], real.labels[chosen])
+    return torch.cat(drawn) if drawn else torch.empty(0, dtype=torch.int64)
 
 
 def shuffled_within_classes(labels: Tensor, *, seed: int) -> Tensor:

@@ -45,7 +45,7 @@ def replicate_weights(patients: IntArray, labels: IntArray, replicates: int, *, 
 
 
 def percentile_interval(values: FloatArray) -> tuple[float, float]:
-    """The central `CONFIDENCE` of (R,) replicates (Efron's percentile interval)."""
+    """The central `CONFIDENCE` of (R,) replicates (Efron's percentile interval); those that are NaN do not count."""
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
+    low, high = np.nanquantile(values, [tail, 1 - tail])
     return float(low), float(high)

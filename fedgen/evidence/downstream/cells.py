@@ -14,6 +14,7 @@ from fedgen.evidence.downstream.scores import (
     auroc,
     balanced_accuracy,
     weighted_auroc,
+    weighted_auroc_within,
     weighted_balanced_accuracy,
 )
 
@@ -24,7 +25,22 @@ IntArray = NDArray[np.int64]
 MINIMUM_PATIENTS = 3
 #: replicates scored at once, to bound memory
 CHUNK = 100
-METRICS = ("auroc", "balanced_accuracy")
+#: Name of a score -> its metric and its judge.
+METRICS = {
+    "auroc": ("auroc", "network"),
+    "balanced_accuracy": ("balanced_accuracy", "network"),
+    "within": ("within", "network"),
+    "simple": ("auroc", "simple"),
+    "simple_within": ("within", "simple"),
+}
+#: And what it is called in a row.
+SAID = {
+    "auroc": "AUROC",
+    "balanced_accuracy": "balanced accuracy",
+    "within": "AUROC within sites",
+    "simple": "AUROC, simple judge",
+    "simple_within": "AUROC within sites, simple judge",
+}
 _POINT = {"auroc": auroc, "balanced_accuracy": balanced_accuracy}
 _WEIGHTED: dict[str, WeightedScore] = {
     "auroc": weighted_auroc,
@@ -68,6 +84,7 @@ class TestImages:
     Attributes:
         index: (n,) positions among all test images.
         labels: (n,) class index.
+        sites: (n,) site of each.
         n_patients: number of patients.
         weights: (R, n) replicate weights; empty where undefined.
         undefined: why no score can be given, or None.
@@ -76,22 +93,31 @@ class TestImages:
 
     index: IntArray
     labels: IntArray
+    sites: IntArray
     n_patients: int
     weights: FloatArray
     undefined: str | None
     note: str | None
+
+    def has(self, metric: str) -> bool:
+        """Whether a metric is defined: within sites only where one of several has two classes with some patients."""
+        if metric != "within":
+            return True
+        mixed = [s for s in np.unique(self.sites) if len(np.unique(self.labels[self.sites == s])) > 1]
+        return len(np.unique(self.sites)) > 1 and bool(mixed)
 
 
 def describe(
     index: IntArray,
     labels: IntArray,
     patients: IntArray,
+    sites: IntArray,
     classes: Sequence[str],
     *,
     replicates: int,
     seed: int,
 ) -> TestImages:
-    """Describe the test images at `index` of (n,) labels and patients of all test images."""
+    """Describe the test images at `index` of (n,) labels, patients and sites of all test images."""
     labels, patients = labels[index], patients[index]
     undefined = why_undefined(labels, patients, classes)
     missing = [name for c, name in enumerate(classes) if c not in labels]
@@ -100,7 +126,7 @@ def describe(
         np.empty((0, len(index))) if undefined else replicate_weights(patients, labels, replicates, seed=seed)
     )
     return TestImages(
-        index, labels, len(np.unique(patients)), weights, undefined, None if undefined else note
+        index, labels, sites[index], len(np.unique(patients)), weights, undefined, None if undefined else note
     )
 
 
@@ -121,13 +147,23 @@ def replicate_score(metric: str, test: TestImages, probabilities: Sequence[Float
     """A metric of one arm.
 
     Args:
-        metric: one of `METRICS`.
+        metric: auroc, balanced_accuracy or within.
         test: a test set whose scores are defined.
         probabilities: for each seed (n_all, K) over all test images.
     """
     own = [p[test.index] for p in probabilities]
-    values = [_POINT[metric](test.labels, p) for p in own]
+    if metric == "within":
+        ones = np.ones((1, len(test.index)))
+        values = [float(weighted_auroc_within(test.labels, p, ones, test.sites)[0]) for p in own]
+    else:
+        values = [_POINT[metric](test.labels, p) for p in own]
     blocks = np.array_split(test.weights, max(1, len(test.weights) // CHUNK))
-    replicates = [np.concatenate([_WEIGHTED[metric](test.labels, p, w) for w in blocks]) for p in own]
+    replicates = [np.concatenate([_weighted(metric, test, p, w) for w in blocks]) for p in own]
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Replicated(float(np.mean(values)), np.mean(replicates, axis=0), std)
+
+
+def _weighted(metric: str, test: TestImages, probabilities: FloatArray, weights: FloatArray) -> FloatArray:
+    if metric == "within":
+        return weighted_auroc_within(test.labels, probabilities, weights, test.sites)
+    return _WEIGHTED[metric](test.labels, probabilities, weights)

@@ -6,19 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fedgen.data.site_data import LabelledImages, Part
-from fedgen.evidence.downstream.arms import TITLES
-from fedgen.evidence.downstream.cells import METRICS
+from fedgen.evidence.downstream.arms import SITE_ALONE, SITE_ALONE_TITLE, TITLES
+from fedgen.evidence.downstream.believed import real_task, synthetic_worth
+from fedgen.evidence.downstream.cells import METRICS, SAID
 from fedgen.evidence.downstream.downstream import Arm, CellScores, Difference, measure_downstream
+from fedgen.evidence.downstream.judges import features_of
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import pooled
-from fedgen.run.row import Row, SitePart, Value, cut
+from fedgen.run.row import Finding, Row, SitePart, Value, cut
 from fedgen.study.training import EvaluationSection
 
 GROUP, DIFFERENCES = "downstream", "differences"
 PATIENTS = "test_patients"
-NAMES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy"}
 #: Of a score, where its chance level does not depend on the number of classes.
-CHANCE = {"auroc": 0.5}
+CHANCE = dict.fromkeys(("auroc", "within", "simple", "simple_within"), 0.5)
+#: Scores of several sites together; a single one has them already.
+WITHIN = ("within", "simple_within")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Classification(Measure):
     ) -> Iterator[Row]:
         """A row an arm with the scores of each site, then the differences of arms, then the task."""
         options = self.options
+        features = None
+        if len(real.classes) > 1 and all(pooled(real, part).n_images for part in (Part.TRAIN, Part.TEST)):
+            features = features_of(real, Part.TRAIN), features_of(real, Part.TEST)
         found = measure_downstream(
             pooled(real, Part.TRAIN),
             pooled(real, Part.TEST),
@@ -45,10 +51,12 @@ class Classification(Measure):
             seeds=options.seeds,
             bootstrap=options.bootstrap,
             seed=seed,
+            features=features,
         )
         names = [site.site for site in real.sites]
+        findings = {"TRTR": real_task(found), "TSTR": synthetic_worth(found)} if len(real.classes) > 1 else {}
         for arm in found.arms:
-            yield _arm(arm, names, found.test_patients)
+            yield _arm(arm, names, found.test_patients, findings.get(arm.arm, ()))
         yield from _differences(found.differences, sum(found.test_patients))
         yield Row(
             id="downstream-task",
@@ -58,19 +66,23 @@ class Classification(Measure):
         )
 
 
-def _arm(arm: Arm, sites: Sequence[str], patients: Sequence[int]) -> Row:
+def _arm(arm: Arm, sites: Sequence[str], patients: Sequence[int], findings: tuple[Finding, ...]) -> Row:
     per_site = zip(sites, patients, arm.per_site, strict=True)
     return Row(
         id=arm.arm,
         title=arm.arm,
         group=GROUP,
-        about=TITLES[arm.arm],
-        values=(*_scores(arm.pooled), Value(name="training images", value=arm.n_train)),
+        about=SITE_ALONE_TITLE if arm.arm == SITE_ALONE else TITLES[arm.arm],
+        values=(
+            *_scores(arm.pooled, within=len(sites) > 1),
+            Value(name="training images", value=arm.n_train),
+        ),
         per_site=tuple(
             SitePart(site=site, values=_scores(cell), n={PATIENTS: n}, note=_note(cell))
             for site, n, cell in per_site
         ),
         n={PATIENTS: sum(patients)},
+        findings=findings,
         note=_note(arm.pooled),
     )
 
@@ -79,9 +91,11 @@ def _note(cell: CellScores) -> str | None:
     return None if cell.note is None else cut(cell.note)
 
 
-def _scores(cell: CellScores) -> tuple[Value, ...]:
+def _scores(cell: CellScores, *, within: bool = False) -> tuple[Value, ...]:
     made = []
     for metric in METRICS:
+        if metric in WITHIN and not within:
+            continue
         score = cell.scores[metric]
         limits = (None, None) if score is None else (score.low, score.high)
         value = _value(metric, None if score is None else score.value, *limits)
@@ -91,7 +105,7 @@ def _scores(cell: CellScores) -> tuple[Value, ...]:
 
 
 def _value(metric: str, value: float | None, low: float | None, high: float | None) -> Value:
-    return Value(name=NAMES[metric], value=value, low=low, high=high, pool="mean", weight=PATIENTS)
+    return Value(name=SAID[metric], value=value, low=low, high=high, pool="mean", weight=PATIENTS)
 
 
 def _differences(differences: Sequence[Difference], patients: int) -> Iterator[Row]:
@@ -104,7 +118,7 @@ def _differences(differences: Sequence[Difference], patients: int) -> Iterator[R
             values=tuple(
                 _value(each.metric, each.value, each.low, each.high)
                 for each in differences
-                if (each.arm, each.against) == (arm, against)
+                if (each.arm, each.against) == (arm, against) and each.metric not in WITHIN
             ),
             n={PATIENTS: patients},
         )
@@ -116,6 +130,7 @@ def _task(classes: Sequence[str], n_sites: int, steps: int, seeds: int) -> str:
     where = f"held-out patients of {n_sites} sites" if n_sites > 1 else "the site's held-out patients"
     seed = "seed" if seeds == 1 else "seeds"
     return (
-        f"Tell {', '.join(classes[:-1])} from {classes[-1]} in an image, tested on {where}; {steps} training steps "
-        f"each; {seeds} {seed}."
+        f"Tell {', '.join(classes[:-1])} from {classes[-1]} in an image, tested on {where}. The network is trained for "
+        f"up to {steps} steps, as many as suit a quarter of the arm's training patients, held out for that; {seeds} "
+        f"{seed}. The simple judge is a logistic regression on texture and a thumbnail."
     )

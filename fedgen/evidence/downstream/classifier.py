@@ -1,4 +1,4 @@
-"""The downstream classifier: small, the same for every arm, trained for a fixed number of steps."""
+"""The downstream network: small, with pooling, the same for every arm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import math
 
 import torch
-from monai.networks.nets import Classifier
 from torch import Tensor, nn
 
 BATCH = 32
@@ -18,28 +17,45 @@ SHIFT = 1 / 16
 JITTER = 0.1
 #: Classifiers of releases that a process remembers: those of ten seeds.
 KEPT = 20
-CHANNELS = (8, 16, 32, 32, 32, 32)
+CHANNELS = (8, 32, 32, 32, 32, 32, 32)
 
 _trained: dict[tuple[str, tuple[int, ...], int, int, int], nn.Module] = {}
 
 
+class PooledConvolutions(nn.Module):
+    """3x3 convolutions, halved by their maximum between them; the maximum and mean over the image decide.
+
+    What is small and may be anywhere is in the maximum. A network that keeps its positions to the end, by strides and
+    one large linear layer, has to learn it anew at each of them, which no cohort of a hospital is large enough for.
+    """
+
+    def __init__(self, inputs: int, channels: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for level, outputs in enumerate(channels):
+            layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
+            if level < len(channels) - 1:
+                layers.append(nn.MaxPool2d(2))
+            layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
+            inputs = outputs
+        self.features = nn.Sequential(*layers)
+        self.decide = nn.Linear(2 * inputs, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, K) of (n, C, H, W) images."""
+        x = self.features(images)
+        return self.decide(torch.cat([x.amax((2, 3)), x.mean((2, 3))], dim=1))
+
+
 def build_classifier(channels: int, height: int, width: int, classes: int) -> nn.Module:
-    """MONAI's plain convolutional classifier with batch normalisation.
+    """A small convolutional classifier with pooling.
 
     It halves the image until its shorter side is 8 px (64 px: three levels), one level at least.
     Weights come from torch's global generator.
     """
-    levels = min(len(CHANNELS), max(1, round(math.log2(min(height, width) / 8))))
-    net = Classifier(
-        in_shape=(channels, height, width),
-        classes=classes,
-        channels=CHANNELS[:levels],
-        strides=(2,) * levels,
-        num_res_units=0,
-        act="RELU",
-        norm="BATCH",
-    )
-    return net.to(memory_format=torch.channels_last)
+    levels = min(len(CHANNELS) - 1, max(1, round(math.log2(min(height, width) / 8))))
+    net = PooledConvolutions(channels, CHANNELS[: levels + 1], classes)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def train_classifier(images: Tensor, labels: Tensor, classes: int, *, steps: int, seed: int) -> nn.Module:
@@ -54,28 +70,43 @@ def train_classifier(images: Tensor, labels: Tensor, classes: int, *, steps: int
         steps: number of batches of 32.
         seed: fixes weights and batches; equal seeds give equal first weights in all arms.
     """
-    rng = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = build_classifier(images.shape[1], images.shape[2], images.shape[3], classes).train()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=max(2, steps))
-    margin = max(1, round(SHIFT * min(images.shape[-2:])))
-    padded = nn.functional.pad(images, (margin,) * 4, mode="reflect")
-    by_class = labels.argsort(stable=True)
-    count = labels.bincount(minlength=classes)
-    first = count.cumsum(0) - count
+    training = Training(images, labels, classes, seed=seed)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        training.optimizer, LEARNING_RATE, total_steps=max(2, steps)
+    )
     for _ in range(steps):
-        y = torch.randint(classes, (BATCH,), generator=rng)
-        u = torch.rand(BATCH, generator=rng)
-        chosen = by_class[first[y] + (u.double() * count[y]).long()]
-        x = augment(padded, chosen, margin, rng)
-        loss = nn.functional.cross_entropy(net(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        training.step()
         schedule.step()
-    return net.eval()
+    return training.net.eval()
+
+
+class Training:
+    """A network in training; arguments as of `train_classifier`."""
+
+    def __init__(self, images: Tensor, labels: Tensor, classes: int, *, seed: int) -> None:
+        self._rng = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.net = build_classifier(images.shape[1], images.shape[2], images.shape[3], classes).train()
+        self.optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        self._margin = max(1, round(SHIFT * min(images.shape[-2:])))
+        self._padded = nn.functional.pad(images, (self._margin,) * 4, mode="reflect")
+        self._by_class = labels.argsort(stable=True)
+        self._count = labels.bincount(minlength=classes)
+        self._first = self._count.cumsum(0) - self._count
+
+    def step(self) -> None:
+        """One batch."""
+        y = torch.randint(len(self._count), (BATCH,), generator=self._rng)
+        u = torch.rand(BATCH, generator=self._rng)
+        chosen = self._by_class[self._first[y] + (u.double() * self._count[y]).long()]
+        x = augment(self._padded, chosen, self._margin, self._rng)
+        loss = nn.functional.cross_entropy(self.net(x), y)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
 
 
 def trained_once(images: Tensor, labels: Tensor, classes: int, *, steps: int, seed: int) -> nn.Module:

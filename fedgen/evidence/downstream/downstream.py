@@ -1,22 +1,40 @@
 """Downstream use: does a classifier trained on synthetic images work on real patients?
 
-Every arm trains the same network with the same seeds, steps, augmentation and class-balanced batches,
-and is tested on the TEST part alone, which no generator and no choice has seen.
+Two judges learn from every arm by the same rule, with the same seeds, augmentation and class-balanced batches, and are
+tested on the TEST part alone, which no generator and no choice has seen. Where there are several sites, a predictor
+that knows an image's site alone stands beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fedgen.data.site_data import LabelledImages
-from fedgen.evidence.downstream.arms import COMPARISONS, OF_THE_RELEASE, TITLES, TrainingSet, training_set
+from fedgen.evidence.downstream.arms import (
+    COMPARISONS,
+    OF_THE_RELEASE,
+    SITE_ALONE,
+    SITE_COMPARISONS,
+    TITLES,
+    TrainingSet,
+    training_set,
+)
 from fedgen.evidence.downstream.bootstrap import percentile_interval
-from fedgen.evidence.downstream.cells import METRICS, Replicated, Score, TestImages, describe, replicate_score
-from fedgen.evidence.downstream.classifier import probabilities, train_classifier, trained_once
+from fedgen.evidence.downstream.cells import (
+    METRICS,
+    SAID,
+    Replicated,
+    Score,
+    TestImages,
+    describe,
+    replicate_score,
+)
+from fedgen.evidence.downstream.judges import Judge, Network, Simple, simple_features
 from fedgen.evidence.pooled import PooledImages
 
 FloatArray = NDArray[np.float64]
@@ -54,10 +72,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class Downstream:
-    """All arms, their differences, and the number of test patients of each site."""
+    """What was found.
+
+    Attributes:
+        arms: with the control that knows the site alone, where there are several.
+        differences: of arms on the same patients.
+        ahead: of TRTR, the simple judge's AUROC less the network's; None where one is undefined.
+        test_patients: of each site.
+    """
 
     arms: tuple[Arm, ...]
     differences: tuple[Difference, ...]
+    ahead: Score | None
     test_patients: tuple[int, ...]
 
 
@@ -72,6 +98,7 @@ def measure_downstream(
     seeds: int,
     bootstrap: int,
     seed: int,
+    features: tuple[FloatArray, FloatArray] | None = None,
 ) -> Downstream:
     """Train and test every arm.
 
@@ -82,34 +109,69 @@ def measure_downstream(
         n_sites: number of sites, with or without test patients.
         steps, seeds, bootstrap: section `evaluation` of the study.
         seed: classifier seeds are seed, seed + 1, ...
+        features: of the simple judge, of train and test where they are known.
     """
     labels, patients, owners = test.labels.numpy(), test.patients.numpy(), test.sites.numpy()
     pooled, *per_site = [
-        describe(index, labels, patients, classes, replicates=bootstrap, seed=seed)
+        describe(index, labels, patients, owners, classes, replicates=bootstrap, seed=seed)
         for index in (np.arange(len(labels)), *(np.flatnonzero(owners == s) for s in range(n_sites)))
     ]
+    unknown = all(images.undefined for images in (pooled, *per_site))
+    judges: dict[str, Judge] = {}
+    if not unknown and len(classes) > 1:
+        known, seen = features or (simple_features(train.images), simple_features(test.images))
+        both = np.concatenate([known, simple_features(synthetic.images)])
+        judges = {"network": Network(steps), "simple": Simple(both, seen)}
     arms: list[Arm] = []
     replicated: dict[tuple[str, str], Replicated] = {}
-    for arm in TITLES:
-        sets = [training_set(arm, train, synthetic, seed=seed + s) for s in range(seeds)]
-        untrainable = why_untrainable(sets[0], classes)
-        predicted: list[FloatArray] = []
-        if untrainable is None and not all(images.undefined for images in (pooled, *per_site)):
-            trained = trained_once if arm in OF_THE_RELEASE else train_classifier
-            for s, data in enumerate(sets):
-                net = trained(data.images, data.labels, len(classes), steps=steps, seed=seed + s)
-                predicted.append(probabilities(net, test.images).numpy())
+
+    def add(
+        arm: str, n_train: int, predicted: Mapping[str, list[FloatArray]], untrainable: str | None
+    ) -> None:
         cells = []
         for images in (pooled, *per_site):
             scores = _replicated(images, predicted)
             cells.append(_cell(scores, untrainable or images.undefined or images.note))
             if images is pooled:
-                replicated |= {(arm, metric): score for metric, score in scores.items()}
-        arms.append(Arm(arm, len(sets[0].labels), cells[0], tuple(cells[1:])))
+                replicated.update({(arm, metric): score for metric, score in scores.items()})
+        arms.append(Arm(arm, n_train, cells[0], tuple(cells[1:])))
+
+    for arm in TITLES:
+        sets = [training_set(arm, train, synthetic, seed=seed + s) for s in range(seeds)]
+        untrainable = why_untrainable(sets[0], classes)
+        predicted = {
+            name: judge(sets, test.images, len(classes), seed, shared=arm in OF_THE_RELEASE)
+            for name, judge in judges.items()
+            if untrainable is None
+        }
+        add(arm, len(sets[0].labels), predicted, untrainable)
+    comparisons: tuple[tuple[str, str], ...] = COMPARISONS
+    if n_sites > 1:
+        comparisons += SITE_COMPARISONS
+        # It looks at no image, so it is the same whoever judges.
+        alone = [site_alone(train, test, len(classes))]
+        add(SITE_ALONE, train.n_images, {"network": alone, "simple": alone} if judges else {}, None)
     differences = tuple(
-        _difference(arm, against, metric, replicated) for arm, against in COMPARISONS for metric in METRICS
+        _difference(arm, against, metric, replicated) for arm, against in comparisons for metric in METRICS
     )
-    return Downstream(tuple(arms), differences, tuple(images.n_patients for images in per_site))
+    network, simple = replicated.get(("TRTR", "auroc")), replicated.get(("TRTR", "simple"))
+    ahead = None
+    if network is not None and simple is not None:
+        ahead = Replicated(simple.value - network.value, simple.replicates - network.replicates, None).score()
+    return Downstream(tuple(arms), differences, ahead, tuple(images.n_patients for images in per_site))
+
+
+def site_alone(train: PooledImages, test: PooledImages, classes: int) -> FloatArray:
+    """Class probabilities (n_test, K) of one who knows an image's site and how its training images are shared out.
+
+    At a site without training images it is the share at all sites.
+    """
+    shares = []
+    for site in range(int(torch.cat([train.sites, test.sites]).max()) + 1):
+        own = train.labels[train.sites == site]
+        shares.append((own if len(own) else train.labels).bincount(minlength=classes).double())
+    found = torch.stack(shares)[test.sites]
+    return (found / found.sum(dim=1, keepdim=True)).numpy()
 
 
 def why_untrainable(data: TrainingSet, classes: Sequence[str]) -> str | None:
@@ -120,15 +182,21 @@ def why_untrainable(data: TrainingSet, classes: Sequence[str]) -> str | None:
     return f"The training set has no image of {', '.join(missing)}." if missing else None
 
 
-def _replicated(images: TestImages, predicted: Sequence[FloatArray]) -> dict[str, Replicated]:
-    if images.undefined or not predicted:
+def _replicated(images: TestImages, predicted: Mapping[str, Sequence[FloatArray]]) -> dict[str, Replicated]:
+    if images.undefined:
         return {}
-    return {metric: replicate_score(metric, images, predicted) for metric in METRICS}
+    return {
+        name: replicate_score(metric, images, predicted[judge])
+        for name, (metric, judge) in METRICS.items()
+        if judge in predicted and images.has(metric)
+    }
 
 
 def _cell(scores: dict[str, Replicated], note: str | None) -> CellScores:
     table = {metric: scores[metric].score() if metric in scores else None for metric in METRICS}
-    certain = [metric for metric, score in table.items() if score is not None and score.low == score.high]
+    certain = [
+        SAID[metric] for metric, score in table.items() if score is not None and score.low == score.high
+    ]
     if certain:
         width = f"Every replicate gives the same {' and '.join(certain)}: its interval says nothing."
         note = f"{note} {width}" if note else width

@@ -41,8 +41,46 @@ def weighted_auroc(labels: IntArray, probabilities: FloatArray, weights: FloatAr
     return np.mean([_binary(labels == c, probabilities[:, c], weights) for c in np.unique(labels)], axis=0)
 
 
+def weighted_auroc_within(
+    labels: IntArray, probabilities: FloatArray, weights: FloatArray, strata: IntArray
+) -> FloatArray:
+    """`weighted_auroc` over the pairs within a stratum alone: what is left of an AUROC once the stratum is known.
+
+    Each class present counts over all strata's pairs of it with another class; macro mean over the classes that have
+    such pairs. A stratum of one class has none (van Elteren 1960 weighs strata likewise).
+
+    Args:
+        labels, probabilities, weights: as for `weighted_auroc`.
+        strata: (n,), such as the site of each image.
+
+    Returns:
+        (R,); NaN where a replicate has no pair.
+    """
+    areas = []
+    for c in np.unique(labels):
+        won, total = np.zeros(len(weights)), np.zeros(len(weights))
+        for stratum in np.unique(strata):
+            own = strata == stratum
+            pairs = _pairs(labels[own] == c, probabilities[own, c], weights[:, own])
+            won, total = won + pairs[0], total + pairs[1]
+        areas.append(np.divide(won, total, out=np.full(len(weights), np.nan), where=total > 0))
+    known = np.isfinite(areas)
+    count = known.sum(axis=0)
+    return np.divide(
+        np.where(known, areas, 0).sum(axis=0), count, out=np.full(len(weights), np.nan), where=count > 0
+    )
+
+
 def _binary(positive: NDArray[np.bool_], scores: FloatArray, weights: FloatArray) -> FloatArray:
     """Weighted Mann-Whitney statistic: share of positive-negative pairs in order, ties counting half."""
+    won, total = _pairs(positive, scores, weights)
+    return won / total
+
+
+def _pairs(
+    positive: NDArray[np.bool_], scores: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Weight of the positive-negative pairs in order, and of all."""
     order = np.argsort(scores, kind="stable")
     ties = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
     # One row an image, so that sorting moves whole rows and sums run over rows.
@@ -50,7 +88,7 @@ def _binary(positive: NDArray[np.bool_], scores: FloatArray, weights: FloatArray
     pos = np.add.reduceat(drawn * positive[order, None], ties, axis=0)
     neg = np.add.reduceat(drawn, ties, axis=0) - pos
     below = np.cumsum(neg, axis=0) - neg / 2
-    return (pos * below).sum(axis=0) / (pos.sum(axis=0) * neg.sum(axis=0))
+    return (pos * below).sum(axis=0), pos.sum(axis=0) * neg.sum(axis=0)
 
 
 def weighted_balanced_accuracy(

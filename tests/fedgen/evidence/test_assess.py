@@ -58,7 +58,9 @@ def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynt
     assert [row.id for row in result.rows] == [
         "FID-radiomics", "KID-radiomics", "FID-random_conv", "KID-random_conv", "features-radiomics",
         "features-random_conv", "diversity-0", "diversity-1", "ms-ssim", "TRTR", "TSTR", "TRTR+S", "TRTR+R",
-        "TSTR-shuffled", "TSTR-against-TRTR", "TRTR+S-against-TRTR", "TRTR+S-against-TRTR+R", "downstream-task",
+        "TSTR-shuffled", "site-alone", "TSTR-against-TRTR", "TRTR+S-against-TRTR", "TRTR+S-against-TRTR+R",
+        "TRTR-against-site-alone", "TSTR-against-site-alone", "downstream-task", "site-left-out", "trained-on-0",
+        "trained-on-1",
     ]  # fmt: skip
     assert titles == [row.title for row in result.rows]
     found = rows(result)
@@ -71,7 +73,16 @@ def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynt
     assert "2 scales" in (found["ms-ssim"].note or "")
     for arm in ("TRTR", "TSTR", "TRTR+S", "TRTR+R", "TSTR-shuffled"):
         row = found[arm]
-        assert [value.name for value in row.values] == ["AUROC", "balanced accuracy", "training images"]
+        assert [value.name for value in row.values] == [
+            "AUROC", "balanced accuracy", "AUROC within sites", "AUROC, simple judge",
+            "AUROC within sites, simple judge", "training images",
+        ]  # fmt: skip
+        assert [value.name for value in row.per_site[0].values] == [
+            "AUROC",
+            "balanced accuracy",
+            "AUROC, simple judge",
+        ]
+        assert (row.verdict is not None) == (arm in ("TRTR", "TSTR"))
         assert [(part.site, part.n) for part in row.per_site] == [
             ("a", {"test_patients": 12}),
             ("b", {"test_patients": 4}),
@@ -79,9 +90,40 @@ def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynt
         assert numbers(row.per_site[1], "AUROC") is None and row.per_site[1].note  # type: ignore[arg-type]
         auroc = row.get("AUROC")
         assert auroc is not None and auroc.std is not None and auroc.low is not None
-    task = "Tell none from lesion in an image, tested on held-out patients of 2 sites; 3 training steps each; 2 seeds."
-    assert found["downstream-task"].note == task
+    task = "Tell none from lesion in an image, tested on held-out patients of 2 sites. The network is trained for up"
+    assert (found["downstream-task"].note or "").startswith(task)
     assert result.limits and all(sentence.endswith(".") for sentence in result.limits)
+
+
+def test_between_sites_a_classifier_is_tested_where_it_has_not_been(
+    make_site: MakeSite, make_synthetic: MakeSynthetic
+) -> None:
+    sites = [
+        make_site("a", patients=36),
+        make_site("b", patients=36, seed=1),
+        make_site("c", seed=2, one_class=True),
+    ]
+    found = rows(assess_evaluation(asked(seeds=1, extractors=("random_conv",)), sites, make_synthetic(20)))
+    out = found["site-left-out"]
+    assert [part.site for part in out.per_site] == ["a", "b", "c"]
+    scores = [numbers(part, "AUROC, simple judge") for part in out.per_site]  # type: ignore[arg-type]
+    assert scores[0] is not None and scores[1] is not None and min(scores[:2]) > 0.7 and scores[2] is None
+    whole = numbers(out, "AUROC, simple judge")
+    assert whole is not None and min(scores[:2]) <= whole <= max(scores[:2])
+    assert all(
+        "No training image is of lesion" in (part.note or "") for part in found["trained-on-2"].per_site
+    )
+    off_diagonal = [found["trained-on-0"].per_site[1], found["trained-on-1"].per_site[0]]
+    worst = found["worst-cell"]
+    assert numbers(worst, "AUROC, simple judge") == min(
+        numbers(part, "AUROC, simple judge") or 1.0  # type: ignore[arg-type]
+        for part in off_diagonal
+    )
+    # One site alone has no other.
+    alone = rows(
+        assess_evaluation(asked(seeds=1, extractors=("random_conv",)), sites[:1], make_synthetic(20))
+    )
+    assert not {"site-left-out", "trained-on-0", "worst-cell", "site-alone"} & set(alone)
 
 
 def test_equal_seeds_give_equal_results(make_site: MakeSite, make_synthetic: MakeSynthetic) -> None:

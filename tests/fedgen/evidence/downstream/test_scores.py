@@ -14,6 +14,7 @@ from fedgen.evidence.downstream.scores import (
     auroc,
     balanced_accuracy,
     weighted_auroc,
+    weighted_auroc_within,
     weighted_balanced_accuracy,
 )
 
@@ -114,3 +115,27 @@ def test_correlated_images_widen_the_interval() -> None:
     naive_low, naive_high = interval(np.arange(len(values)), values)
     # The design effect is 1 + (10 - 1) * 0.9 = 9.1 in variance, 3.0 in width.
     assert (high - low) / (naive_high - naive_low) == pytest.approx(3.0, rel=0.25)
+
+
+def test_auroc_within_strata_counts_pairs_of_a_stratum_alone() -> None:
+    rng = np.random.default_rng(3)
+    labels, strata = rng.integers(2, size=40), np.repeat([0, 1, 2, 3], 10)
+    labels[strata == 3] = 1
+    scores = rng.integers(5, size=40) / 5 + strata
+    probabilities = np.stack([1 - scores, scores], axis=1)
+    weights = rng.integers(1, 4, size=(2, 40)).astype(float)
+    won = total = np.zeros(2)
+    for i, j in ((i, j) for i in range(40) for j in range(40) if labels[i] == 1 and labels[j] == 0):
+        if strata[i] == strata[j]:
+            pair = weights[:, i] * weights[:, j]
+            won = won + pair * ((scores[i] > scores[j]) + (scores[i] == scores[j]) / 2)
+            total = total + pair
+    assert weighted_auroc_within(labels, probabilities, weights, strata) == pytest.approx(won / total)
+    one = weighted_auroc_within(labels, probabilities, weights, np.zeros(40))
+    assert one == pytest.approx(weighted_auroc(labels, probabilities, weights))
+
+
+def test_without_a_pair_there_is_no_auroc_within() -> None:
+    found = weighted_auroc_within(np.array([0, 1]), np.eye(2), np.ones((1, 2)), np.array([0, 1]))
+    assert np.isnan(found).all()
+    assert percentile_interval(np.array([0.1, np.nan, 0.1])) == (0.1, 0.1)

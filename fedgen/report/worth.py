@@ -1,0 +1,51 @@
+"""What the synthetic set is worth, in one sentence that is made of rows and no kinder than they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fedgen.report.numbers import interval, number
+from fedgen.run.row import Row, Verdict
+
+#: A score of a control beside TSTR, and what it is.
+CONTROLS = (("TRTR", "trained on real ones"), ("site-alone", "knowing an image's site alone"))
+
+
+def worth(rows: Sequence[Row]) -> str | None:
+    """The sentence; None where there is no downstream comparison.
+
+    What it concludes are the findings of the rows TRTR and TSTR: INSUFFICIENT where the judge does not learn the real
+    task, and of TSTR whether it beats chance and the site. Where it does, it is called as good as real only if the
+    interval of its difference from TRTR holds zero, and even then with the width of that interval.
+    """
+    found = {row.id: row for row in rows}
+    tstr, trtr = found.get("TSTR"), found.get("TRTR")
+    if tstr is None or trtr is None:
+        return None
+    if trtr.verdict is Verdict.INSUFFICIENT:
+        return f"What the synthetic set is worth cannot be said. {trtr.reason}"
+    score = tstr.get("AUROC")
+    if score is None or score.value is None or tstr.verdict is None:
+        return f"What the synthetic set is worth cannot be said. {tstr.reason or tstr.note or ''}".rstrip()
+    beside = [
+        f"{said} {number(value.value)}"
+        for id, said in CONTROLS
+        if id in found and (value := found[id].get("AUROC")) is not None and value.value is not None
+    ]
+    told = f" ({', '.join(beside)})" if beside else ""
+    return (
+        f"Trained on the synthetic images alone, a classifier has AUROC {number(score.value)} "
+        f"[{interval(score.low, score.high)}] on real patients{told}: {_conclusion(tstr, found)}"
+    )
+
+
+def _conclusion(tstr: Row, found: dict[str, Row]) -> str:
+    if tstr.verdict is not Verdict.PASS:
+        return f"the set is not shown to be worth anything. {tstr.reason}"
+    row = found.get("TSTR-against-TRTR")
+    less = None if row is None else row.get("AUROC")
+    if less is None or less.low is None or less.high is None:
+        return "it teaches something of the picture; how much less than real images is not known."
+    if less.high < 0:
+        return "it teaches something of the picture, and less than real images do."
+    return f"it teaches something of the picture; less than real images by {number(max(0.0, -less.low))} at most."
