@@ -147,8 +147,12 @@ class Family(ABC):
         """For what is made from what, with the family's own options."""
 
     def on(self, prior: Prior) -> Family:
-        """This family on another public prior, of the task's images; for a family whose `SPEC` says that it has one."""
-        raise NotImplementedError
+        """This family on another public prior, of the task's images; for a family whose `SPEC` says that it has one.
+
+        Raises:
+            TypeError: it stands on none.
+        """
+        raise TypeError(f"{type(self).__name__} stands on no prior")
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:

@@ -15,8 +15,8 @@ from fedgen.recipe import Recipe
 from fedgen_privacy.gradients.tree import tree_map
 
 
-def test_absent_images_contribute_exactly_nothing(family, perturbed, ragged, draw_for) -> None:
-    networks, records = perturbed(family), ragged()
+def test_absent_images_contribute_exactly_nothing(stepping, perturbed, ragged, draw_for) -> None:
+    networks, records = perturbed(stepping), ragged()
     absent, images = records.weights["patient"] == 0, records.fields["image"]
     noisy = records._replace(
         fields={
@@ -26,16 +26,16 @@ def test_absent_images_contribute_exactly_nothing(family, perturbed, ragged, dra
             "class": torch.where(absent, 2, records.fields["class"]),
         }
     )
-    objective = objectives_of(family)[0]
+    objective = objectives_of(stepping)[0]
     draws = draw_for(objective)
     before, after = objective.loss(networks, records, draws), objective.loss(networks, noisy, draws)
     assert before.shape == (4,)
     assert torch.equal(before, after)
 
 
-def test_loss_is_the_mean_over_images_and_draws(family, perturbed, ragged, draw_for) -> None:
-    networks, records = perturbed(family, torch.float64), ragged(torch.float64)
-    objective = objectives_of(family)[0]
+def test_loss_is_the_mean_over_images_and_draws(stepping, perturbed, ragged, draw_for) -> None:
+    networks, records = perturbed(stepping, torch.float64), ragged(torch.float64)
+    objective = objectives_of(stepping)[0]
     draws = draw_for(objective, K=2, dtype=torch.float64)
     folded = objective.loss(networks, records, draws)
     for b in range(4):
@@ -51,9 +51,9 @@ def test_loss_is_the_mean_over_images_and_draws(family, perturbed, ragged, draw_
         assert folded[b].item() == pytest.approx(sum(naive) / len(naive), rel=1e-7)
 
 
-def test_a_record_does_not_depend_on_the_others(family, perturbed, ragged, draw_for) -> None:
-    networks, records = perturbed(family, torch.float64), ragged(torch.float64)
-    objective = objectives_of(family)[0]
+def test_a_record_does_not_depend_on_the_others(stepping, perturbed, ragged, draw_for) -> None:
+    networks, records = perturbed(stepping, torch.float64), ragged(torch.float64)
+    objective = objectives_of(stepping)[0]
     draws = draw_for(objective, dtype=torch.float64)
     together = objective.loss(networks, records, draws)
     others = tree_map(torch.clone, records)
@@ -74,8 +74,8 @@ def test_draws_are_reproducible_and_start_with_the_record(family) -> None:
             assert not torch.equal(draw, other[name])
 
 
-def test_objective_that_touches_data_refuses_to_run_without(family) -> None:
-    objective = objectives_of(family)[0]
+def test_objective_that_touches_data_refuses_to_run_without(stepping) -> None:
+    objective = objectives_of(stepping)[0]
     assert objective.touches_data
     with pytest.raises(ValueError, match="needs records"):
         objective.loss({}, None, {})
