@@ -69,8 +69,9 @@ class Measure(ABC):
     title: ClassVar[str]
     order: ClassVar[int] = 100
 
+    @abstractmethod
     def __init__(self, options: Any) -> None:
-        raise NotImplementedError
+        """With its section of the study."""
 
     @abstractmethod
     def measure(
