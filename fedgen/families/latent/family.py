@@ -14,12 +14,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Apply, Draws, Family, Statistic
-from fedgen.families.latent.estimate import estimated
-from fedgen.families.latent.mistakes import ShareForgotten, Unclipped, Unscaled
-from fedgen.families.latent.moments import Layout
+from fedgen.families.contract import Family, Statistic
 from fedgen.families.latent.network import NEIGHBOURS, LatentImages
 from fedgen.families.latent.options import LatentOptions
+from fedgen.families.parts.moment_sum import MomentSum
+from fedgen.families.parts.moments import Layout
 from fedgen.families.parts.sampling import decode_in_chunks, device_of
 from fedgen.priors.analytic import analytic
 from fedgen.priors.prior import Prior
@@ -30,43 +29,6 @@ from fedgen.task.task import Task
 KNOWN = 0.5
 
 
-class LatentMoments(Statistic):
-    """Shares, mean latents and second moments of the classes; `moments` derives the bound of a patient's vector."""
-
-    name = "moments"
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self.length = layout.length
-
-    def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
-        """Nothing."""
-        return {}
-
-    def vectors(self, networks: Mapping[str, Apply], records: Records, draws: Draws) -> Tensor:
-        """(B, length) vectors of patients, each the mean over her images and of L2 norm at most 1."""
-        images, weights = records.fields["image"], records.weights["patient"]
-        B, M = weights.shape
-        z = networks["latent"](images.flatten(0, 1)).reshape(B, M, -1)
-        return self.layout.vectors(z, records.fields["class"], weights)
-
-    def mistakes(self) -> dict[str, Statistic]:
-        """A clip, a share and a scale that somebody forgot."""
-        kinds = {
-            "missing clip": Unclipped,
-            "share not counted": ShareForgotten,
-            "second moment unscaled": Unscaled,
-        }
-        layout = self.layout
-        return {what: LatentMoments(kind(layout.classes, layout.options)) for what, kind in kinds.items()}
-
-    def advance(self, networks: Mapping[str, nn.Module], means: Tensor, noise: float) -> dict[str, nn.Module]:
-        """The Gaussians that the mean of the samples holds, in place."""
-        moments = self.layout.moments(means.mean(dim=0), noise / len(means) ** 0.5)
-        cast(LatentImages, networks["latent"]).put(estimated(moments))
-        return dict(networks)
-
-
 class LatentFamily(Family):
     """One network, one statistic."""
 
@@ -74,7 +36,7 @@ class LatentFamily(Family):
         self.names, self.classes = task.classes, len(task.classes)
         self.d = options.latent_size
         self.prior = analytic(task.image.shape, self.d)
-        self.statistic = LatentMoments(Layout(self.classes, options))
+        self.statistic = MomentSum(Layout(self.classes, self.d, options), "latent")
 
     def on(self, prior: Prior) -> LatentFamily:
         """The family in the space of the prior's first components, with the texture of its donors.

@@ -7,14 +7,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.latent.estimate import Gaussians, valid
+from fedgen.families.parts.estimate import Gaussians, estimated, valid
+from fedgen.families.parts.moment_sum import Learner
+from fedgen.families.parts.moments import Moments
 from fedgen.priors.prior import Prior, decoded, latents, residuals
 
 #: Donors of texture among which a sample's is drawn: its nearest in the latent space.
 NEIGHBOURS = 8
 
 
-class LatentImages(nn.Module):
+class LatentImages(Learner):
     """Images by class.
 
     The prior is in buffers, which no message and no checkpoint holds; shares, means, covariance and `known` are the
@@ -48,6 +50,10 @@ class LatentImages(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Latents (n, d) of images (n, C, *size)."""
         return latents(images, self.mean, self.components, self.stds)
+
+    def learn(self, moments: Moments) -> None:
+        """Take the Gaussians that the moments hold as the model."""
+        self.put(estimated(moments))
 
     def put(self, found: Gaussians) -> None:
         """Take these as the model."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from fedgen.families.parts.moment_options import MomentOptions
 from fedgen.families.parts.supported import image_of_class_in
 from fedgen.families.spec import FamilySpec
-from fedgen.schema.section import Section
 
 
-class LatentOptions(Section):
+class LatentOptions(MomentOptions):
     """A Gaussian for each class in the latent space of a public prior, from one private sum.
 
     The three weights share out the norm of a patient's vector and are scaled to a norm of 1: what has more weight gets
@@ -17,14 +17,6 @@ class LatentOptions(Section):
     """
 
     latent_size: int = Field(16, ge=1, description="d, dimensions of the latent space")
-    radius: float = Field(
-        1.0,
-        gt=0,
-        description="R: latents are clipped to the norm R sqrt(d), in standard deviations of the prior",
-    )
-    mean_weight: float = Field(0.7, gt=0, description="a1, of the classes' mean latents")
-    share_weight: float = Field(0.3, gt=0, description="a2, of the classes' shares")
-    moment_weight: float = Field(0.65, gt=0, description="a3, of the second moments")
 
 
 SPEC = FamilySpec(

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedgen.families.latent.options import LatentOptions
 from fedgen.families.parts.conditioning import one_hot
+from fedgen.families.parts.moment_options import MomentOptions
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,12 @@ class Layout:
 
     Args:
         classes: K.
-        options: latent size, radius and weights.
+        d: numbers of an image.
+        options: radius and weights.
     """
 
-    def __init__(self, classes: int, options: LatentOptions) -> None:
-        self.classes, self.d, self.options = classes, options.latent_size, options
+    def __init__(self, classes: int, d: int, options: MomentOptions) -> None:
+        self.classes, self.d, self.options = classes, d, options
         #: Norm that a latent is clipped to.
         self.reach = options.radius * math.sqrt(self.d)
         weights = (options.mean_weight, options.share_weight, options.moment_weight)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedgen.families.latent.moments import Moments
+from fedgen.families.parts.moments import Moments
 
 #: What the variance along any direction may be, in the variances of public images.
 LEAST_VARIANCE, MOST_VARIANCE = 0.1, 4.0

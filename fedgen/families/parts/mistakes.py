@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedgen.families.latent.moments import Layout
+from fedgen.families.parts.moments import Layout
 
 
 class Unclipped(Layout):

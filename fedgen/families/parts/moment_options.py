@@ -1,0 +1,24 @@
+"""Options of a patient's vector of moments."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fedgen.schema.section import Section
+
+
+class MomentOptions(Section):
+    """How the norm of a patient's vector is shared out, and to what norm a point is clipped.
+
+    The three weights are scaled to a norm of 1: what has more weight gets less noise. They and the radius are to be
+    chosen on public images, never on a study's patients.
+    """
+
+    radius: float = Field(
+        1.0,
+        gt=0,
+        description="R: latents are clipped to the norm R sqrt(d), in standard deviations of the prior",
+    )
+    mean_weight: float = Field(0.7, gt=0, description="a1, of the classes' mean latents")
+    share_weight: float = Field(0.3, gt=0, description="a2, of the classes' shares")
+    moment_weight: float = Field(0.65, gt=0, description="a3, of the second moments")
