@@ -25,7 +25,8 @@ from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.task import Task, image_of_class
-from fedgen.training.pretrained import Pretrained, read_named_prior, read_pretrained
+from fedgen.training.pretrained import Pretrained, read_pretrained
+from fedgen.training.prior_start import phantom_prior, read_named_prior, read_phantom_prior
 from fedgen.training.vector import ParameterLayout
 from fedgen_privacy.secagg import Parameters
 
@@ -61,17 +62,32 @@ class Recipe:
         """The file of weights that the study starts from, or of its prior; None where it names none.
 
         Raises:
-            StudyError, DataError: see `read_pretrained` and `read_named_prior`.
+            StudyError, DataError: see `read_pretrained`, `read_named_prior` and `read_phantom_prior`.
         """
         model = self.study.model
+        if model.prior is not None and model.prior.phantom is not None:
+            return self._fitting(read_phantom_prior(model.prior.phantom, self.study.data, path))
         if model.prior is not None:
-            found = read_named_prior(model.prior.sha256, self.task.image, path)
-            if found.prior is not None:
-                # Whether the family can stand on it, with its options.
-                self._plain.on(found.prior)
-            return found
+            return self._fitting(read_named_prior(str(model.prior.sha256), self.task.image, path))
         asked = model.pretrained
         return None if asked is None else read_pretrained(asked.sha256, self.plain_layout, path)
+
+    def make_start(self) -> Pretrained | None:
+        """The prior of phantoms, where the study asks for one: made in seconds, once a process.
+
+        Raises:
+            StudyError, DataError: see `phantom_prior`.
+        """
+        prior = self.study.model.prior
+        if prior is None or prior.phantom is None:
+            return None
+        return self._fitting(phantom_prior(prior.phantom, self.study.data))
+
+    def _fitting(self, found: Pretrained) -> Pretrained:
+        if found.prior is not None:
+            # Whether the family can stand on it, with its options.
+            self._plain.on(found.prior)
+        return found
 
     def started(self, path: Path) -> Recipe:
         """This recipe with the weights in that file.
@@ -171,8 +187,8 @@ class Recipe:
             self.family.networks()  # raises
         if self.study.model.prior is not None and self.start is None:
             raise DataError(
-                "The study stands on a public prior that is not here: put the file of model.prior.sha256 in its place, "
-                "named pretrained.safetensors."
+                "The study stands on a public prior that is not here: put its file, of model.prior.sha256 where the "
+                "study has that, in its place, named pretrained.safetensors."
             )
         networks = self.blank_networks()
         self.layout.load(networks, model)

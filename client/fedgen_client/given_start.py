@@ -1,4 +1,4 @@
-"""The weights under a study's adapters: they never cross the wire, so each site is given their file once.
+"""The weights under a study's adapters, or its prior: never on the wire, so each site is given or makes them once.
 
 Heavy: it builds the study's networks, to which the weights have to fit.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedgen.errors import StudyError
-from fedgen.pipeline.pretrained_start import refuse_same_patients
+from fedgen.pipeline.pretrained_start import refuse_made, refuse_same_patients
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
 from fedgen_client.folder import SiteFolder
@@ -29,6 +29,8 @@ def take_start(folder: SiteFolder, offered: OfferedStudy, path: Path | None) -> 
         PrivacyRefusedError: the weights were trained without privacy at a site of the roster.
     """
     study, kept = offered.study, folder.pretrained(offered.study_sha256)
+    refuse_made(study, path)
+    make_start(folder, offered)
     if path is None:
         require_start(offered, kept)
         return
@@ -42,6 +44,17 @@ def take_start(folder: SiteFolder, offered: OfferedStudy, path: Path | None) -> 
         write_atomic(kept, found.content)
 
 
+def make_start(folder: SiteFolder, offered: OfferedStudy) -> None:
+    """Make the prior of phantoms that a study stands on and keep it in the study's folder, where it is not yet.
+
+    Raises:
+        StudyError, DataError: it cannot be made or kept.
+    """
+    kept = folder.pretrained(offered.study_sha256)
+    if not kept.is_file() and (made := Recipe.of(offered.study).make_start()) is not None:
+        write_atomic(kept, made.content)
+
+
 def require_start(offered: OfferedStudy, kept: Path) -> None:
     """Refuse a study with adapters, or on a prior, whose file is not here yet.
 
@@ -49,7 +62,7 @@ def require_start(offered: OfferedStudy, kept: Path) -> None:
         StudyError: they are not.
     """
     model = offered.study.model
-    if model.prior is not None and not kept.is_file():
+    if model.prior is not None and model.prior.phantom is None and not kept.is_file():
         raise StudyError(
             f"{offered.name} stands on a public prior that the coordinator does not send: get the file with sha256 "
             f"{model.prior.sha256} and run `fedgen-client approve {offered.study_sha256[:12]} --prior FILE`."

@@ -39,6 +39,7 @@ from fedgen.training.devices import require_site_device
 from fedgen_client.books import budget_of
 from fedgen_client.consent import approve_by_policy, require_consent
 from fedgen_client.folder import SiteFolder
+from fedgen_client.given_start import make_start
 from fedgen_client.policy import cohort_problems, withheld
 from fedgen_client.site_file import SiteFile
 from fedgen_client.studies import OfferedStudy, Studies
@@ -154,6 +155,8 @@ class Hospital:
         prepared = prepare_site(study, cohort.folder, self._name, own / "data", self._folder.cache)
         held_out = prepared.data.part(Part.AUDIT).n_patients
         check_held_out(study, self._name, prepared.data.n_patients, held_out)
+        # A policy approves without a person who would have been given what the study stands on.
+        make_start(self._folder, offered)
         recipe = Recipe.of(study).on_frozen(self._folder.pretrained(offered.study_sha256))
         holder = None
         if study.aggregation.secure:

@@ -96,11 +96,21 @@ def _trains(study: Study) -> str:
 
 def _start(study: Study) -> list[Paragraph]:
     start, adapters, prior = study.model.pretrained, study.model.adapters, study.model.prior
+    if prior is not None and prior.phantom is not None:
+        return [
+            (
+                "stands on",
+                f"A public prior, which this site makes itself in seconds of {prior.words}. It is never changed, and "
+                "no file is needed. Every site and the coordinator make their own, of the same numbers of the same "
+                "study; they are not compared, since the bound on what a patient adds holds in whatever space a site "
+                "has.",
+            )
+        ]
     if prior is not None:
         return [
             (
                 "stands on",
-                f"A public prior (sha256 {prior.sha256}): {prior.source.rstrip('.')}. It is never changed, "
+                f"A public prior (sha256 {prior.sha256}): {prior.words.rstrip('.')}. It is never changed, "
                 "and this site is given its file with --prior, which is refused where its card names a site of this "
                 "study. The epsilon below says nothing about the images that it was made of.",
             )

@@ -11,9 +11,12 @@ from typing import Annotated
 
 import typer
 import yaml
+from pydantic import ValidationError
 
 from fedgen.cli.hints import EXPORT
 from fedgen.errors import StudyError
+from fedgen.study.data import Intensity
+from fedgen.study.model import PhantomPrior
 
 app = typer.Typer(
     help="Make and show public priors: what is known of a kind of image without a study's patients.",
@@ -51,20 +54,36 @@ def build(
             "--site", metavar="SITE", help="A site whose patients are among the images; once a site."
         ),
     ] = None,
+    phantom: Annotated[
+        int | None,
+        typer.Option("--phantom", metavar="PATIENTS", help="Make it of so many procedural phantoms instead."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the phantoms.")] = 1000,
+    modality: Annotated[
+        str | None, typer.Option("--modality", help="Of the phantoms: T1w, T2w, or all where left out.")
+    ] = None,
 ) -> None:
-    """Make a prior from public images, or from none."""
+    """Make a prior from public images, from phantoms, or from none."""
     from fedgen.data.public_images import public_images
     from fedgen.priors.build import Said, of_images, of_no_image
     from fedgen.priors.file import read_prior
     from fedgen.run.atomic import write_atomic
     from fedgen.run.hints import speak_as
-    from fedgen.study.data import Intensity
 
     speak_as(EXPORT)
     shape = (channels, *_size(size))
     if out.suffix != ".safetensors" or out.exists():
         raise StudyError(f"{out} must be a new file that ends in .safetensors: choose another name.")
-    if folder is None:
+    if phantom is not None:
+        if folder is not None or channels != 1 or source or licence or sites:
+            raise StudyError(
+                "--phantom makes gray images of no patient: leave the folder, --channels, --source, --licence and "
+                "--site away."
+            )
+        content = _of_phantoms(
+            phantom, seed, components, donors, modality, (shape[1], shape[2]), lower, upper
+        )
+    elif folder is None:
         if donors or source or licence or sites:
             raise StudyError(
                 "--donors, --source, --licence and --site speak of images, and no folder of them is given: name it, or "
@@ -76,10 +95,7 @@ def build(
             raise StudyError(
                 "A prior of images needs --source and --licence, which every site reads before it approves: give both."
             )
-        if not lower < upper:
-            raise StudyError(f"--lower {lower:g} must be below --upper {upper:g}.")
-        intensity = Intensity(lower=lower, upper=upper)
-        images = public_images(folder, (shape[1], shape[2]), channels, intensity)
+        images = public_images(folder, (shape[1], shape[2]), channels, _window(lower, upper))
         content = of_images(images, components, donors, Said(source, licence, tuple(sites or ())))
     write_atomic(out, content)
     made = read_prior(out)
@@ -109,6 +125,33 @@ def show(
         shown = " x ".join(map(str, value)) if key == "size" else value
         shown = (", ".join(value) or "none") if key == "sites" else shown
         typer.echo(f"{key:<14} {shown if shown != '' else 'none'}")
+
+
+def _of_phantoms(
+    patients: int,
+    seed: int,
+    components: int,
+    donors: int,
+    modality: str | None,
+    size: tuple[int, int],
+    lower: float,
+    upper: float,
+) -> bytes:
+    from fedgen.training.prior_start import phantom_file
+
+    try:
+        asked = PhantomPrior(patients=patients, seed=seed, components=components, donors=donors)
+    except ValidationError as error:
+        first = error.errors()[0]
+        about = "".join(f"{key}: " for key in first["loc"])
+        raise StudyError(f"No prior is made of such phantoms ({about}{first['msg']}).") from None
+    return phantom_file(asked, modality, size, _window(lower, upper))
+
+
+def _window(lower: float, upper: float) -> Intensity:
+    if not lower < upper:
+        raise StudyError(f"--lower {lower:g} must be below --upper {upper:g}.")
+    return Intensity(lower=lower, upper=upper)
 
 
 def _size(text: str) -> tuple[int, int]:

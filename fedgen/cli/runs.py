@@ -103,12 +103,13 @@ def loud(study: Study) -> list[str]:
         sentences.append(
             "WARNING: privacy.allow_large_delta is on. The delta may permit publishing a whole patient."
         )
-    if study.model.start is not None:
-        what = (
-            "stands on a public prior" if study.model.prior is not None else "starts from pretrained weights"
-        )
+    prior = study.model.prior
+    if prior is not None and prior.phantom is not None:
+        sentences.append(f"NOTE: training stands on a public prior of {prior.words}.")
+    elif study.model.start is not None:
+        what = "stands on a public prior" if prior is not None else "starts from pretrained weights"
         sentences.append(
-            f"NOTE: training {what}, about whose data this study's privacy says nothing: {study.model.start.source}"
+            f"NOTE: training {what}, about whose data this study's privacy says nothing: {study.model.start.words}"
         )
     return sentences
 

@@ -26,8 +26,12 @@ def check(file: File, overrides: Overrides = None) -> None:
     """Validate a study and say in one line what it asks for."""
     study = load_study(file, overrides or ())
     typer.echo(f"ok: {essentials(study)}")
-    if study.model.prior is not None:
-        typer.echo(f"stands on the prior {study.model.prior.sha256[:12]} ({study.model.prior.source})")
+    prior = study.model.prior
+    if prior is not None:
+        which = (
+            f"the prior {prior.sha256[:12]} ({prior.words})" if prior.sha256 else f"a prior of {prior.words}"
+        )
+        typer.echo(f"stands on {which}")
     if study.model.pretrained is not None:
         typer.echo(start(study))
 

@@ -12,6 +12,7 @@ from fedgen.data.pixels import centre, check_window, fitted_size, resize, to_cha
 from fedgen.data.read import data_error, parallel
 from fedgen.errors import DataError
 from fedgen.study.data import Intensity
+from fedgen.task.image_spec import Spacing
 
 
 def public_images(folder: Path, size: tuple[int, int], channels: int, intensity: Intensity) -> Pixels:
@@ -42,14 +43,33 @@ def public_images(folder: Path, size: tuple[int, int], channels: int, intensity:
             decoder = decoder_for(path)
             spacing = decoder.header(path, 0).spacing
             stored = to_channels(decoder.pixels(path, None), channels)
-            fitted = fitted_size(stored.shape[1:3], spacing, size)
-            images = []
-            for image in stored:
-                check_window(image, intensity)
-                scaled = centre(resize(window(image, intensity), fitted), size, -1)
-                images.append(np.moveaxis(scaled, -1, 0).astype(np.float32))
+            return prepared_images(stored, spacing, size, intensity)
         except UnreadableError as error:
             raise data_error(name, error) from error
-        return images
 
     return np.stack([image for images in parallel(prepared, files) for image in images])
+
+
+def prepared_images(
+    stored: Pixels, spacing: Spacing | None, size: tuple[int, int], intensity: Intensity
+) -> list[Pixels]:
+    """Images as a study's are prepared: windowed, resampled with their aspect kept, black around.
+
+    Args:
+        stored: (n, H, W, C) values.
+        spacing: mm between rows and between columns, where known.
+        size, intensity: as in `public_images`.
+
+    Returns:
+        n of (C, H, W) float32 in [-1, 1].
+
+    Raises:
+        UnreadableError: one plainly does not fit the window.
+    """
+    fitted = fitted_size(stored.shape[1:3], spacing, size)
+    images = []
+    for image in stored:
+        check_window(image, intensity)
+        scaled = centre(resize(window(image, intensity), fitted), size, -1)
+        images.append(np.moveaxis(scaled, -1, 0).astype(np.float32))
+    return images

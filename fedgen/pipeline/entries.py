@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 
 from fedgen.federation.coordinator.aggregation import Aggregator
+from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import Checkpoint
 from fedgen.run.directory import RunDirectory
 from fedgen.run.events import RoundDone, Traffic
 from fedgen.run.evidence_files import AuditFile, EvaluationFile
 from fedgen.run.row import Value
 from fedgen.run.summary import AdaptersEntry, AggregationEntry, AuditEntry, ModelEntry, RoundAbort, Start
-from fedgen.study.study import Study
 from fedgen.training.vector import vector_sha256
 
 #: Stands for a site's name where the patients of all sites are meant.
@@ -25,22 +26,28 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package in PACKAGES}
 
 
-def describe_model(study: Study, checkpoint: Checkpoint) -> ModelEntry:
+def describe_model(recipe: Recipe, checkpoint: Checkpoint) -> ModelEntry:
     """The `model` entry: of the averaged weights, which are sampled from."""
-    adapters = study.model.adapters
+    model = recipe.study.model
+    adapters = model.adapters
     return ModelEntry(
-        family=study.model.family,
-        start=start_of(study),
+        family=model.family,
+        start=start_of(recipe),
         adapters=None if adapters is None else AdaptersEntry(**dict(adapters)),
         parameters=checkpoint.ema.shape[0],
         sha256=vector_sha256(checkpoint.ema),
     )
 
 
-def start_of(study: Study) -> Start | None:
-    """The pretrained weights or the prior as the study names them; None where it names none."""
-    start = study.model.start
-    return None if start is None else Start(sha256=start.sha256, source=start.source)
+def start_of(recipe: Recipe) -> Start | None:
+    """The pretrained weights or the prior that the study names or has made; None where it has none of them."""
+    start, found = recipe.study.model.start, recipe.start
+    if start is None:
+        return None
+    sha256 = start.sha256
+    if sha256 is None and found is not None:
+        sha256 = hashlib.sha256(found.content).hexdigest()
+    return Start(sha256=sha256 or "", source=start.words)
 
 
 def describe_aggregation(

@@ -1,4 +1,4 @@
-"""What a run starts from: the file of pretrained weights that was given, where it came from, and what is said of it."""
+"""What a run starts from, given in a file or made: where it came from, and what is said of it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ from fedgen.training.pretrained import Origin, Pretrained
 
 
 def given_start(study: Study, path: Path | None) -> Pretrained | None:
-    """The file of `--pretrained` or `--prior`, checked before a run is made; None where the study names none.
+    """The file of `--pretrained` or `--prior`, checked before a run is made, or the prior that the study has made.
+
+    Returns:
+        None where the study names neither.
 
     Raises:
         StudyError: a file is given and not asked for, or asked for and not given, or another file was meant.
         DataError: the file cannot be used.
     """
+    refuse_made(study, path)
+    if path is None and (made := Recipe.of(study).make_start()) is not None:
+        return made
     if study.model.start is None:
         if path is not None:
             raise StudyError(
@@ -35,6 +41,20 @@ def given_start(study: Study, path: Path | None) -> Pretrained | None:
             else "The study starts from pretrained weights (model.pretrained): give their file with --pretrained."
         )
     return Recipe.of(study).read_start(path)
+
+
+def refuse_made(study: Study, path: Path | None) -> None:
+    """Refuse a file for a study whose prior this program makes.
+
+    Raises:
+        StudyError: there is one.
+    """
+    prior = study.model.prior
+    if path is not None and prior is not None and prior.phantom is not None:
+        raise StudyError(
+            f"--prior {path} is given, but the study has its prior made of phantoms (model.prior.phantom): leave "
+            "--prior away, or name the file in model.prior by sha256 and source."
+        )
 
 
 def keep_start(run: RunDirectory, start: Pretrained | None) -> None:

@@ -62,7 +62,7 @@ def privacy_report(
         multiplicity=privacy.multiplicity,
         images_per_patient=study.data.images_per_patient,
         shared_patients=shared_patients,
-        start=start_of(study),
+        start=start_of(recipe),
         sites=tuple(rows),
         limits=(*promise.limits, *limits) if epsilon is not None else (),
     )
@@ -101,11 +101,14 @@ def _start(study: Study) -> str:
     start = study.model.start
     if start is None:
         return ""
-    source = start.source if start.source.endswith((".", "!", "?")) else f"{start.source}."
+    prior = study.model.prior
+    if prior is not None and prior.phantom is not None:
+        return f" Training stood on a public prior made of {prior.words}."
+    source = start.words if start.words.endswith((".", "!", "?")) else f"{start.words}."
     says = (
         "Nothing here bounds what is revealed of the data of the start"
         if not study.privacy.private
         else "The guarantee is about the patients of this study, and not about the data its start was trained on"
     )
-    what = "stood on a public prior" if study.model.prior is not None else "started from pretrained weights"
+    what = "stood on a public prior" if prior is not None else "started from pretrained weights"
     return f" Training {what} (sha256 {start.sha256}). {says}: {source}"

@@ -90,7 +90,7 @@ def _record(here: Setting, trained: Trained, aggregator: Aggregator) -> None:
             findings=(*here.findings, *unknown, *remarks),
             image=image,
             rounds=trained.checkpoint.round,
-            model=describe_model(study, trained.checkpoint),
+            model=describe_model(work.recipe, trained.checkpoint),
             privacy=told.entry(),
             secure_aggregation=describe_aggregation(run, aggregator, trained.dropouts, here.caveat),
         ),

@@ -61,7 +61,19 @@ def read_prior(path: Path, sha256: str | None = None) -> PriorFile:
         StudyError: the file is another than the study names.
         DataError: it is absent, no safetensors, without a card, not finite, or not what its card says.
     """
-    content = FILE.content(path) if sha256 is None else FILE.read(sha256, path)
+    return parse_prior(FILE.content(path) if sha256 is None else FILE.read(sha256, path), path)
+
+
+def parse_prior(content: bytes, path: Path) -> PriorFile:
+    """The prior in the bytes of a file.
+
+    Args:
+        content: the bytes.
+        path: how a message calls the file.
+
+    Raises:
+        DataError: as `read_prior`.
+    """
     tensors = FILE.tensors(content, path)
     card = _card(content, path)
     shape = (card.channels, *card.size)

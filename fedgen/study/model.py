@@ -35,16 +35,73 @@ class PretrainedSection(Section):
         description="what the weights were trained on, by which licence; every site reads it before it approves",
     )
 
+    @property
+    def words(self) -> str:
+        """What they were trained on, for people."""
+        return self.source
 
-class NamedPrior(Section):
-    """A public prior in a file: `fedgen prior build` writes it and these lines."""
 
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the safetensors file, in hexadecimal")
-    source: str = Field(
+class PhantomPrior(Section):
+    """A prior that this program makes itself, of pretend patients of no site, without their labels: no file is needed.
+
+    They have a seed, and scanners, that no site of `data.phantom` has.
+    """
+
+    patients: int = Field(400, ge=20, le=100_000, description="pretend patients, with one image each")
+    seed: int = Field(1000, ge=0, lt=2**31, description="of them; another one than `study.seed`")
+    components: int = Field(32, ge=1, description="of the basis; fewer than patients")
+    donors: int = Field(
+        128,
+        ge=0,
+        description="images that lend their texture, or that may be drawn as they are; at most patients",
+    )
+
+    @model_validator(mode="after")
+    def _enough_patients(self) -> Self:
+        if self.components >= self.patients or self.donors > self.patients:
+            raise ValueError(
+                f"{self.patients} patients do not give {self.components} components and {self.donors} donors: there "
+                "must be more patients than components, and as many as donors"
+            )
+        return self
+
+    @property
+    def source(self) -> str:
+        """Of the images, for people."""
+        made = f"{self.patients} procedural phantoms of the seed {self.seed}"
+        return f"{made}, made by fedgen itself: no patient, no label"
+
+
+class PriorSection(Section):
+    """A public prior: in a file, of which `fedgen prior build` writes these lines, or made of phantoms.
+
+    It needs either `sha256` and `source`, or `phantom`.
+    """
+
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="of the safetensors file, in hexadecimal"
+    )
+    source: str | None = Field(
+        None,
         pattern=r"^\S[^\n]*\S$",
         max_length=2000,
         description="what the prior was made of, by which licence; every site reads it before it approves",
     )
+    phantom: PhantomPrior | None = Field(None, description="the prior is in a file")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        named = (self.sha256 is not None, self.source is not None)
+        if named != ((self.phantom is None),) * 2:
+            raise ValueError(
+                "prior needs either sha256 and source, of a file, or phantom, of which it is made: give one of the two"
+            )
+        return self
+
+    @property
+    def words(self) -> str:
+        """What it was made of, for people."""
+        return self.phantom.source if self.phantom is not None else str(self.source)
 
 
 class ModelBase(Section):
@@ -53,7 +110,7 @@ class ModelBase(Section):
     pretrained: PretrainedSection | None = Field(
         None, description="training then starts from weights drawn from the study's seed"
     )
-    prior: NamedPrior | None = Field(
+    prior: PriorSection | None = Field(
         None, description="a family that stands on a public prior then has one of no image"
     )
     adapters: Adapters | None = Field(None, description="all weights are then trained")
@@ -65,13 +122,13 @@ class ModelBase(Section):
         return getattr(self, self.family)
 
     @property
-    def start(self) -> PretrainedSection | NamedPrior | None:
-        """What comes in a file that the study names by its hash; None where nothing does."""
+    def start(self) -> PretrainedSection | PriorSection | None:
+        """What there is before any patient is asked: weights or a prior; None where the study names neither."""
         return self.pretrained or self.prior
 
     @property
     def frozen(self) -> bool:
-        """Whether the networks hold something of that file which is never trained, and so never sent."""
+        """Whether the networks hold something of it which is never trained, and so never sent."""
         return self.adapters is not None or self.prior is not None
 
     @model_validator(mode="after")

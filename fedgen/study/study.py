@@ -61,6 +61,16 @@ class Study(Section):
             )
         if self.privacy.mode == "distributed":
             self._require_distributed()
+        made = None if self.model.prior is None else self.model.prior.phantom
+        if made is not None and self.data.phantom is not None and made.seed == self.study.seed:
+            raise ValueError(
+                f"model.prior.phantom.seed and study.seed are both {made.seed}: give the public phantoms a seed of "
+                "their own, so that they are other patients than those of data.phantom"
+            )
+        if made is not None and self.data.channels != 1:
+            raise ValueError(
+                "model.prior.phantom is gray, but data.channels is 3: use a prior in a file (model.prior.sha256)"
+            )
         unknown = set(self.synthesis.balance or ()) - set(self.data.labels)
         if unknown:
             raise ValueError(

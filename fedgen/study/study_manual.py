@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from pydantic import ValidationError
+
 from fedgen.schema.keys import dotted, keys, section_of
 from fedgen.schema.manual import HEAD, row
+from fedgen.schema.section import Section
 from fedgen.study.study import Study
 
 _HEAD = """\
@@ -48,12 +51,12 @@ def _sections() -> Iterator[str]:
         yield " ".join((section.__doc__ or "").split())
         if not key.field.is_required() and key.field.get_default(call_default_factory=True) is None:
             needed = [name for name, inner in section.model_fields.items() if inner.is_required()]
-            opened = (
-                f"Given, it needs {' and '.join(f'`{name}`' for name in needed)}"
-                if needed
-                else f"`{key.path[-1]}: {{}}` takes the defaults"
-            )
-            yield f"\nAbsent unless given: {key.field.description}. {opened}."
+            opened = ""
+            if needed:
+                opened = f" Given, it needs {' and '.join(f'`{name}`' for name in needed)}."
+            elif _has_defaults(section):
+                opened = f" `{key.path[-1]}: {{}}` takes the defaults."
+            yield f"\nAbsent unless given: {key.field.description}.{opened}"
         elif key.field.description is not None:
             yield f"\n{key.field.description}"
         yield HEAD
@@ -61,6 +64,15 @@ def _sections() -> Iterator[str]:
             if len(inner.path) == len(key.path) + 1 and section_of(inner.field) is None:
                 yield row(inner.path[-1], inner.field)
     yield ""
+
+
+def _has_defaults(section: type[Section]) -> bool:
+    """Whether it may be given with nothing in it."""
+    try:
+        section()
+    except ValidationError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -15,11 +15,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fedgen.errors import DataError
-from fedgen.priors.file import read_prior
 from fedgen.priors.prior import Prior
 from fedgen.run.tensors import KEY, NamedFile, metadata
 from fedgen.schema.section import Section
-from fedgen.task.image_spec import ImageSpec
 from fedgen.training.vector import ParameterLayout
 
 FILE = NamedFile("pretrained weights", "model.pretrained", "--pretrained", "fedgen export")
@@ -86,39 +84,6 @@ def read_pretrained(sha256: str, layout: ParameterLayout, path: Path) -> Pretrai
     """
     content = FILE.read(sha256, path)
     return Pretrained(_weights(content, path, layout), _origin(content, path), content)
-
-
-def read_named_prior(sha256: str, image: ImageSpec, path: Path) -> Pretrained:
-    """The public prior in a file, and by its card whose patients are in it.
-
-    Args:
-        sha256: of the file, as the study names it.
-        image: of the study.
-        path: of the file.
-
-    Raises:
-        StudyError: the file is another than the study names.
-        DataError: it is absent, no prior, not finite, or of images of another size or colour.
-    """
-    found = read_prior(path, sha256)
-    card = found.card
-    if found.prior.shape != image.shape:
-        raise DataError(
-            f"{path} is a prior of images with {card.channels} channels and the size {list(card.size)}, but the "
-            f"study's have {image.channels} and {list(image.size)}: build one for these."
-        )
-    origin = Origin(
-        study=card.made_of,
-        study_sha256=sha256,
-        mode="none",
-        # Whoever built it has said by which licence the images are to be had.
-        public=True,
-        unprotected=card.sites,
-        protected=(),
-        source=card.source,
-        statement=f"{card.made_of}; {card.source} ({card.licence})",
-    )
-    return Pretrained({}, origin, found.content, found.prior)
 
 
 def _weights(content: bytes, path: Path, layout: ParameterLayout) -> dict[str, Tensor]:

@@ -177,3 +177,41 @@ def test_a_prior_with_patients_of_the_roster_is_refused(on_prior, with_data, stu
     assert isinstance(refused.exception, PrivacyRefusedError)
     assert "holds patients of north WITHOUT privacy" in str(refused.exception)
     assert not with_data.pretrained(study_hash(study)).exists()
+
+
+@pytest.fixture
+def on_phantoms(secure_study):
+    """A study on a prior of phantoms."""
+    phantom = {"patients": 20, "seed": 7, "components": 4, "donors": 4}
+    model = {"family": "latent", "latent": {"latent_size": 4}, "prior": {"phantom": phantom}}
+    return secure_study(model=model)
+
+
+def test_a_prior_of_phantoms_is_made_where_it_is_approved(
+    on_phantoms, with_data, stub, others, command, tmp_path
+) -> None:
+    stub.offer(on_phantoms, **others)
+    kept = with_data.pretrained(study_hash(on_phantoms))
+    refused = command("approve", "tiny", "--yes", "--prior", str(tmp_path / "p"), folder=with_data)
+    assert isinstance(refused.exception, StudyError)
+    assert "leave --prior away" in str(refused.exception)
+    assert not kept.exists()
+    done = command("approve", "tiny", "--yes", folder=with_data)
+    assert done.exit_code == 0, done.output
+    read = " ".join(done.output.split())
+    assert "A public prior, which this site makes itself in seconds of 20 procedural phantoms" in read
+    assert "no patient, no label" in read
+    assert kept.read_bytes() == Recipe.of(on_phantoms).make_start().content
+
+
+def test_a_hospital_makes_a_prior_of_phantoms_that_is_not_there(
+    on_phantoms, with_data, stub, others, command
+) -> None:
+    stub.offer(on_phantoms, **others)
+    assert command("approve", "tiny", "--yes", folder=with_data).exit_code == 0
+    sha256 = study_hash(on_phantoms)
+    # As where the site's policy has approved it.
+    with_data.pretrained(sha256).unlink()
+    answer = Hospital(with_data).answer(Describe(study_sha256=sha256, round=1))
+    assert isinstance(answer, SiteDescription)
+    assert with_data.pretrained(sha256).is_file()

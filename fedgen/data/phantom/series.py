@@ -14,6 +14,9 @@ from fedgen.data.phantom.scanner import CONTRASTS
 
 #: Stored values are 12 bits; the rescale slope brings them to 0..255, the default intensity window.
 STORED_MAX = 4095
+#: As the file says it.
+RESCALE_SLOPE = float(f"{255 / STORED_MAX:.10f}")
+MODALITY = "MR"
 _FIELD_OF_VIEW = 220.0
 
 
@@ -56,7 +59,7 @@ def elements(
         "InstitutionName": site,
         "Manufacturer": "fedgen phantom",
         "ImageType": ("DERIVED", "PRIMARY"),
-        "Modality": "MR",
+        "Modality": MODALITY,
         "SeriesDescription": contrast,
         "SeriesNumber": CONTRASTS.index(contrast) + 1,
         "InstanceNumber": number,
@@ -79,7 +82,7 @@ def elements(
         "HighBit": 11,
         "PixelRepresentation": 0,
         "RescaleIntercept": "0",
-        "RescaleSlope": f"{255 / STORED_MAX:.10f}",
+        "RescaleSlope": f"{RESCALE_SLOPE:.10f}",
         "RescaleType": "US",
         "WindowCenter": "127.5",
         "WindowWidth": "255",

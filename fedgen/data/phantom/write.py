@@ -27,7 +27,8 @@ from fedgen.study.data import Phantom
 #: Raised when the images change, so that a run never continues on another phantom.
 PHANTOM_VERSION = 1
 CLASSES = ("none", "lesion")
-_HOSPITALS = (
+#: Whose patients a phantom has; the number of a site is its place here.
+HOSPITALS = (
     "Ashford", "Brookside", "Cedarhill", "Dunmore", "Eastvale", "Fairmount", "Glenwood", "Harborview",
     "Inverness", "Juniper", "Kingsley", "Lakeside", "Mapleton", "Northgate", "Oakridge", "Pinecrest",
 )  # fmt: skip
@@ -35,7 +36,7 @@ _HOSPITALS = (
 
 def phantom_sites(phantom: Phantom) -> tuple[str, ...]:
     """Names of a phantom's hospitals, in the order they are written."""
-    return _HOSPITALS[: phantom.sites]
+    return HOSPITALS[: phantom.sites]
 
 
 def write_phantom(folder: Path, phantom: Phantom, seed: int, size: tuple[int, int] = (96, 96)) -> None:
@@ -120,7 +121,7 @@ def _check_marker(folder: Path, marker: dict[str, object]) -> None:
 def _write_site(
     folder: Path, site: str, patients: int, seed: int, size: tuple[int, int]
 ) -> list[tuple[str, str, str]]:
-    number = _HOSPITALS.index(site)
+    number = HOSPITALS.index(site)
     # A site's own, so that it is the same whichever others are written.
     rng = np.random.default_rng([seed, number])
     scanner = Scanner.of_site(number, rng)

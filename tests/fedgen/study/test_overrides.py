@@ -96,6 +96,7 @@ OPTIONAL = {
     ("data", "phantom"),
     ("model", "pretrained"),
     ("model", "prior"),
+    ("model", "prior", "phantom"),
     ("model", "adapters"),
     ("privacy", "central_images"),
 }
