@@ -18,7 +18,8 @@ from fedgen.data.prepare import prepare_sites
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.assess import assess_evaluation
 from fedgen.evidence.downstream.arms import TITLES, TrainingSet
-from fedgen.evidence.downstream.judges import Network, logistic, simple_features
+from fedgen.evidence.downstream.judges import Network
+from fedgen.evidence.downstream.linear import LINEAR
 from fedgen.evidence.metrics.beside_floor import measure_distances
 from fedgen.evidence.metrics.extractors import build_extractor
 from fedgen.evidence.metrics.matched import choose_reference
@@ -115,8 +116,9 @@ def test_the_judges_learn_the_real_task(label: str, network: float, simple: floa
         train, test = pool(sites, (Part.TRAIN,)), pool(sites, (Part.TEST, Part.AUDIT))
         data = TrainingSet(train.images, train.labels, train.patients, torch.arange(train.n_images))
         nets = Network(200)([data] * 2, test.images, 2, 1)
-        features = (simple_features(each.images) for each in (train, test))
-        regression = logistic(next(features), train.labels.numpy(), next(features), 2)
+        judge = LINEAR["simple"]
+        features = (judge.features(each.images) for each in (train, test))
+        regression = judge(next(features), train.labels.numpy(), next(features), 2)
         truth = test.labels.numpy()
         mean = float(np.mean([roc_auc_score(truth, net[:, 1]) for net in nets]))
         scores.append((mean, roc_auc_score(truth, regression[:, 1])))

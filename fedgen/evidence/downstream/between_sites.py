@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.site_data import LabelledImages, Part
-from fedgen.evidence.downstream.cells import TestImages, describe, replicate_score
-from fedgen.evidence.downstream.judges import features_of, logistic
+from fedgen.evidence.downstream.cells import SAID, TestImages, describe, replicate_score
+from fedgen.evidence.downstream.judges import features_of
+from fedgen.evidence.downstream.linear import LINEAR
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import PooledImages, pooled
 from fedgen.run.row import Row, SitePart, Value, cut
@@ -23,7 +24,8 @@ from fedgen.study.training import EvaluationSection
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-GROUP, PATIENTS, NAME = "between_sites", "test_patients", "AUROC, simple judge"
+JUDGE = "simple"
+GROUP, PATIENTS, NAME = "between_sites", "test_patients", SAID[JUDGE]
 ABOUT_OUT = (
     "Trained on the real patients of all other sites and tested on this one; over all sites, the pairs of patients "
     "within a site. Knowing the site is worth nothing here."
@@ -84,7 +86,9 @@ class _Table:
         self.names = [site.site for site in real.sites]
         self.classes = real.classes
         self.train_labels, self.train_sites = train.labels.numpy(), train.sites.numpy()
-        self.features, self.test_features = features_of(real, Part.TRAIN), features_of(real, Part.TEST)
+        self.features, self.test_features = [
+            features_of(real, part, JUDGE) for part in (Part.TRAIN, Part.TEST)
+        ]
         self.labels, self.patients, self.sites = (
             test.labels.numpy(),
             test.patients.numpy(),
@@ -137,7 +141,7 @@ class _Table:
         missing = [name for c, name in enumerate(self.classes) if c not in labels]
         if missing:
             return f"No training image is of {', '.join(missing)}."
-        return logistic(self.features[chosen], labels, self.test_features, len(self.classes))
+        return LINEAR[JUDGE](self.features[chosen], labels, self.test_features, len(self.classes))
 
     def _part(self, site: int, found: FloatArray | str) -> SitePart:
         images = self.at[site]

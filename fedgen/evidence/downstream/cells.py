@@ -32,6 +32,8 @@ METRICS = {
     "within": ("within", "network"),
     "simple": ("auroc", "simple"),
     "simple_within": ("within", "simple"),
+    "texture": ("auroc", "texture"),
+    "texture_within": ("within", "texture"),
 }
 #: And what it is called in a row.
 SAID = {
@@ -40,6 +42,8 @@ SAID = {
     "within": "AUROC within sites",
     "simple": "AUROC, simple judge",
     "simple_within": "AUROC within sites, simple judge",
+    "texture": "AUROC, texture judge",
+    "texture_within": "AUROC within sites, texture judge",
 }
 _POINT = {"auroc": auroc, "balanced_accuracy": balanced_accuracy}
 _WEIGHTED: dict[str, WeightedScore] = {

@@ -10,7 +10,7 @@ from fedgen.evidence.downstream.arms import SITE_ALONE, SITE_ALONE_TITLE, TITLES
 from fedgen.evidence.downstream.believed import real_task, synthetic_worth
 from fedgen.evidence.downstream.cells import METRICS, SAID
 from fedgen.evidence.downstream.downstream import Arm, CellScores, Difference, measure_downstream
-from fedgen.evidence.downstream.judges import features_of
+from fedgen.evidence.downstream.judges import IN_ROWS, features_of
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import pooled
 from fedgen.run.row import Finding, Row, SitePart, Value, cut
@@ -19,9 +19,9 @@ from fedgen.study.training import EvaluationSection
 GROUP, DIFFERENCES = "downstream", "differences"
 PATIENTS = "test_patients"
 #: Of a score, where its chance level does not depend on the number of classes.
-CHANCE = dict.fromkeys(("auroc", "within", "simple", "simple_within"), 0.5)
+CHANCE = dict.fromkeys(METRICS.keys() - {"balanced_accuracy"}, 0.5)
 #: Scores of several sites together; a single one has them already.
-WITHIN = ("within", "simple_within")
+WITHIN = tuple(name for name, (metric, _) in METRICS.items() if metric == "within")
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,12 @@ class Classification(Measure):
     ) -> Iterator[Row]:
         """A row an arm with the scores of each site, then the differences of arms, then the task."""
         options = self.options
-        features = None
+        features = {}
         if len(real.classes) > 1 and all(pooled(real, part).n_images for part in (Part.TRAIN, Part.TEST)):
-            features = features_of(real, Part.TRAIN), features_of(real, Part.TEST)
+            features = {
+                name: (features_of(real, Part.TRAIN, name), features_of(real, Part.TEST, name))
+                for name in IN_ROWS
+            }
         found = measure_downstream(
             pooled(real, Part.TRAIN),
             pooled(real, Part.TEST),
@@ -132,5 +135,6 @@ def _task(classes: Sequence[str], n_sites: int, steps: int, seeds: int) -> str:
     return (
         f"Tell {', '.join(classes[:-1])} from {classes[-1]} in an image, tested on {where}. The network is trained for "
         f"up to {steps} steps, as many as suit a quarter of the arm's training patients, held out for that; {seeds} "
-        f"{seed}. The simple judge is a logistic regression on texture and a thumbnail."
+        f"{seed}. The simple judge is a logistic regression on radiomics and a thumbnail, the texture judge one on "
+        "histograms of oriented gradients."
     )

@@ -1,7 +1,7 @@
 """Downstream use: does a classifier trained on synthetic images work on real patients?
 
-Two judges learn from every arm by the same rule, with the same seeds, augmentation and class-balanced batches, and are
-tested on the TEST part alone, which no generator and no choice has seen. Where there are several sites, a predictor
+Every judge learns from every arm by the same rule, with the same seeds and class-balanced, and is tested
+on the TEST part alone, which no generator and no choice has seen. Where there are several sites, a predictor
 that knows an image's site alone stands beside them.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fedgen.data.site_data import LabelledImages
@@ -34,7 +33,9 @@ from fedgen.evidence.downstream.cells import (
     describe,
     replicate_score,
 )
-from fedgen.evidence.downstream.judges import Judge, Network, Simple, simple_features
+from fedgen.evidence.downstream.judges import IN_ROWS, Judge, Linear, Network
+from fedgen.evidence.downstream.linear import LINEAR
+from fedgen.evidence.downstream.site_alone import site_alone
 from fedgen.evidence.pooled import PooledImages
 
 FloatArray = NDArray[np.float64]
@@ -98,7 +99,7 @@ def measure_downstream(
     seeds: int,
     bootstrap: int,
     seed: int,
-    features: tuple[FloatArray, FloatArray] | None = None,
+    features: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
 ) -> Downstream:
     """Train and test every arm.
 
@@ -109,7 +110,7 @@ def measure_downstream(
         n_sites: number of sites, with or without test patients.
         steps, seeds, bootstrap: section `evaluation` of the study.
         seed: classifier seeds are seed, seed + 1, ...
-        features: of the simple judge, of train and test where they are known.
+        features: of the linear judges, of train and test where they are known.
     """
     labels, patients, owners = test.labels.numpy(), test.patients.numpy(), test.sites.numpy()
     pooled, *per_site = [
@@ -119,9 +120,12 @@ def measure_downstream(
     unknown = all(images.undefined for images in (pooled, *per_site))
     judges: dict[str, Judge] = {}
     if not unknown and len(classes) > 1:
-        known, seen = features or (simple_features(train.images), simple_features(test.images))
-        both = np.concatenate([known, simple_features(synthetic.images)])
-        judges = {"network": Network(steps), "simple": Simple(both, seen)}
+        judges["network"] = Network(steps)
+        for name in IN_ROWS:
+            judge = LINEAR[name]
+            known = (features or {}).get(name) or (judge.features(train.images), judge.features(test.images))
+            both = np.concatenate([known[0], judge.features(synthetic.images)])
+            judges[name] = Linear(judge, both, known[1])
     arms: list[Arm] = []
     replicated: dict[tuple[str, str], Replicated] = {}
 
@@ -149,8 +153,8 @@ def measure_downstream(
     if n_sites > 1:
         comparisons += SITE_COMPARISONS
         # It looks at no image, so it is the same whoever judges.
-        alone = [site_alone(train, test, len(classes))]
-        add(SITE_ALONE, train.n_images, {"network": alone, "simple": alone} if judges else {}, None)
+        alone = [site_alone(train.labels, train.sites, test.sites, len(classes))]
+        add(SITE_ALONE, train.n_images, dict.fromkeys(judges, alone), None)
     differences = tuple(
         _difference(arm, against, metric, replicated) for arm, against in comparisons for metric in METRICS
     )
@@ -159,19 +163,6 @@ def measure_downstream(
     if network is not None and simple is not None:
         ahead = Replicated(simple.value - network.value, simple.replicates - network.replicates, None).score()
     return Downstream(tuple(arms), differences, ahead, tuple(images.n_patients for images in per_site))
-
-
-def site_alone(train: PooledImages, test: PooledImages, classes: int) -> FloatArray:
-    """Class probabilities (n_test, K) of one who knows an image's site and how its training images are shared out.
-
-    At a site without training images it is the share at all sites.
-    """
-    shares = []
-    for site in range(int(torch.cat([train.sites, test.sites]).max()) + 1):
-        own = train.labels[train.sites == site]
-        shares.append((own if len(own) else train.labels).bincount(minlength=classes).double())
-    found = torch.stack(shares)[test.sites]
-    return (found / found.sum(dim=1, keepdim=True)).numpy()
 
 
 def why_untrainable(data: TrainingSet, classes: Sequence[str]) -> str | None:

@@ -75,12 +75,14 @@ def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynt
         row = found[arm]
         assert [value.name for value in row.values] == [
             "AUROC", "balanced accuracy", "AUROC within sites", "AUROC, simple judge",
-            "AUROC within sites, simple judge", "training images",
+            "AUROC within sites, simple judge", "AUROC, texture judge", "AUROC within sites, texture judge",
+            "training images",
         ]  # fmt: skip
         assert [value.name for value in row.per_site[0].values] == [
             "AUROC",
             "balanced accuracy",
             "AUROC, simple judge",
+            "AUROC, texture judge",
         ]
         assert (row.verdict is not None) == (arm in ("TRTR", "TSTR"))
         assert [(part.site, part.n) for part in row.per_site] == [

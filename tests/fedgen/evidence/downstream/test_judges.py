@@ -24,9 +24,10 @@ from fedgen.evidence.downstream.downstream import (
     Difference,
     Downstream,
     measure_downstream,
-    site_alone,
 )
-from fedgen.evidence.downstream.judges import Network, logistic, simple_features
+from fedgen.evidence.downstream.judges import Network
+from fedgen.evidence.downstream.linear import LINEAR
+from fedgen.evidence.downstream.site_alone import site_alone
 from fedgen.evidence.downstream.stopping import held_out, steps_to_train
 from fedgen.evidence.pooled import PooledImages, pool
 from fedgen.run.row import Verdict, worst
@@ -78,7 +79,8 @@ def test_both_judges_see_the_phantoms_lesions_as_a_random_forest_does(
     data = TrainingSet(train.images, train.labels, train.patients, torch.arange(train.n_images))
     labels = test.labels.numpy()
     network = roc_auc_score(labels, Network(200)([data], test.images, 2, 0)[0][:, 1])
-    simple = logistic(simple_features(train.images), train.labels.numpy(), simple_features(test.images), 2)
+    judge = LINEAR["simple"]
+    simple = judge(judge.features(train.images), train.labels.numpy(), judge.features(test.images), 2)
     forest = RandomForestClassifier(100, random_state=0).fit(
         train.images.flatten(1).numpy(), train.labels.numpy()
     )
@@ -202,15 +204,11 @@ def test_the_judge_that_is_behind_the_other_is_called_blind() -> None:
     assert verdicts(scored(TRTR=0.72, TSTR=0.72)) == (Verdict.INSUFFICIENT,) * 2
 
 
-def test_site_alone_is_the_share_of_the_site() -> None:
-    def images(labels: list[int], sites: list[int]) -> PooledImages:
-        n = len(labels)
-        return PooledImages(
-            torch.zeros(n, 1, 16, 16), torch.tensor(labels), torch.arange(n), torch.tensor(sites)
-        )
+def test_one_who_knows_the_site_alone_gives_its_shares() -> None:
+    def numbers(*values: int) -> Tensor:
+        return torch.tensor(values)
 
-    train = images([0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1])
-    found = site_alone(train, images([0, 1, 0], [1, 0, 2]), 2)
+    found = site_alone(numbers(0, 0, 0, 1, 1, 1), numbers(0, 0, 0, 0, 1, 1), numbers(1, 0, 2), 2)
     # Of the third site no patient was in training: all sites together.
     assert found.tolist() == [[0, 1], [0.75, 0.25], [0.5, 0.5]]
 
@@ -239,8 +237,9 @@ def test_training_stops_where_nothing_more_is_learnt(
     assert steps_to_train(data, 2, most=7, seed=0) == 7
 
 
-def test_a_class_that_a_set_lacks_is_never_predicted() -> None:
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_class_that_a_set_lacks_is_never_predicted(name: str) -> None:
     rng = np.random.default_rng(0)
-    found = logistic(rng.normal(size=(20, 3)), np.arange(20) % 2 * 2, rng.normal(size=(5, 3)), 3)
+    found = LINEAR[name](rng.normal(size=(20, 3)), np.arange(20) % 2 * 2, rng.normal(size=(5, 3)), 3)
     assert found.shape == (5, 3) and (found[:, 1] == 0).all()
     assert found.sum(axis=1) == pytest.approx(np.ones(5))
