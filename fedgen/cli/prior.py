@@ -5,9 +5,10 @@ What makes and reads them is imported inside the commands: with it come torch an
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -17,6 +18,9 @@ from fedgen.cli.hints import EXPORT
 from fedgen.errors import StudyError
 from fedgen.study.data import Intensity
 from fedgen.study.model import PhantomPrior
+
+if TYPE_CHECKING:
+    from fedgen.priors.prior import Prior
 
 app = typer.Typer(
     help="Make and show public priors: what is known of a kind of image without a study's patients.",
@@ -54,6 +58,15 @@ def build(
             "--site", metavar="SITE", help="A site whose patients are among the images; once a site."
         ),
     ] = None,
+    autoencoder: Annotated[
+        int | None,
+        typer.Option(
+            "--autoencoder",
+            metavar="STEPS",
+            min=10,
+            help="Train an autoencoder for so many steps (some thousands; minutes), instead of plain components.",
+        ),
+    ] = None,
     phantom: Annotated[
         int | None,
         typer.Option("--phantom", metavar="PATIENTS", help="Make it of so many procedural phantoms instead."),
@@ -65,7 +78,7 @@ def build(
 ) -> None:
     """Make a prior from public images, from phantoms, or from none."""
     from fedgen.data.public_images import public_images
-    from fedgen.priors.build import Said, of_images, of_no_image
+    from fedgen.priors.build import Said, of_autoencoder, of_images, of_no_image
     from fedgen.priors.file import read_prior
     from fedgen.run.atomic import write_atomic
     from fedgen.run.hints import speak_as
@@ -75,19 +88,19 @@ def build(
     if out.suffix != ".safetensors" or out.exists():
         raise StudyError(f"{out} must be a new file that ends in .safetensors: choose another name.")
     if phantom is not None:
-        if folder is not None or channels != 1 or source or licence or sites:
+        if folder is not None or channels != 1 or source or licence or sites or autoencoder:
             raise StudyError(
-                "--phantom makes gray images of no patient: leave the folder, --channels, --source, --licence and "
-                "--site away."
+                "--phantom makes gray images of no patient: leave the folder, --channels, --source, --licence, --site "
+                "and --autoencoder away."
             )
         content = _of_phantoms(
             phantom, seed, components, donors, modality, (shape[1], shape[2]), lower, upper
         )
     elif folder is None:
-        if donors or source or licence or sites:
+        if donors or source or licence or sites or autoencoder:
             raise StudyError(
-                "--donors, --source, --licence and --site speak of images, and no folder of them is given: name it, or "
-                "leave these away."
+                "--donors, --source, --licence, --site and --autoencoder speak of images, and no folder of them is "
+                "given: name it, or leave these away."
             )
         content = of_no_image(shape, components)
     else:
@@ -96,7 +109,11 @@ def build(
                 "A prior of images needs --source and --licence, which every site reads before it approves: give both."
             )
         images = public_images(folder, (shape[1], shape[2]), channels, _window(lower, upper))
-        content = of_images(images, components, donors, Said(source, licence, tuple(sites or ())))
+        said = Said(source, licence, tuple(sites or ()))
+        if autoencoder is None:
+            content = of_images(images, components, donors, said)
+        else:
+            content = of_autoencoder(images, components, donors, said, autoencoder, _told_now_and_then)
     write_atomic(out, content)
     made = read_prior(out)
     card = made.card
@@ -112,19 +129,58 @@ def build(
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A prior.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    png: Annotated[
+        Path | None,
+        typer.Option("--png", metavar="FILE", help="Write a picture of its components and donors here."),
+    ] = None,
 ) -> None:
     """Check a prior's file and show its card."""
     from fedgen.priors.file import read_prior
 
     made = read_prior(file)
+    if png is not None:
+        _draw(made.prior, png)
     card = {"sha256": made.sha256, **made.card.model_dump(mode="json")}
     if as_json:
         typer.echo(json.dumps(card, indent=1, ensure_ascii=False))
         return
     for key, value in card.items():
-        shown = " x ".join(map(str, value)) if key == "size" else value
-        shown = (", ".join(value) or "none") if key == "sites" else shown
-        typer.echo(f"{key:<14} {shown if shown != '' else 'none'}")
+        typer.echo(f"{key:<14} {_shown(key, value)}")
+
+
+def _shown(key: str, value: Any) -> str:
+    match key:
+        case "size":
+            return " x ".join(map(str, value))
+        case "sites":
+            return ", ".join(value) or "none"
+        case "network" if value is not None:
+            levels = ", ".join(map(str, value["channels"]))
+            return (
+                f"levels of {levels} channels in {value['groups']} groups, code of {value['code_channels']} channels, "
+                f"{value['steps']} steps"
+            )
+        case "explained":
+            return f"{value:.1%}"
+    return "none" if value in ("", None) else str(value)
+
+
+def _draw(prior: Prior, path: Path) -> None:
+    from PIL import Image
+
+    from fedgen.priors.picture import picture
+    from fedgen.run.atomic import write_atomic
+
+    if path.suffix != ".png" or path.exists():
+        raise StudyError(f"{path} must be a new file that ends in .png: choose another name.")
+    drawn = io.BytesIO()
+    Image.fromarray(picture(prior)).save(drawn, "PNG")
+    write_atomic(path, drawn.getvalue())
+
+
+def _told_now_and_then(step: int, loss: float) -> None:
+    if step % 100 == 0:
+        typer.echo(f"# step {step}: loss {loss:.4f}", err=True)
 
 
 def _of_phantoms(

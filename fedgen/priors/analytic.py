@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from fedgen.errors import StudyError
+from fedgen.priors.linear import LinearSpace
 from fedgen.priors.prior import Prior, no_donors
 
 #: Standard deviation of a pixel about mid gray: half the distance to black or white.
@@ -53,12 +54,10 @@ def analytic(shape: tuple[int, ...], d: int) -> Prior:
             wave = np.multiply.outer(wave, _cosine(k, side))
         components[row, channel] = wave
         stds[row] = gain / math.sqrt(max(square, 1))
-    return Prior(
-        torch.zeros(shape),
-        torch.from_numpy(components).float(),
-        torch.from_numpy(stds).float(),
-        no_donors(shape),
+    space = LinearSpace(
+        torch.zeros(shape), torch.from_numpy(components).float(), torch.from_numpy(stds).float()
     )
+    return Prior(space, no_donors(shape))
 
 
 def _needed(most: list[int], d: int) -> list[int]:

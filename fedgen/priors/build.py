@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from fedgen.priors.analytic import analytic
 from fedgen.priors.card import Card
 from fedgen.priors.file import encode
 from fedgen.priors.fit import fit
+from fedgen.priors.prior import Prior
+from fedgen.priors.train import Watch, network_for, trained
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,49 @@ def of_images(images: NDArray[np.float32], d: int, donors: int, said: Said) -> b
         DataError: there are too few, or they do not differ enough.
     """
     prior, explained = fit(images, d, donors)
+    what = f"mean and first {d} principal components of {len(images)} images"
+    return _encoded(prior, images, said, explained, what, kind="pca")
+
+
+def of_autoencoder(
+    images: NDArray[np.float32], d: int, donors: int, said: Said, steps: int, watch: Watch | None = None
+) -> bytes:
+    """The file of a prior whose space is that of an autoencoder trained on images (n, C, *size) in [-1, 1].
+
+    Args:
+        images: 2D or 3D.
+        d: components of its code.
+        donors: how many images to keep.
+        said: of the images.
+        steps: of its training.
+        watch: told after each step how many are done, and the loss.
+
+    Raises:
+        DataError: there are too few images, they do not differ enough, or the training did not converge.
+        StudyError: their sides cannot be halved often enough.
+    """
+    network = network_for(images.shape[2:], steps)
+    prior, explained = trained(images, d, donors, network, watch)
+    what = f"autoencoder trained for {steps} steps, and first {d} principal components of its code, of {len(images)} "
+    return _encoded(prior, images, said, explained, f"{what}images", kind="autoencoder", network=network)
+
+
+def _encoded(
+    prior: Prior, images: NDArray[np.float32], said: Said, explained: float, what: str, **kind: Any
+) -> bytes:
+    donors = len(prior.donors)
     lent = f"; {donors} of them are kept as donors of texture" if donors else ""
     card = Card(
-        kind="pca",
+        **kind,
         source=said.source,
         licence=said.licence,
-        made_of=f"mean and first {d} principal components of {len(images)} images, {explained:.0%} of their "
-        f"variance{lent}",
+        made_of=f"{what}, {explained:.0%} of their variance{lent}",
         images_sha256=hashlib.sha256(np.ascontiguousarray(images, "<f4").tobytes()).hexdigest(),
         images=len(images),
         sites=said.sites,
         channels=images.shape[1],
         size=images.shape[2:],
-        components=d,
+        components=prior.d,
         donors=donors,
         explained=explained,
     )

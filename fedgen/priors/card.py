@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedgen.schema.section import Section
 
@@ -12,13 +12,38 @@ from fedgen.schema.section import Section
 LINE = r"^\S([^\n]*\S)?$"
 
 
+class CodeNetwork(Section):
+    """An autoencoder: convolutions with group normalisation, each level but the last halving the image."""
+
+    channels: tuple[Annotated[int, Field(ge=1, le=512)], ...] = Field(
+        (16, 32, 32), min_length=1, max_length=6, strict=False, description="of each level"
+    )
+    code_channels: int = Field(4, ge=1, le=64, description="of the code between encoder and decoder")
+    groups: int = Field(
+        8, ge=1, le=64, description="of each normalisation; divides the channels of every level"
+    )
+    steps: int = Field(ge=1, description="of Adam that it was trained for")
+
+    @model_validator(mode="after")
+    def _in_groups(self) -> Self:
+        if any(channels % self.groups for channels in self.channels):
+            raise ValueError(f"groups {self.groups} must divide the channels {self.channels} of every level")
+        return self
+
+    @property
+    def shrinks(self) -> int:
+        """Sides of an image over those of its code."""
+        return int(2 ** (len(self.channels) - 1))
+
+
 class Card(Section):
     """The card of a prior."""
 
     version: Literal[1] = 1
-    kind: Literal["pca", "analytic"] = Field(
-        description="pca: principal components of images; analytic: of no image"
+    kind: Literal["pca", "analytic", "autoencoder"] = Field(
+        description="pca: principal components of images; analytic: of no image; autoencoder: a network's code"
     )
+    network: CodeNetwork | None = Field(None, description="of the kind autoencoder")
     source: str = Field(pattern=LINE, max_length=2000, description="where the images come from")
     licence: str = Field(pattern=LINE, max_length=200, description="that the images are under")
     made_of: str = Field(pattern=LINE, max_length=2000, description="what was made of which images, in words")
@@ -39,5 +64,19 @@ class Card(Section):
     explained: float = Field(
         ge=0,
         le=1,
-        description="share of the images' variance that the components hold; 0 where there are none",
+        description="share of the images' variance that it tells again; 0 where there are none",
     )
+
+    @model_validator(mode="after")
+    def _network_of_its_kind(self) -> Self:
+        if (self.kind == "autoencoder") != (self.network is not None):
+            raise ValueError("a prior has a network where its kind is autoencoder, and nowhere else")
+        shrinks = 1 if self.network is None else self.network.shrinks
+        if any(side % shrinks for side in self.size):
+            raise ValueError(f"the sides of {self.size} must be multiples of {shrinks}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, *size) of an image."""
+        return (self.channels, *self.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fedgen.errors import DataError
+from fedgen.priors.autoencoder import code_shape, from_tensors, weights_of
 from fedgen.priors.card import Card
+from fedgen.priors.linear import LinearSpace
 from fedgen.priors.prior import Prior, no_donors
+from fedgen.priors.space import Space
 from fedgen.run.tensors import KEY, NamedFile, metadata
 
 FILE = NamedFile("a public prior", "model.prior", "--prior", "fedgen prior build")
+#: Donors that are looked at before a file is used.
+PROBED = 16
 #: How far from orthonormal components may be.
 TOLERANCE = 1e-3
 
@@ -43,7 +49,7 @@ class PriorFile:
 
 def encode(prior: Prior, card: Card) -> bytes:
     """A file; the same prior and card give the same bytes."""
-    tensors = {"mean": prior.mean, "components": prior.components, "stds": prior.stds}
+    tensors = dict(prior.space.tensors())
     if len(prior.donors):
         tensors["donors"] = prior.donors.half()
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -76,15 +82,41 @@ def parse_prior(content: bytes, path: Path) -> PriorFile:
     """
     tensors = FILE.tensors(content, path)
     card = _card(content, path)
-    shape = (card.channels, *card.size)
-    expected = {"mean": shape, "components": (card.components, *shape), "stds": (card.components,)}
-    if card.donors:
-        expected["donors"] = (card.donors, *shape)
-    wrong = _wrong(tensors, expected)
+    wrong = _wrong(tensors, _expected(card))
     if wrong is not None:
         raise DataError(f"{path} is not what its card says ({wrong}): make one with `{FILE.made_by}`.")
-    donors = tensors["donors"].float() if card.donors else no_donors(shape)
-    return PriorFile(Prior(tensors["mean"], tensors["components"], tensors["stds"], donors), card, content)
+    prior = Prior(_space(card, tensors), tensors["donors"].float() if card.donors else no_donors(card.shape))
+    if not _tells_finite(prior):
+        raise DataError(
+            f"{path} gives latents or images that are not finite, so that no patient could be asked about them: make "
+            f"another with `{FILE.made_by}`."
+        )
+    return PriorFile(prior, card, content)
+
+
+def _expected(card: Card) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of what a file with this card holds."""
+    network = card.network
+    shape = card.shape if network is None else code_shape(network, card.size)
+    expected = {"mean": shape, "components": (card.components, *shape), "stds": (card.components,)}
+    if network is not None:
+        expected |= weights_of(network, card.channels, len(card.size))
+    if card.donors:
+        expected["donors"] = (card.donors, *card.shape)
+    return expected
+
+
+def _space(card: Card, tensors: Mapping[str, Tensor]) -> Space:
+    linear = LinearSpace(tensors["mean"], tensors["components"], tensors["stds"])
+    return linear if card.network is None else from_tensors(card.network, card.shape, linear, tensors)
+
+
+@torch.no_grad()
+def _tells_finite(prior: Prior) -> bool:
+    """Whether plain images and the donors, and what is made of them again, are finite in the space."""
+    plain = torch.stack([torch.full(prior.shape, level) for level in (-1.0, 0.0, 1.0)])
+    z = prior.space.encode(torch.cat([plain, prior.donors[:PROBED]]))
+    return bool(torch.isfinite(z).all() and torch.isfinite(prior.space.decode(z)).all())
 
 
 def _card(content: bytes, path: Path) -> Card:

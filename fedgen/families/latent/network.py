@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from fedgen.families.parts.estimate import Gaussians, estimated, valid
 from fedgen.families.parts.moment_sum import Learner
 from fedgen.families.parts.moments import Moments
-from fedgen.priors.prior import Prior, decoded, latents, residuals
+from fedgen.families.parts.sampling import CHUNK
+from fedgen.priors.prior import Prior
 
 #: Donors of texture among which a sample's is drawn: its nearest in the latent space.
 NEIGHBOURS = 8
@@ -27,21 +29,19 @@ class LatentImages(Learner):
         classes: K.
     """
 
-    mean: Tensor
-    components: Tensor
-    stds: Tensor
     textures: Tensor
     donors: Tensor
 
     def __init__(self, prior: Prior, classes: int) -> None:
         super().__init__()
-        d = len(prior.stds)
-        basis = (prior.mean, prior.components, prior.stds)
-        self.register_buffer("mean", prior.mean)
-        self.register_buffer("components", prior.components)
-        self.register_buffer("stds", prior.stds)
-        self.register_buffer("textures", residuals(prior.donors, *basis))
-        self.register_buffer("donors", latents(prior.donors, *basis))
+        d, donors = prior.d, prior.donors
+        # Of its own, since it moves with the network to another device.
+        self.space = copy.deepcopy(prior.space)
+        with torch.no_grad():
+            z = torch.cat([torch.zeros(0, d), *(self.space.encode(part) for part in donors.split(CHUNK))])
+            left = [self.space.residuals(part) for part in donors.split(CHUNK)]
+        self.register_buffer("textures", torch.cat([donors[:0], *left]))
+        self.register_buffer("donors", z)
         self.shares = nn.Parameter(torch.full((classes,), 1 / classes))
         self.means = nn.Parameter(torch.zeros(classes, d))
         self.covariance = nn.Parameter(torch.eye(d))
@@ -49,7 +49,8 @@ class LatentImages(Learner):
 
     def forward(self, images: Tensor) -> Tensor:
         """Latents (n, d) of images (n, C, *size)."""
-        return latents(images, self.mean, self.components, self.stds)
+        z: Tensor = self.space.encode(images)
+        return z
 
     def learn(self, moments: Moments) -> None:
         """Take the Gaussians that the moments hold as the model."""
@@ -71,7 +72,7 @@ class LatentImages(Learner):
 
     def decode(self, z: Tensor, which: Tensor) -> Tensor:
         """Images (n, C, *size) in [-1, 1] of latents z (n, d); texture of the near donor of that rank (n,)."""
-        images = decoded(z, self.mean, self.components, self.stds)
+        images = self.space.decode(z)
         if len(self.donors):
             near = torch.cdist(z, self.donors).topk(min(NEIGHBOURS, len(self.donors)), largest=False).indices
             images = images + self.textures[near.gather(1, (which % near.shape[1])[:, None]).squeeze(1)]

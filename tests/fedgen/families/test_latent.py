@@ -10,8 +10,10 @@ from fedgen.families.latent.family import LatentFamily
 from fedgen.families.latent.network import NEIGHBOURS, LatentImages
 from fedgen.families.latent.options import LatentOptions
 from fedgen.families.parts.estimate import Gaussians, valid
+from fedgen.mechanisms.statistics import bounded
 from fedgen.priors.analytic import analytic
-from fedgen.priors.prior import Prior, decoded
+from fedgen.priors.linear import LinearSpace
+from fedgen.priors.prior import Prior
 from fedgen.selftest.sums import SUM_CHECKS, installed_sums, sum_faults
 from fedgen.study.load import load_study
 from fedgen.task.image_spec import ImageSpec
@@ -71,13 +73,12 @@ def test_texture_comes_from_a_near_donor() -> None:
     plain = analytic((1, 8, 8), 4)
     rng = torch.Generator().manual_seed(7)
     donors = (torch.rand(20, 1, 8, 8, generator=rng) - 0.5).clamp(-1, 1)
-    prior = Prior(plain.mean, plain.components, plain.stds, donors)
+    prior = Prior(plain.space, donors)
     network, bare = LatentImages(prior, 2), LatentImages(plain, 2)
     z = 0.1 * torch.randn(6, 4, generator=rng)
     which = torch.tensor([0, 1, 2, 3, 0, 9])
     lent = network.decode(z, which) - bare.decode(z, which)
-    basis = (prior.mean, prior.components, prior.stds)
-    own = donors - decoded(network(donors), *basis)
+    own = donors - plain.space.decode(network(donors))
     for row, rank, texture in zip(z, which.tolist(), lent, strict=True):
         order = (network(donors) - row).norm(dim=1).argsort()
         assert torch.allclose(texture, own[order[rank % NEIGHBOURS]], atol=1e-5)
@@ -102,6 +103,32 @@ def test_a_patients_record_is_the_mean_over_her_images() -> None:
     score = family.score(networks, record, rng)
     each = family.score(networks, one_image_each({"image": images[0], "class": labels[0]}), rng)
     assert float(score[0]) == pytest.approx(float(each.mean()), rel=1e-5)
+
+
+def test_a_patient_whose_latents_are_not_finite_counts_nothing_and_disturbs_nobody() -> None:
+    class Broken(LinearSpace):
+        """A space that has no place for a white image."""
+
+        def encode(self, images):
+            """NaN for white."""
+            white = images.flatten(1).amin(dim=1, keepdim=True) == 1
+            return torch.where(white, torch.nan, super().encode(images))
+
+        def first(self, d):
+            """Of all that it has."""
+            return self
+
+    plain = analytic((1, 8, 8), 5)
+    family = LatentFamily(task(), OPTIONS)
+    odd = family.on(Prior(Broken(*plain.space.tensors().values()), plain.donors))
+    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(8))
+    images[1] = 1.0
+    records = one_image_each({"image": images, "class": torch.tensor([0, 1, 2])})
+    (statistic,) = odd.contributions()
+    vectors = bounded(statistic.vectors(odd.networks(), records, {}))
+    expected = bounded(statistic.vectors(family.networks(), records, {}))
+    assert torch.equal(vectors[1], torch.zeros(statistic.length))
+    assert torch.allclose(vectors[[0, 2]], expected[[0, 2]])
 
 
 def test_a_latent_larger_than_the_image_is_refused() -> None:

@@ -54,7 +54,7 @@ def test_the_prior_is_made_kept_and_read_back(study, run) -> None:
     asked = study()
     start = given_start(asked, None)
     images = public_phantoms(asked.model.prior.phantom, None, (16, 16), Intensity())
-    assert torch.allclose(start.prior.mean, torch.from_numpy(images).mean(dim=0), atol=1e-5)
+    assert torch.allclose(start.prior.space.mean, torch.from_numpy(images).mean(dim=0), atol=1e-5)
     assert len(start.prior.donors) == 5
     with pytest.raises(DataError, match="put that file there again"):
         require_start(run, asked)
@@ -62,7 +62,7 @@ def test_the_prior_is_made_kept_and_read_back(study, run) -> None:
     require_start(run, asked)
     recipe = Recipe.of(asked).on_frozen(run.pretrained)
     network = recipe.networks(recipe.initial)["latent"]
-    assert torch.equal(network.components, start.prior.components[:3])
+    assert torch.equal(network.space.components, start.prior.space.components[:3])
     assert given_start(asked, None).content == start.content
     assert Recipe.of(asked).layout == recipe.layout
 

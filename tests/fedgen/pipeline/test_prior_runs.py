@@ -44,8 +44,8 @@ def test_the_networks_hold_the_prior_of_the_file(given, tmp_path) -> None:
     study, path = given()
     recipe = Recipe.of(study).on_frozen(path)
     network = recipe.networks(recipe.initial)["latent"]
-    assert network.components.shape == (3, 1, 16, 16)
-    assert torch.equal(network.components, recipe.start.prior.components[:3])
+    assert network.space.components.shape == (3, 1, 16, 16)
+    assert torch.equal(network.space.components, recipe.start.prior.space.components[:3])
     assert len(network.donors) == 5
     # Nothing of it is sent: what is trained is as with the prior of no image.
     assert recipe.layout == Recipe.of(study).layout

@@ -21,7 +21,6 @@ from fedgen.priors.analytic import PIXEL_STD, analytic
 from fedgen.priors.build import Said, of_images, of_no_image
 from fedgen.priors.file import read_prior
 from fedgen.priors.fit import fit
-from fedgen.priors.prior import decoded, latents, residuals
 from fedgen.run.tensors import KEY, metadata
 from fedgen.study.data import Intensity
 
@@ -40,11 +39,11 @@ def images():
 
 @pytest.mark.parametrize("shape", [(1, 12, 16), (3, 8, 8), (1, 6, 8, 5), (1, 4, 64)])
 def test_waves_are_the_slowest_of_the_cosine_transform(shape) -> None:
-    prior = analytic(shape, 14)
-    basis = prior.components.flatten(1).double()
+    space = analytic(shape, 14).space
+    basis = space.components.flatten(1).double()
     assert torch.allclose(basis @ basis.T, torch.eye(14, dtype=torch.float64), atol=1e-5)
     frequencies = []
-    for wave in prior.components.numpy():
+    for wave in space.components.numpy():
         spectrum = np.stack([dctn(channel.astype(np.float64), norm="ortho") for channel in wave])
         (place,) = np.argwhere(np.abs(spectrum) > 1e-4)
         assert abs(spectrum[tuple(place)] - 1) < 1e-5
@@ -52,14 +51,14 @@ def test_waves_are_the_slowest_of_the_cosine_transform(shape) -> None:
     every = sorted(sum(k * k for k in indices) for indices in product(*map(range, shape[1:])))
     assert frequencies == [square for square in every for _ in range(shape[0])][:14]
     gain = [
-        float(std) * math.sqrt(max(square, 1)) for std, square in zip(prior.stds, frequencies, strict=True)
+        float(std) * math.sqrt(max(square, 1)) for std, square in zip(space.stds, frequencies, strict=True)
     ]
     assert gain == pytest.approx([gain[0]] * 14, rel=1e-5)
 
 
 def test_all_waves_together_have_the_contrast_that_is_said() -> None:
-    prior = analytic((1, 8, 10), 80)
-    assert float((prior.stds**2).sum()) / 80 == pytest.approx(PIXEL_STD**2, rel=1e-5)
+    space = analytic((1, 8, 10), 80).space
+    assert float((space.stds**2).sum()) / 80 == pytest.approx(PIXEL_STD**2, rel=1e-5)
 
 
 def test_a_latent_larger_than_the_image_is_refused() -> None:
@@ -74,11 +73,12 @@ def test_components_are_the_principal_ones(images) -> None:
     flat = images.reshape(40, -1).astype(np.float64)
     centred = flat - flat.mean(axis=0)
     _, singular, right = np.linalg.svd(centred, full_matrices=False)
-    assert prior.stds.numpy() == pytest.approx(singular[:3] / math.sqrt(39), rel=1e-3)
-    overlap = np.abs((prior.components.flatten(1).numpy() * right[:3]).sum(axis=1))
+    space = prior.space
+    assert space.stds.numpy() == pytest.approx(singular[:3] / math.sqrt(39), rel=1e-3)
+    overlap = np.abs((space.components.flatten(1).numpy() * right[:3]).sum(axis=1))
     assert overlap == pytest.approx(np.ones(3), abs=1e-3)
     assert explained == pytest.approx((singular[:3] ** 2).sum() / (singular**2).sum(), rel=1e-3)
-    z = latents(torch.from_numpy(images), prior.mean, prior.components, prior.stds)
+    z = space.encode(torch.from_numpy(images))
     assert z.std(dim=0).numpy() == pytest.approx(np.ones(3), abs=1e-3)
     assert len(prior.donors) == 5
     kept = {tuple(donor.ravel()) for donor in images.reshape(40, -1)}
@@ -86,11 +86,10 @@ def test_components_are_the_principal_ones(images) -> None:
 
 
 def test_image_is_what_is_decoded_and_the_residual(images) -> None:
-    prior, _ = fit(images, 2, 4)
-    basis = (prior.mean, prior.components, prior.stds)
+    space = fit(images, 2, 4)[0].space
     x = torch.from_numpy(images)
-    assert torch.allclose(decoded(latents(x, *basis), *basis) + residuals(x, *basis), x, atol=1e-5)
-    assert float(latents(residuals(x, *basis) + prior.mean, *basis).abs().max()) < 1e-3
+    assert torch.allclose(space.decode(space.encode(x)) + space.residuals(x), x, atol=1e-5)
+    assert float(space.encode(space.residuals(x) + space.mean).abs().max()) < 1e-3
 
 
 def test_a_file_says_what_it_was_made_of(images, tmp_path) -> None:
@@ -221,4 +220,4 @@ def test_the_command_builds_of_no_image(tmp_path) -> None:
     )
     assert run(app, asked).exit_code == 0
     assert out.read_bytes() == of_no_image((1, 8, 8), 5)
-    assert torch.equal(read_prior(out).prior.components, analytic((1, 8, 8), 5).components)
+    assert torch.equal(read_prior(out).prior.space.components, analytic((1, 8, 8), 5).space.components)
