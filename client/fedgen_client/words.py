@@ -13,8 +13,8 @@ from fedgen_client.site_file import SiteFile
 from fedgen_client.studies import OfferedStudy
 
 if TYPE_CHECKING:  # these load torch, and a caller who has one has loaded it already
+    from fedgen.planning.exchanged import Exchanged
     from fedgen_client.books import Balance
-    from fedgen_client.exchanged import Exchanged
     from fedgen_privacy.secagg import Parameters
 
 #: A heading, and one or more sentences under it.

@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from fedgen.cli import selftest
+from fedgen.cli.patients import Patients, settle
 from fedgen.cli.study import File, Overrides
-from fedgen.study.load import load_study
+from fedgen.study.load import load_study, load_variants
 
 if TYPE_CHECKING:
+    from fedgen.planning.compared import Comparison
     from fedgen.planning.forecast import Forecast
     from fedgen.planning.signal import Signal
 
@@ -35,33 +37,38 @@ def privacy() -> None:
 def plan(
     file: File,
     overrides: Overrides = None,
-    patients: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--patients",
-            min=1,
-            metavar="N",
-            help="Training patients of a site; once a site. A phantom study knows its own.",
-        ),
-    ] = None,
+    patients: Patients = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Print noise, steps, epsilon by round and signal to noise, and what would help; no data is read."""
-    study = load_study(file, overrides or ())
+    """Print noise, steps, epsilon by round and signal to noise, other means beside it, and what would help."""
+    study = load_study(file, overrides or (), settle(patients))
 
+    from fedgen.planning.compared import compare
+    from fedgen.planning.compared import sentences as compared_sentences
+    from fedgen.planning.compared import to_json as compared_json
     from fedgen.planning.forecast import forecast, require_privacy
+    from fedgen.planning.mode_cost import mode_cost
     from fedgen.planning.patients import training_patients
     from fedgen.planning.words import sentences, to_json
 
     require_privacy(study)
-    result = forecast(study, training_patients(study, patients or ()))
+    sizes = training_patients(study, patients or ())
+    result = forecast(study, sizes)
+    variants = {**load_variants(file, overrides or ()), study.model.family: study}
+    compared, cost = compare(variants, sizes, study.model.family), mode_cost(study, sizes)
     if as_json:
-        typer.echo(json.dumps(to_json(result), indent=1, ensure_ascii=False, allow_nan=False))
+        told = {**to_json(result), **compared_json(compared), "mode_cost": cost}
+        typer.echo(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False))
         return
     console = Console()
     console.print(_cost(result))
     console.print(_signal(result))
-    for sentence in sentences(result):
+    console.print(_compared(compared))
+    for sentence in (
+        *sentences(result),
+        *([] if cost is None else [cost]),
+        *compared_sentences(compared, study),
+    ):
         console.print(f"- {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -117,4 +124,34 @@ def _signal(result: Forecast) -> Table:
     if result.study.steps:
         compared = result.reference
         row(str(compared.plan.patients), "DPDM on MNIST", compared.signal)
+    return table
+
+
+def _compared(comparison: Comparison) -> Table:
+    short = {"sum": "one sum", "sum then steps": "sum, then DP-SGD", "steps": "DP-SGD"}
+    table = Table(
+        "families",
+        "means",
+        "epsilon",
+        "noise sigma",
+        "signal to noise",
+        "rounds",
+        "MB a site",
+        title="Means for the same patients, epsilon, delta and mode",
+    )
+    take = comparison.recommendation.take
+    for each in comparison.found:
+        if each.why_not is not None:
+            continue
+        noise = [leg.noise for leg in each.legs]
+        table.add_row(
+            f"> {each.name}" if each is take else each.name,
+            short[each.kind],
+            " + ".join(f"{leg.epsilon:.3g}" for leg in each.legs),
+            ", ".join(f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}" for low, high in noise),
+            ", ".join(f"{leg.signal:.2g}" for leg in each.legs),
+            " + ".join(str(leg.rounds) for leg in each.legs),
+            " + ".join("?" if leg.bytes is None else f"{leg.bytes / 1e6:.2g}" for leg in each.legs),
+            style="bold" if each is take else None,
+        )
     return table

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from fedgen.cli.agreed import Yes, agreed, known_patients
 from fedgen.cli.hints import NEW_RUN, SIMULATE
+from fedgen.cli.patients import Patients, settle
 from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
 from fedgen.study.load import load_study
@@ -54,10 +56,12 @@ def simulate(
         bool, typer.Option("--resume", help="Go on with the newest unfinished run of this study.")
     ] = False,
     pretrained: Pretrained = None,
+    patients: Patients = None,
+    yes: Yes = False,
 ) -> None:
     """Run a whole study on this machine: virtual sites train, then synthesis, audit, evaluation, report."""
     speak_as(NEW_RUN)
-    study = load_study(file, overrides or ())
+    study = load_study(file, overrides or (), settle(patients, phantom=data is None))
     if data is not None and not resume and not data.is_dir():
         raise StudyError(f"--data {data} is not a folder: give the folder that holds the images.")
 
@@ -68,8 +72,9 @@ def simulate(
     from fedgen.run_view import RunView
 
     console = Console()
+    accepted = agreed(console, study, known_patients(study, patients, phantom=data is None), yes)
     if resume:
-        here = unfinished(study, out)
+        here = unfinished(study, out, accepted=accepted)
         add_start(here.work.run, study, pretrained)
         if data is not None and data.absolute() != here.folder:
             raise StudyError(
@@ -77,7 +82,7 @@ def simulate(
                 "leave --data away."
             )
     else:
-        here = Simulation.create(study, data, out, pretrained)
+        here = Simulation.create(study, data, out, pretrained, accepted=accepted)
     work = here.work
     speak_as(SIMULATE)
     console.print(f"{study.study.name}  ->  {work.run.path}", highlight=False, soft_wrap=True)
@@ -130,23 +135,23 @@ def print_result(console: Console, view: RunView) -> None:
     say(f"report: {view.run.path / 'report.html'}")
 
 
-def _again(path: Path, name: str, pretrained: Path | None = None) -> None:
+def _again(path: Path, name: str, pretrained: Path | None = None, *, accepted: bool = False) -> None:
     from fedgen.cli.display import Display
     from fedgen.pipeline.pretrained_start import add_start
     from fedgen.pipeline.runner import run_again
     from fedgen.pipeline.simulation import Simulation
     from fedgen.pipeline.stages import STAGES
 
-    here = Simulation.open(path)
+    here = Simulation.open(path, accepted=accepted)
     (stage,) = (stage for stage in STAGES if stage.name == name)
     add_start(here.work.run, here.work.study, pretrained)
     with Display(Console()) as display:
         run_again(here, stage, display.watcher)
 
 
-def train(run: Run, pretrained: Pretrained = None) -> None:
+def train(run: Run, pretrained: Pretrained = None, yes: Yes = False) -> None:
     """Train, from the newest checkpoint of a run."""
-    _again(run, "train", pretrained)
+    _again(run, "train", pretrained, accepted=yes)
 
 
 def synthesize(run: Run) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fedgen.cli.patients import Patients, settle
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
@@ -22,10 +23,12 @@ Overrides = Annotated[
 
 
 @app.command()
-def check(file: File, overrides: Overrides = None) -> None:
+def check(file: File, overrides: Overrides = None, patients: Patients = None) -> None:
     """Validate a study and say in one line what it asks for."""
-    study = load_study(file, overrides or ())
+    study = load_study(file, overrides or (), settle(patients))
     typer.echo(f"ok: {essentials(study)}")
+    if study.model.chosen is not None:
+        typer.echo(study.model.chosen)
     prior = study.model.prior
     if prior is not None:
         which = (
@@ -37,9 +40,9 @@ def check(file: File, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def show(file: File, overrides: Overrides = None) -> None:
-    """Print the resolved study, all defaults written out, as YAML."""
-    study = load_study(file, overrides or ())
+def show(file: File, overrides: Overrides = None, patients: Patients = None) -> None:
+    """Print the resolved study, all defaults written out and `auto` settled, as YAML."""
+    study = load_study(file, overrides or (), settle(patients))
     typer.echo(f"# sha256 {study_hash(study)}\n{dump_study(study)}", nl=False)
 
 

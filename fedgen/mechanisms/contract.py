@@ -264,6 +264,14 @@ class Mechanism(ABC):
             FederationError: the model is not finite.
         """
 
+    def surplus(self, sites: int) -> float:
+        """By how much the noise in a sum of all sites is larger than the study's epsilon asks, as a factor.
+
+        Raises:
+            StudyError: so few sites cannot make it.
+        """
+        return 1.0
+
     @abstractmethod
     def statement(self, spends: Sequence[Spend]) -> Statement:
         """What is promised to the patients of a site that has spent this."""

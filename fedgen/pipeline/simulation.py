@@ -26,6 +26,7 @@ from fedgen.pipeline.model import membership_score
 from fedgen.pipeline.pretrained_start import given_start, origin_of, refuse_same_patients
 from fedgen.pipeline.setting import Pooled, Setting
 from fedgen.pipeline.workspace import Workspace
+from fedgen.planning.useless import refuse_useless
 from fedgen.protocol.messages import Assess
 from fedgen.recipe import Recipe
 from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthetic
@@ -47,6 +48,8 @@ class Simulation(Setting):
     """A run whose sites are all on this machine."""
 
     work: Workspace
+    #: Whether somebody wants the run although nothing useful is to be expected of it.
+    accepted: bool = False
 
     caveat = (
         "All sites of this simulation ran on one machine: the protocol ran in full, but nothing was hidden from "
@@ -55,7 +58,13 @@ class Simulation(Setting):
 
     @classmethod
     def create(
-        cls, study: Study, source: Path | None, out: Path, pretrained: Path | None = None
+        cls,
+        study: Study,
+        source: Path | None,
+        out: Path,
+        pretrained: Path | None = None,
+        *,
+        accepted: bool = False,
     ) -> Simulation:
         """A new run under `out`.
 
@@ -64,16 +73,17 @@ class Simulation(Setting):
             source: folder of images; None where the study generates them.
             out: folder of runs.
             pretrained: file of the weights that it starts from, where the study names some.
+            accepted: whether it is wanted although nothing useful is to be expected of it.
 
         Raises:
             DataError, StudyError: as `Workspace.create` and `given_start`.
         """
         work = Workspace.create(study, out, given_start(study, pretrained))
         SourceFile(source=None if source is None else str(source.absolute())).write(work.run)
-        return cls(work)
+        return cls(work, accepted)
 
     @classmethod
-    def open(cls, path: Path) -> Simulation:
+    def open(cls, path: Path, *, accepted: bool = False) -> Simulation:
         """The simulation in a run folder.
 
         Raises:
@@ -87,7 +97,7 @@ class Simulation(Setting):
                 f"{path} is the run of a federation, whose patients are at its sites: only its coordinator goes on "
                 "with it."
             )
-        return cls(work)
+        return cls(work, accepted)
 
     @property
     def folder(self) -> Path | None:
@@ -126,12 +136,13 @@ class Simulation(Setting):
         _ = self.data
 
     def admit(self) -> None:
-        """Refuse what a site would refuse, and a start that its patients are in without protection."""
+        """Refuse what a site would refuse, what is of no use, and a start that its patients are unprotected in."""
         study, run = self.work.study, self.work.run
         for site in self.sites:
             self.work.recipe.mechanism.admit(site.part(Part.TRAIN).n_patients, site.site)
             check_held_out(study, site.site, site.n_patients, site.part(Part.AUDIT).n_patients)
         refuse_same_patients(study, origin_of(run, study), self._names)
+        refuse_useless(study, [site.part(Part.TRAIN).n_patients for site in self.sites], self.accepted)
 
     @property
     def _names(self) -> list[str]:
@@ -210,8 +221,8 @@ def _entry(site: SiteData) -> SiteEntry:
     )
 
 
-def unfinished(study: Study, out: Path) -> Simulation:
-    """The newest run of this very study under `out` that is not done.
+def unfinished(study: Study, out: Path, *, accepted: bool = False) -> Simulation:
+    """The newest run of this very study under `out` that is not done; `accepted` as for `Simulation.create`.
 
     Raises:
         DataError: there is none, or one that may be it is damaged or of another version of fedgen.
@@ -220,7 +231,7 @@ def unfinished(study: Study, out: Path) -> Simulation:
     for path in sorted(out.glob(f"{study.study.name}-*"), reverse=True):
         if not (path / "study.yaml").is_file() or not (path / RunSummary.name).is_file():
             continue
-        found = Simulation.open(path)
+        found = Simulation.open(path, accepted=accepted)
         if found.work.recipe.sha256 != sha256:
             others += 1
         elif RunSummary.read(found.work.run).status != "done":

@@ -18,6 +18,7 @@ from fedgen.pipeline.privacy import privacy_report
 from fedgen.pipeline.release import GRID, draw_release
 from fedgen.pipeline.setting import Setting
 from fedgen.pipeline.watch import Watcher
+from fedgen.planning.useless import useless
 from fedgen.report.page import write_report
 from fedgen.run.directory import RunDirectory
 from fedgen.run.evidence_files import AUDIT, EVALUATION
@@ -82,12 +83,13 @@ def _record(here: Setting, trained: Trained, aggregator: Aggregator) -> None:
     limits = [*here.limits, *start_limits(origin_of(run, study), [site.site for site in sites])]
     told = privacy_report(work.recipe, sites, here.spends(bound), here.shared_patients, limits)
     image, unknown = joined_image(study, sites)
+    expected = useless(study, [site.patients for site in sites])
     remarks = work.recipe.family.remarks(work.recipe.networks(trained.checkpoint.ema))
     update_summary(
         run,
         RunSummary(
             sites=here.entries(sites),
-            findings=(*here.findings, *unknown, *remarks),
+            findings=(*here.findings, *(() if expected is None else (f"{expected}.",)), *unknown, *remarks),
             image=image,
             rounds=trained.checkpoint.round,
             model=describe_model(work.recipe, trained.checkpoint),

@@ -10,12 +10,9 @@ from fedgen.errors import StudyError
 from fedgen.mechanisms.contract import SitePlan
 from fedgen.planning.published import PublishedRecipe, reference
 from fedgen.planning.search import CohortSize, HeldFixed, batch_for, patients_for
-from fedgen.planning.signal import Signal, required_batch_over_sigma, signals
+from fedgen.planning.signal import LEAST_OF_A_SUM, Signal, required_batch_over_sigma, signals
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
-
-#: Signal to noise of a sum below which its noise is longer than the sum could be at all.
-LEAST_OF_A_SUM = 1.0
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,38 @@ from fedgen.errors import StudyError
 from fedgen.study.study import Study
 
 
-def training_patients(study: Study, given: Sequence[int]) -> tuple[int, ...]:
-    """Training patients of each site: those given, else those of the study's phantom.
+def training_patients(study: Study, given: Sequence[int], *, phantom: bool = True) -> tuple[int, ...]:
+    """Training patients of each site: those given, else those of the study's phantom, else what its sampling rate says.
 
     Of a phantom hospital's patients the share 1 - audit - test trains. Patients are dealt class by class, so a
-    run may have a patient more or fewer.
+    run may have a patient more or fewer. In mode distributed `training.batch_patients / privacy.sampling_rate` is the
+    public number of all patients, which is taken for `aggregation.minimum_sites` sites alike.
 
     Args:
         study: the resolved study.
-        given: one number of training patients a site; empty to take the phantom's.
+        given: one number of training patients a site; empty to take the study's own.
+        phantom: whether its phantom is what will be trained on.
 
     Raises:
-        StudyError: nothing is given and the study makes no data of its own.
+        StudyError: nothing is given and the study does not say.
     """
     if given:
         return tuple(given)
-    phantom, split = study.data.phantom, study.data.split
-    if phantom is None:
-        raise StudyError(
-            f"Study {study.study.name} does not say how many patients its sites have: give each site's number of "
-            "training patients, such as --patients 45 --patients 12."
-        )
-    return (round(phantom.patients * (1 - split.audit - split.test)),) * phantom.sites
+    found, split = study.data.phantom, study.data.split
+    if found is not None and phantom:
+        return (round(found.patients * (1 - split.audit - split.test)),) * found.sites
+    total = public_total(study)
+    if total is not None:
+        sites = study.aggregation.minimum_sites
+        return tuple((total + i) // sites for i in range(sites))
+    raise StudyError(
+        f"Study {study.study.name} does not say how many patients its sites have: give each site's number of "
+        "training patients, such as --patients 45 --patients 12."
+    )
+
+
+def public_total(study: Study) -> int | None:
+    """Training patients of all sites together, where the study itself has to say so: in mode distributed."""
+    if study.privacy.mode != "distributed" or study.privacy.sampling_rate is None:
+        return None
+    return max(round(study.training.batch_patients / study.privacy.sampling_rate), 1)

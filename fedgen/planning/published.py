@@ -15,6 +15,7 @@ from fedgen.recipe import Recipe
 from fedgen.study.load import load_study
 
 PRESET = "mnist_gpu"
+FAMILY = "diffusion"
 #: The paper's setting has one site, with nobody to be hidden among.
 PAPER = ("training.batch_patients=4096", "aggregation.secure=false", "aggregation.minimum_sites=1")
 IMAGES = 60_000

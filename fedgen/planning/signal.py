@@ -17,6 +17,7 @@ to compare with.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedgen.families.contract import objectives_of, statistics_of
@@ -24,6 +25,9 @@ from fedgen.mechanisms.contract import SitePlan
 from fedgen.recipe import Recipe
 from fedgen.training.functional import trainable
 from fedgen.training.local import mechanism_steps
+
+#: Signal to noise of a sum below which its noise is longer than the sum could be at all.
+LEAST_OF_A_SUM = 1.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,19 @@ def signals(recipe: Recipe, plan: SitePlan, sites: int) -> tuple[Signal, ...]:
         for objective in objectives_of(family)
         if mechanism_steps((objective,), study.training.local_steps)
     )
+
+
+def together(sites: Sequence[tuple[float, float]]) -> float:
+    """The ratio of the weighted mean over sites that are not alike.
+
+    Of the mean signals add up to C at most, and independent noises add up in squares: sum w / sqrt(sum (w / r)^2),
+    which is sqrt(n) r for n sites alike.
+
+    Args:
+        sites: weight w > 0 of each site in the mean and its ratio r > 0 over all steps; not empty.
+    """
+    noise = math.sqrt(sum((weight / ratio) ** 2 for weight, ratio in sites))
+    return sum(weight for weight, _ in sites) / noise
 
 
 def required_batch_over_sigma(ratio: float, weakest: Signal, sites: int) -> float:

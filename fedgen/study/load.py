@@ -1,11 +1,16 @@
-"""Study file -> Study: YAML, then `--set` overrides, then validation; every problem is a sentence."""
+"""Study file -> Study: YAML, then `--set` overrides, then validation; every problem is a sentence.
+
+`model.family: auto` is settled here, before anybody sees a study: a `Study` always names its family, so that no signed
+or stored one can leave it open.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fedgen.errors import StudyError
 from fedgen.families.registry import specs
 from fedgen.schema.document import Document, read_document
 from fedgen.schema.form import Form
@@ -14,34 +19,94 @@ from fedgen.schema.read import read_text, validated
 from fedgen.study import presets
 from fedgen.study.model import ModelSection
 from fedgen.study.study import Study
+from fedgen.study.variants import AUTO, family_asked, in_family
 
 STUDY_FILE = Form(Study, "a section study with a name", "study: and training:")
 
+#: From the study in each family that it can be of to the family that it is, and the reason in a sentence.
+Choose = Callable[[Mapping[str, Study]], tuple[str, str]]
 
-def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Study:
+
+def load_study(name_or_path: str, overrides: Sequence[str] = (), choose: Choose | None = None) -> Study:
     """Read, override and validate a study.
 
     Args:
         name_or_path: a preset's name such as `demo`, or the path of a YAML file.
         overrides: `KEY=VALUE` with a dotted key and a YAML value, later ones win.
+        choose: settles `model.family: auto`; without it such a study is refused.
 
     Raises:
         StudyError: everything that is wrong, one sentence a line, each with its place, the key, what was
             found and what is allowed.
     """
+    text, source = _text_of(name_or_path)
+    return parse_study(text, source, overrides, choose)
+
+
+def parse_study(text: str, source: str, overrides: Sequence[str] = (), choose: Choose | None = None) -> Study:
+    """As `load_study`, from text; `source` names it in errors."""
+    document = apply_overrides(read_document(text, source, STUDY_FILE), overrides, Study)
+    if family_asked(document) == AUTO:
+        # Whatever is set of any family may matter to the choice.
+        return validated(_settled(document, choose), STUDY_FILE)
+    vain = tuple(overrides_in_vain(document))
+    return validated(replace(document, problems=(*document.problems, *vain)), STUDY_FILE)
+
+
+def load_variants(name_or_path: str, overrides: Sequence[str] = ()) -> dict[str, Study]:
+    """The study in each family that it can be of, by name: what a comparison of families reads.
+
+    Raises:
+        StudyError: the file cannot be read, or it can be of no family.
+    """
+    text, source = _text_of(name_or_path)
+    return parse_variants(text, source, overrides)
+
+
+def parse_variants(text: str, source: str, overrides: Sequence[str] = ()) -> dict[str, Study]:
+    """As `load_variants`, from text."""
+    return _variants(apply_overrides(read_document(text, source, STUDY_FILE), overrides, Study))
+
+
+def _text_of(name_or_path: str) -> tuple[str, str]:
     if presets.is_preset_name(name_or_path):
         path, source = presets.path_of(name_or_path), f"preset {name_or_path}"
     else:
         path, source = Path(name_or_path), name_or_path
     hint = f"check the path, or name a preset ({', '.join(presets.names())})"
-    return parse_study(read_text(path, source, hint), source, overrides)
+    return read_text(path, source, hint), source
 
 
-def parse_study(text: str, source: str, overrides: Sequence[str] = ()) -> Study:
-    """As `load_study`, from text; `source` names it in errors."""
-    document = apply_overrides(read_document(text, source, STUDY_FILE), overrides, Study)
-    vain = tuple(overrides_in_vain(document))
-    return validated(replace(document, problems=(*document.problems, *vain)), STUDY_FILE)
+def _settled(document: Document, choose: Choose | None) -> Document:
+    """The document with a family in the place of `auto`, and the reason beside it."""
+    where = document.origins.get(("model", "family"), document.source)
+    if choose is None:
+        raise StudyError(
+            f"{where}: model.family is auto, which the plan settles before a study is run or signed: a study that is "
+            "shared names its family, as `fedgen study show` prints it."
+        )
+    for key in ("pretrained", "adapters", "chosen"):
+        if document.values["model"].get(key) is not None:
+            raise StudyError(
+                f"{where}: model.family is auto, but model.{key} is of one family: name that family, or leave "
+                f"model.{key} out."
+            )
+    family, reason = choose(_variants(document))
+    settled = in_family(document, family)
+    return replace(settled, values={**settled.values, "model": {**settled.values["model"], "chosen": reason}})
+
+
+def _variants(document: Document) -> dict[str, Study]:
+    found, problems = {}, {}
+    for name in specs():
+        try:
+            found[name] = validated(in_family(document, name), STUDY_FILE)
+        except StudyError as error:
+            problems[name] = error
+    if not found:
+        default = ModelSection.model_fields["family"].default
+        raise problems.get(default) or next(iter(problems.values()))
+    return found
 
 
 def overrides_in_vain(document: Document) -> Iterator[str]:

@@ -114,7 +114,17 @@ class ModelBase(Section):
         None, description="a family that stands on a public prior then has one of no image"
     )
     adapters: Adapters | None = Field(None, description="all weights are then trained")
-    family: FamilyName = Field("diffusion", description="which family is trained; `fedgen models` lists them")
+    family: FamilyName = Field(
+        "diffusion",
+        description="which family is trained; `fedgen models` lists them; `auto` takes what the plan recommends for so "
+        "many patients, and a signed study names what that was",
+    )
+    chosen: str | None = Field(
+        None,
+        pattern=r"^\S[^\n]*\S$",
+        max_length=2000,
+        description="why this family: written where a file says `family: auto`",
+    )
 
     @property
     def options(self) -> Section:
@@ -130,6 +140,14 @@ class ModelBase(Section):
     def frozen(self) -> bool:
         """Whether the networks hold something of it which is never trained, and so never sent."""
         return self.adapters is not None or self.prior is not None
+
+    @model_validator(mode="after")
+    def _chosen_is_of_this_family(self) -> Self:
+        if self.chosen is not None and not self.chosen.startswith(f"{self.family}, because "):
+            raise ValueError(
+                f'chosen must begin with "{self.family}, because ", or it is another family\'s reason: leave it out'
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_prior_has_its_family(self) -> Self:

@@ -117,6 +117,11 @@ class PrivacySection(Section):
     allow_large_delta: bool = Field(
         False, description="accept a delta of 1 / patients or more, which permits publishing a whole patient"
     )
+    accept_useless: bool = Field(
+        False,
+        description="spend epsilon although the plan expects nothing useful, because the noise is longer than the sum "
+        "can be",
+    )
     sampling_rate: float | None = Field(
         None,
         gt=0,

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from fedgen.planning.exchanged import exchanged
 from fedgen.recipe import Recipe
 from fedgen_client.books import balance
-from fedgen_client.exchanged import exchanged
 from fedgen_client.policy import refusals
 from fedgen_client.studies import Studies
 from fedgen_client.words import describe

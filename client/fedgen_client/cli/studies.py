@@ -105,8 +105,8 @@ def refresh(folder: SiteFolder, known: Studies) -> FedgenError | None:
 
 def _show(folder: SiteFolder, site_file: SiteFile, offered: OfferedStudy, cohort: str) -> bool:
     """Print what a person should know; whether the policy allows the study."""
+    from fedgen.planning.exchanged import exchanged
     from fedgen_client.books import balance  # these load torch
-    from fedgen_client.exchanged import exchanged
     from fedgen_client.words import describe
 
     problems = refusals(site_file, cohort, offered.study, offered.roster_size)

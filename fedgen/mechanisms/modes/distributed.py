@@ -122,6 +122,13 @@ class SharedNoise(Planned):
             sites=sites,
         )
 
+    def surplus(self, sites: int) -> float:
+        """See `Mechanism.surplus`: the shares of sites that may be missing, or tell what they know, come on top."""
+        turn = self.turns.turn(self.turns.rounds)
+        share = self.share(turn, sites)
+        C = 1.0 if turn.query is not None else turn.clipping_norm
+        return share.total_std(sites) / (C * turn.noise_factor * self._sigma)
+
     def _expected(self, query: Query) -> float:
         """Patients of all sites expected in a sample, by the study's public numbers alone."""
         rate = self._of.privacy.sampling_rate

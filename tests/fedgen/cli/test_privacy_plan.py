@@ -55,6 +55,26 @@ def test_a_printed_epsilon_is_rounded_up(tiny_file) -> None:
     assert any(0 <= number - size["epsilon"] < 0.01 for number in printed), table
 
 
+def test_means_are_compared_in_a_table_in_words_and_as_json(tiny_file) -> None:
+    arguments = ["privacy", "plan", str(tiny_file), "--patients", "30", "--patients", "30"]
+    arguments += ["--set", "model.family=auto"]
+    told = runner.invoke(app, arguments, env={"COLUMNS": "200"}).stdout
+    for words in (
+        "> latent",
+        "latent then vae",
+        "Recommended: this study as it is",
+        "model.family was auto: latent,",
+    ):
+        assert words in told, told
+    assert "The rule is one of thumb" in told
+    found = json.loads(runner.invoke(app, [*arguments, "--json"]).stdout)
+    assert found["recommended"] == {"kind": "sum", "families": ["latent"]}
+    assert found["family"] == "latent"
+    kinds = {"/".join(each["families"]): each["kind"] for each in found["alternatives"]}
+    assert (kinds["latent"], kinds["latent/vae"], kinds["vae"]) == ("sum", "sum then steps", "steps")
+    assert found["reason"] and found["rule"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [

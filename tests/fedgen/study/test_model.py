@@ -33,6 +33,7 @@ def test_options_of_other_families_change_nothing(smallest: str, family: str) ->
         "pretrained",
         "prior",
         "adapters",
+        "chosen",
         family,
     }
 
