@@ -91,3 +91,14 @@ def test_a_study_for_a_device_that_the_coordinator_lacks_is_not_published(member
     with pytest.raises(StudyError, match=r"^training\.device asks for cuda:77"):
         publish(members, tiny_study(training={"device": "cuda:77"}), None)
     assert runs(members) == []
+
+
+def test_a_prior_of_phantoms_is_made_with_the_run(members, tiny_study, tmp_path) -> None:
+    phantom = {"patients": 20, "seed": 7, "components": 4, "donors": 4}
+    model = {"family": "latent", "latent": {"latent_size": 4}, "prior": {"phantom": phantom}}
+    study = tiny_study(model=model)
+    with pytest.raises(StudyError, match="leave --prior away"):
+        publish(members, study, None, tmp_path / "prior.safetensors")
+    entry = publish(members, study, None)
+    kept = RunDirectory(Path(entry.run)).pretrained
+    assert kept.read_bytes() == Recipe.of(study).make_start().content
