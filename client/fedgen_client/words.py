@@ -30,6 +30,7 @@ def describe(
     refusals: Sequence[str],
     sizes: Exchanged,
     balance: Balance,
+    expected: str | None = None,
 ) -> list[Paragraph]:
     """The whole description.
 
@@ -40,6 +41,7 @@ def describe(
         refusals: what the policy says against it (`policy.refusals`).
         sizes: of its messages.
         balance: of the cohort's ledger.
+        expected: why nothing useful is to be expected, where public numbers say so.
     """
     study = offered.study
     paragraphs = [
@@ -49,6 +51,7 @@ def describe(
         *_start(study),
         ("your data", _data(study, site, cohort)),
         ("privacy", _privacy(study)),
+        *_useless(study, expected),
         ("each round", _each_round(study, sizes)),
         ("at the end", _at_the_end(study, site, sizes)),
         ("hidden by", _secure(study, sizes.secure, offered.roster_size)),
@@ -80,6 +83,7 @@ def _key(key: str) -> str:
 
 def _trains(study: Study) -> str:
     height, width = study.data.image_size
+    chosen = study.model.chosen
     training = study.training
     how = f"in {training.rounds} rounds of {training.local_steps} steps at each site"
     if not study.steps:
@@ -91,6 +95,7 @@ def _trains(study: Study) -> str:
     return (
         f"A generative model of the family {study.model.family} for {_COLOURS[study.data.channels]} images of "
         f"{height} x {width} pixels with the classes {', '.join(study.data.labels)}, {how}."
+        + (f" The coordinator left the choice of the family to the plan: {chosen}" if chosen else "")
     )
 
 
@@ -159,6 +164,20 @@ def _privacy(study: Study) -> str:
     if privacy.allow_large_delta:
         text += " The study ACCEPTS A LARGE DELTA, which permits publishing a whole patient."
     return text
+
+
+def _useless(study: Study, expected: str | None) -> list[Paragraph]:
+    if expected is not None:
+        return [("to expect", f"{expected}. Your patients would pay for it all the same.")]
+    if study.privacy.accept_useless:
+        return [
+            (
+                "to expect",
+                "The coordinator would train even where the plan expects NOTHING USEFUL (privacy.accept_useless), and "
+                "your patients would pay for it all the same.",
+            )
+        ]
+    return []
 
 
 def _each_round(study: Study, sizes: Exchanged) -> str:

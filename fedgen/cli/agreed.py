@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from fedgen.errors import PrivacyRefusedError, StudyError
+from fedgen.study.load import load_variants
 from fedgen.study.study import Study
 
 Yes = Annotated[
@@ -25,6 +26,16 @@ def known_patients(study: Study, given: Sequence[int] | None, *, phantom: bool =
         return training_patients(study, given or (), phantom=phantom)
     except StudyError:
         return ()
+
+
+def advice(file: str, overrides: Sequence[str], study: Study, patients: Sequence[int]) -> list[str]:
+    """What would do better than a study's steps for so few patients, if anything, to be said at its start."""
+    from fedgen.planning.compared import better_sum
+
+    if not patients or not study.steps or not study.privacy.private:
+        return []
+    why = better_sum(load_variants(file, overrides), patients, study)
+    return [] if why is None else [f"NOTE: {why}."]
 
 
 def agreed(console: Console, study: Study, patients: Sequence[int], yes: bool) -> bool:

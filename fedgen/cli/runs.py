@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from fedgen.cli.agreed import Yes, agreed, known_patients
+from fedgen.cli.agreed import Yes, advice, agreed, known_patients
 from fedgen.cli.hints import NEW_RUN, SIMULATE
 from fedgen.cli.patients import Patients, settle
 from fedgen.errors import StudyError
@@ -72,7 +72,8 @@ def simulate(
     from fedgen.run_view import RunView
 
     console = Console()
-    accepted = agreed(console, study, known_patients(study, patients, phantom=data is None), yes)
+    known = known_patients(study, patients, phantom=data is None)
+    accepted = agreed(console, study, known, yes)
     if resume:
         here = unfinished(study, out, accepted=accepted)
         add_start(here.work.run, study, pretrained)
@@ -86,7 +87,7 @@ def simulate(
     work = here.work
     speak_as(SIMULATE)
     console.print(f"{study.study.name}  ->  {work.run.path}", highlight=False, soft_wrap=True)
-    for sentence in loud(study):
+    for sentence in (*loud(study), *advice(file, overrides or (), study, known)):
         console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
     with Display(console) as display:
         run_stages(here, display.watcher)

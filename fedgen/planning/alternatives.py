@@ -90,8 +90,8 @@ def alternatives(variants: Mapping[str, Study], patients: Sequence[int]) -> tupl
         patients: training patients of each site; not empty.
     """
     private = {name: study for name, study in variants.items() if specs()[name].private}
-    sums = [_single("sum", study, patients) for name, study in private.items() if specs()[name].sums]
-    steps = [_single("steps", study, patients) for name, study in private.items() if not specs()[name].sums]
+    alone = [by_itself(study, patients) for study in private.values()]
+    sums, steps = ([each for each in alone if each.kind == kind] for kind in ("sum", "steps"))
     first = most_telling(sums)
     twice: list[Alternative] = []
     if first is not None:
@@ -113,7 +113,9 @@ def most_telling(sums: Sequence[Alternative]) -> Alternative | None:
     return max(usable, key=lambda each: each.signal, default=None)
 
 
-def _single(kind: Kind, study: Study, patients: Sequence[int]) -> Alternative:
+def by_itself(study: Study, patients: Sequence[int]) -> Alternative:
+    """The study as it is, as one means."""
+    kind: Kind = "steps" if study.steps else "sum"
     families = (study.model.family,)
     try:
         leg, _ = _leg(study, patients)

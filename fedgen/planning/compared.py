@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedgen.families.registry import specs
-from fedgen.planning.alternatives import Alternative, alternatives
+from fedgen.planning.alternatives import Alternative, alternatives, by_itself
 from fedgen.planning.published import FAMILY
 from fedgen.planning.recommend import ENOUGH_FOR_STEPS, LEAST_FOR_STEPS, Recommendation, recommended
 from fedgen.study.study import Study
@@ -60,6 +60,27 @@ def sentences(comparison: Comparison, study: Study) -> list[str]:
         lines.insert(0, f"model.family was auto: {study.model.chosen}")
     lines += [f"{each.name} cannot be had: {each.why_not}" for each in comparison.found if each.why_not]
     return lines
+
+
+def better_sum(variants: Mapping[str, Study], patients: Sequence[int], study: Study) -> str | None:
+    """Why one sum would do better than this study's steps, in a sentence; None where it would not, or nobody can say.
+
+    Args:
+        variants: the study in each family that it can be of.
+        patients: training patients of each site; not empty.
+        study: as it would run.
+    """
+    if not study.privacy.private or not study.steps:
+        return None
+    private = {name: each for name, each in variants.items() if specs()[name].private}
+    found = [by_itself(each, patients) for name, each in private.items() if specs()[name].sums]
+    advice = recommended([by_itself(study, patients), *found])
+    if advice.take is None or advice.take.kind != "sum":
+        return None
+    return (
+        f"by a rule of thumb the family {advice.take.name} would do better for so few patients: {advice.reason} "
+        "(`fedgen privacy plan` compares them)"
+    )
 
 
 def words(alternative: Alternative) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fedgen.errors import PrivacyRefusedError
+from fedgen.errors import FedgenError, PrivacyRefusedError
 from fedgen.families.contract import statistics_of
 from fedgen.planning.alternatives import site_plans
+from fedgen.planning.patients import public_total
 from fedgen.planning.signal import LEAST_OF_A_SUM, signals, together
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
@@ -44,6 +45,18 @@ def useless(study: Study, patients: Sequence[int]) -> str | None:
         f"{total} training patients of {where} is at most {ratio:.2g} times as long as its noise, so that the samples "
         "would show what was known before and hardly these patients"
     )
+
+
+def publicly_useless(study: Study, sites: int) -> str | None:
+    """As `useless`, by what a study in mode distributed says itself of the patients of all its sites."""
+    total = public_total(study)
+    if total is None:
+        return None
+    try:
+        return useless(study, [max((total + i) // sites, 1) for i in range(sites)])
+    except FedgenError:
+        # Refused for another reason, which is said where it is refused.
+        return None
 
 
 def refuse_useless(study: Study, patients: Sequence[int], accepted: bool) -> None:

@@ -19,6 +19,7 @@ from fedgen.pipeline.runner import run_stages
 from fedgen.pipeline.stages import TRAIN
 from fedgen.pipeline.watch import Watcher
 from fedgen.pipeline.workspace import Workspace
+from fedgen.planning.useless import refuse_useless
 from fedgen.protocol.manifest import manifest_of, sign_manifest
 from fedgen.protocol.messages import Describe, Refusal, SiteDescription
 from fedgen.recipe import Recipe
@@ -97,14 +98,21 @@ def publish(
 
 
 def conduct(
-    federation: Federation, entry: StudyEntry, watcher: Watcher, waiting: Tell, wait: float
+    federation: Federation,
+    entry: StudyEntry,
+    watcher: Watcher,
+    waiting: Tell,
+    wait: float,
+    accepted: bool = False,
 ) -> Workspace:
     """Drive a published study to its report, from wherever it is.
 
     Args:
         wait: seconds for enough sites to be connected and to approve.
+        accepted: whether it is wanted although nothing useful is to be expected of it.
 
     Raises:
+        PrivacyRefusedError: nothing useful is to be expected with the patients of the sites that take part.
         FedgenError: as `run_stages`; also where too few sites came in time, or another process conducts it.
         KeyboardInterrupt: after a clean stop.
     """
@@ -120,7 +128,8 @@ def conduct(
             try:
                 exchange = FleetExchange(link, _nodes(federation, roster), stop, federation.is_served)
                 if not TRAIN.done(run):
-                    gather(study, exchange, run, roster, waiting, wait, stop)
+                    sites = gather(study, exchange, run, roster, waiting, wait, stop)
+                    refuse_useless(study, [sites[name].patients for name in sorted(sites)], accepted)
                 run_stages(FederationSetting(work, exchange, _aggregator(study, roster)), watcher)
                 done = True
                 federation.studies.close(work.recipe.sha256)
@@ -145,8 +154,11 @@ def gather(
     waiting: Tell,
     wait: float,
     stop: threading.Event,
-) -> None:
+) -> dict[str, SiteDescription]:
     """Wait until all sites of the roster are connected and take part, or until `wait` is over and enough do.
+
+    Returns:
+        those that do, as they described themselves, by name.
 
     Raises:
         FederationError: fewer than aggregation.minimum_sites did in time.
@@ -155,26 +167,26 @@ def gather(
     sha256 = Recipe.of(study).sha256
     state = latest_checkpoint(run.checkpoints, sha256)
     round = min(study.total_rounds, 1 + (0 if state is None else state.round))
-    ready: set[str] = set()
+    ready: dict[str, SiteDescription] = {}
     why = dict.fromkeys(roster, "not connected")
     end = time.monotonic() + wait
     told = ""
     while True:
         here = set(exchange.sites())
         why |= dict.fromkeys(set(roster) - here, "not connected")
-        ready &= here
-        asked = dict.fromkeys(sorted(here - ready), Describe(study_sha256=sha256, round=round))
+        ready = {site: said for site, said in ready.items() if site in here}
+        asked = dict.fromkeys(sorted(here - ready.keys()), Describe(study_sha256=sha256, round=round))
         left = end - time.monotonic()
         answers = ask(exchange, asked, min(DESCRIBE_SECONDS, max(left, ASK_SECONDS))) if asked else {}
         for site, answer in answers.items():
             if isinstance(answer, SiteDescription):
-                ready.add(site)
+                ready[site] = answer
                 why.pop(site, None)
             else:
                 why[site] = answer.reason if isinstance(answer, Refusal) else "answered something else"
         if len(ready) == len(roster):
-            return
-        now = f"waiting for {_listed({s: why[s] for s in sorted(set(roster) - ready)})}"
+            return ready
+        now = f"waiting for {_listed({s: why[s] for s in sorted(set(roster) - ready.keys())})}"
         if now != told:
             waiting(now)
             run.event(Waiting(reason=now))
@@ -187,9 +199,10 @@ def gather(
     if len(ready) < study.aggregation.minimum_sites:
         raise FederationError(
             f"{len(ready)} of {len(roster)} sites take part after {wait:.0f} s but aggregation.minimum_sites is "
-            f"{study.aggregation.minimum_sites}: {_listed({s: why[s] for s in sorted(set(roster) - ready)})}. When "
-            f"they are ready, {hints().again}."
+            f"{study.aggregation.minimum_sites}: {_listed({s: why[s] for s in sorted(set(roster) - ready.keys())})}. "
+            f"When they are ready, {hints().again}."
         )
+    return ready
 
 
 def _listed(why: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ def told(member, stub, others, secure_study):
     """`told(privacy={...})`: the paragraphs for a study with these sections, by heading."""
     known = Studies(member)
 
-    def tell(given=None, **sections):
+    def tell(given=None, expected=None, **sections):
         offered = known.keep(stub.offer(given or secure_study(**sections), **others))
         site = member.load_site_file()
         found = describe(
@@ -31,6 +31,7 @@ def told(member, stub, others, secure_study):
             refusals(site, "main", offered.study, offered.roster_size),
             exchanged(offered.study, offered.roster_size),
             balance(member.ledger("main"), "main", site.cohorts["main"]),
+            expected,
         )
         assert all(text.isprintable() for _, text in found)
         return dict(found)
@@ -52,6 +53,20 @@ def test_a_study_in_words(told, member) -> None:
     assert "never one site's part" in found["hidden by"]
     assert found["your policy"] == "allows it."
     assert "has spent epsilon 0 of 10 at delta 1e-05, and 10 is left" in found["your ledger"]
+
+
+def test_what_nothing_useful_is_to_be_expected_of_says_so(told, secure_study) -> None:
+    assert "to expect" not in told()
+    said = told(expected="NOTHING USEFUL is to be expected of it")["to expect"]
+    assert said == ("NOTHING USEFUL is to be expected of it. Your patients would pay for it all the same.")
+    asked = told(privacy={"accept_useless": True})["to expect"]
+    assert "expects NOTHING USEFUL (privacy.accept_useless)" in asked
+
+
+def test_a_family_that_the_plan_chose_comes_with_its_reason(told) -> None:
+    chosen = "vae, because so many patients carry it (chosen by auto)."
+    model = {"family": "vae", "vae": {"channels": (4, 8), "latent_size": 4}, "chosen": chosen}
+    assert f"left the choice of the family to the plan: {chosen}" in told(model=model)["trains"]
 
 
 def test_sizes_are_those_on_the_wire(secure_study, tiny_study) -> None:

@@ -106,6 +106,7 @@ def refresh(folder: SiteFolder, known: Studies) -> FedgenError | None:
 def _show(folder: SiteFolder, site_file: SiteFile, offered: OfferedStudy, cohort: str) -> bool:
     """Print what a person should know; whether the policy allows the study."""
     from fedgen.planning.exchanged import exchanged
+    from fedgen.planning.useless import publicly_useless
     from fedgen_client.books import balance  # these load torch
     from fedgen_client.words import describe
 
@@ -117,6 +118,7 @@ def _show(folder: SiteFolder, site_file: SiteFile, offered: OfferedStudy, cohort
         problems,
         exchanged(offered.study, offered.roster_size),
         balance(folder.ledger(cohort), cohort, site_file.cohorts[cohort]),
+        publicly_useless(offered.study, offered.roster_size),
     )
     for heading, text in paragraphs:
         say_paragraph(heading, text)

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fedgen.cli.agreed import Yes, agreed, known_patients
+from fedgen.cli.patients import settle
 from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
 from fedgen.study.load import load_study
@@ -33,11 +35,12 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Where the folder of the demonstration is made.")] = Path(
         "runs"
     ),
+    yes: Yes = False,
 ) -> None:
     """Start a coordinator and hospitals on this machine, train a study with phantom patients, and stop everything."""
     speak_as(DEMO)
     settings = [*(overrides or ()), f"data.phantom.sites={sites}"]
-    resolved = load_study(study, settings)
+    resolved = load_study(study, settings, settle(None))
     if resolved.data.phantom is None:
         raise StudyError("The demonstration makes up its patients: choose a study with data.phantom.")
 
@@ -45,11 +48,13 @@ def demo(
     from fedgen_server.demo import demonstrate
 
     console = Console()
+    # Asked here, since the command `run` below has nobody to ask.
+    agree = ["--yes"] if agreed(console, resolved, known_patients(resolved, None), yes) else []
     folder = out / f"federation-{resolved.study.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     run = demonstrate(
         resolved,
         phantom_sites(resolved.data.phantom),
-        [_place(study), *(part for setting in settings for part in ("--set", setting))],
+        [_place(study), *agree, *(part for setting in settings for part in ("--set", setting))],
         folder.absolute(),
         lambda command: console.print(
             f"$ {_short(command)}", style="dim", markup=False, highlight=False, soft_wrap=True

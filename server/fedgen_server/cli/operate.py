@@ -5,12 +5,15 @@ What is heavy is imported inside the commands: `--help`, and a study file with a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from fedgen.cli.agreed import Yes, advice, agreed, known_patients
+from fedgen.cli.patients import Patients, settle
 from fedgen.cli.runs import Pretrained
 from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
@@ -64,35 +67,38 @@ def run(
     ] = None,
     pretrained: Pretrained = None,
     wait: Wait = WAIT,
+    patients: Patients = None,
+    yes: Yes = False,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Sign a study, offer it to the sites, and train it to its report once they have approved."""
     federation = Federation.open(folder)
-    study = load_study(file, overrides or ())
+    study = load_study(file, overrides or (), settle(patients))
     names = None if sites is None else [name.strip() for name in sites.split(",") if name.strip()]
 
     from fedgen_server.conduct import publish
 
+    console, known = Console(), known_patients(study, patients)
+    accepted = agreed(console, study, known, yes)
     entry = publish(federation, study, names, pretrained)
-    console = Console()
     console.print(f"{study.study.name}  ->  {entry.run}", highlight=False, soft_wrap=True)
-    _loud(console, entry)
+    _loud(console, entry, advice(file, overrides or (), study, known))
     console.print(
         f"Each site approves it with: fedgen-client approve {study.study.name}",
         highlight=False,
         soft_wrap=True,
     )
-    _conduct(console, federation, entry, wait)
+    _conduct(console, federation, entry, wait, accepted)
 
 
-def resume(run: Run = None, wait: Wait = WAIT, folder: Folder = DEFAULT_FOLDER) -> None:
+def resume(run: Run = None, wait: Wait = WAIT, yes: Yes = False, folder: Folder = DEFAULT_FOLDER) -> None:
     """Go on with a run that was stopped or killed, from its last finished round."""
     federation = Federation.open(folder)
     entry = find_run(federation, run)
     console = Console()
     console.print(f"Resuming {entry.run}", highlight=False, soft_wrap=True)
     _loud(console, entry)
-    _conduct(console, federation, entry, wait)
+    _conduct(console, federation, entry, wait, yes)
 
 
 def stop(run: Run = None, folder: Folder = DEFAULT_FOLDER) -> None:
@@ -136,14 +142,16 @@ def find_run(federation: Federation, wanted: str | None) -> StudyEntry:
     return found[-1]
 
 
-def _loud(console: Console, entry: StudyEntry) -> None:
+def _loud(console: Console, entry: StudyEntry, more: Sequence[str] = ()) -> None:
     from fedgen.cli.runs import loud
 
-    for sentence in loud(entry.manifest.to_study()):
+    for sentence in (*loud(entry.manifest.to_study()), *more):
         console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
 
 
-def _conduct(console: Console, federation: Federation, entry: StudyEntry, wait: float) -> None:
+def _conduct(
+    console: Console, federation: Federation, entry: StudyEntry, wait: float, accepted: bool = False
+) -> None:
     from fedgen.cli.display import Display
     from fedgen.cli.runs import print_result
     from fedgen.run_view import RunView
@@ -151,5 +159,5 @@ def _conduct(console: Console, federation: Federation, entry: StudyEntry, wait: 
 
     speak_as(CONDUCTING)
     with Display(console) as display:
-        work = conduct(federation, entry, display.watcher, display.say, wait)
+        work = conduct(federation, entry, display.watcher, display.say, wait, accepted)
     print_result(console, RunView(work.run))

@@ -7,7 +7,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from fedgen.cli import agreed as asking
-from fedgen.cli.agreed import agreed, known_patients
+from fedgen.cli.agreed import advice, agreed, known_patients
 from fedgen.cli.main import app
 from fedgen.errors import PrivacyRefusedError
 from fedgen.pipeline.runner import run_again, run_stages
@@ -85,3 +85,16 @@ def test_nobody_is_asked_of_what_may_be_useful_or_of_what_nobody_knows(monkeypat
     assert known_patients(faint, None, phantom=False) == ()
     assert not agreed(Console(), faint, (), yes=False)
     assert agreed(Console(), faint, (52,) * 4, yes=True)
+
+
+def test_where_a_sum_would_do_better_than_gradients_a_sentence_says_so() -> None:
+    few = ["privacy.epsilon=3", "model.family=vae"]
+    study = load_study("demo", few)
+    (said,) = advice("demo", few, study, (52,) * 4)
+    assert said.startswith("NOTE: by a rule of thumb the family latent would do better for so few patients")
+    # nobody is told of what nobody knows, of sums, of no privacy, and of patients who carry gradients
+    assert advice("demo", few, study, ()) == []
+    for other in (["model.family=latent"], ["model.family=vae", "privacy.mode=none"]):
+        assert advice("demo", other, load_study("demo", other), (52,) * 4) == []
+    many = ["model.family=vae"]
+    assert advice("mnist", many, load_study("mnist", many), (13_500,) * 4) == []

@@ -6,7 +6,7 @@ import pytest
 
 from fedgen.errors import PrivacyRefusedError
 from fedgen.planning.forecast import forecast
-from fedgen.planning.useless import refuse_useless, useless
+from fedgen.planning.useless import publicly_useless, refuse_useless, useless
 
 FAINT = {"epsilon": 0.02}
 
@@ -35,3 +35,17 @@ def test_it_is_refused_unless_somebody_wants_it(tiny_study) -> None:
     refuse_useless(faint, (12, 12), accepted=True)
     refuse_useless(tiny_study("latent", privacy={**FAINT, "accept_useless": True}), (12, 12), accepted=False)
     refuse_useless(tiny_study("latent"), (12, 12), accepted=False)
+
+
+def test_what_a_study_says_of_its_patients_itself_is_enough_for_a_site(tiny_study) -> None:
+    shared = {"mode": "distributed", "sampling_rate": 0.1}
+    secure = {"aggregation": {"secure": True, "minimum_sites": 3}}
+    faint = tiny_study("latent", privacy={**FAINT, **shared}, **secure)
+    # 3 patients in a step at a rate of 0.1
+    assert "over 30 training patients of 3 sites" in publicly_useless(faint, 3)
+    assert publicly_useless(tiny_study("latent", privacy=shared, **secure), 3) is None
+    assert publicly_useless(tiny_study("latent", privacy=FAINT), 3) is None
+    # refused for another reason, by whoever it is refused
+    assert (
+        publicly_useless(tiny_study("latent", privacy={**FAINT, **shared, "delta": 0.1}, **secure), 3) is None
+    )
