@@ -11,6 +11,8 @@ from fedgen.priors.prior import Prior
 
 #: Images in a row.
 ACROSS = 8
+#: Pixels that an image is enlarged to, about.
+SIDE = 96
 #: How far along a component the images of the first rows are, in public standard deviations.
 FAR = 2.0
 
@@ -28,6 +30,8 @@ def picture(prior: Prior) -> NDArray[np.uint8]:
     rows += prior.donors[: 2 * ACROSS].split(ACROSS)
     gray = ((torch.cat([_row(row) for row in rows], dim=1).clamp(-1, 1) + 1) * 127.5).round()
     image: NDArray[np.uint8] = gray.to(torch.uint8).numpy()
+    by = max(1, SIDE // min(prior.shape[-2:]))
+    image = image.repeat(by, axis=1).repeat(by, axis=2)
     return image[0] if len(image) == 1 else np.moveaxis(image[:3], 0, -1)
 
 

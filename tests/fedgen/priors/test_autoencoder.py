@@ -223,7 +223,7 @@ def test_the_command_trains_and_shows(tmp_path) -> None:
     shown = run(app, ["prior", "show", str(out), "--png", str(png)])
     assert shown.exit_code == 0, shown.output
     assert "levels of 16, 32 channels in 8 groups, code of 4 channels, 10 steps" in shown.stdout
-    assert Image.open(png).size == (8 * 16, 3 * 16)
+    assert Image.open(png).size == (8 * 96, 3 * 96)
     again = run(app, ["prior", "show", str(out), "--png", str(png)])
     assert "must be a new file that ends in .png" in str(again.exception)
     alone = run(app, ["prior", "build", "--autoencoder", "10", "--out", str(tmp_path / "b.safetensors")])
