@@ -49,12 +49,14 @@ class Processes:
         self.folder = folder
         self.all: list[subprocess.Popen[bytes]] = []
 
-    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, name: str, *command: str, besides: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=self.folder,
-                env=ENVIRONMENT,
+                env={**ENVIRONMENT, **(besides or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -151,6 +153,92 @@ def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinato
     found.start()
     yield found
     found.processes.end()
+
+
+class Hospitals:
+    """Hospitals with phantom patients and policies of their own, and the study that is meant for them.
+
+    Args:
+        study: text of the study file, with a phantom; it may name {seed}.
+        approve: what the sites' policy says of approval.
+    """
+
+    def __init__(
+        self, coordinator: Coordinator, processes: Processes, folder: Path, study: str, approve: str
+    ) -> None:
+        self.coordinator, self.processes, self.folder = coordinator, processes, folder
+        # A study's name and seed tell it from the others of the same federation.
+        self.seed = coordinator.joined
+        (folder / "study.yaml").write_text(study.format(seed=self.seed))
+        self.sites: dict[str, Path] = {}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.planted: dict[str, dict[str, str]] = {}
+        self.at = ("--folder", str(coordinator.folder))
+        self._build(approve)
+
+    def _build(self, approve: str) -> None:
+        from fedgen.data.phantom.write import phantom_sites, write_phantom_site
+        from fedgen.study.load import load_study
+
+        phantom = load_study(str(self.folder / "study.yaml"), ()).data.phantom
+        for name in phantom_sites(phantom):
+            data = self.folder / "data" / name
+            write_phantom_site(data, phantom, name, 3)
+            site = self.coordinator.join(data)
+            text = (site / "site.yaml").read_text()
+            for old, new in (
+                ("maximum_epsilon: 10.0", "maximum_epsilon: 25.0"),
+                ("delta: 1.0e-5", "delta: 1.0e-3"),
+                ("minimum_cohort: 20", "minimum_cohort: 3"),
+                ("largest_study_epsilon: 10.0", "largest_study_epsilon: 20.0"),
+                ("approve: ask", f"approve: {approve}"),
+            ):
+                assert old in text
+                text = text.replace(old, new)
+            (site / "site.yaml").write_text(text)
+            self.sites[site.name] = site
+
+    def plant(self, name: str, instant: str) -> Path:
+        """Let a site, or the conductor of the `run`, be killed at an instant of `planted`; the file shows that it was.
+
+        Args:
+            name: of the process.
+            instant: WHEN:PATTERN.
+        """
+        mark = self.folder / f"{name}.killed"
+        path = os.pathsep.join((str(Path(__file__).parent / "planted"), ENVIRONMENT["PYTHONPATH"]))
+        self.planted[name] = {"KILL": f"{instant}:{mark}", "PYTHONPATH": path}
+        return mark
+
+    def start(self, name: str) -> None:
+        """`fedgen-client start`."""
+        command = ("-m", "fedgen_client.cli", "start", "--folder", str(self.sites[name]))
+        self.running[name] = self.processes.start(name, *command, besides=self.planted.get(name))
+
+    def kill(self, name: str) -> None:
+        self.processes.kill(self.running[name])
+
+    def conduct(self, command: str, *more: str) -> subprocess.Popen[bytes]:
+        """`run` with these sites alone, or `resume`."""
+        what = ("study.yaml", "--sites", ",".join(self.sites)) if command == "run" else ()
+        called = ("-m", "fedgen_server.cli", command, *what, *more, *self.at, "--wait", "120")
+        return self.processes.start("run", *called, besides=self.planted.get("run"))
+
+    @property
+    def run(self) -> Path:
+        runs = (self.coordinator.folder / "runs").glob("*")
+        (mine,) = [run for run in runs if f"seed: {self.seed}\n" in (run / "study.yaml").read_text()]
+        return mine
+
+
+@pytest.fixture
+def hospitals(coordinator: Coordinator, processes: Processes, tmp_path: Path) -> Callable[..., Hospitals]:
+    """`hospitals(study, approve="always")`: joined, none of them started."""
+
+    def build(study: str, approve: str = "ask") -> Hospitals:
+        return Hospitals(coordinator, processes, tmp_path, study, approve)
+
+    return build
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ data:
 model:
   family: vae
   vae: {{channels: [4, 8], latent_size: 4}}
-training: {{rounds: {rounds}, local_steps: 2, batch_patients: 3}}
+training: {{rounds: 14, local_steps: 2, batch_patients: 3}}
 privacy: {{epsilon: 20, delta: 1.0e-3}}
 aggregation: {{minimum_sites: 3, weight_cap: 16, deadline: 120}}
 synthesis: {{images: 12}}
@@ -35,6 +35,7 @@ audit: {{bootstrap: 100}}
 evaluation: {{extractors: [radiomics], seeds: 1, steps: 5, bootstrap: 100}}
 """
 PHASES = ("share", "train", "mask", "confirm", "unmask")
+#: as the study says
 ROUNDS = 14
 SECONDS = 400.0
 
@@ -57,58 +58,17 @@ def held(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 class Federation:
-    """Four hospitals with phantom patients, and the study they approved."""
+    """Four hospitals with phantom patients, which approve by policy."""
 
-    def __init__(self, coordinator, processes, folder: Path, rounds: int) -> None:
-        self.coordinator, self.processes, self.folder = coordinator, processes, folder
-        self.seed = coordinator.joined
-        (folder / "study.yaml").write_text(STUDY.format(rounds=rounds, seed=coordinator.joined))
-        self.sites: dict[str, Path] = {}
-        self.running: dict[str, object] = {}
-        self.at = ("--folder", str(coordinator.folder))
-
-    def build(self) -> None:
-        from fedgen.data.phantom.write import phantom_sites, write_phantom_site
-        from fedgen.study.load import load_study
-
-        phantom = load_study(str(self.folder / "study.yaml"), ()).data.phantom
-        for name in phantom_sites(phantom):
-            data = self.folder / "data" / name
-            write_phantom_site(data, phantom, name, 3)
-            site = self.coordinator.join(data)
-            text = (site / "site.yaml").read_text()
-            for old, new in (
-                ("maximum_epsilon: 10.0", "maximum_epsilon: 25.0"),
-                ("delta: 1.0e-5", "delta: 1.0e-3"),
-                ("minimum_cohort: 20", "minimum_cohort: 3"),
-                ("largest_study_epsilon: 10.0", "largest_study_epsilon: 20.0"),
-                ("approve: ask", "approve: always"),
-            ):
-                assert old in text
-                text = text.replace(old, new)
-            (site / "site.yaml").write_text(text)
-            self.sites[site.name] = site
-
-    def start(self, name: str) -> None:
-        self.running[name] = self.processes.start(
-            name, "-m", "fedgen_client.cli", "start", "--folder", str(self.sites[name])
-        )
-
-    def kill(self, name: str) -> None:
-        self.processes.kill(self.running[name])
-
-    def conduct(self, command: str):
-        """`run` with this federation's sites alone, or `resume`."""
-        what = ("study.yaml", "--sites", ",".join(self.sites)) if command == "run" else ()
-        return self.processes.start(
-            "run", "-m", "fedgen_server.cli", command, *what, *self.at, "--wait", "120"
-        )
+    def __init__(self, hospitals) -> None:
+        self.hospitals = hospitals
+        self.coordinator, self.processes = hospitals.coordinator, hospitals.processes
+        self.folder, self.sites, self.at = hospitals.folder, hospitals.sites, hospitals.at
+        self.start, self.kill, self.conduct = hospitals.start, hospitals.kill, hospitals.conduct
 
     @property
     def run(self) -> Path:
-        runs = (self.coordinator.folder / "runs").glob("kills-*")
-        (mine,) = [run for run in runs if f"seed: {self.seed}\n" in (run / "study.yaml").read_text()]
-        return mine
+        return self.hospitals.run
 
     def rounds(self) -> int:
         try:
@@ -168,9 +128,8 @@ def _whole(path: Path) -> list[str]:
 
 
 @pytest.fixture
-def federation(coordinator, processes, tmp_path, request):
-    found = Federation(coordinator, processes, tmp_path, ROUNDS)
-    found.build()
+def federation(hospitals):
+    found = Federation(hospitals(STUDY, approve="always"))
     for name in found.sites:
         found.start(name)
     return found
