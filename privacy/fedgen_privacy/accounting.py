@@ -44,6 +44,9 @@ ROUGH_ORDERS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 128
 PRV_RELATIVE_ERROR = 0.005
 #: The same width is never more than this: the domain below is known to be safe for widths under 1.
 PRV_LARGEST_ERROR = 0.99
+#: Largest privacy loss that is tabulated: beyond it its exponential is no float64, and where epsilon is in the hundreds
+#: the RDP bound says as much.
+PRV_LARGEST_LOSS = 700.0
 #: Share of delta given to the numerical error of PRV: Opacus' own default.
 PRV_DELTA_SHARE = 1e-3
 
@@ -131,10 +134,15 @@ def _half_width(history: History, eps_error: float, delta_error: float) -> float
 
 
 @lru_cache(maxsize=256)
-def _upper_bound_prv(history: History, delta: float, eps_error: float) -> float:
-    """`opacus.accountants.PRVAccountant.get_epsilon`, step for step, but for the orders of `_half_width`."""
+def _upper_bound_prv(history: History, delta: float, eps_error: float) -> float | None:
+    """`opacus.accountants.PRVAccountant.get_epsilon`, step for step, but for the orders of `_half_width`.
+
+    None where losses are too large.
+    """
     delta_error = delta * PRV_DELTA_SHARE
     half_width = _half_width(history, eps_error, delta_error)
+    if half_width > PRV_LARGEST_LOSS:
+        return None
     counts = [steps for _, _, steps in history]
     mesh = eps_error / math.sqrt(sum(counts) * math.log(12 / delta_error) / 2)
     domain = Domain.create_aligned(-half_width, half_width, mesh)
@@ -157,6 +165,8 @@ def _upper_bound_prv(history: History, delta: float, eps_error: float) -> float:
 def epsilon_prv(spends: Sequence[Spend], delta: float) -> float:
     """Upper bound of epsilon at `delta` by privacy random variables; 0 for nothing spent.
 
+    Epsilons in the hundreds are bounded by RDP alone, which is an upper bound as well.
+
     Raises:
         PrivacyRefusedError: the numerical bound is not finite, negative, or above the RDP bound: then
             neither number is to be trusted.
@@ -175,6 +185,8 @@ def epsilon_prv(spends: Sequence[Spend], delta: float) -> float:
             f"The PRV accountant cannot bound epsilon for {list(history)} at delta {delta:g} ({error}): "
             "use more noise, that is a smaller epsilon or fewer steps."
         ) from error
+    if epsilon is None:
+        return upper
     if not (math.isfinite(epsilon) and 0 <= epsilon <= upper * (1 + CROSS_CHECK_SLACK) + CROSS_CHECK_SLACK):
         raise PrivacyRefusedError(
             f"The accountants disagree for {list(history)} at delta {delta:g} (PRV {epsilon:g}, RDP {upper:g}), "

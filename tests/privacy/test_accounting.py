@@ -7,6 +7,7 @@ from dp_accounting.pld import PLDAccountant
 from opacus.accountants import PRVAccountant
 from opacus.accountants.analysis.prv import PoissonSubsampledGaussianPRV, compute_safe_domain_size
 from scipy import integrate
+from scipy.optimize import brentq
 
 from fedgen_privacy import accounting
 from fedgen_privacy.accounting import (
@@ -18,6 +19,7 @@ from fedgen_privacy.accounting import (
     epsilon_rdp,
 )
 from fedgen_privacy.errors import PrivacyRefusedError
+from fedgen_privacy.statistics.two_worlds import gaussian_epsilon
 
 CASES = [(1.2, 0.3, 60, 1e-3), (2.51, 0.0683, 500, 1e-5), (7.4, 0.5, 200, 1e-3), (15.0, 1.0, 200, 1e-3)]
 
@@ -130,6 +132,15 @@ def test_a_guess_no_epsilon_can_be_stated_for_is_not_the_end() -> None:
     """At a large epsilon and a small rate the first guess falls where PRV has no answer."""
     sigma = calibrate_noise(epsilon=100, delta=1e-5, sampling_rate=0.01, steps=100)
     assert 99 <= epsilon_prv([Spend(sigma, 0.01, 100)], 1e-5) <= 100
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_epsilon_worth_nothing_is_stated_as_well() -> None:
+    """Of one sum over all patients, as a positive control of an audit has it: it asked for 4 TiB."""
+    sigma = calibrate_noise(epsilon=1e4, delta=1e-3, sampling_rate=1.0, steps=1)
+    found = epsilon_prv([Spend(sigma, 1.0, 1)], 1e-3)
+    exact = brentq(lambda s: gaussian_epsilon(1 / s, 1e-3) - 1e4, 1e-3, 1.0)
+    assert 9800 < found <= 1e4 and exact < sigma < 1.15 * exact
 
 
 def test_small_epsilons_are_reachable() -> None:
