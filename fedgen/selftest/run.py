@@ -17,11 +17,14 @@ from fedgen.selftest.gradients import FAMILY_CHECKS
 from fedgen.selftest.noise import noise
 from fedgen.selftest.sampling import contribution, sampling
 from fedgen.selftest.subject import Subject, installed, private_families, stepping_families
-from fedgen.selftest.sums import SUM_CHECKS, installed_sums, sum_faults
+from fedgen.selftest.sum_canaries import canary
+from fedgen.selftest.sums import SUM_CHECKS, SumCheck, installed_sums, sum_faults
 from fedgen.training.backends import BACKENDS
 
 #: Checks of each family with each backend: of gradients, and of the integers made from them.
 BACKEND_CHECKS: tuple[Check, ...] = (*GRADIENT_CHECKS, integers)
+#: Checks of each statistic, and the attack, of which a planted fault has no need.
+STATISTIC_CHECKS: tuple[SumCheck, ...] = (*SUM_CHECKS, canary)
 #: Checks of what every family shares: the trainer on a probe, and the accountant.
 SHARED_CHECKS: tuple[Check, ...] = (
     contribution,
@@ -123,7 +126,7 @@ def selftest(
     findings: list[CheckResult] = []
     for asked in sums:
         on_progress(f"{asked.family}, {asked.statistic.name}")
-        findings += [summed(asked) for summed in SUM_CHECKS]
+        findings += [summed(asked) for summed in STATISTIC_CHECKS]
     for subject in subjects:
         on_progress(subject.family)
         findings += [check(subject) for check in FAMILY_CHECKS]

@@ -92,7 +92,7 @@ def installed_sums(family: str, device: str = "cpu", axes: int = 2) -> tuple[Sum
 
 def own(subject: SumSubject) -> CheckResult:
     """A patient's vector does not depend on the others in the batch, in float64, and stores nothing of anybody."""
-    networks = _networks(subject, torch.float64)
+    networks = fresh_networks(subject, torch.float64)
     before = _states(networks)
     records, draws = _records(subject, torch.float64, 1.0)
     together = subject.statistic.vectors(networks, records, draws)
@@ -112,7 +112,7 @@ def own(subject: SumSubject) -> CheckResult:
 
 def norm(subject: SumSubject) -> CheckResult:
     """No patient's vector is longer than 1 by the statistic's own making, whatever her images hold."""
-    networks, longest = _networks(subject, torch.float32), 0.0
+    networks, longest = fresh_networks(subject, torch.float32), 0.0
     for factor in FACTORS:
         vectors = subject.statistic.vectors(networks, *_records(subject, torch.float32, factor))
         longest = max(longest, float(vectors.double().norm(dim=1).max()))
@@ -126,10 +126,10 @@ def norm(subject: SumSubject) -> CheckResult:
 
 def part(subject: SumSubject) -> CheckResult:
     """What one patient adds to a site's own sum is at most 1, however many images she has."""
-    networks, plan = _networks(subject, torch.float32), _plan(subject)
+    networks, plan = fresh_networks(subject, torch.float32), plan_of(subject)
     sums = []
     for some in (range(1, PATIENTS), range(PATIENTS)):
-        cohort = _cohort(subject, some)
+        cohort = cohort_of(subject, some)
         mean = subject.mean(Query(subject.statistic), networks, cohort, plan, None, subject.random())
         sums.append(len(some) * mean)
     sentence = "norm of one patient's part of the sum that a site makes"
@@ -138,10 +138,10 @@ def part(subject: SumSubject) -> CheckResult:
 
 def integers(subject: SumSubject) -> CheckResult:
     """One patient adds integers of a norm of the sensitivity at most."""
-    networks, plan = _networks(subject, torch.float32), _plan(subject)
+    networks, plan = fresh_networks(subject, torch.float32), plan_of(subject)
     share = replace(_share(subject), std=SILENT)
     levels = subject.levels(
-        Query(subject.statistic), networks, _cohort(subject, range(1)), plan, share, subject.random()
+        Query(subject.statistic), networks, cohort_of(subject, range(1)), plan, share, subject.random()
     )
     measured = math.sqrt(float(levels.double().square().sum())) / share.sensitivity
     sentence = "norm of one patient's integers, in units of the sensitivity that the noise is a multiple of"
@@ -151,9 +151,9 @@ def integers(subject: SumSubject) -> CheckResult:
 def noise(subject: SumSubject) -> CheckResult:
     """The noise in each number of a mean, and in a site's integers, as the accountant is told."""
     networks, plan, cohort = (
-        _networks(subject, torch.float32),
-        _plan(subject),
-        _cohort(subject, range(PATIENTS)),
+        fresh_networks(subject, torch.float32),
+        plan_of(subject),
+        cohort_of(subject, range(PATIENTS)),
     )
     query, share = Query(subject.statistic), _share(subject)
     true = subject.mean(query, networks, cohort, plan, None, subject.random()).double()
@@ -221,7 +221,8 @@ def sum_faults(subject: SumSubject) -> dict[str, SumSubject]:
     }
 
 
-def _networks(subject: SumSubject, dtype: torch.dtype) -> dict[str, nn.Module]:
+def fresh_networks(subject: SumSubject, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The subject's networks, on its device."""
     return {name: network.to(dtype).to(subject.device) for name, network in subject.networks().items()}
 
 
@@ -251,14 +252,14 @@ def _one(records: Records, draws: Draws, b: int) -> tuple[Records, Draws]:
     return tree_map(lambda tensor: tensor[b : b + 1], (records, draws))
 
 
-def _cohort(subject: SumSubject, patients: range) -> TrainingPatients:
-    """Some of the same patients; number 0 has M images far beyond any camera's, of several classes."""
+def cohort_of(subject: SumSubject, patients: range, *, alike: bool = False) -> TrainingPatients:
+    """Some of the same `PATIENTS`; number 0 has M images far beyond any camera's, of several classes or all alike."""
     rng = torch.Generator().manual_seed(6)
     numbers = torch.cat([torch.arange(PATIENTS), torch.zeros(M - 1, dtype=torch.int64)])
     images = torch.rand(len(numbers), *subject.image.shape, generator=rng) * 2 - 1
     images[numbers == 0] = 1e3 * images[0]
     labels = torch.arange(len(numbers)) % len(CLASSES)
-    labels[numbers == 0] = torch.arange(M) % len(CLASSES)
+    labels[numbers == 0] = 0 if alike else torch.arange(M) % len(CLASSES)
     keep = torch.isin(numbers, torch.tensor(patients))
     data = SiteData(
         site="selftest",
@@ -271,7 +272,8 @@ def _cohort(subject: SumSubject, patients: range) -> TrainingPatients:
     return TrainingPatients(data, M)
 
 
-def _plan(subject: SumSubject) -> LocalPlan:
+def plan_of(subject: SumSubject) -> LocalPlan:
+    """Of a site that sums over all its patients."""
     return LocalPlan(
         steps=1,
         batch=PATIENTS,
