@@ -161,6 +161,7 @@ def test_the_coordinator_is_killed_after_the_sum(study, until, processes, file) 
     check_done(federation)
 
 
+@pytest.mark.slow
 def test_a_sum_on_a_prior_that_every_site_approves(study, until, processes) -> None:
     federation = study()
     conductor = begun(federation, until)

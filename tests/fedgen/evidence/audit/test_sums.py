@@ -1,4 +1,4 @@
-"""The product's own audits of families of statistics: what is as good as not private is found, what is private passes."""
+"""The product's audits of families of statistics: what is as good as not private is found, what is private passes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fedgen_privacy.random import SecretRandom
 
 DELTA, PATIENTS, HELD_OUT = 1e-3, 20, 20
 #: Options with which the attack has power: more numbers than patients.
-POWER = {"latent": {"latent_size": 24}}
+POWER = {"latent": {"latent_size": 32}}
 SUMS = [name for name, spec in specs().items() if spec.sums]
 
 
@@ -72,7 +72,7 @@ def area(row):
 @pytest.mark.parametrize("name", POWER)
 def test_twenty_patients_at_epsilon_ten_thousand_are_found(audited, name) -> None:
     row = audited(name, 1e4)["model-membership"]
-    assert row.verdict is Verdict.REVIEW and area(row) > 0.95
+    assert row.verdict is Verdict.REVIEW and area(row) > 0.9
     assert "score higher than held-out patients" in row.reason
 
 
