@@ -7,6 +7,7 @@ policy and ledger, and they know of each other what crosses the wire. Only the p
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shlex
@@ -23,6 +24,7 @@ from fedgen.data.phantom.write import write_phantom_site
 from fedgen.errors import FederationError, StudyError
 from fedgen.run.atomic import write_atomic
 from fedgen.study.study import Study
+from fedgen_server.folder import Federation
 
 #: Seconds for a process to come up, and for a command to end.
 START_SECONDS, COMMAND_SECONDS, STOP_SECONDS = 120.0, 300.0, 20.0
@@ -51,7 +53,7 @@ class Processes:
     Attributes:
         folder: they all work in it, so that the commands read as a person would type them.
         logs: where outputs go that nobody needs to read.
-        say: told each command.
+        say: told each command, after a dollar sign.
     """
 
     folder: Path
@@ -61,7 +63,7 @@ class Processes:
 
     def start(self, name: str, program: str, arguments: Sequence[str], *, shown: bool = False) -> None:
         """Start a process that goes on."""
-        self.say(f"{program} {shlex.join(arguments)} &")
+        self.say(f"$ {program} {shlex.join(arguments)} &")
         if shown:
             self.running[name] = subprocess.Popen(
                 _command(program, arguments), start_new_session=True, cwd=self.folder
@@ -83,11 +85,7 @@ class Processes:
         Raises:
             FederationError: it failed; its own sentence is told.
         """
-        self.say(f"{program} {shlex.join(arguments)}")
-        return self.ask(program, arguments)
-
-    def ask(self, program: str, arguments: Sequence[str]) -> str:
-        """As `run`, without telling the command."""
+        self.say(f"$ {program} {shlex.join(arguments)}")
         done = subprocess.run(
             _command(program, arguments),
             capture_output=True,
@@ -134,7 +132,12 @@ class Processes:
 
 
 def demonstrate(
-    study: Study, names: Sequence[str], study_arguments: Sequence[str], out: Path, say: Say
+    study: Study,
+    names: Sequence[str],
+    study_arguments: Sequence[str],
+    out: Path,
+    say: Say,
+    start: Path | None = None,
 ) -> Path:
     """Train `study` over one process a site, with TLS, authentication, policies, ledgers and secure aggregation on.
 
@@ -143,7 +146,8 @@ def demonstrate(
         names: of the sites.
         study_arguments: how `fedgen-server run` is told of the same study.
         out: a new folder for everything.
-        say: told each command.
+        say: told each command, and what a site reads of what the study stands on.
+        start: file of the study's pretrained weights or of its prior, which every site is given.
 
     Returns:
         the run folder, with its report.
@@ -166,11 +170,9 @@ def demonstrate(
             ["init", "coordinator", "--name", "demo", "--address", address, "--host", "127.0.0.1"],
         )
         processes.start("coordinator", "fedgen-server", ["start", *at])
-        _until(
-            lambda: json.loads(processes.ask("fedgen-server", ["status", "--json", *at]))["serving"],
-            processes,
-            "the server",
-        )
+        # Looked up here and not by `fedgen-server status`, which would start over and over while others begin.
+        federation = Federation.open(coordinator)
+        _until(federation.is_served, processes, "the server")
         for name in names:
             own = out / "sites" / name
             data = out / "data" / name
@@ -180,17 +182,17 @@ def demonstrate(
             token = processes.run("fedgen-server", ["invite", name, *at]).strip()
             processes.run("fedgen-client", ["join", token, "--folder", f"sites/{name}"])
             processes.run("fedgen-client", ["check", "--folder", f"sites/{name}"])
-        processes.start("run", "fedgen-server", ["run", *study_arguments, *at], shown=True)
-        _until(
-            lambda: json.loads(processes.ask("fedgen-server", ["status", "--json", *at]))["runs"],
-            processes,
-            "the study",
-        )
+        given = [] if start is None else ["--prior", str(start.absolute())]
+        processes.start("run", "fedgen-server", ["run", *study_arguments, *given, *at], shown=True)
+        _until(federation.studies.open, processes, "the study")
         for name in names:
             own = out / "sites" / name
-            processes.run(
-                "fedgen-client", ["approve", study.study.name, "--yes", "--folder", f"sites/{name}"]
-            )
+            asked = ["approve", study.study.name, "--yes", *given, "--folder", f"sites/{name}"]
+            read = processes.run("fedgen-client", asked)
+            write_atomic(logs / f"{name}-approves.log", read.encode())
+            if name == names[0]:
+                for line in _paragraph(read, "stands on"):
+                    say(line)
             processes.start(name, "fedgen-client", ["start", "--once", "--folder", f"sites/{name}"])
         code = processes.wait("run")
         if code != 0:
@@ -206,6 +208,14 @@ def demonstrate(
 def _command(program: str, arguments: Sequence[str]) -> list[str]:
     module = {"fedgen-server": "fedgen_server.cli", "fedgen-client": "fedgen_client.cli"}[program]
     return [sys.executable, "-m", module, *arguments]
+
+
+def _paragraph(text: str, heading: str) -> list[str]:
+    """The lines of one of the paragraphs that `fedgen-client approve` prints; none where it is not there."""
+    lines = text.splitlines()
+    first = next((number for number, line in enumerate(lines) if line.startswith(heading)), len(lines))
+    rest = itertools.takewhile(lambda line: line.startswith(" "), lines[first + 1 :])
+    return [*lines[first : first + 1], *rest]
 
 
 def _site_file(study: Study, data: Path) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from fedgen.cli.agreed import Yes, agreed, known_patients
 from fedgen.cli.patients import settle
+from fedgen.cli.runs import Pretrained
 from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
 from fedgen.study.load import load_study
@@ -32,6 +33,7 @@ def demo(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study.")
     ] = None,
+    pretrained: Pretrained = None,
     out: Annotated[Path, typer.Option("--out", help="Where the folder of the demonstration is made.")] = Path(
         "runs"
     ),
@@ -56,16 +58,15 @@ def demo(
         phantom_sites(resolved.data.phantom),
         [_place(study), *agree, *(part for setting in settings for part in ("--set", setting))],
         folder.absolute(),
-        lambda command: console.print(
-            f"$ {_short(command)}", style="dim", markup=False, highlight=False, soft_wrap=True
-        ),
+        lambda line: console.print(_short(line), style="dim", markup=False, highlight=False, soft_wrap=True),
+        pretrained,
     )
     console.print(f"report: {run / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _short(command: str) -> str:
+def _short(line: str) -> str:
     # A token is a secret, though of a federation that ends with this command.
-    return " ".join(word if len(word) < 200 else f"{word[:12]}..." for word in command.split(" "))
+    return " ".join(word if len(word) < 200 else f"{word[:12]}..." for word in line.split(" "))
 
 
 def _place(study: str) -> str:
