@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from fedgen.errors import PrivacyRefusedError, StudyError
 from fedgen.pipeline.pretrained_start import origin_of
 from fedgen.pipeline.privacy import rounded_up
+from fedgen.pipeline.released import card_of_data, patients_in
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic
 from fedgen.run.privacy_file import PrivacyFile
-from fedgen.run.summary import RunSummary
+from fedgen.run.release_card import ReleaseCard
 from fedgen.study.model import PretrainedSection
 from fedgen.study.modes import is_private
 from fedgen.study.study import Study
@@ -68,21 +69,22 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
         raise StudyError(f"{out} exists: name another file, or remove it.")
     weights = work.trained().ema
     privacy = PrivacyFile.read(work.run)
-    if not is_private(privacy.mode) and public is None:
-        raise PrivacyRefusedError(
-            f"{work.run.path} was trained WITHOUT differential privacy, so its weights may be passed on only if its "
-            'data are public: say what they are and their licence with --public "...", or train privately.'
-        )
-    unprotected, protected = _sites(work, privacy)
+    release = card_of_data(work)
+    if public is None:
+        _refuse_unprotected(work, privacy, release)
+    unprotected, protected = patients_in(work, privacy)
     origin = Origin(
         study=work.study.study.name,
         study_sha256=work.recipe.sha256,
-        mode=privacy.mode,
+        # Training on what a private run has released is post-processing of that run.
+        mode=privacy.mode if release is None or is_private(privacy.mode) else release.mode,
         public=public is not None,
         unprotected=unprotected,
         protected=protected,
-        source=_source(work.study, privacy, public),
-        statement=privacy.statement,
+        source=_source(work.study, privacy, release, public),
+        statement=privacy.statement
+        if release is None
+        else f"{privacy.statement} Its data are synthetic images of the run {release.study}: {release.statement}",
     )
     networks = work.networks(weights)
     content = encode(
@@ -104,21 +106,22 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
     return Exported(out, start, origin)
 
 
-def _sites(work: Workspace, privacy: PrivacyFile) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Sites whose patients are in the weights without and with privacy, those of the start among them."""
-    # A phantom has no patients, so no site's name stands for any.
-    data = RunSummary.read(work.run).data
-    phantom = data is not None and data.source == "phantom"
-    own = set() if phantom else {row.site for row in privacy.sites}
+def _refuse_unprotected(work: Workspace, privacy: PrivacyFile, release: ReleaseCard | None) -> None:
+    if is_private(privacy.mode):
+        return
     before = origin_of(work.run, work.study)
-    unprotected = set(before.unprotected if before else ())
-    protected = set(before.protected if before else ())
-    (protected if is_private(privacy.mode) else unprotected).update(own)
-    return tuple(sorted(unprotected)), tuple(sorted(protected))
+    fair = before is None or before.public or is_private(before.mode)
+    if release is None or not is_private(release.mode) or not fair:
+        raise PrivacyRefusedError(
+            f"{work.run.path} was trained WITHOUT differential privacy, so its weights may be passed on only if its "
+            'data are public: say what they are and their licence with --public "...", or train privately.'
+        )
 
 
-def _source(study: Study, privacy: PrivacyFile, public: str | None) -> str:
+def _source(study: Study, privacy: PrivacyFile, release: ReleaseCard | None, public: str | None) -> str:
     parts = [] if public is None else [_sentence(public)]
+    if release is not None:
+        parts.append(_of_release(release))
     if privacy.epsilon is not None:
         parts.append(
             f"Run {study.study.name} at {', '.join(row.site for row in privacy.sites)}, trained with "
@@ -128,6 +131,17 @@ def _source(study: Study, privacy: PrivacyFile, public: str | None) -> str:
     if study.model.pretrained is not None:
         parts.append(f"It started from other weights itself: {_sentence(study.model.pretrained.source)}")
     return " ".join(parts)
+
+
+def _of_release(release: ReleaseCard) -> str:
+    sites = f" at {', '.join(release.protected)}" if release.protected else ""
+    images = f"Trained on synthetic images of the run {release.study}{sites}"
+    if release.epsilon is None:
+        return f"{images}, which had NO differential privacy."
+    return (
+        f"{images}, which were made with ({rounded_up(release.epsilon):.2f}, {release.delta:g})-differential privacy "
+        "for each of its patients."
+    )
 
 
 def _sentence(text: str) -> str:

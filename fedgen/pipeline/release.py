@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.pipeline.grid_record import recorded_image
+from fedgen.pipeline.released import write_card
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic
 from fedgen.synthesis.grid import sample_grid
@@ -51,6 +52,7 @@ def draw_release(
         image,
         window=(intensity.lower, intensity.upper),
     )
+    write_card(work)
     draw(synthetic)
     # Last, because its presence says that all of this is drawn.
     write_atomic(run.figures / GRID, sample_grid(synthetic.images, synthetic.labels, study.data.labels))

@@ -24,6 +24,7 @@ from fedgen.federation.site.site import Site
 from fedgen.pipeline.assessment import AUDIT, EVALUATION, Assessor, asked_before
 from fedgen.pipeline.model import membership_score
 from fedgen.pipeline.pretrained_start import given_start, origin_of, refuse_same_patients
+from fedgen.pipeline.released import read_card
 from fedgen.pipeline.setting import Pooled, Setting
 from fedgen.pipeline.workspace import Workspace
 from fedgen.planning.useless import refuse_useless
@@ -78,8 +79,9 @@ class Simulation(Setting):
         Raises:
             DataError, StudyError: as `Workspace.create` and `given_start`.
         """
+        card = None if source is None else read_card(source)
         work = Workspace.create(study, out, given_start(study, pretrained))
-        SourceFile(source=None if source is None else str(source.absolute())).write(work.run)
+        SourceFile(source=None if source is None else str(source.absolute()), release=card).write(work.run)
         return cls(work, accepted)
 
     @classmethod

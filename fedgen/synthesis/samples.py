@@ -7,6 +7,7 @@ a whole one.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from fedgen.task.image_spec import ImageSpec
 
 TENSORS = "synthetic.safetensors"
 INDEX = "samples.csv"
+#: Of all images in the table: they are of no hospital.
+SITE = "synthetic"
 _ENDINGS = {"png": ".png", "nifti": ".nii.gz"}
 
 
@@ -47,7 +50,8 @@ def write_samples(
 
     Returns:
         the image files, `<class>_<0001>.png` or `.nii.gz`, numbered within the class from 1. `samples.csv`
-        lists them with columns file, label (the class's own name) and index (row of the tensor file).
+        lists them with columns image, patient (each image is one of its own), site, label (the class's own name)
+        and index (row of the tensor file), so that the folder is one of images like any other.
 
     Raises:
         DataError: the disk is full or the folder cannot be written.
@@ -69,8 +73,8 @@ def write_samples(
         write_atomic(samples / file, content)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("file", "label", "index"))
-    writer.writerows(rows)
+    writer.writerow(("image", "patient", "site", "label", "index"))
+    writer.writerows((file, f"{SITE}-{index}", SITE, label, index) for file, label, index in rows)
     write_atomic(samples / INDEX, table.getvalue().encode())
     tensors = {"images": synthetic.images.half().contiguous(), "labels": synthetic.labels.long().contiguous()}
     write_atomic(samples / TENSORS, save(tensors, metadata={"software": PNG_SOFTWARE}))
@@ -96,6 +100,23 @@ def read_samples(samples: Path) -> LabelledImages:
     if not fits:
         raise DataError(f"{path} is damaged (shapes or values do not fit): run the stage synthesize again.")
     return LabelledImages(images=images.float(), labels=labels.long())
+
+
+def files_sha256(samples: Path) -> str:
+    """SHA-256 (hex) of the table and of all files that it lists.
+
+    Raises:
+        DataError: one of them cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        table = (samples / INDEX).read_bytes()
+        listed = [row["image"] for row in csv.DictReader(io.StringIO(table.decode()))]
+        for content in (table, *((samples / Path(file).name).read_bytes() for file in listed)):
+            digest.update(hashlib.sha256(content).digest())
+    except (OSError, UnicodeDecodeError, KeyError) as error:
+        raise DataError(f"{samples} is no whole set of synthetic images ({error}): draw it again.") from None
+    return digest.hexdigest()
 
 
 def _clear(samples: Path, keep: set[str]) -> None:

@@ -85,8 +85,12 @@ def test_the_folder_lists_its_files_and_gives_the_tensors_back_exactly(tmp_path:
     with (tmp_path / "samples.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == 10
-    assert {(row["label"], row["index"]) for row in rows if row["file"].startswith("no-finding_0002")} == {
+    assert {(row["label"], row["index"]) for row in rows if row["image"].startswith("no-finding_0002")} == {
         (CLASSES[1], "3")
+    }
+    # a folder of images like any other: each of them is one of its own, of no hospital
+    assert {(row["patient"], row["site"]) for row in rows} == {
+        (f"synthetic-{i}", "synthetic") for i in range(5)
     }
     read = read_samples(tmp_path)
     assert torch.equal(read.images, made.images)
