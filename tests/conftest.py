@@ -77,7 +77,8 @@ def tiny_study() -> Callable[..., Study]:
 
     def build(family: str = "vae", **sections: dict[str, Any]) -> Study:
         values = {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in {**TINY, **sections}}
-        values.setdefault("model", {"family": family, family: specs()[family].small})
+        stands = {"prior": {"phantom": {"patients": 40, "donors": 40}}} if specs()[family].needs_prior else {}
+        values.setdefault("model", {"family": family, family: specs()[family].small, **stands})
         return Study.model_validate(values)
 
     return build

@@ -142,6 +142,9 @@ Contribution = Objective | Statistic
 class Family(ABC):
     """A set of networks with what patients contribute to them."""
 
+    #: images that are best sampled at once; bounds memory
+    batch: int = 64
+
     @abstractmethod
     def __init__(self, task: Task, options: Any) -> None:
         """For what is made from what, with the family's own options."""

@@ -24,12 +24,14 @@ class FamilySpec:
         why_not: where it may not, why.
         fastest: by type of torch device, the backend of per-record gradients that benchmarks/dp_step.py found faster,
             or of two that the machine's noise does not tell apart the one with less memory.
-        prior: whether it stands on a public prior, of no image where the study names no file.
+        prior: whether it stands on a public prior, of no image where the study names none.
+        needs_prior: why it cannot do without one that the study names; empty where it can.
         sums: of a family of statistics alone how many it has, each asked for once and of every patient, so that
             `training` has no say in how many rounds there are; 0 for a family that takes steps.
 
     Raises:
-        ValueError: `small` is of another family, or privacy is refused without a reason.
+        ValueError: `small` is of another family, privacy is refused without a reason, or a prior is needed on which it
+            does not stand.
     """
 
     name: str
@@ -41,6 +43,7 @@ class FamilySpec:
     why_not: str = ""
     fastest: Mapping[str, Literal["vmap", "hooks"]] = field(default_factory=dict)
     prior: bool = False
+    needs_prior: str = ""
     sums: int = 0
 
     def __post_init__(self) -> None:
@@ -50,3 +53,5 @@ class FamilySpec:
             raise ValueError(
                 f"why_not of the family {self.name} must say why it is not private, and only then"
             )
+        if self.needs_prior and not self.prior:
+            raise ValueError(f"the family {self.name} needs a prior, so that prior must be true")

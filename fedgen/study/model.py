@@ -157,6 +157,11 @@ class ModelBase(Section):
             raise ValueError(
                 f"prior is for a family that stands on one ({on_priors}), and {family.name} does not: leave it out"
             )
+        if family.needs_prior and self.prior is None:
+            raise ValueError(
+                f"prior is missing, and {family.name} cannot do without one: {family.needs_prior}; name one that "
+                "`fedgen prior build` makes, or one of phantoms"
+            )
         if family.prior and self.pretrained is not None:
             raise ValueError(
                 f"pretrained is for a family that is trained on, and {family.name} keeps nothing of what was before: "

@@ -21,7 +21,7 @@ def synthesize(
     classes: tuple[str, ...],
     *,
     seed: int,
-    batch: int = 64,
+    batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LabelledImages:
     """Sample the set a study asks for, class by class.
@@ -35,7 +35,7 @@ def synthesize(
         synthesis: number of images and their balance.
         classes: class names in the order of their index.
         seed: of every random number drawn.
-        batch: images sampled at once; at least 1.
+        batch: images sampled at once, at least 1; the family's own number where None.
         progress: called with (images done, images in all) after every batch.
 
     Returns:
@@ -55,7 +55,7 @@ def synthesize(
     parts: list[Tensor] = []
     done = 0
     with torch.no_grad():
-        for chunk in labels.split(batch):
+        for chunk in labels.split(batch or family.batch):
             images = family.sample(networks, {"class": chunk.to(device)}, len(chunk), rng).to(
                 "cpu", torch.float32
             )

@@ -25,9 +25,6 @@ from fedgen.priors.prior import Prior
 from fedgen.task.records import Records
 from fedgen.task.task import Task
 
-#: Share of what tells a class from the others that must be more than noise, or the class is called unknown.
-KNOWN = 0.5
-
 
 class LatentFamily(Family):
     """One network, one statistic."""
@@ -70,12 +67,10 @@ class LatentFamily(Family):
 
     def remarks(self, networks: Mapping[str, nn.Module]) -> tuple[str, ...]:
         """Which classes are as good as unknown."""
-        known = cast(LatentImages, networks["latent"]).known.tolist()
         return tuple(
             f"What was measured of the class {name} could be noise for the most part, since too few patients have it "
             "or none: its images show the public prior and what all patients have in common."
-            for name, share in zip(self.names, known, strict=True)
-            if share < KNOWN and self.classes > 1
+            for name in cast(LatentImages, networks["latent"]).unknown(self.names)
         )
 
     @torch.no_grad()

@@ -41,8 +41,17 @@ class Gaussians:
     known: Tensor
 
 
-def estimated(moments: Moments) -> Gaussians:
-    """Shares, means and covariance of the classes, float64."""
+def estimated(moments: Moments, public: Tensor | None = None) -> Gaussians:
+    """Shares, means and covariance of the classes, float64.
+
+    Args:
+        moments: of the patients.
+        public: (d, d) covariance of public points, of which the classes' differences are a part. It stands for the
+            patients' where no second moments were asked for, and has no say where they were.
+
+    Raises:
+        ValueError: there is neither.
+    """
     K, _ = moments.sums.shape
     # The expected number of patients is a public constant; how many there were is measured by the shares.
     total = max(float(moments.shares.sum()), math.sqrt(K) * moments.share_std, LEAST_TOTAL)
@@ -58,7 +67,13 @@ def estimated(moments: Moments) -> Gaussians:
     means = pooled + drawn_to_zero(differences, variances)
     known = unexplained(differences, variances) * (measured > 0)
     shares = shares / shares.sum()
-    within = moments.second / total - torch.einsum("k,ki,kj->ij", shares, means, means)
+    if moments.second is not None:
+        within = moments.second / total - torch.einsum("k,ki,kj->ij", shares, means, means)
+    elif public is not None:
+        apart = means - shares @ means
+        within = public.double().cpu() - torch.einsum("k,ki,kj->ij", shares, apart, apart)
+    else:
+        raise ValueError("a covariance needs second moments or public points")
     return Gaussians(shares, means, valid(within), known)
 
 

@@ -23,7 +23,7 @@ class ShareForgotten(Layout):
         """Too long for a patient with images of several classes."""
         right = super().vectors(z, labels, weights)
         K, d = self.classes, self.d
-        sums, shares, upper = right.split([K * d, K, d * (d + 1) // 2], dim=1)
+        sums, shares, upper = right.split([K * d, K, self.upper], dim=1)
         each = shares[:, :, None] / self.weights[1]
         means = sums.unflatten(1, (K, d)) / torch.where(each > 0, each, 1.0)
         return torch.cat([means.flatten(1), shares, upper], dim=1)

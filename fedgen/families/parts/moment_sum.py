@@ -49,12 +49,10 @@ class MomentSum(Statistic):
         return self.layout.vectors(z, records.fields["class"], weights)
 
     def mistakes(self) -> dict[str, Statistic]:
-        """A clip, a share and a scale that somebody forgot."""
-        kinds = {
-            "missing clip": Unclipped,
-            "share not counted": ShareForgotten,
-            "second moment unscaled": Unscaled,
-        }
+        """A clip, a share and, of second moments, a scale that somebody forgot."""
+        kinds: dict[str, type[Layout]] = {"missing clip": Unclipped, "share not counted": ShareForgotten}
+        if self.layout.upper:
+            kinds["second moment unscaled"] = Unscaled
         old = self.layout
         layouts = {what: kind(old.classes, old.d, old.options) for what, kind in kinds.items()}
         return {what: MomentSum(layout, self.network) for what, layout in layouts.items()}

@@ -9,8 +9,9 @@ r = R sqrt(d), the vector is
 
 Its L2 norm is at most 1 whatever the images hold: |z| <= r gives |u_k| <= s_k, so that sum_k |u_k|^2 <= sum_k s_k^2 <=
 (sum_k s_k)^2 <= 1, and the same for the shares; the triangle has the Frobenius norm of S, and ||z z^T|| = |z|^2 <= r^2
-gives ||S|| <= sum w <= 1. With a1^2 + a2^2 + a3^2 = 1 the squares add up to 1 at most. So a patient who is added to a
-sum, or taken out of it, changes it by at most 1: the sensitivity that the noise is a multiple of.
+gives ||S|| <= sum w <= 1. With a1^2 + a2^2 + a3^2 = 1 the squares add up to 1 at most, and with a3 = 0 the triangle is
+left out. So a patient who is added to a sum, or taken out of it, changes it by at most 1: the sensitivity that the
+noise is a multiple of.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ class Moments:
     Attributes:
         shares: (K,) of patients, of each class.
         sums: (K, d) mean latent of each class times its share.
-        second: (d, d) mean of z z^T.
+        second: (d, d) mean of z z^T; None where it is not asked for.
         share_std, sum_std: of the noise in each entry.
         second_std: of the noise in each entry on the diagonal; off it, 1 / sqrt(2) of that.
     """
 
     shares: Tensor
     sums: Tensor
-    second: Tensor
+    second: Tensor | None
     share_std: float
     sum_std: float
     second_std: float
@@ -60,7 +61,9 @@ class Layout:
         self.reach = options.radius * math.sqrt(self.d)
         weights = (options.mean_weight, options.share_weight, options.moment_weight)
         self.weights = tuple(weight / math.hypot(*weights) for weight in weights)
-        self.length = classes * (self.d + 1) + self.d * (self.d + 1) // 2
+        #: Numbers of the triangle.
+        self.upper = self.d * (self.d + 1) // 2 if options.moment_weight > 0 else 0
+        self.length = classes * (self.d + 1) + self.upper
 
     def clipped(self, z: Tensor) -> Tensor:
         """Latents (..., d) of a norm of at most R sqrt(d)."""
@@ -79,21 +82,26 @@ class Layout:
         z = self.clipped(z) / self.reach
         shares = weights[:, :, None] * one_hot(labels.flatten(), self.classes, z.dtype).reshape(B, M, -1)
         sums = torch.einsum("bmk,bmi->bki", shares, z)
+        first = [a1 * sums.flatten(1), a2 * shares.sum(dim=1)]
+        if not self.upper:
+            return torch.cat(first, dim=1)
         second = torch.einsum("bm,bmi,bmj->bij", weights, z, z)
         rows, columns, scale = self._triangle(z)
-        upper = second[:, rows, columns] * scale
-        return torch.cat([a1 * sums.flatten(1), a2 * shares.sum(dim=1), a3 * upper], dim=1)
+        return torch.cat([*first, a3 * second[:, rows, columns] * scale], dim=1)
 
     def moments(self, mean: Tensor, noise: float) -> Moments:
         """The moments in a mean vector (length,) with noise of this standard deviation in each entry."""
         a1, a2, a3 = self.weights
         K, d, r = self.classes, self.d, self.reach
-        sums, shares, upper = mean.double().cpu().split([K * d, K, d * (d + 1) // 2])
-        rows, columns, scale = self._triangle(upper)
-        second = torch.zeros(d, d, dtype=torch.float64)
-        second[rows, columns] = second[columns, rows] = upper / scale * r * r / a3
+        sums, shares, upper = mean.double().cpu().split([K * d, K, self.upper])
+        second, second_std = None, 0.0
+        if self.upper:
+            rows, columns, scale = self._triangle(upper)
+            second = torch.zeros(d, d, dtype=torch.float64)
+            second[rows, columns] = second[columns, rows] = upper / scale * r * r / a3
+            second_std = noise * r * r / a3
         return Moments(
-            shares / a2, sums.reshape(K, d) * r / a1, second, noise / a2, noise * r / a1, noise * r * r / a3
+            shares / a2, sums.reshape(K, d) * r / a1, second, noise / a2, noise * r / a1, second_std
         )
 
     def _triangle(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -28,7 +28,11 @@ def small_study(family: str, size: int = 16, **options: Any) -> Study:
             "study": {"name": "test"},
             "aggregation": {"secure": False},
             "data": {"image_size": (size, size), "labels": CLASSES},
-            "model": {"family": family, family: {**specs()[family].small.model_dump(), **options}},
+            "model": {
+                "family": family,
+                family: {**specs()[family].small.model_dump(), **options},
+                **({"prior": {"phantom": {}}} if specs()[family].needs_prior else {}),
+            },
         }
     )
 

@@ -94,6 +94,33 @@ def test_the_moments_come_back_out_of_a_mean() -> None:
     assert float(second[:, 0, 1].std()) == pytest.approx(found.second_std / math.sqrt(2), rel=0.1)
 
 
+def test_second_moments_may_be_left_out() -> None:
+    rng = torch.Generator().manual_seed(6)
+    z, labels = torch.randn(50, 1, 5, generator=rng), torch.randint(3, (50, 1), generator=rng)
+    asked = {"radius": 1.3, "mean_weight": 0.7, "share_weight": 0.3}
+    bare = Layout(3, 5, MomentOptions.model_construct(**asked, moment_weight=0.0))
+    assert (bare.length, LAYOUT.length) == (18, 33)
+    vectors = bare.vectors(z, labels, torch.ones(50, 1))
+    # What the others had of the norm is theirs now.
+    whole = LAYOUT.vectors(z, labels, torch.ones(50, 1))[:, :18]
+    assert torch.allclose(vectors, whole * math.hypot(0.7, 0.3, 0.65) / math.hypot(0.7, 0.3), atol=1e-6)
+    assert float(vectors.norm(dim=1).max()) <= 1 + 1e-6
+    moments = bare.moments(vectors.mean(dim=0), 0.0)
+    assert moments.second is None
+    clipped = LAYOUT.clipped(z)[:, 0].double()
+    public = torch.cov(clipped.T, correction=0)
+    found, known = estimated(moments, public), estimated(LAYOUT.moments(whole_mean(z, labels), 0.0))
+    assert torch.allclose(found.means, known.means, atol=1e-5)
+    # Of the patients' own covariance as if it were public the classes' differences are a part here too.
+    assert torch.allclose(found.covariance, known.covariance, atol=1e-4)
+    with pytest.raises(ValueError, match="second moments or public points"):
+        estimated(moments)
+
+
+def whole_mean(z, labels):
+    return LAYOUT.vectors(z, labels, torch.ones(labels.shape)).mean(dim=0)
+
+
 def test_without_noise_the_estimate_is_the_populations_own() -> None:
     rng = torch.Generator().manual_seed(2)
     labels = torch.arange(300) % 2

@@ -117,6 +117,8 @@ def test_a_spec_contradicts_itself_nowhere() -> None:
     for wrong in ({"private": False}, {"why_not": "for no reason"}):
         with pytest.raises(ValueError, match="why_not of the family x must say why"):
             spec(**wrong)
+    with pytest.raises(ValueError, match="the family x needs a prior, so that prior must be true"):
+        spec(needs_prior="it has nothing else")
 
 
 def test_a_task_is_supported_by_its_fields_and_axes() -> None:

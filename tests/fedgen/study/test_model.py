@@ -23,8 +23,9 @@ MODEL = "model: {{family: {family}, vae: {{beta: 2}}, gan: {{latent_size: 9}}, d
 @pytest.mark.parametrize("family", specs())
 def test_options_of_other_families_change_nothing(smallest: str, family: str) -> None:
     other = "vae: {beta: 2}" if family != "vae" else "gan: {latent_size: 9}"
-    alone = parse_study(f"{smallest}model: {{family: {family}}}", "s.yaml")
-    beside = parse_study(f"{smallest}model: {{family: {family}, {other}}}", "s.yaml")
+    chosen = f"family: {family}" + (", prior: {phantom: {}}" if specs()[family].needs_prior else "")
+    alone = parse_study(f"{smallest}model: {{{chosen}}}", "s.yaml")
+    beside = parse_study(f"{smallest}model: {{{chosen}, {other}}}", "s.yaml")
     assert beside == alone
     assert study_hash(beside) == study_hash(alone)
     assert dump_study(beside) == dump_study(alone)
@@ -40,7 +41,8 @@ def test_options_of_other_families_change_nothing(smallest: str, family: str) ->
 
 def test_a_file_may_carry_a_section_for_each_family_and_the_chosen_one_counts(smallest: str) -> None:
     def options(family: str) -> Any:
-        return parse_study(smallest + MODEL.format(family=family), "s.yaml").model.options
+        stands = ["model.prior={phantom: {}}"] if specs()[family].needs_prior else []
+        return parse_study(smallest + MODEL.format(family=family), "s.yaml", stands).model.options
 
     assert [type(options(name)) for name in specs()] == [spec.options for spec in specs().values()]
     assert (options("vae").beta, options("gan").latent_size, options("diffusion").rho) == (2, 9, 5)
@@ -56,6 +58,10 @@ def test_every_preset_turns_to_any_family(preset: str, family: str) -> None:
     expected = specs()[family].options.model_validate(written.get(family, {}))
     if specs()[family].prior and "pretrained" in written:
         with pytest.raises(StudyError, match="pretrained is for a family that is trained on"):
+            load_study(preset, [f"model.family={family}"])
+        return
+    if specs()[family].needs_prior:
+        with pytest.raises(StudyError, match=f"prior is missing, and {family} cannot do without one"):
             load_study(preset, [f"model.family={family}"])
         return
     assert load_study(preset, [f"model.family={family}"]).model.options == expected

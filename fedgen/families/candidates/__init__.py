@@ -1,0 +1,1 @@
+"""Public images, of which one private sum says which show which class."""

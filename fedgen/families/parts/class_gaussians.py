@@ -1,0 +1,60 @@
+"""A network whose parameters are one Gaussian a class, read from one private sum: all that such a study sends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.families.parts.estimate import Gaussians, valid
+from fedgen.families.parts.moment_sum import Learner
+
+#: Share of what tells a class from the others that must be more than noise, or the class is called unknown.
+KNOWN = 0.5
+
+
+class ClassGaussians(Learner):
+    """Shares, means, covariance and `known` of K classes of points of d numbers; before any sum, every class alike.
+
+    Args:
+        classes: K.
+        d: numbers of a point.
+    """
+
+    def __init__(self, classes: int, d: int) -> None:
+        super().__init__()
+        self.shares = nn.Parameter(torch.full((classes,), 1 / classes))
+        self.means = nn.Parameter(torch.zeros(classes, d))
+        self.covariance = nn.Parameter(torch.eye(d))
+        self.known = nn.Parameter(torch.zeros(classes))
+
+    def put(self, found: Gaussians) -> None:
+        """Take these as the model."""
+        with torch.no_grad():
+            self.shares.copy_(found.shares)
+            self.means.copy_(found.means)
+            self.covariance.copy_(found.covariance)
+            self.known.copy_(found.known)
+
+    def factor(self) -> Tensor:
+        """(d, d) lower triangle L with L L^T the covariance, float64.
+
+        Made valid again: a model that came over a wire may hold any finite numbers.
+        """
+        return torch.linalg.cholesky(valid(self.covariance.detach().double()))
+
+    def log_density(self, z: Tensor, labels: Tensor) -> Tensor:
+        """ln p(z | class), (n,) float64."""
+        factor = self.factor()
+        away = (z - self.means.detach()[labels]).double()
+        standard = torch.linalg.solve_triangular(factor, away.mT, upper=False)
+        size = 2 * factor.diagonal().log().sum() + z.shape[1] * math.log(2 * math.pi)
+        return -0.5 * (standard.square().sum(dim=0) + size)
+
+    def unknown(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Of these names of the classes, those of which what was measured could be noise for the most part."""
+        if len(names) < 2:
+            return ()
+        return tuple(name for name, share in zip(names, self.known.tolist(), strict=True) if share < KNOWN)
