@@ -79,7 +79,7 @@ def test_a_fault_that_goes_unnoticed_fails_the_self_test(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("families", [[], ["vqvae"]])
 def test_a_family_that_is_not_there_is_refused(families: list[str]) -> None:
-    with pytest.raises(StudyError, match=r"choose from diffusion, gan, latent, vae"):
+    with pytest.raises(StudyError, match=r"choose from candidates, diffusion, gan, latent, vae"):
         selftest(families)
 
 

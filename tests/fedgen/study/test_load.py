@@ -42,7 +42,7 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
         ),
         (
             "model: {family: vea}",
-            "s.yaml, line 3: model.family must be 'diffusion', 'gan', 'latent' or 'vae', but is 'vea'.",
+            "s.yaml, line 3: model.family must be 'candidates', 'diffusion', 'gan', 'latent' or 'vae', but is 'vea'.",
         ),
         ("model: [vae]", "s.yaml, line 3: model must be a section with keys beneath it, but is [vae]."),
         (
