@@ -24,21 +24,26 @@ class AutoencoderSpace(Space):
     """Latents are coordinates of the code that an encoder gives, in public standard deviations.
 
     Args:
-        network: trained on public images; its parameters become buffers.
+        network: trained on what public images differ by; its parameters become buffers.
         code: components of the codes of public images.
-        shape: (C, *size) of an image.
+        middle: (C, *size) float32, their mean.
+        spread: (1,) float32 > 0, their standard deviation about it.
     """
 
-    def __init__(self, network: AutoencoderKL, code: LinearSpace, shape: tuple[int, ...]) -> None:
+    middle: Tensor
+    spread: Tensor
+
+    def __init__(self, network: AutoencoderKL, code: LinearSpace, middle: Tensor, spread: Tensor) -> None:
         super().__init__()
         self.network = _frozen(network)
         self.code = code
-        self._shape = shape
+        self.register_buffer("middle", middle)
+        self.register_buffer("spread", spread)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(C, *size) of an image."""
-        return self._shape
+        return tuple(self.middle.shape)
 
     @property
     def d(self) -> int:
@@ -47,22 +52,22 @@ class AutoencoderSpace(Space):
 
     def encode(self, images: Tensor) -> Tensor:
         """Coordinates of the mean of the code, which is the encoder's without its noise."""
-        mean, _ = self.network.encode(images.to(self.code.mean.dtype))
-        return self.code.encode(mean).to(images.dtype)
+        differences = (images.to(self.middle.dtype) - self.middle) / self.spread
+        return self.code.encode(self.network.encode(differences)[0]).to(images.dtype)
 
     def decode(self, z: Tensor) -> Tensor:
         """What the decoder makes of the code."""
-        decoded: Tensor = self.network.decode(self.code.decode(z))
-        return decoded
+        differences: Tensor = self.network.decode(self.code.decode(z))
+        return self.middle + differences * self.spread
 
     def first(self, d: int) -> AutoencoderSpace:
         """The first d components."""
-        return AutoencoderSpace(self.network, self.code.first(d), self._shape)
+        return AutoencoderSpace(self.network, self.code.first(d), self.middle, self.spread)
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Those of the code, and `network/...`."""
+        """Those of the code, `middle`, `spread` and `network/...`."""
         weights = {f"{PREFIX}{name}": value for name, value in self.network.state_dict().items()}
-        return {**self.code.tensors(), **weights}
+        return {**self.code.tensors(), "middle": self.middle, "spread": self.spread, **weights}
 
 
 def network_of(card: CodeNetwork, channels: int, dimensions: int) -> AutoencoderKL:
@@ -87,22 +92,23 @@ def code_shape(card: CodeNetwork, size: tuple[int, ...]) -> tuple[int, ...]:
     return (card.code_channels, *(side // card.shrinks for side in size))
 
 
-def weights_of(card: CodeNetwork, channels: int, dimensions: int) -> dict[str, tuple[int, ...]]:
-    """Names in a file and shapes of a network's weights."""
+def expected_of(card: CodeNetwork, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of what a file holds for images (C, *size), beside the components of the code."""
     with torch.device("meta"):
-        network = network_of(card, channels, dimensions)
-    return {f"{PREFIX}{name}": tuple(value.shape) for name, value in network.state_dict().items()}
+        network = network_of(card, shape[0], len(shape) - 1)
+    weights = {f"{PREFIX}{name}": tuple(value.shape) for name, value in network.state_dict().items()}
+    return {"middle": shape, "spread": (1,), **weights}
 
 
 def from_tensors(
     card: CodeNetwork, shape: tuple[int, ...], code: LinearSpace, found: Mapping[str, Tensor]
 ) -> AutoencoderSpace:
-    """The space of weights found in a file, which have been checked against `weights_of`."""
+    """The space of weights found in a file, which have been checked against `expected_of`."""
     with torch.device("meta"):
         network = network_of(card, shape[0], len(shape) - 1)
     weights = {name.removeprefix(PREFIX): value for name, value in found.items() if name.startswith(PREFIX)}
     network.load_state_dict(weights, assign=True)
-    return AutoencoderSpace(network, code, shape)
+    return AutoencoderSpace(network, code, found["middle"], found["spread"])
 
 
 def _frozen(network: AutoencoderKL) -> Any:

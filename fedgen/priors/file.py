@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fedgen.errors import DataError
-from fedgen.priors.autoencoder import code_shape, from_tensors, weights_of
+from fedgen.priors.autoencoder import code_shape, expected_of, from_tensors
 from fedgen.priors.card import Card
 from fedgen.priors.linear import LinearSpace
 from fedgen.priors.prior import Prior, no_donors
@@ -100,7 +100,7 @@ def _expected(card: Card) -> dict[str, tuple[int, ...]]:
     shape = card.shape if network is None else code_shape(network, card.size)
     expected = {"mean": shape, "components": (card.components, *shape), "stds": (card.components,)}
     if network is not None:
-        expected |= weights_of(network, card.channels, len(card.size))
+        expected |= expected_of(network, card.shape)
     if card.donors:
         expected["donors"] = (card.donors, *card.shape)
     return expected
@@ -146,7 +146,7 @@ def _wrong(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]]) -> 
             return f"has {name} as {found.dtype}"
         if not bool(torch.isfinite(found).all()):
             return f"has values in {name} that are not finite"
-    if not bool((tensors["stds"] > 0).all()):
+    if not all(bool((tensors[name] > 0).all()) for name in ("stds", "spread") if name in tensors):
         return "has a standard deviation that is not above 0"
     basis = tensors["components"].flatten(1).double()
     if float((basis @ basis.T - torch.eye(len(basis))).abs().max()) > TOLERANCE:

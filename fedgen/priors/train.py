@@ -15,7 +15,6 @@ from fedgen.errors import DataError, StudyError
 from fedgen.priors.autoencoder import AutoencoderSpace, network_of
 from fedgen.priors.card import CodeNetwork
 from fedgen.priors.fit import chosen, principal, require_images
-from fedgen.priors.linear import LinearSpace
 from fedgen.priors.prior import Prior
 
 #: Told after each step: how many are done, and the loss.
@@ -25,8 +24,6 @@ LEVELS = (16, 32, 64, 64)
 SMALLEST = 8
 BATCH = 16
 RATE = 2e-3
-#: Weight of the code's divergence from a standard normal, beside the mean squared error of a pixel.
-DIVERGENCE = 1e-5
 #: Share of the steps in which the whole code may be used, before its components are taken.
 WHOLE = 0.3
 #: Standard deviation of the noise on the components while they are learned, beside their own of 1.
@@ -81,20 +78,25 @@ def trained(
     """
     require_images(len(images), d, donors)
     x = torch.from_numpy(images).float()
-    before = round(WHOLE * card.steps)
+    middle = x.mean(dim=0)
+    spread = (x - middle).square().mean().sqrt().clamp_min(1e-6).reshape(1)
+    scaled, before = (x - middle) / spread, round(WHOLE * card.steps)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = network_of(card, x.shape[1], x.ndim - 2)
-        _fit(network, lambda batch: _whole(network, x[batch]), len(x), range(before), watch)
-        code, _ = principal(_codes(network, x), d, seed)
-        _fit(
-            network, lambda batch: _reduced(network, code, x[batch]), len(x), range(before, card.steps), watch
-        )
+        _fit(network, lambda code: code, scaled, range(before), watch)
+        code, _ = principal(_codes(network, scaled), d, seed)
+
+        def reduced(whole: Tensor) -> Tensor:
+            z = code.encode(whole)
+            return code.decode(z + NOISE * torch.randn_like(z))
+
+        _fit(network, reduced, scaled, range(before, card.steps), watch)
     with torch.no_grad():
-        plane = code.decode(code.encode(torch.from_numpy(_codes(network, x))))
+        plane = code.decode(code.encode(torch.from_numpy(_codes(network, scaled))))
     # The same plane, turned and scaled to what the codes are now.
     code, _ = principal(plane.numpy(), d, seed)
-    space = AutoencoderSpace(network, code, tuple(x.shape[1:]))
+    space = AutoencoderSpace(network, code, middle, spread)
     return Prior(space, chosen(images, donors, seed)), _explained(space, x)
 
 
@@ -106,29 +108,21 @@ def _codes(network: AutoencoderKL, images: Tensor) -> NDArray[np.float32]:
     return codes.numpy()
 
 
-def _whole(network: AutoencoderKL, images: Tensor) -> Tensor:
-    """The loss of encoder and decoder (Kingma and Welling 2014), a pixel."""
-    mean, std = network.encode(images)
-    made = network.decode(network.sampling(mean, std))
-    divergence = 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).flatten(1).sum(dim=1).mean()
-    return F.mse_loss(made, images) + DIVERGENCE * divergence
-
-
-def _reduced(network: AutoencoderKL, code: LinearSpace, images: Tensor) -> Tensor:
-    """What is lost, a pixel, where nothing but noisy components of the code are kept."""
-    z = code.encode(network.encode(images)[0])
-    return F.mse_loss(network.decode(code.decode(z + NOISE * torch.randn_like(z))), images)
-
-
 def _fit(
-    network: AutoencoderKL, loss_of: Callable[[Tensor], Tensor], n: int, steps: range, watch: Watch | None
+    network: AutoencoderKL,
+    kept: Callable[[Tensor], Tensor],
+    images: Tensor,
+    steps: range,
+    watch: Watch | None,
 ) -> None:
+    """Lose as little as possible of images, a pixel, where `kept` is what is left of their code."""
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     # From full speed to none, so that the last steps settle.
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(len(steps), 1))
     for step in steps:
+        batch = images[torch.randint(len(images), (min(BATCH, len(images)),))]
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(torch.randint(n, (min(BATCH, n),)))
+        loss = F.mse_loss(network.decode(kept(network.encode(batch)[0])), batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()

@@ -109,7 +109,9 @@ def test_every_check_of_a_sum_passes_in_its_space(axes) -> None:
     images = blobs(12, *size)
     prior, _ = trained(images, 3, 4, SMALL)
     image = ImageSpec(channels=1, size=size)
-    family = LatentFamily(image_of_class(image, CLASSES), LatentOptions(latent_size=3)).on(prior)
+    # A normalised network makes little of noise, however strong it is: a small radius is within its reach.
+    options = LatentOptions(latent_size=3, radius=0.1)
+    family = LatentFamily(image_of_class(image, CLASSES), options).on(prior)
     subject = SumSubject("latent", family.networks, family.statistic, image)
     for check in SUM_CHECKS:
         assert check(subject).passed, check(subject)
@@ -149,6 +151,7 @@ WRONG = {
     r"has network/quant_conv_mu.conv.weight as torch.float64": lambda t: {
         k: v.double() if k == "network/quant_conv_mu.conv.weight" else v for k, v in t.items()
     },
+    r"has a standard deviation that is not above 0": lambda t: {**t, "spread": -t["spread"]},
     r"has components that are not orthonormal": lambda t: {**t, "components": 2 * t["components"]},
 }
 
@@ -206,8 +209,9 @@ def test_weights_are_of_the_network_alone() -> None:
     torch.manual_seed(1)
     network = network_of(CodeNetwork(channels=(8, 16), steps=1), 1, 2)
     code = LinearSpace(torch.zeros(4, 8, 8), torch.eye(256)[:2].reshape(2, 4, 8, 8), torch.ones(2))
-    names = {f"network/{name}" for name in network.state_dict()}
-    assert AutoencoderSpace(network, code, (1, 16, 16)).tensors().keys() == names | code.tensors().keys()
+    names = {f"network/{name}" for name in network.state_dict()} | {"middle", "spread"}
+    space = AutoencoderSpace(network, code, torch.zeros(1, 16, 16), torch.ones(1))
+    assert space.tensors().keys() == names | code.tensors().keys()
 
 
 def test_the_command_trains_and_shows(tmp_path) -> None:
