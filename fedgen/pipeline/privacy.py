@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from fedgen.mechanisms.statement import NOTHING
 from fedgen.pipeline.entries import start_of
+from fedgen.planning.mode_cost import mode_cost
 from fedgen.protocol.messages import SiteDescription
 from fedgen.recipe import Recipe
 from fedgen.run.events import AskedSite
@@ -65,6 +66,7 @@ def privacy_report(
         start=start_of(recipe),
         sites=tuple(rows),
         limits=(*promise.limits, *limits) if epsilon is not None else (),
+        mode_cost=mode_cost(study, [site.patients for site in sites]) if epsilon is not None else None,
     )
 
 

@@ -44,6 +44,7 @@ class PrivacyFile(RunFile):
         start: pretrained weights, of whose data the claim says nothing; None without such.
         sites: each site's own.
         limits: what the claim does not say.
+        mode_cost: how large the noise would be in the other mode, in a sentence; None where there is none to compare.
     """
 
     name: ClassVar[str] = "privacy.json"
@@ -62,6 +63,7 @@ class PrivacyFile(RunFile):
     start: Start | None
     sites: tuple[SitePrivacy, ...]
     limits: tuple[str, ...]
+    mode_cost: str | None = None
 
     def entry(self) -> PrivacyEntry:
         """Its entry in run.json."""

@@ -125,3 +125,17 @@ def test_the_summary_is_the_report_by_site(tiny_study) -> None:
     )
     assert short.steps == {"north": 3, "south": 0}
     assert short.statement == report.statement
+
+
+def test_the_cost_of_the_mode_is_told_where_there_is_another(tiny_study) -> None:
+    secure = {"aggregation": {"secure": True, "minimum_sites": 3}}
+    sites = [described(name) for name in ("east", "north", "south")]
+    ledgers = {site.site: [SPEND] for site in sites}
+    told = privacy_report(Recipe.of(tiny_study(**secure)), sites, ledgers, 0).mode_cost
+    assert told.startswith("In mode local the noise protects against everybody")
+    assert told.endswith("times as large at the same epsilon, with these 3 sites.")
+    # one site alone has nobody to share its noise with
+    alone = privacy_report(Recipe.of(tiny_study()), [described("north")], {"north": [SPEND]}, 0)
+    assert alone.mode_cost is None
+    without = tiny_study(privacy={"mode": "none"}, **secure)
+    assert privacy_report(Recipe.of(without), [plain(n) for n in ("a", "b", "c")], {}, 0).mode_cost is None
