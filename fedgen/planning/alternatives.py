@@ -82,17 +82,20 @@ class Alternative:
         return " then ".join(self.families)
 
 
-def alternatives(variants: Mapping[str, Study], patients: Sequence[int]) -> tuple[Alternative, ...]:
+def alternatives(
+    variants: Mapping[str, Study], patients: Sequence[int], preferred: Sequence[str] = ()
+) -> tuple[Alternative, ...]:
     """Every means for these patients: sums first, then those in two stages, then steps.
 
     Args:
         variants: the study in each family that it can be of, all with privacy (`study.load.load_variants`).
         patients: training patients of each site; not empty.
+        preferred: families of which the first of two stages is taken where one is above its noise.
     """
     private = {name: study for name, study in variants.items() if specs()[name].private}
     alone = [by_itself(study, patients) for study in private.values()]
     sums, steps = ([each for each in alone if each.kind == kind] for kind in ("sum", "steps"))
-    first = most_telling(sums)
+    first = most_telling(sums, preferred)
     twice: list[Alternative] = []
     if first is not None:
         statistic = private[first.families[0]]
@@ -104,10 +107,14 @@ def alternatives(variants: Mapping[str, Study], patients: Sequence[int]) -> tupl
     return (*sums, *twice, *steps)
 
 
-def most_telling(sums: Sequence[Alternative]) -> Alternative | None:
-    """Of sums the longest that is above its noise, since fewer numbers are louder and say less; else the loudest."""
+def most_telling(sums: Sequence[Alternative], preferred: Sequence[str] = ()) -> Alternative | None:
+    """Of sums above their noise a preferred one, else the longest, since fewer numbers are louder and say less.
+
+    Where none is above its noise it is the loudest.
+    """
     usable = [each for each in sums if each.why_not is None]
     above = [each for each in usable if each.signal >= LEAST_OF_A_SUM]
+    above = [each for each in above if each.families[0] in preferred] or above
     if above:
         return max(above, key=lambda each: each.legs[0].parameters)
     return max(usable, key=lambda each: each.signal, default=None)

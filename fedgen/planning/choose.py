@@ -30,7 +30,7 @@ def chooser(given: Sequence[int] = (), *, phantom: bool = True) -> Choose:
             )
         patients = training_patients(some, given, phantom=phantom)
         found = alternatives(variants, patients)
-        return settled(recommended(found, FAMILY), found, patients)
+        return settled(recommended(found, (FAMILY,)), found, patients)
 
     return choose
 

@@ -40,10 +40,11 @@ def compare(variants: Mapping[str, Study], patients: Sequence[int], family: str)
     Args:
         variants: the study in each family, all with privacy.
         patients: training patients of each site.
-        family: the study's own, which is preferred to others that take steps.
+        family: the study's own, which is preferred to others of its kind.
     """
-    found = alternatives(variants, patients)
-    return Comparison(found, recommended(found, FAMILY if specs()[family].sums else family))
+    preferred = (family, FAMILY) if specs()[family].sums else (family,)
+    found = alternatives(variants, patients, preferred)
+    return Comparison(found, recommended(found, preferred))
 
 
 def sentences(comparison: Comparison, study: Study) -> list[str]:
@@ -59,6 +60,19 @@ def sentences(comparison: Comparison, study: Study) -> list[str]:
     if study.model.chosen is not None:
         lines.insert(0, f"model.family was auto: {study.model.chosen}")
     lines += [f"{each.name} cannot be had: {each.why_not}" for each in comparison.found if each.why_not]
+    if take is not None and take.kind != "steps":
+        lines += [
+            f"{each.name} could be summed too ({specs()[each.name].summary}): which sum suits depends on what tells "
+            "the classes apart, and no ratio knows that."
+            for each in comparison.found
+            if each.kind == "sum" and each.why_not is None and each.name != take.families[0]
+        ]
+    there = {family for each in comparison.found for family in each.families}
+    lines += [
+        f"{name} would be one more: it needs a public prior (model.prior), since {spec.needs_prior}."
+        for name, spec in specs().items()
+        if spec.private and spec.needs_prior and name not in there
+    ]
     return lines
 
 

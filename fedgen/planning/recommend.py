@@ -38,20 +38,20 @@ class Recommendation:
     reason: str
 
 
-def recommended(found: Sequence[Alternative], preferred: str | None = None) -> Recommendation:
+def recommended(found: Sequence[Alternative], preferred: Sequence[str] = ()) -> Recommendation:
     """The one to take.
 
-    Of several families that take steps it is `preferred` where its ratio suffices, else the one of the highest ratio;
-    of several sums the longest that is above its noise.
+    Of several families that take steps it is a preferred one where its ratio suffices, else the one of the highest
+    ratio; of several sums a preferred one that is above its noise, else the longest that is.
 
     Args:
         found: every means.
-        preferred: family of steps, such as the reference's or the study's own.
+        preferred: families, such as the study's own and the reference's.
     """
     usable = [each for each in found if each.why_not is None]
     steps = _best([each for each in usable if each.kind == "steps"], ENOUGH_FOR_STEPS, preferred)
     twice = _best([each for each in usable if each.kind == "sum then steps"], LEAST_FOR_STEPS, preferred)
-    total = most_telling([each for each in usable if each.kind == "sum"])
+    total = most_telling([each for each in usable if each.kind == "sum"], preferred)
     if steps is not None and steps.signal >= ENOUGH_FOR_STEPS:
         return Recommendation(
             steps,
@@ -89,8 +89,8 @@ def recommended(found: Sequence[Alternative], preferred: str | None = None) -> R
     )
 
 
-def _best(found: Sequence[Alternative], enough: float, preferred: str | None) -> Alternative | None:
+def _best(found: Sequence[Alternative], enough: float, preferred: Sequence[str]) -> Alternative | None:
     for each in found:
-        if each.families[-1] == preferred and each.signal >= enough:
+        if each.families[-1] in preferred and each.signal >= enough:
             return each
     return max(found, key=lambda each: each.signal, default=None)

@@ -115,6 +115,9 @@ def leg(parameters: int, signal: float) -> Leg:
 def test_of_sums_the_longest_that_is_above_its_noise(sums, taken) -> None:
     found = [Alternative("sum", (f"family{i}",), (leg(*each),)) for i, each in enumerate(sums)]
     assert most_telling(found) is found[taken]
+    # a preferred one is taken where it is above its noise
+    wanted = most_telling(found, ("family1",))
+    assert wanted is (found[1] if sums[1][1] >= 1 else found[taken])
     broken = Alternative("sum", ("broken",), why_not="it cannot")
     assert most_telling([broken]) is None
     assert most_telling([broken, *found]) is found[taken]

@@ -11,6 +11,7 @@ import yaml
 from fedgen.errors import PrivacyRefusedError, StudyError
 from fedgen.planning.alternatives import Alternative, Leg
 from fedgen.planning.choose import chooser, settled
+from fedgen.planning.compared import Comparison, sentences
 from fedgen.planning.recommend import Recommendation
 from fedgen.protocol.manifest import manifest_of, open_manifest, sign_manifest
 from fedgen.schema.canonical import canonical
@@ -112,3 +113,16 @@ def test_one_study_is_the_first_of_two_stages_and_the_sum_where_nothing_is_worth
     broken = Alternative("steps", ("net",), why_not="it cannot")
     with pytest.raises(StudyError, match=r"no private family suits the study \(net: it cannot\)"):
         settled(Recommendation(None, "nothing helps"), [broken], (9,))
+
+
+def test_sums_that_the_plan_cannot_tell_apart_are_named_beside_the_one_it_takes(tiny_study) -> None:
+    study = tiny_study("latent", privacy={"epsilon": 3.0})
+    total = Alternative("sum", ("latent",), (leg("latent"),))
+    told = sentences(Comparison((total,), Recommendation(total, "it is so")), study)
+    assert told[0] == "Recommended: this study as it is, because it is so."
+    assert [line for line in told if line.startswith("candidates would be one more: it needs a public prior")]
+    other = Alternative("sum", ("candidates",), (leg("candidates"),))
+    told = sentences(Comparison((total, other), Recommendation(total, "it is so")), study)
+    assert [line for line in told if line.startswith("candidates could be summed too")]
+    told = sentences(Comparison((total,), Recommendation(None, "nothing helps")), study)
+    assert told[0] == "Recommended: nothing, because nothing helps."

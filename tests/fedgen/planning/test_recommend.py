@@ -52,8 +52,8 @@ def test_the_rule(found, kind) -> None:
 
 
 def test_the_preferred_family_where_it_suffices_and_the_loudest_where_not() -> None:
-    assert recommended(means(9, 8, 12.5, 99), "net").take.families == ("net",)
-    assert recommended(means(9, 8, 12, 99), "net").take.families == ("other",)
+    assert recommended(means(9, 8, 12.5, 99), ("net",)).take.families == ("net",)
+    assert recommended(means(9, 8, 12, 99), ("net",)).take.families == ("other",)
     assert recommended(means(9, 8, 12.5, 99)).take.families == ("other",)
 
 
@@ -70,7 +70,7 @@ def test_the_preferred_family_where_it_suffices_and_the_loudest_where_not() -> N
 )
 def test_known_cohorts(preset, overrides, patients, families) -> None:
     found = alternatives(load_variants(preset, overrides), patients)
-    assert recommended(found, FAMILY).take.families == families
+    assert recommended(found, (FAMILY,)).take.families == families
 
 
 @pytest.mark.parametrize(
