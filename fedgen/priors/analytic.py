@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fedgen.errors import StudyError
-from fedgen.priors.linear import LinearSpace
+from fedgen.priors.linear_space import LinearSpace
 from fedgen.priors.prior import Prior, no_donors
 
 #: Standard deviation of a pixel about mid gray: half the distance to black or white.

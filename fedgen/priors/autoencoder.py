@@ -13,7 +13,7 @@ from monai.networks.nets import AutoencoderKL
 from torch import Tensor, nn
 
 from fedgen.priors.card import CodeNetwork
-from fedgen.priors.linear import LinearSpace
+from fedgen.priors.linear_space import LinearSpace
 from fedgen.priors.space import Space
 
 #: Begins the names of its weights in a file.

@@ -15,7 +15,7 @@ from torch import Tensor
 from fedgen.errors import DataError
 from fedgen.priors.autoencoder import code_shape, expected_of, from_tensors
 from fedgen.priors.card import Card
-from fedgen.priors.linear import LinearSpace
+from fedgen.priors.linear_space import LinearSpace
 from fedgen.priors.prior import Prior, no_donors
 from fedgen.priors.space import Space
 from fedgen.run.tensors import KEY, NamedFile, metadata

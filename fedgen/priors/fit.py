@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from fedgen.errors import DataError
-from fedgen.priors.linear import LinearSpace
+from fedgen.priors.linear_space import LinearSpace
 from fedgen.priors.prior import Prior
 
 

@@ -12,7 +12,7 @@ from fedgen.families.latent.options import LatentOptions
 from fedgen.families.parts.estimate import Gaussians, valid
 from fedgen.mechanisms.statistics import bounded
 from fedgen.priors.analytic import analytic
-from fedgen.priors.linear import LinearSpace
+from fedgen.priors.linear_space import LinearSpace
 from fedgen.priors.prior import Prior
 from fedgen.selftest.sums import SUM_CHECKS, installed_sums, sum_faults
 from fedgen.study.load import load_study

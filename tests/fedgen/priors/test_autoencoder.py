@@ -22,7 +22,7 @@ from fedgen.priors.build import Said, of_autoencoder, of_images
 from fedgen.priors.card import CodeNetwork
 from fedgen.priors.file import read_prior
 from fedgen.priors.fit import fit
-from fedgen.priors.linear import LinearSpace
+from fedgen.priors.linear_space import LinearSpace
 from fedgen.priors.train import network_for, trained
 from fedgen.run.tensors import KEY, metadata
 from fedgen.selftest.subject import CLASSES
