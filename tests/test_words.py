@@ -39,6 +39,7 @@ SUBJECTS = {
     "local": "the mode, and the steps that it leaves to a site",
     "membership": "in a federation, and in a training set",
     "keys": "of a study file, and of secure aggregation",
+    "features": "of images, by which copies are found and by which classes are judged",
 }
 
 
