@@ -11,6 +11,7 @@ from fedgen.families.contract import statistics_of
 from fedgen.families.registry import family_class, specs
 from fedgen.mechanisms.schedule import Query
 from fedgen.mechanisms.statistics import advanced, mean_of_site
+from fedgen.priors.fit import fit
 from fedgen.run.row import Verdict
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import one_image_each
@@ -20,9 +21,12 @@ from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.accounting import calibrate_noise
 from fedgen_privacy.random import SecretRandom
 
-DELTA, PATIENTS, HELD_OUT = 1e-3, 20, 20
+DELTA, PATIENTS, HELD_OUT, STRANGERS = 1e-3, 20, 20, 100
 #: Options with which the attack has power: more numbers than patients.
-POWER = {"latent": {"latent_size": 32}}
+POWER = {
+    "latent": {"latent_size": 32},
+    "candidates": {"latent_size": 32, "moment_weight": 0.65},
+}
 SUMS = [name for name, spec in specs().items() if spec.sums]
 
 
@@ -31,6 +35,10 @@ def released(name: str, world, epsilon: float, seed: int):
     spec = specs()[name]
     options = spec.options(**POWER[name]) if name in POWER else spec.small
     family = family_class(name)(image_of_class(ImageSpec(channels=1, size=(32, 32)), ("a",)), options)
+    if spec.prior:
+        # Of strangers, who are public.
+        prior, _ = fit(world.strangers.numpy(), options.latent_size, len(world.strangers))
+        family = family.on(prior)
     networks, statistics = family.networks(), statistics_of(family)
     cohort = TrainingPatients(world.sites[0], 3)
     sigma = calibrate_noise(epsilon=epsilon, delta=DELTA, sampling_rate=1.0, steps=len(statistics))
@@ -51,7 +59,7 @@ def audited(make_world, labelled, section, run_audit):
     """`audited(name, epsilon, seed)`: rows of the audit of a release of that epsilon, by id."""
 
     def audit(name, epsilon, seed=0):
-        world = make_world(seed, PATIENTS, HELD_OUT, 0)
+        world = make_world(seed, PATIENTS, HELD_OUT, STRANGERS)
         family, networks, images = released(name, world, epsilon, seed)
 
         def score(images, labels):
