@@ -18,8 +18,8 @@ from torch import Tensor
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.audit.model_membership import ModelMembership
 from fedgen.evidence.audit.release_membership import ReleaseMembership
-from fedgen.evidence.downstream.arms import TrainingSet, shuffled_within_classes
-from fedgen.evidence.downstream.judges import Network
+from fedgen.evidence.downstream.arms import shuffled_within_classes
+from fedgen.evidence.downstream.judged import predicted
 from fedgen.evidence.downstream.linear import LINEAR
 from fedgen.evidence.downstream.scores import auroc, weighted_auroc_within
 from fedgen.evidence.downstream.site_alone import site_alone
@@ -73,8 +73,18 @@ def of_patients(real: PooledImages) -> Lesson:
 
 def by_network(lesson: Lesson, test: Tensor, classes: int, steps: int, seed: int) -> FloatArray:
     """The product's own network, by its own rule of when to stop."""
-    data = TrainingSet(lesson.images, lesson.labels, lesson.patients, torch.arange(len(lesson.labels)))
-    return Network(steps)([data], test, classes, seed)[0]
+    (found,) = predicted(
+        lesson.images,
+        lesson.labels,
+        test,
+        classes,
+        patients=lesson.patients,
+        judges=("network",),
+        steps=steps,
+        seeds=1,
+        seed=seed,
+    )["network"]
+    return found
 
 
 def by_linear(name: str) -> Judge:

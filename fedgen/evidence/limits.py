@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fedgen.evidence.downstream.arms import SHUFFLED
+from fedgen.evidence.downstream.cells import SAID
 from fedgen.run.row import Row, Value, cut
 from fedgen_privacy.statistics.auc import minimum_detectable
 
 _ALWAYS = (
     "One synthetic set of one trained generator was evaluated: no spread covers training it again.",
-    "Intervals cover the choice of test patients and std_seeds the classifier's seed; they are not corrected "
-    "for the number of comparisons.",
+    "Intervals cover the choice of test patients and of shuffled labels, and std the seeds of classifiers or the "
+    "shuffles; they are not corrected for the number of comparisons.",
     "FID and KID are in offline extractors' features and cannot be compared with published Inception FID.",
     "The classifiers are small: compare arms with each other, not with the best model for the task.",
     "These numbers are computed from real patients and are not covered by the training's epsilon.",
@@ -32,13 +34,22 @@ def evaluation_limits(rows: Sequence[Row], test_patients: int, n_sites: int) -> 
         found.append(
             f"Only {test_patients} test patients: intervals from so few are uncertain, mostly too narrow."
         )
-    match next((row.get("AUROC") for row in rows if row.id == "TSTR-shuffled"), None):
-        case Value(value=float(value), low=float(low), high=float(high)) if not low <= 0.5 <= high:
-            found.append(
-                f"The control with shuffled labels is not at chance (AUROC {value:.2f}): the other arms' distance from "
-                "0.5 may be luck of the seeds as well."
-            )
+    for row in rows:
+        if row.id not in SHUFFLED or (mean := _away_from_chance(row.get(SAID["simple"]))) is None:
+            continue
+        found.append(
+            f"The control {row.id} is not at chance (AUROC of the simple judge {mean:.2f}): something else than the "
+            "labels may be in the scores of other arms as well."
+        )
     return tuple(found)
+
+
+def _away_from_chance(mean: Value | None) -> float | None:
+    """The mean over shuffles, where neither patients nor shuffles explain how far it is from 0.5."""
+    match mean:
+        case Value(value=float(value), low=float(low), high=float(high)) if not low <= 0.5 <= high:
+            return value
+    return None
 
 
 def audit_limits(

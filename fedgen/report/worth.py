@@ -9,6 +9,7 @@ from fedgen.run.row import Row, Verdict
 
 #: A score of a control beside TSTR, and what it is.
 CONTROLS = (("TRTR", "trained on real ones"), ("site-alone", "knowing an image's site alone"))
+TEXTURE, CHANCE = "AUROC, texture judge", 0.5
 
 
 def worth(rows: Sequence[Row]) -> str | None:
@@ -16,7 +17,8 @@ def worth(rows: Sequence[Row]) -> str | None:
 
     What it concludes are the findings of the rows TRTR and TSTR: INSUFFICIENT where the judge does not learn the real
     task, and of TSTR whether it beats chance and the site. Where it does, it is called as good as real only if the
-    interval of its difference from TRTR holds zero, and even then with the width of that interval.
+    interval of its difference from TRTR holds zero, and even then with the width of that interval. A sentence on
+    texture follows where the texture judge learns from real images and not from synthetic ones.
     """
     found = {row.id: row for row in rows}
     tstr, trtr = found.get("TSTR"), found.get("TRTR")
@@ -42,6 +44,20 @@ def worth(rows: Sequence[Row]) -> str | None:
 def _conclusion(tstr: Row, found: dict[str, Row]) -> str:
     if tstr.verdict is not Verdict.PASS:
         return f"the set is not shown to be worth anything. {tstr.reason}"
+    return _beside_real(found) + _texture(tstr, found["TRTR"])
+
+
+def _texture(tstr: Row, trtr: Row) -> str:
+    """Another sentence where real texture teaches its judge and synthetic texture does not."""
+    made, real = tstr.get(TEXTURE), trtr.get(TEXTURE)
+    if made is None or real is None or made.low is None or real.low is None:
+        return ""
+    if made.low > CHANCE or real.low <= CHANCE:
+        return ""
+    return f" Texture is not in it: its judge has {number(made.value)}, and {number(real.value)} from real images."
+
+
+def _beside_real(found: dict[str, Row]) -> str:
     row = found.get("TSTR-against-TRTR")
     less = None if row is None else row.get("AUROC")
     if less is None or less.low is None or less.high is None:

@@ -31,8 +31,7 @@ from torch.nn.functional import interpolate
 from fedgen.data.phantom.public import public_phantoms
 from fedgen.data.prepare import prepare_sites
 from fedgen.data.site_data import Part
-from fedgen.evidence.downstream.arms import TrainingSet
-from fedgen.evidence.downstream.judges import Network
+from fedgen.evidence.downstream.judged import predicted
 from fedgen.evidence.downstream.linear import LINEAR
 from fedgen.families.candidates.choice import drawn, surest
 from fedgen.families.candidates.family import CandidatesFamily
@@ -181,9 +180,17 @@ def votes(case: Case, clusters: int) -> Callable[[float, int], tuple[FloatArray,
 def auroc(case: Case, lesson: Cohort, seed: int) -> float:
     """Of the judge that learned from the lesson, on the test images."""
     if case.network:
-        rows = torch.arange(len(lesson.labels))
-        learnt = TrainingSet(lesson.images, lesson.labels, lesson.patients, rows)
-        (found,) = Network(STEPS)([learnt], case.test.images, 2, seed)
+        (found,) = predicted(
+            lesson.images,
+            lesson.labels,
+            case.test.images,
+            2,
+            patients=lesson.patients,
+            judges=("network",),
+            steps=STEPS,
+            seeds=1,
+            seed=seed,
+        )["network"]
     else:
         judge = LINEAR["pixel"]
         train, test = (judge.features(each).copy() for each in (lesson.images, case.test.images))

@@ -6,7 +6,7 @@ that duplicating real images can do as much as adding synthetic ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,10 +20,19 @@ TITLES = {
     "TSTR": "Train on synthetic, test on real",
     "TRTR+S": "Train on real and synthetic, test on real",
     "TRTR+R": "Control: train on real, duplicated to the size and class counts of real and synthetic",
-    "TSTR-shuffled": "Control: train on synthetic with shuffled labels, which must be chance",
+    "TRTR-shuffled": "Control: train on real with labels that say nothing, shuffled within classes. The linear judges "
+    "learn from 19 shuffles: their mean must be chance, and their interval is what luck gives; the network from one",
+    "TSTR-shuffled": "Control: train on synthetic with labels that say nothing, shuffled within classes. The linear "
+    "judges learn from 19 shuffles: their mean must be chance, their interval is what luck gives; the network from one",
 }
 #: Arms without a real image: their classifiers are the same whoever tests them.
 OF_THE_RELEASE = ("TSTR", "TSTR-shuffled")
+#: Controls with shuffled labels -> the arm they stand beside.
+SHUFFLED = {"TRTR-shuffled": "TRTR", "TSTR-shuffled": "TSTR"}
+#: Shuffles that the linear judges, which are quick, learn from: what luck gives is seen in how far they are apart.
+SHUFFLES = 19
+#: An arm whose networks are trained for as many steps as those of another, to which it is the control.
+AS_LONG_AS = {**SHUFFLED, "TRTR+R": "TRTR"}
 #: A control that looks at no image: the classes' shares at the site in training.
 SITE_ALONE = "site-alone"
 SITE_ALONE_TITLE = (
@@ -54,7 +63,7 @@ class TrainingSet:
 
 
 def training_set(arm: str, real: PooledImages, synthetic: LabelledImages, *, seed: int) -> TrainingSet:
-    """The training set of an arm; `seed` draws what the controls draw.
+    """The training set of an arm, before labels are shuffled; `seed` draws what the controls draw.
 
     Raises:
         KeyError: no such arm.
@@ -66,16 +75,31 @@ def training_set(arm: str, real: PooledImages, synthetic: LabelledImages, *, see
         "TSTR": lambda: made,
         "TRTR+S": lambda: torch.cat([real_rows, made]),
         "TRTR+R": lambda: torch.cat([real_rows, _duplicated(real, synthetic.labels, seed)]),
+        "TRTR-shuffled": lambda: real_rows,
         "TSTR-shuffled": lambda: made,
     }
     rows = builders[arm]()
     images = torch.cat([real.images, synthetic.images])[rows]
     labels = torch.cat([real.labels, synthetic.labels])[rows]
-    if arm == "TSTR-shuffled":
-        labels = shuffled_within_classes(labels, seed=seed)
     first = int(real.patients.max()) + 1 if real.n_images else 0
     patients = torch.cat([real.patients, torch.arange(len(synthetic.labels)) + first])[rows]
     return TrainingSet(images, labels, patients, rows)
+
+
+def taught(
+    arm: str, real: PooledImages, synthetic: LabelledImages, *, networks: int, seed: int
+) -> list[TrainingSet]:
+    """The training sets of an arm: the same for each network, or each with its own shuffle of the labels.
+
+    Raises:
+        KeyError: no such arm.
+    """
+    data = training_set(arm, real, synthetic, seed=seed)
+    if arm not in SHUFFLED:
+        return [data] * networks
+    return [
+        replace(data, labels=shuffled_within_classes(data.labels, seed=seed + s)) for s in range(SHUFFLES)
+    ]
 
 
 def _duplicated(real: PooledImages, wanted: Tensor, seed: int) -> Tensor:

@@ -1,12 +1,13 @@
 """Whether the judges can be believed, and whether a score on synthetic images is one of the picture.
 
 The rules are fixed in advance. A judge that cannot learn the real task says nothing of synthetic images, and one that
-learns no more than which site an image is from says nothing of what the image shows.
+learns no more than which site an image is from says nothing of what the image shows. Nor does an arm that no more
+than reaches what labels that say nothing gave by luck: where classes lie far apart, or patients are few, that is much.
 """
 
 from __future__ import annotations
 
-from fedgen.evidence.downstream.arms import SITE_ALONE
+from fedgen.evidence.downstream.arms import SHUFFLED, SITE_ALONE
 from fedgen.evidence.downstream.cells import Score
 from fedgen.evidence.downstream.downstream import Downstream
 from fedgen.run.row import Finding, Verdict
@@ -25,9 +26,10 @@ SEES = "Trained on real patients, both judges learn the task."
 def real_task(found: Downstream) -> tuple[Finding, ...]:
     """The finding of the arm TRTR: INSUFFICIENT where the network does not learn the real task.
 
-    It has not learnt it where the lower limit of its AUROC is not above chance, where that of its lead over the site
-    alone is not above zero, or where the simple judge is surely ahead of it by `BLIND`. That the simple judge does not
-    learn it is for a REVIEW: the network's score stands.
+    It has not learnt it where the lower limit of its AUROC is not above chance, where its AUROC is not above the luck
+    of shuffled labels, where the lower limit of its lead over the site alone is not above zero, or where the simple
+    judge is surely ahead of it by `BLIND`. That the simple judge does not learn it is for a REVIEW: the network's
+    score stands.
     """
     if _score(found, "TRTR", "auroc") is None:
         return (Finding(verdict=Verdict.INSUFFICIENT, sentence=UNDEFINED),)
@@ -48,7 +50,7 @@ def real_task(found: Downstream) -> tuple[Finding, ...]:
 
 
 def synthetic_worth(found: Downstream) -> tuple[Finding, ...]:
-    """The finding of the arm TSTR: REVIEW where what it teaches is chance or the site, by the network."""
+    """The finding of the arm TSTR: REVIEW where what it teaches is chance, luck or the site, by the network."""
     if any(each.verdict is Verdict.INSUFFICIENT for each in real_task(found)):
         sentence = (
             "The judge does not learn the real task, so it cannot say what the synthetic images are worth."
@@ -82,6 +84,12 @@ def _trivial(found: Downstream, arm: str, metric: str) -> str | None:
     )
     if lead is not None and lead.low is not None and lead.low <= 0:
         return "is not surely better than knowing an image's site alone"
+    # By the simple judge, which learns from many shuffles.
+    luck = next(
+        (_score(found, control, "simple") for control, beside in SHUFFLED.items() if beside == arm), None
+    )
+    if luck is not None and score.value <= luck.high:
+        return "is not better than what shuffled labels give by luck"
     return None
 
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from fedgen.evidence.downstream.bootstrap import percentile_interval, replicate_weights
 from fedgen.evidence.downstream.scores import (
     WeightedScore,
-    auroc,
-    balanced_accuracy,
     weighted_auroc,
     weighted_auroc_within,
     weighted_balanced_accuracy,
@@ -45,7 +43,6 @@ SAID = {
     "texture": "AUROC, texture judge",
     "texture_within": "AUROC within sites, texture judge",
 }
-_POINT = {"auroc": auroc, "balanced_accuracy": balanced_accuracy}
 _WEIGHTED: dict[str, WeightedScore] = {
     "auroc": weighted_auroc,
     "balanced_accuracy": weighted_balanced_accuracy,
@@ -54,7 +51,7 @@ _WEIGHTED: dict[str, WeightedScore] = {
 
 @dataclass(frozen=True)
 class Score:
-    """Mean over seeds, its interval over patients (95 %), and the standard deviation over seeds."""
+    """A value, its interval over patients (95 %), and the standard deviation over seeds."""
 
     value: float
     low: float
@@ -64,12 +61,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Replicated:
-    """A score's mean over seeds, on the data and on each of R replicates of its patients.
+    """A score on the data and on each of R replicates of its patients.
 
     Attributes:
         value: on the data.
         replicates: (R,).
-        std_seeds: standard deviation over seeds; None for a single seed.
+        std_seeds: standard deviation of what single seeds score; None for a single seed.
     """
 
     value: float
@@ -148,7 +145,7 @@ def why_undefined(labels: IntArray, patients: IntArray, classes: Sequence[str]) 
 
 
 def replicate_score(metric: str, test: TestImages, probabilities: Sequence[FloatArray]) -> Replicated:
-    """A metric of one arm.
+    """A metric of one arm: of the mean of its classifiers' probabilities, which is one judge.
 
     Args:
         metric: auroc, balanced_accuracy or within.
@@ -156,15 +153,30 @@ def replicate_score(metric: str, test: TestImages, probabilities: Sequence[Float
         probabilities: for each seed (n_all, K) over all test images.
     """
     own = [p[test.index] for p in probabilities]
-    if metric == "within":
-        ones = np.ones((1, len(test.index)))
-        values = [float(weighted_auroc_within(test.labels, p, ones, test.sites)[0]) for p in own]
-    else:
-        values = [_POINT[metric](test.labels, p) for p in own]
+    mean = np.mean(own, axis=0)
     blocks = np.array_split(test.weights, max(1, len(test.weights) // CHUNK))
-    replicates = [np.concatenate([_weighted(metric, test, p, w) for w in blocks]) for p in own]
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Replicated(float(np.mean(values)), np.mean(replicates, axis=0), std)
+    replicates = np.concatenate([_weighted(metric, test, mean, w) for w in blocks])
+    return Replicated(_point(metric, test, mean), replicates, _spread([_point(metric, test, p) for p in own]))
+
+
+def mean_score(metric: str, test: TestImages, probabilities: Sequence[FloatArray]) -> Replicated:
+    """The mean of a metric over classifiers that are no one judge, such as those of several shuffles of the labels.
+
+    Each has its share of the replicates, so the interval is that of a single one of them, over patients and shuffles.
+    """
+    own = [p[test.index] for p in probabilities]
+    values = [_point(metric, test, p) for p in own]
+    blocks = np.array_split(test.weights, len(own))
+    replicates = [_weighted(metric, test, p, w) for p, w in zip(own, blocks, strict=True)]
+    return Replicated(float(np.mean(values)), np.concatenate(replicates), _spread(values))
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _point(metric: str, test: TestImages, probabilities: FloatArray) -> float:
+    return float(_weighted(metric, test, probabilities, np.ones((1, len(test.index))))[0])
 
 
 def _weighted(metric: str, test: TestImages, probabilities: FloatArray, weights: FloatArray) -> FloatArray:

@@ -134,7 +134,7 @@ def _task(classes: Sequence[str], n_sites: int, steps: int, seeds: int) -> str:
     seed = "seed" if seeds == 1 else "seeds"
     return (
         f"Tell {', '.join(classes[:-1])} from {classes[-1]} in an image, tested on {where}. The network is trained for "
-        f"up to {steps} steps, as many as suit a quarter of the arm's training patients, held out for that; {seeds} "
-        f"{seed}. The simple judge is a logistic regression on radiomics and a thumbnail, the texture judge one on "
-        "histograms of oriented gradients."
+        f"up to {steps} steps, as many as suit a quarter of the arm's training patients, held out for that; mean of "
+        f"{seeds} {seed}. The simple judge is a logistic regression on radiomics and a thumbnail, the texture "
+        "judge one on histograms of oriented gradients."
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,12 @@ WEIGHT_DECAY = 1e-2
 SHIFT = 1 / 16
 #: largest change of contrast (a factor) and of brightness (an offset in [-1, 1] units)
 JITTER = 0.1
-#: Classifiers of releases that a process remembers: those of ten seeds.
-KEPT = 20
-CHANNELS = (8, 32, 32, 32, 32, 32, 32)
+#: Side of a block of pixels that enters as channels, in pixels.
+BLOCK = 2
+CHANNELS = (16, 32, 32, 32, 32, 32)
 
-_trained: dict[tuple[str, tuple[int, ...], int, int, int], nn.Module] = {}
+#: First weights come from torch's global generator, which all threads share.
+_drawing = Lock()
 
 
 class PooledConvolutions(nn.Module):
@@ -29,12 +30,21 @@ class PooledConvolutions(nn.Module):
     one large linear layer, has to learn it anew at each of them, which no cohort of a hospital is large enough for.
     """
 
-    def __init__(self, inputs: int, channels: tuple[int, ...], classes: int) -> None:
+    def __init__(self, inputs: int, channels: tuple[int, ...], halvings: int, classes: int) -> None:
+        """For (n, `inputs`, H, W) images.
+
+        Args:
+            inputs: C.
+            channels: outputs of each convolution.
+            halvings: how often the image is halved, before the first convolution and between the others; one at least.
+            classes: K.
+        """
         super().__init__()
         layers: list[nn.Module] = []
+        inputs *= BLOCK**2
         for level, outputs in enumerate(channels):
             layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
-            if level < len(channels) - 1:
+            if level < halvings - 1:
                 layers.append(nn.MaxPool2d(2))
             layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
             inputs = outputs
@@ -43,18 +53,27 @@ class PooledConvolutions(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, K) of (n, C, H, W) images."""
-        x = self.features(images)
+        x = self.features(_in_blocks(images))
         return self.decide(torch.cat([x.amax((2, 3)), x.mean((2, 3))], dim=1))
+
+
+def _in_blocks(images: Tensor) -> Tensor:
+    """The pixels of each block as channels: half the side and nothing lost, since full size takes most of the time."""
+    height, width = images.shape[-2:]
+    if height % BLOCK or width % BLOCK:
+        images = nn.functional.pad(images, (0, width % BLOCK, 0, height % BLOCK), mode="replicate")
+    blocks = nn.functional.pixel_unshuffle(images, BLOCK)
+    return blocks.contiguous(memory_format=torch.channels_last)
 
 
 def build_classifier(channels: int, height: int, width: int, classes: int) -> nn.Module:
     """A small convolutional classifier with pooling.
 
-    It halves the image until its shorter side is 8 px (64 px: three levels), one level at least.
+    It halves the image until its shorter side is 8 px (64 px: three times), once at least.
     Weights come from torch's global generator.
     """
-    levels = min(len(CHANNELS) - 1, max(1, round(math.log2(min(height, width) / 8))))
-    net = PooledConvolutions(channels, CHANNELS[: levels + 1], classes)
+    halvings = min(len(CHANNELS), max(1, round(math.log2(min(height, width) / 8))))
+    net = PooledConvolutions(channels, CHANNELS[: max(2, halvings)], halvings, classes)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -85,7 +104,7 @@ class Training:
 
     def __init__(self, images: Tensor, labels: Tensor, classes: int, *, seed: int) -> None:
         self._rng = torch.Generator().manual_seed(seed)
-        with torch.random.fork_rng(devices=[]):
+        with _drawing, torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.net = build_classifier(images.shape[1], images.shape[2], images.shape[3], classes).train()
         self.optimizer = torch.optim.AdamW(
@@ -107,17 +126,6 @@ class Training:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-
-
-def trained_once(images: Tensor, labels: Tensor, classes: int, *, steps: int, seed: int) -> nn.Module:
-    """`train_classifier`, or what it gave for equal arguments before: in a simulation every site asks for the same."""
-    content = hashlib.sha256(images.contiguous().numpy().tobytes() + labels.contiguous().numpy().tobytes())
-    key = (content.hexdigest(), tuple(images.shape), classes, steps, seed)
-    if key not in _trained:
-        while len(_trained) >= KEPT:
-            _trained.pop(next(iter(_trained)))
-        _trained[key] = train_classifier(images, labels, classes, steps=steps, seed=seed)
-    return _trained[key]
 
 
 def augment(padded: Tensor, chosen: Tensor, margin: int, rng: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ that knows an image's site alone stands beside them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.evidence.downstream.arms import (
+    AS_LONG_AS,
     COMPARISONS,
     OF_THE_RELEASE,
+    SHUFFLED,
     SITE_ALONE,
     SITE_COMPARISONS,
     TITLES,
     TrainingSet,
-    training_set,
+    taught,
 )
 from fedgen.evidence.downstream.bootstrap import percentile_interval
 from fedgen.evidence.downstream.cells import (
@@ -31,14 +33,19 @@ from fedgen.evidence.downstream.cells import (
     Score,
     TestImages,
     describe,
+    mean_score,
     replicate_score,
 )
-from fedgen.evidence.downstream.judges import IN_ROWS, Judge, Linear, Network
-from fedgen.evidence.downstream.linear import LINEAR
+from fedgen.evidence.downstream.judges import IN_ROWS, linear_judges
+from fedgen.evidence.downstream.network import Lesson, learn
 from fedgen.evidence.downstream.site_alone import site_alone
 from fedgen.evidence.pooled import PooledImages
 
 FloatArray = NDArray[np.float64]
+#: Class probabilities (n_test, K) by judge, an array for each of its classifiers.
+Predicted = Mapping[str, Sequence[FloatArray]]
+
+NETWORK = "network"
 
 
 @dataclass(frozen=True)
@@ -118,42 +125,36 @@ def measure_downstream(
         for index in (np.arange(len(labels)), *(np.flatnonzero(owners == s) for s in range(n_sites)))
     ]
     unknown = all(images.undefined for images in (pooled, *per_site))
-    judges: dict[str, Judge] = {}
-    if not unknown and len(classes) > 1:
-        judges["network"] = Network(steps)
-        for name in IN_ROWS:
-            judge = LINEAR[name]
-            known = (features or {}).get(name) or (judge.features(train.images), judge.features(test.images))
-            both = np.concatenate([known[0], judge.features(synthetic.images)])
-            judges[name] = Linear(judge, both, known[1])
     arms: list[Arm] = []
     replicated: dict[tuple[str, str], Replicated] = {}
 
-    def add(
-        arm: str, n_train: int, predicted: Mapping[str, list[FloatArray]], untrainable: str | None
-    ) -> None:
+    def add(arm: str, n_train: int, predicted: Predicted, untrainable: str | None) -> None:
         cells = []
         for images in (pooled, *per_site):
-            scores = _replicated(images, predicted)
+            scores = _replicated(images, predicted, mean_score if arm in SHUFFLED else replicate_score)
             cells.append(_cell(scores, untrainable or images.undefined or images.note))
             if images is pooled:
                 replicated.update({(arm, metric): score for metric, score in scores.items()})
         arms.append(Arm(arm, n_train, cells[0], tuple(cells[1:])))
 
-    for arm in TITLES:
-        sets = [training_set(arm, train, synthetic, seed=seed + s) for s in range(seeds)]
-        untrainable = why_untrainable(sets[0], classes)
-        predicted = {
-            name: judge(sets, test.images, len(classes), seed, shared=arm in OF_THE_RELEASE)
-            for name, judge in judges.items()
-            if untrainable is None
-        }
-        add(arm, len(sets[0].labels), predicted, untrainable)
+    sets = {arm: taught(arm, train, synthetic, networks=seeds, seed=seed) for arm in TITLES}
+    untrainable = {arm: why_untrainable(found[0], classes) for arm, found in sets.items()}
+    able = {arm: found for arm, found in sets.items() if untrainable[arm] is None}
+    predicted: dict[str, dict[str, list[FloatArray]]] = {arm: {} for arm in TITLES}
+    if not unknown and able:
+        for arm, thought in zip(able, _networks(able, test, len(classes), steps, seed), strict=True):
+            predicted[arm][NETWORK] = thought
+        for name, judge in linear_judges(train, test, synthetic, features or {}).items():
+            for arm, found in able.items():
+                predicted[arm][name] = judge.learn(found, len(classes))
+    for arm, found in sets.items():
+        add(arm, len(found[0].labels), predicted[arm], untrainable[arm])
     comparisons: tuple[tuple[str, str], ...] = COMPARISONS
     if n_sites > 1:
         comparisons += SITE_COMPARISONS
         # It looks at no image, so it is the same whoever judges.
         alone = [site_alone(train.labels, train.sites, test.sites, len(classes))]
+        judges = (NETWORK, *IN_ROWS) if not unknown and len(classes) > 1 else ()
         add(SITE_ALONE, train.n_images, dict.fromkeys(judges, alone), None)
     differences = tuple(
         _difference(arm, against, metric, replicated) for arm, against in comparisons for metric in METRICS
@@ -162,7 +163,23 @@ def measure_downstream(
     ahead = None
     if network is not None and simple is not None:
         ahead = Replicated(simple.value - network.value, simple.replicates - network.replicates, None).score()
-    return Downstream(tuple(arms), differences, ahead, tuple(images.n_patients for images in per_site))
+    return Downstream(tuple(arms), differences, ahead, tuple(each.n_patients for each in per_site))
+
+
+def _networks(
+    able: Mapping[str, Sequence[TrainingSet]], test: PooledImages, classes: int, most: int, seed: int
+) -> list[list[FloatArray]]:
+    """Of each arm that can be taught; a control with shuffled labels has one network."""
+    position = {arm: number for number, arm in enumerate(able)}
+    lessons = [
+        Lesson(
+            sets=tuple(sets[:1] if arm in SHUFFLED else sets),
+            shared=arm in OF_THE_RELEASE,
+            like=position.get(AS_LONG_AS.get(arm, "")),
+        )
+        for arm, sets in able.items()
+    ]
+    return learn(lessons, test.images, classes, most=most, seed=seed)
 
 
 def why_untrainable(data: TrainingSet, classes: Sequence[str]) -> str | None:
@@ -173,11 +190,15 @@ def why_untrainable(data: TrainingSet, classes: Sequence[str]) -> str | None:
     return f"The training set has no image of {', '.join(missing)}." if missing else None
 
 
-def _replicated(images: TestImages, predicted: Mapping[str, Sequence[FloatArray]]) -> dict[str, Replicated]:
+def _replicated(
+    images: TestImages,
+    predicted: Predicted,
+    score: Callable[[str, TestImages, Sequence[FloatArray]], Replicated],
+) -> dict[str, Replicated]:
     if images.undefined:
         return {}
     return {
-        name: replicate_score(metric, images, predicted[judge])
+        name: score(metric, images, predicted[judge])
         for name, (metric, judge) in METRICS.items()
         if judge in predicted and images.has(metric)
     }

@@ -1,7 +1,7 @@
 """The judges, for a script with its own arrays: train on these images, say what you think of those.
 
     found = predicted(images, labels, test_images, classes=2, patients=patients)
-    {name: auroc(test_labels, p) for name, p in found.items()}
+    {name: auroc(test_labels, np.mean(each, axis=0)) for name, each in found.items()}
 
 What they mean is in the reference of the run directory; `judged` is the AUROC of each, as in a report's table, and
 `within_sites` and `site_alone` are what a score has to be held against where there are several sites.
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedgen.evidence.downstream.arms import TrainingSet
-from fedgen.evidence.downstream.judges import Network
 from fedgen.evidence.downstream.linear import LINEAR
+from fedgen.evidence.downstream.network import Lesson, learn
 from fedgen.evidence.downstream.scores import auroc, weighted_auroc_within
 from fedgen.evidence.downstream.site_alone import site_alone
 
@@ -65,7 +65,8 @@ def predicted(
     found = {}
     for name in judges:
         if name == NETWORK:
-            found[name] = Network(steps)([data] * seeds, test.float(), classes, seed)
+            lesson = Lesson((data,) * seeds)
+            (found[name],) = learn([lesson], test.float(), classes, most=steps, seed=seed)
         else:
             judge = LINEAR[name]
             found[name] = [judge(judge.features(images), labels.numpy(), judge.features(test), classes)]
@@ -84,7 +85,7 @@ def judged(
     seeds: int = 3,
     seed: int = 0,
 ) -> dict[str, float]:
-    """AUROC by judge, the mean over seeds; arguments as of `predicted`.
+    """AUROC by judge, of the mean of its classifiers' probabilities; arguments as of `predicted`.
 
     Raises:
         KeyError: no such judge.
@@ -102,11 +103,11 @@ def judged(
         seed=seed,
     )
     truth = test_labels.numpy()
-    return {name: float(np.mean([auroc(truth, each) for each in seen])) for name, seen in found.items()}
+    return {name: auroc(truth, np.mean(seen, axis=0)) for name, seen in found.items()}
 
 
 def within_sites(labels: Tensor, probabilities: Sequence[FloatArray], sites: Tensor) -> float:
-    """AUROC over the pairs of images within a site, the mean over seeds; NaN where no site has two classes.
+    """AUROC over the pairs of images within a site, of the mean probabilities; NaN where no site has two classes.
 
     Args:
         labels: (n,) of the test images.
@@ -115,4 +116,4 @@ def within_sites(labels: Tensor, probabilities: Sequence[FloatArray], sites: Ten
     """
     ones = np.ones((1, len(labels)))
     truth, strata = labels.numpy(), sites.numpy()
-    return float(np.mean([weighted_auroc_within(truth, each, ones, strata)[0] for each in probabilities]))
+    return float(weighted_auroc_within(truth, np.mean(probabilities, axis=0), ones, strata)[0])

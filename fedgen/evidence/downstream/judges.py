@@ -1,83 +1,56 @@
-"""The judges of a report: a network on pixels, and linear ones on features, so that the blindness of one shows."""
+"""The linear judges of a report, each with what it looks at in all images it is asked of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from fedgen.data.site_data import Part
+from fedgen.data.site_data import LabelledImages, Part
 from fedgen.evidence.downstream.arms import TrainingSet
-from fedgen.evidence.downstream.classifier import probabilities, train_classifier, trained_once
-from fedgen.evidence.downstream.linear import LINEAR, LinearJudge
-from fedgen.evidence.downstream.stopping import steps_once, steps_to_train
+from fedgen.evidence.downstream.linear import LINEAR
 from fedgen.evidence.measure import Real
-from fedgen.evidence.pooled import pooled
+from fedgen.evidence.pooled import PooledImages, pooled
 
 FloatArray = NDArray[np.float64]
 
-#: The linear judges whose scores are in the rows.
+#: Those whose scores are in the rows.
 IN_ROWS = ("simple", "texture")
 
 
-class Judge(Protocol):
-    """Learns to classify from an arm's sets and says what it thinks of the test images."""
+class LinearInRows:
+    """A linear judge, with the features of the images of all arms and of the test images."""
 
-    def __call__(
-        self, sets: Sequence[TrainingSet], test: Tensor, classes: int, seed: int, *, shared: bool = False
-    ) -> list[FloatArray]:
-        """Class probabilities (n_test, K), one array for each set.
+    def __init__(self, name: str, pool: FloatArray, test: FloatArray) -> None:
+        """Features of the real images followed by the synthetic ones, and of the test images."""
+        self._judge, self._pool, self._test = LINEAR[name], pool, test
+
+    def learn(self, sets: Sequence[TrainingSet], classes: int) -> list[FloatArray]:
+        """Class probabilities (n_test, K), one array for each labelling of an arm's images.
 
         Args:
-            sets: of one arm, one a seed.
-            test: (n_test, C, H, W) images.
+            sets: of one arm, of the same images; where the labels are the same too, one array is all there is.
             classes: K.
-            seed: of the first set.
-            shared: whether equal sets are asked for again, at other sites, and what was learnt is remembered.
         """
+        different = sets[:1] if all(data is sets[0] for data in sets) else sets
+        labelled = [data.labels.numpy() for data in different]
+        return self._judge.learn(self._pool[sets[0].rows.numpy()], labelled, self._test, classes)
 
 
-class Network:
-    """The network of `train_classifier`, for as many steps as `steps_to_train` finds for the arm's first set."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-
-    def __call__(
-        self, sets: Sequence[TrainingSet], test: Tensor, classes: int, seed: int, *, shared: bool = False
-    ) -> list[FloatArray]:
-        """See `Judge`."""
-        train = trained_once if shared else train_classifier
-        steps = (steps_once if shared else steps_to_train)(sets[0], classes, most=self.most, seed=seed)
-        nets = (
-            train(data.images, data.labels, classes, steps=steps, seed=seed + s)
-            for s, data in enumerate(sets)
-        )
-        return [probabilities(net, test).numpy() for net in nets]
-
-
-class Linear:
-    """A linear judge, with the features of all images it may be asked of."""
-
-    def __init__(self, judge: LinearJudge, pool: FloatArray, test: FloatArray) -> None:
-        """Features of the real images followed by the synthetic ones, and of the test images."""
-        self.judge, self.pool, self.test = judge, pool, test
-
-    def __call__(
-        self, sets: Sequence[TrainingSet], test: Tensor, classes: int, seed: int, *, shared: bool = False
-    ) -> list[FloatArray]:
-        """See `Judge`; where all sets are one, that one is enough."""
-        same = all(
-            torch.equal(data.rows, sets[0].rows) and torch.equal(data.labels, sets[0].labels) for data in sets
-        )
-        return [
-            self.judge(self.pool[data.rows.numpy()], data.labels.numpy(), self.test, classes)
-            for data in (sets[:1] if same else sets)
-        ]
+def linear_judges(
+    train: PooledImages,
+    test: PooledImages,
+    synthetic: LabelledImages,
+    known: Mapping[str, tuple[FloatArray, FloatArray]],
+) -> dict[str, LinearInRows]:
+    """Those of the rows; `known` are features of train and test that were made before."""
+    made = {}
+    for name in IN_ROWS:
+        features = LINEAR[name].features
+        own, asked = known[name] if name in known else (features(train.images), features(test.images))
+        made[name] = LinearInRows(name, np.concatenate([own, features(synthetic.images)]), asked)
+    return made
 
 
 def features_of(real: Real, part: Part, name: str) -> FloatArray:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from fedgen.evidence.downstream.features import Features, pixels, simple_features, texture_features
 
@@ -32,35 +32,46 @@ class LinearJudge:
     """
 
     features: Features
-    scale: Callable[[int, int], object]
+    scale: Callable[[int, int], Any]
     inverse_penalty: float
 
     def __call__(self, features: FloatArray, labels: IntArray, test: FloatArray, classes: int) -> FloatArray:
-        """Class probabilities (n_test, K); a class without a training image has none.
+        """`learn` from one labelling."""
+        return self.learn(features, [labels], test, classes)[0]
+
+    def learn(
+        self, features: FloatArray, labelled: Sequence[IntArray], test: FloatArray, classes: int
+    ) -> list[FloatArray]:
+        """Class probabilities (n_test, K) for each labelling; a class without a training image has none.
 
         Args:
             features: (n, f) of the training images.
-            labels: (n,), of two classes at least.
+            labelled: (n,) labels, of two classes at least.
             test: (n_test, f).
             classes: K.
         """
-        regression = LogisticRegression(C=self.inverse_penalty, class_weight="balanced", max_iter=1000)
-        model = make_pipeline(self.scale(*features.shape), regression).fit(features, labels)
-        found = np.zeros((len(test), classes))
-        found[:, model.classes_] = model.predict_proba(test)
+        scale = self.scale(*features.shape)
+        known, asked = scale.fit_transform(features), scale.transform(test)
+        return [self._decide(known, labels, asked, classes) for labels in labelled]
+
+    def _decide(self, known: FloatArray, labels: IntArray, asked: FloatArray, classes: int) -> FloatArray:
+        model = LogisticRegression(C=self.inverse_penalty, class_weight="balanced", max_iter=1000)
+        model.fit(known, labels)
+        found = np.zeros((len(asked), classes))
+        found[:, model.classes_] = model.predict_proba(asked)
         return found
 
 
-def _standardised(images: int, features: int) -> object:
+def _standardised(images: int, features: int) -> Any:
     return StandardScaler()
 
 
-def _components(images: int, features: int) -> object:
+def _components(images: int, features: int) -> Any:
     return PCA(min(COMPONENTS, images, features), random_state=0)
 
 
-def _raw(images: int, features: int) -> object:
-    return "passthrough"
+def _raw(images: int, features: int) -> Any:
+    return FunctionTransformer()
 
 
 #: The penalties and the number of components were chosen by cross-validation over patients on training images alone.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import recall_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -27,13 +27,6 @@ def auroc(labels: IntArray, probabilities: FloatArray) -> float:
         probabilities: (n, K).
     """
     return float(np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in np.unique(labels)]))
-
-
-def balanced_accuracy(labels: IntArray, probabilities: FloatArray) -> float:
-    """Mean recall of the classes present, for the most probable class; arguments as for `auroc`."""
-    predicted = probabilities.argmax(axis=1)
-    # balanced_accuracy_score is this very mean, but warns of predicted classes without a true image.
-    return float(recall_score(labels, predicted, labels=np.unique(labels), average="macro"))
 
 
 def weighted_auroc(labels: IntArray, probabilities: FloatArray, weights: FloatArray) -> FloatArray:
@@ -94,7 +87,7 @@ def _pairs(
 def weighted_balanced_accuracy(
     labels: IntArray, probabilities: FloatArray, weights: FloatArray
 ) -> FloatArray:
-    """`balanced_accuracy` under each row of (R, n) weights; shape (R,)."""
+    """Mean recall of the classes present, for the most probable class, under each row of (R, n) weights; shape (R,)."""
     correct = probabilities.argmax(axis=1) == labels
     recalls = [
         (weights @ (own & correct).astype(float)) / (weights @ own.astype(float))

@@ -8,13 +8,12 @@ arm are then trained for, on all of the arm's images. Test patients have no part
 from __future__ import annotations
 
 import copy
-import hashlib
 
 import torch
 from torch import Tensor, nn
 
 from fedgen.evidence.downstream.arms import TrainingSet
-from fedgen.evidence.downstream.classifier import KEPT, Training
+from fedgen.evidence.downstream.classifier import Training
 
 #: Share of the patients of a class that are held out, one at least.
 HELD_OUT = 0.25
@@ -28,8 +27,6 @@ LEARNED = 0.1
 AVERAGE = 0.95
 #: The average lags behind, and a network is not judged before it had a chance.
 LEAST = 100
-
-_found: dict[tuple[str, int, int, int], int] = {}
 
 
 def steps_to_train(data: TrainingSet, classes: int, *, most: int, seed: int) -> int:
@@ -61,19 +58,6 @@ def steps_to_train(data: TrainingSet, classes: int, *, most: int, seed: int) -> 
             if loss < LEARNED or step - best >= EVERY * PATIENCE:
                 break
     return min(most, max(LEAST, best))
-
-
-def steps_once(data: TrainingSet, classes: int, *, most: int, seed: int) -> int:
-    """`steps_to_train`, or what it gave for equal arguments before; of synthetic images the patients are the images."""
-    content = hashlib.sha256(data.images.contiguous().numpy().tobytes() + data.labels.numpy().tobytes())
-    key = (content.hexdigest(), classes, most, seed)
-    if key not in _found:
-        while len(_found) >= KEPT:
-            _found.pop(next(iter(_found)))
-        # Which numbers its patients have hangs on how many real patients there are beside them.
-        alike = TrainingSet(data.images, data.labels, torch.arange(len(data.labels)), data.rows)
-        _found[key] = steps_to_train(alike, classes, most=most, seed=seed)
-    return _found[key]
 
 
 def held_out(data: TrainingSet, classes: int, *, seed: int) -> Tensor | None:

@@ -49,6 +49,23 @@ def test_a_set_that_does_is_compared_with_real_images(difference: tuple[float, f
     assert (worth(rows(Verdict.PASS, Verdict.PASS, difference)) or "").endswith(end)
 
 
+@pytest.mark.parametrize(
+    ("real", "made", "said"), [(0.9, 0.52, True), (0.9, 0.7, False), (0.52, 0.52, False), (0.9, None, False)]
+)
+def test_a_set_without_the_texture_of_real_images_is_said_to_lack_it(
+    real: float, made: float | None, said: bool
+) -> None:
+    def with_texture(row: Row) -> Row:
+        value = {"TRTR": real, "TSTR": made}.get(row.id)
+        limits = (None, None) if value is None else (value - 0.05, value + 0.05)
+        texture = Value(name="AUROC, texture judge", value=value, low=limits[0], high=limits[1])
+        return row.model_copy(update={"values": (*row.values, texture)})
+
+    found = [with_texture(row) for row in rows(Verdict.PASS, Verdict.PASS)]
+    assert ("Texture is not in it: its judge has 0.520, and 0.900" in (worth(found) or "")) is said
+    assert "Texture" not in (worth([with_texture(row) for row in rows(Verdict.PASS, Verdict.REVIEW)]) or "")
+
+
 def test_without_a_comparison_there_is_no_sentence() -> None:
     assert worth([arm("TRTR", 0.9)]) is None
     said = worth([arm("TRTR", 0.9, Verdict.PASS), arm("TSTR", None, Verdict.INSUFFICIENT, "No class.")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -75,8 +74,9 @@ def test_signal_is_found_and_a_copy_of_real_is_as_good(result: Downstream) -> No
 
 
 def test_shuffled_labels_are_near_chance(result: Downstream) -> None:
-    assert abs(value(result, "TSTR-shuffled") - 0.5) < 0.25
-    assert value(result, "TSTR-shuffled") < value(result, "TSTR") - 0.2
+    for arm in ("TRTR", "TSTR"):
+        assert abs(value(result, f"{arm}-shuffled", "simple") - 0.5) < 0.15
+        assert value(result, f"{arm}-shuffled") < value(result, arm) - 0.2
 
 
 def test_arms_are_complete_and_counted(result: Downstream) -> None:
@@ -183,35 +183,3 @@ def test_augmentation_shifts_and_stays_in_range() -> None:
     x = augment(padded, torch.zeros(50, dtype=torch.int64), 2, torch.Generator().manual_seed(0))
     assert x.shape == (50, 1, 32, 32) and float(x.abs().max()) <= 1
     assert len({round(float(v), 4) for v in x[:, 0, 0, 16]}) > 20
-
-
-def test_a_classifier_of_the_release_alone_is_trained_once_and_is_the_same(monkeypatch) -> None:
-    """In a simulation every site asks for it; sharing it must change no number."""
-    from fedgen.evidence.downstream import classifier
-
-    monkeypatch.setattr(classifier, "_trained", {})
-    trained: list[int] = []
-    real = classifier.train_classifier
-
-    def counted(*args: Any, **options: Any) -> Any:
-        trained.append(options["seed"])
-        return real(*args, **options)
-
-    monkeypatch.setattr(classifier, "train_classifier", counted)
-    images = torch.rand(12, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    labels = torch.arange(12) % 2
-    first = classifier.trained_once(images, labels, 2, steps=2, seed=5)
-    assert classifier.trained_once(images.clone(), labels.clone(), 2, steps=2, seed=5) is first
-    alone = real(images, labels, 2, steps=2, seed=5)
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), alone.parameters(), strict=True))
-    for other, options in (
-        (images.flip(0), {"steps": 2, "seed": 5}),
-        (images, {"steps": 3, "seed": 5}),
-        (images, {"steps": 2, "seed": 6}),
-    ):
-        assert classifier.trained_once(other, labels, 2, **options) is not first
-    assert classifier.trained_once(images, 1 - labels, 2, steps=2, seed=5) is not first
-    assert trained == [5, 5, 5, 6, 5]
-    for seed in range(100, 100 + classifier.KEPT):
-        classifier.trained_once(images, labels, 2, steps=1, seed=seed)
-    assert len(classifier._trained) == classifier.KEPT

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fedgen.data.prepare import prepare_sites
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.downstream import classifier, stopping
-from fedgen.evidence.downstream.arms import SITE_ALONE, TrainingSet
+from fedgen.evidence.downstream.arms import SHUFFLED, SITE_ALONE, TrainingSet
 from fedgen.evidence.downstream.believed import real_task, synthetic_worth
 from fedgen.evidence.downstream.cells import METRICS, Score
 from fedgen.evidence.downstream.downstream import (
@@ -25,8 +25,8 @@ from fedgen.evidence.downstream.downstream import (
     Downstream,
     measure_downstream,
 )
-from fedgen.evidence.downstream.judges import Network
 from fedgen.evidence.downstream.linear import LINEAR
+from fedgen.evidence.downstream.network import Lesson, learn
 from fedgen.evidence.downstream.site_alone import site_alone
 from fedgen.evidence.downstream.stopping import held_out, steps_to_train
 from fedgen.evidence.pooled import PooledImages, pool
@@ -78,7 +78,8 @@ def test_both_judges_see_the_phantoms_lesions_as_a_random_forest_does(
     train, test = phantom
     data = TrainingSet(train.images, train.labels, train.patients, torch.arange(train.n_images))
     labels = test.labels.numpy()
-    network = roc_auc_score(labels, Network(200)([data], test.images, 2, 0)[0][:, 1])
+    (found,) = learn([Lesson((data,))], test.images, 2, most=200, seed=0)
+    network = roc_auc_score(labels, found[0][:, 1])
     judge = LINEAR["simple"]
     simple = judge(judge.features(train.images), train.labels.numpy(), judge.features(test.images), 2)
     forest = RandomForestClassifier(100, random_state=0).fit(
@@ -117,9 +118,11 @@ def test_a_network_that_keeps_positions_is_found_to_be_blind(
 def test_a_planted_lesion_is_seen(make_site: MakeSite) -> None:
     found = measure([make_site("a", patients=48), make_site("b", patients=48, seed=1)], steps=100)
     assert verdicts(found) == (Verdict.PASS, Verdict.PASS)
-    shuffled = next(arm for arm in found.arms if arm.arm == "TSTR-shuffled").pooled.scores
-    for metric in ("auroc", "simple"):
-        assert shuffled[metric] is not None and abs(shuffled[metric].value - 0.5) < 0.25
+    for control in SHUFFLED:
+        shuffled = next(each for each in found.arms if each.arm == control).pooled.scores
+        assert shuffled["auroc"] is not None and shuffled["auroc"].std_seeds is None
+        assert shuffled["simple"] is not None and abs(shuffled["simple"].value - 0.5) < 0.15
+        assert shuffled["simple"].value < shuffled["simple"].high < 0.95
 
 
 def test_labels_that_say_nothing_are_chance(make_site: MakeSite) -> None:
@@ -166,7 +169,7 @@ def scored(**scores: float) -> Downstream:
     def cell(value: float) -> CellScores:
         return CellScores(dict.fromkeys(METRICS, Score(value, value - 0.05, value + 0.05, None)), None)
 
-    arms = {"TRTR": 0.9, **scores, SITE_ALONE: 0.7}
+    arms = {"TRTR": 0.9, "TRTR-shuffled": 0.5, "TSTR-shuffled": 0.5, **scores, SITE_ALONE: 0.7}
     return Downstream(
         tuple(Arm(name, 9, cell(value), ()) for name, value in arms.items()),
         tuple(
@@ -194,6 +197,17 @@ def test_a_synthetic_set_has_to_beat_chance_and_the_site(
     found = scored(TSTR=tstr)
     assert verdicts(found) == (Verdict.PASS, verdict)
     assert sentence in said(synthetic_worth(found))
+
+
+@pytest.mark.parametrize("arm", ["TRTR", "TSTR"])
+def test_an_arm_that_shuffled_labels_reach_by_luck_is_no_result(arm: str) -> None:
+    found = scored(**{"TSTR": 0.85, f"{arm}-shuffled": 0.86})
+    of_real, of_synthetic = real_task(found), synthetic_worth(found)
+    assert "shuffled labels give by luck" in said(of_real if arm == "TRTR" else of_synthetic)
+    expected = (
+        (Verdict.INSUFFICIENT, Verdict.INSUFFICIENT) if arm == "TRTR" else (Verdict.PASS, Verdict.REVIEW)
+    )
+    assert verdicts(found) == expected
 
 
 def test_the_judge_that_is_behind_the_other_is_called_blind() -> None:

@@ -1,0 +1,37 @@
+"""Threads that train small networks side by side, one core each.
+
+A small network keeps no two cores busy, so it is given one, and as many networks are trained at a time as there are
+cores. They are threads, since torch lets others run while it computes: images are held once, nothing is sent or
+started, and what comes out does not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+
+def cores() -> int:
+    """Cores that this process may use, and no more than `OMP_NUM_THREADS` where that is set."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return min(allowed, int(asked)) if asked.isdecimal() and int(asked) > 0 else allowed
+
+
+@contextmanager
+def workers() -> Iterator[ThreadPoolExecutor]:
+    """As many threads as `cores`, with one thread of torch's each; what was submitted is done at the end."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(
+        cores(), thread_name_prefix="judge", initializer=torch.set_num_threads, initargs=(1,)
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
