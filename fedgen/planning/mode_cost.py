@@ -9,7 +9,9 @@ from pydantic import ValidationError
 from fedgen.errors import FedgenError
 from fedgen.planning.alternatives import site_plans
 from fedgen.planning.signal import signals, together
+from fedgen.planning.words import PROTECTS
 from fedgen.recipe import Recipe
+from fedgen.study.other_mode import in_other_mode
 from fedgen.study.study import Study
 
 
@@ -23,46 +25,14 @@ def mode_cost(study: Study, patients: Sequence[int]) -> str | None:
     if not study.privacy.private or len(patients) < 2:
         return None
     try:
-        local, distributed = (in_mode(study, mode, patients) for mode in ("local", "distributed"))
-        times = _noise(local, patients) / _noise(distributed, patients)
+        other = in_other_mode(study, patients)
+        times = _noise(other, patients) / _noise(study, patients)
     except (FedgenError, ValidationError):
         return None
-    here = (
-        "In mode distributed the noise protects against everybody outside, as long as the sites keep to the protocol; "
-        "in mode local, where it protects against the other sites and the coordinator too,"
-        if study.privacy.mode == "distributed"
-        else "In mode local the noise protects against everybody, the other sites and the coordinator too; in mode "
-        "distributed, where it protects against everybody outside as long as the sites keep to the protocol,"
-    )
-    factor = times if study.privacy.mode == "distributed" else 1 / times
-    return f"{here} it would be {factor:.2g} times as large at the same epsilon, with these {len(patients)} sites."
-
-
-def in_mode(study: Study, mode: str, patients: Sequence[int]) -> Study:
-    """The study in another mode: as many private steps, of as many patients of all sites together.
-
-    Raises:
-        ValidationError: that mode cannot do it.
-    """
-    if mode == study.privacy.mode:
-        return study
-    training, sites, total = study.training, len(patients), max(sum(patients), 1)
-    if mode == "distributed":
-        batch = sites * training.batch_patients if study.steps else total
-        rate = min(batch / total, 1.0)
-        steps = {"rounds": training.rounds * training.local_steps, "local_steps": 1} if study.steps else {}
-        aggregation = study.aggregation.model_copy(update={"secure": True, "ring_bits": 32})
-    else:
-        batch, rate, steps = max(training.batch_patients // sites, 1), None, {}
-        cap = max(study.aggregation.weight_cap, *patients)
-        aggregation = study.aggregation.model_copy(update={"weight_cap": cap})
-    return Study(
-        **{
-            **dict(study),
-            "training": training.model_copy(update={"batch_patients": batch, **steps}),
-            "privacy": study.privacy.model_copy(update={"mode": mode, "sampling_rate": rate}),
-            "aggregation": aggregation,
-        }
+    here, there = study.privacy.mode, other.privacy.mode
+    return (
+        f"In mode {here} the noise {PROTECTS[here]}; in mode {there} it {PROTECTS[there]}, and would be {times:.2g} "
+        f"times as large at the same epsilon, with these {len(patients)} sites."
     )
 
 

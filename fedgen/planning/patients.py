@@ -28,7 +28,7 @@ def training_patients(study: Study, given: Sequence[int], *, phantom: bool = Tru
     found, split = study.data.phantom, study.data.split
     if found is not None and phantom:
         return (round(found.patients * (1 - split.audit - split.test)),) * found.sites
-    total = public_total(study)
+    total = study.public_patients
     if total is not None:
         sites = study.aggregation.minimum_sites
         return tuple((total + i) // sites for i in range(sites))
@@ -36,10 +36,3 @@ def training_patients(study: Study, given: Sequence[int], *, phantom: bool = Tru
         f"Study {study.study.name} does not say how many patients its sites have: give each site's number of "
         "training patients, such as --patients 45 --patients 12."
     )
-
-
-def public_total(study: Study) -> int | None:
-    """Training patients of all sites together, where the study itself has to say so: in mode distributed."""
-    if study.privacy.mode != "distributed" or study.privacy.sampling_rate is None:
-        return None
-    return max(round(study.training.batch_patients / study.privacy.sampling_rate), 1)

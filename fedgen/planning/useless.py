@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from fedgen.errors import FedgenError, PrivacyRefusedError
 from fedgen.families.contract import statistics_of
 from fedgen.planning.alternatives import site_plans
-from fedgen.planning.patients import public_total
 from fedgen.planning.signal import LEAST_OF_A_SUM, signals, together
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
@@ -49,7 +48,7 @@ def useless(study: Study, patients: Sequence[int]) -> str | None:
 
 def publicly_useless(study: Study, sites: int) -> str | None:
     """As `useless`, by what a study in mode distributed says itself of the patients of all its sites."""
-    total = public_total(study)
+    total = study.public_patients
     if total is None:
         return None
     try:

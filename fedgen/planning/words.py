@@ -11,6 +11,12 @@ from fedgen.planning.published import DESCRIPTION, IMAGES
 from fedgen.planning.signal import Signal
 from fedgen.study.study import Study
 
+#: Whom the noise of a mode keeps off.
+PROTECTS = {
+    "local": "protects against everybody, the other sites and the coordinator too",
+    "distributed": "protects against everybody outside, as long as the sites keep to the protocol",
+}
+
 MEANING = (
     "Signal to noise is an upper bound and no forecast of quality: B / (sigma sqrt(P)) in one step, times sqrt(T) over "
     "T steps and sqrt(n) over n such sites, as if every patient's gradient were clipped and all of them pointed the "

@@ -106,6 +106,14 @@ class Study(Section):
         return specs()[self.model.family].sums or self.training.rounds
 
     @property
+    def public_patients(self) -> int | None:
+        """Training patients of all sites together, where the study has to say so itself: in mode distributed."""
+        rate = self.privacy.sampling_rate
+        if self.privacy.mode != "distributed" or rate is None:
+            return None
+        return max(round(self.training.batch_patients / rate), 1)
+
+    @property
     def total_rounds(self) -> int:
         """Aggregations in all: the warm start, where there is one, and the training's rounds."""
         return self.training_rounds + (self.privacy.central_images is not None)

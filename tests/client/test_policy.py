@@ -15,7 +15,10 @@ from fedgen_client.site_file import CohortSection, PolicySection, SiteFile
 
 
 def study(family: str = "vae", **sections: dict[str, Any]) -> Study:
-    values: dict[str, Any] = {"study": {"name": "s"}, "model": {"family": family}}
+    model: dict[str, Any] = {"family": family}
+    if specs()[family].needs_prior:
+        model["prior"] = {"phantom": {}}
+    values: dict[str, Any] = {"study": {"name": "s"}, "model": model}
     values["privacy"] = {"epsilon": 8.0, **sections.pop("privacy", {})}
     values["aggregation"] = {"secure": True, "minimum_sites": 3, **sections.pop("aggregation", {})}
     return Study.model_validate({**values, **sections})
