@@ -56,10 +56,8 @@ CANDIDATES, COMPONENTS = 1000, 32
 OPTIONS: Mapping[str, CandidatesOptions] = {
     "discriminant": CandidatesOptions(),
     "drawn by p": CandidatesOptions(confident=1.0),
-    "surest third": CandidatesOptions(confident=0.3),
     "own covariance": CandidatesOptions(moment_weight=0.65),
     "few components": CandidatesOptions(latent_size=1),
-    "radius 2": CandidatesOptions(radius=2.0),
 }
 CLUSTERS = (16, 32)
 

@@ -5,10 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+#: Rounds of the intercepts' search; they converge as fast as Sinkhorn's scaling does.
+ROUNDS = 200
+
 
 def probabilities(log_densities: Tensor, shares: Tensor) -> Tensor:
-    """(n, K) p(class | candidate) from ln p(candidate | class) (n, K) and the classes' shares (K,)."""
-    return (log_densities + shares.clamp_min(1e-12).log()).softmax(dim=1)
+    """(n, K) p(class | candidate) from ln p(candidate | class) (n, K) and the classes' shares (K,), n >= 1.
+
+    By Bayes with an intercept for each class such that of all candidates the classes have their shares. Public images
+    differ from the patients' in more than their class, and without it all of them may seem to be of one.
+    """
+    logits = log_densities
+    for _ in range(ROUNDS):
+        logits = logits + (shares.clamp_min(1e-12) / logits.softmax(dim=1).mean(dim=0).clamp_min(1e-12)).log()
+    return logits.softmax(dim=1)
 
 
 def surest(probability: Tensor, share: float, wanted: int) -> Tensor:

@@ -208,11 +208,20 @@ def test_the_surest_are_taken_and_never_more_than_are_expected(n, share, wanted,
     assert int(counts.max() - counts.min()) <= 1
 
 
-def test_probabilities_are_by_bayes() -> None:
-    densities = torch.tensor([[0.0, 1.0], [2.0, -1.0]], dtype=torch.float64)
-    shares = torch.tensor([0.25, 0.75], dtype=torch.float64)
-    joint = densities.exp() * shares
-    assert torch.allclose(probabilities(densities, shares), joint / joint.sum(dim=1, keepdim=True))
+@given(st.integers(2, 40), st.integers(2, 4), st.floats(-50, 50), st.integers(0, 99))
+def test_probabilities_give_the_classes_their_shares(n, classes, shift, seed) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    densities = 3 * torch.randn(n, classes, generator=rng, dtype=torch.float64)
+    shares = torch.rand(classes, generator=rng, dtype=torch.float64) + 0.1
+    shares = shares / shares.sum()
+    # All candidates seem to be of the first class, and for all by as much.
+    moved = densities + shift * torch.eye(classes, dtype=torch.float64)[0]
+    found = probabilities(moved, shares)
+    assert torch.allclose(found.sum(dim=1), torch.ones(n, dtype=torch.float64))
+    assert float((found.mean(dim=0) - shares).abs().max()) < 0.02
+    # Bayes, but for an intercept a class.
+    ratios = (found / found[:, :1]).log() - (densities - densities[:, :1])
+    assert torch.allclose(ratios, ratios[:1].expand(n, -1), atol=1e-6)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.65])
