@@ -67,6 +67,15 @@ def build(
             help="Train an autoencoder for so many steps (some thousands; minutes), instead of plain components.",
         ),
     ] = None,
+    variants: Annotated[
+        int,
+        typer.Option(
+            "--variants",
+            min=0,
+            help="Make it of so many variants of each image, in other frames, proportions and contrasts, where the "
+            "images are of one place and a study's are of others.",
+        ),
+    ] = 0,
     phantom: Annotated[
         int | None,
         typer.Option("--phantom", metavar="PATIENTS", help="Make it of so many procedural phantoms instead."),
@@ -88,19 +97,19 @@ def build(
     if out.suffix != ".safetensors" or out.exists():
         raise StudyError(f"{out} must be a new file that ends in .safetensors: choose another name.")
     if phantom is not None:
-        if folder is not None or channels != 1 or source or licence or sites or autoencoder:
+        if folder is not None or channels != 1 or source or licence or sites or autoencoder or variants:
             raise StudyError(
-                "--phantom makes gray images of no patient: leave the folder, --channels, --source, --licence, --site "
-                "and --autoencoder away."
+                "--phantom makes gray images of no patient: leave the folder, --channels, --source, --licence, --site, "
+                "--autoencoder and --variants away."
             )
         content = _of_phantoms(
             phantom, seed, components, donors, modality, (shape[1], shape[2]), lower, upper
         )
     elif folder is None:
-        if donors or source or licence or sites or autoencoder:
+        if donors or source or licence or sites or autoencoder or variants:
             raise StudyError(
-                "--donors, --source, --licence, --site and --autoencoder speak of images, and no folder of them is "
-                "given: name it, or leave these away."
+                "--donors, --source, --licence, --site, --autoencoder and --variants speak of images, and no folder "
+                "of them is given: name it, or leave these away."
             )
         content = of_no_image(shape, components)
     else:
@@ -111,9 +120,11 @@ def build(
         images = public_images(folder, (shape[1], shape[2]), channels, _window(lower, upper))
         said = Said(source, licence, tuple(sites or ()))
         if autoencoder is None:
-            content = of_images(images, components, donors, said)
+            content = of_images(images, components, donors, said, variants)
         else:
-            content = of_autoencoder(images, components, donors, said, autoencoder, _told_now_and_then)
+            content = of_autoencoder(
+                images, components, donors, said, autoencoder, _told_now_and_then, variants
+            )
     write_atomic(out, content)
     made = read_prior(out)
     card = made.card

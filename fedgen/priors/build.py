@@ -15,6 +15,7 @@ from fedgen.priors.file import encode
 from fedgen.priors.fit import fit
 from fedgen.priors.prior import Prior
 from fedgen.priors.train import Watch, network_for, trained
+from fedgen.priors.vary import varied
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,32 @@ class Said:
     sites: tuple[str, ...] = ()
 
 
-def of_images(images: NDArray[np.float32], d: int, donors: int, said: Said) -> bytes:
+def of_images(images: NDArray[np.float32], d: int, donors: int, said: Said, variants: int = 0) -> bytes:
     """The file of a prior made of images (n, C, *size) in [-1, 1].
+
+    Args:
+        images: 2D or 3D.
+        d: components.
+        donors: how many images to keep.
+        said: of the images.
+        variants: of each image, as `varied` makes them, of which the prior is made; 0 takes the images as they are.
 
     Raises:
         DataError: there are too few, or they do not differ enough.
     """
-    prior, explained = fit(images, d, donors)
-    what = f"mean and first {d} principal components of {len(images)} images"
-    return _encoded(prior, images, said, explained, what, kind="pca")
+    prior, explained = fit(_shown(images, variants), d, donors)
+    what = f"mean and first {d} principal components of {_counted(images, variants)}"
+    return _encoded(prior, images, said, explained, what, kind="pca", variants=variants)
 
 
 def of_autoencoder(
-    images: NDArray[np.float32], d: int, donors: int, said: Said, steps: int, watch: Watch | None = None
+    images: NDArray[np.float32],
+    d: int,
+    donors: int,
+    said: Said,
+    steps: int,
+    watch: Watch | None = None,
+    variants: int = 0,
 ) -> bytes:
     """The file of a prior whose space is that of an autoencoder trained on images (n, C, *size) in [-1, 1].
 
@@ -55,15 +69,27 @@ def of_autoencoder(
         said: of the images.
         steps: of its training.
         watch: told after each step how many are done, and the loss.
+        variants: see `of_images`.
 
     Raises:
         DataError: there are too few images, they do not differ enough, or the training did not converge.
         StudyError: their sides cannot be halved often enough.
     """
     network = network_for(images.shape[2:], steps)
-    prior, explained = trained(images, d, donors, network, watch)
-    what = f"autoencoder trained for {steps} steps, and first {d} principal components of its code, of {len(images)} "
-    return _encoded(prior, images, said, explained, f"{what}images", kind="autoencoder", network=network)
+    prior, explained = trained(_shown(images, variants), d, donors, network, watch)
+    of = _counted(images, variants)
+    what = f"autoencoder trained for {steps} steps, and first {d} principal components of its code, of {of}"
+    return _encoded(
+        prior, images, said, explained, what, kind="autoencoder", network=network, variants=variants
+    )
+
+
+def _shown(images: NDArray[np.float32], variants: int) -> NDArray[np.float32]:
+    return varied(images, variants) if variants else images
+
+
+def _counted(images: NDArray[np.float32], variants: int) -> str:
+    return f"{variants} variants each of {len(images)} images" if variants else f"{len(images)} images"
 
 
 def _encoded(

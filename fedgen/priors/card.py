@@ -52,6 +52,11 @@ class Card(Section):
         description="of the images as they were read; empty where there are none",
     )
     images: int = Field(ge=0, description="how many there were")
+    variants: int = Field(
+        0,
+        ge=0,
+        description="of each image, in other frames, proportions and contrasts; 0 where taken as it is",
+    )
     sites: tuple[str, ...] = Field(
         (),
         strict=False,
