@@ -18,11 +18,6 @@ class CandidatesOptions(MomentOptions):
     """
 
     latent_size: int = Field(8, ge=1, description="components of the prior among the features")
-    moment_weight: float = Field(
-        0.0,
-        ge=0,
-        description="a3, of the second moments; 0 leaves them out, and the classes have the candidates' covariance",
-    )
     confident: float = Field(
         0.6,
         gt=0,

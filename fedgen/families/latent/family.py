@@ -1,8 +1,8 @@
-"""Class means and covariance in the latent space of a public prior, from one private sum (no gradients).
+"""Class means in the latent space of a public prior, from one private sum (no gradients).
 
 DP-SGD spends a small cohort's privacy on thousands of noisy numbers, many times. Here what can be known without the
 patients, how images of a kind differ, is a public prior, and the patients are asked once for the few numbers that
-cannot. What follows the sum is post-processing.
+cannot: how the classes differ. What follows the sum is post-processing.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ class LatentImages(ClassGaussians):
         return z
 
     def learn(self, moments: Moments) -> None:
-        """Take the Gaussians that the moments hold as the model."""
-        self.put(estimated(moments))
+        """Take the Gaussians that the moments hold as the model; public latents have variance 1 along every axis."""
+        self.put(estimated(moments, torch.eye(moments.sums.shape[1], dtype=torch.float64)))
 
     def placed(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Latents (n, d) of the classes labels (n,), from standard normal numbers (n, d)."""

@@ -21,9 +21,10 @@ class LatentOptions(MomentOptions):
 
 SPEC = FamilySpec(
     name="latent",
-    summary="class means and covariance in a public latent space: one private sum, for 50 to 200 patients",
+    summary="class means in a public latent space: one private sum, for 50 to 200 patients",
     options=LatentOptions,
-    small=LatentOptions(latent_size=4),
+    # With all that can be asked for, so that the self-test looks at each of its bounds.
+    small=LatentOptions(latent_size=4, moment_weight=0.65),
     supports=image_of_class_in(2, 3),
     private=True,
     prior=True,

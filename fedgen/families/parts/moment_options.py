@@ -21,4 +21,8 @@ class MomentOptions(Section):
     )
     mean_weight: float = Field(0.7, gt=0, description="a1, of the classes' mean latents")
     share_weight: float = Field(0.3, gt=0, description="a2, of the classes' shares")
-    moment_weight: float = Field(0.65, gt=0, description="a3, of the second moments")
+    moment_weight: float = Field(
+        0.0,
+        ge=0,
+        description="a3, of the second moments; 0 leaves them out, and the classes have the covariance of public images",
+    )
