@@ -1,7 +1,7 @@
 """Public images as other places might have made them: other frames, proportions, zooms and contrasts.
 
 A prior is to say how images of a kind differ, and images of one public place differ less than those of several
-hospitals: films of other hospitals then lie far from its mean, where a clip cuts and noise is large (decision 021).
+hospitals: films of other hospitals then lie far from its mean, where a clip cuts and noise is large (decision 022).
 """
 
 from __future__ import annotations

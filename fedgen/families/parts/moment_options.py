@@ -24,5 +24,5 @@ class MomentOptions(Section):
     moment_weight: float = Field(
         0.0,
         ge=0,
-        description="a3, of the second moments; 0 leaves them out, and the classes have the covariance of public images",
+        description="a3, of the second moments; 0 leaves them out, and the covariance is that of public images",
     )
