@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from fedgen.errors import DataError
 from fedgen.priors.analytic import analytic
 from fedgen.priors.card import Card
 from fedgen.priors.file import encode
-from fedgen.priors.fit import fit
+from fedgen.priors.fit import chosen, fit
 from fedgen.priors.prior import Prior
-from fedgen.priors.train import Watch, network_for, trained
+from fedgen.priors.train import Watch, network_for, told_again, trained
 from fedgen.priors.vary import varied
+
+#: Of so many images one is kept from the training of an autoencoder.
+UNSEEN = 10
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ def of_images(images: NDArray[np.float32], d: int, donors: int, said: Said, vari
         DataError: there are too few, or they do not differ enough.
     """
     prior, explained = fit(_shown(images, variants), d, donors)
-    what = f"mean and first {d} principal components of {_counted(images, variants)}"
+    of = _counted(images, variants)
+    what = f"mean and first {d} principal components of {of}, {explained:.0%} of their variance"
     return _encoded(prior, images, said, explained, what, kind="pca", variants=variants)
 
 
@@ -71,14 +77,32 @@ def of_autoencoder(
         watch: told after each step how many are done, and the loss.
         variants: see `of_images`.
 
+    Every tenth image is kept from the training, so that the card can say what the network makes of images that it has
+    not seen, and what as many components of pixels make of them.
+
     Raises:
         DataError: there are too few images, they do not differ enough, or the training did not converge.
         StudyError: their sides cannot be halved often enough.
     """
     network = network_for(images.shape[2:], steps)
-    prior, explained = trained(_shown(images, variants), d, donors, network, watch)
-    of = _counted(images, variants)
-    what = f"autoencoder trained for {steps} steps, and first {d} principal components of its code, of {of}"
+    unseen = np.arange(len(images)) % UNSEEN == UNSEEN - 1
+    if not unseen.any() or donors > len(images):
+        raise DataError(
+            f"{len(images)} images are too few for an autoencoder, from whose training a tenth is kept, and {donors} "
+            f"donors: give {max(UNSEEN, donors)} or more."
+        )
+    seen, others = _shown(images[~unseen], variants), torch.from_numpy(images[unseen])
+    prior = Prior(
+        trained(seen, d, 0, network, watch)[0].space, chosen(_shown(images, variants), donors, seed=0)
+    )
+    middle = torch.from_numpy(seen.mean(axis=0))
+    explained = told_again(prior.space, others, middle)
+    plain = told_again(fit(seen, d, 0)[0].space, others, middle)
+    what = (
+        f"autoencoder trained for {steps} steps on {_counted(images[~unseen], variants)}, and first {d} principal "
+        f"components of its code, which tell {explained:.0%} of the variance of {len(others)} images kept from it, "
+        f"where as many components of pixels tell {plain:.0%}"
+    )
     return _encoded(
         prior, images, said, explained, what, kind="autoencoder", network=network, variants=variants
     )
@@ -101,7 +125,7 @@ def _encoded(
         **kind,
         source=said.source,
         licence=said.licence,
-        made_of=f"{what}, {explained:.0%} of their variance{lent}",
+        made_of=f"{what}{lent}",
         images_sha256=hashlib.sha256(np.ascontiguousarray(images, "<f4").tobytes()).hexdigest(),
         images=len(images),
         sites=said.sites,

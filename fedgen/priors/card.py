@@ -69,7 +69,8 @@ class Card(Section):
     explained: float = Field(
         ge=0,
         le=1,
-        description="share of the images' variance that it tells again; 0 where there are none",
+        description="share of the images' variance that it tells again, by an autoencoder of those it was not "
+        "trained on; 0 where there are none",
     )
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from fedgen.priors.autoencoder import AutoencoderSpace, network_of
 from fedgen.priors.card import CodeNetwork
 from fedgen.priors.fit import chosen, principal, require_images
 from fedgen.priors.prior import Prior
+from fedgen.priors.space import Space
 
 #: Told after each step: how many are done, and the loss.
 Watch = Callable[[int, float], None]
@@ -97,7 +98,7 @@ def trained(
     # The same plane, turned and scaled to what the codes are now.
     code, _ = principal(plane.numpy(), d, seed)
     space = AutoencoderSpace(network, code, middle, spread)
-    return Prior(space, chosen(images, donors, seed)), _explained(space, x)
+    return Prior(space, chosen(images, donors, seed)), told_again(space, x, middle)
 
 
 @torch.no_grad()
@@ -132,7 +133,8 @@ def _fit(
 
 
 @torch.no_grad()
-def _explained(space: AutoencoderSpace, images: Tensor) -> float:
+def told_again(space: Space, images: Tensor, middle: Tensor) -> float:
+    """Share of the images' variance about a middle (C, *size) that a space tells again, in [0, 1]."""
     left = sum(float(space.residuals(part).double().square().sum()) for part in images.split(BATCH))
-    total = float((images - images.mean(dim=0)).double().square().sum())
+    total = float((images - middle).double().square().sum())
     return min(1.0, max(0.0, 1 - left / max(total, 1e-12)))

@@ -61,22 +61,35 @@ def path(content, tmp_path):
 def test_a_file_holds_the_space_that_was_trained(path) -> None:
     images = blobs(24, 16, 16)
     made = read_prior(path)
-    prior, explained = trained(images, 3, 4, network_for((16, 16), 10))
+    unseen = [9, 19]
+    seen = np.delete(images, unseen, axis=0)
+    prior, _ = trained(seen, 3, 0, network_for((16, 16), 10))
     x = torch.from_numpy(images)
     z = prior.space.encode(x)
     assert (prior.d, prior.shape, made.prior.d, made.prior.shape) == (3, (1, 16, 16)) * 2
     assert torch.allclose(made.prior.space.encode(x), z, atol=1e-5)
     assert torch.allclose(made.prior.space.decode(z), prior.space.decode(z), atol=1e-5)
-    assert torch.allclose(made.prior.donors, prior.donors, atol=1e-3)
+    assert torch.allclose(made.prior.donors, fit(images, 3, 4)[0].donors, atol=1e-3)
     card = made.card
     assert (card.kind, card.images, card.components, card.donors) == ("autoencoder", 24, 3, 4)
     assert card.network == CodeNetwork(channels=(16, 32), steps=10)
-    assert card.explained == pytest.approx(explained, abs=1e-6)
-    assert "autoencoder trained for 10 steps, and first 3 principal components of its code" in card.made_of
+    # What is said to be told again is of images that were not seen, and so are the plain components beside it.
+    middle = torch.from_numpy(seen.mean(axis=0))
+    variance = float((x[unseen] - middle).square().sum())
+    shares = [
+        1 - float(space.residuals(x[unseen]).square().sum()) / variance
+        for space in (prior.space, fit(seen, 3, 0)[0].space)
+    ]
+    assert card.explained == pytest.approx(min(1, max(0, shares[0])), abs=1e-4)
+    assert "on 22 images, and first 3 principal components of its code" in card.made_of
+    assert (
+        f"of 2 images kept from it, where as many components of pixels tell {shares[1]:.0%}" in card.made_of
+    )
 
 
 def test_public_latents_have_variance_1_and_mean_0(path) -> None:
-    z = read_prior(path).prior.space.encode(torch.from_numpy(blobs(24, 16, 16))).double()
+    seen = np.delete(blobs(24, 16, 16), [9, 19], axis=0)
+    z = read_prior(path).prior.space.encode(torch.from_numpy(seen)).double()
     assert torch.cov(z.T).numpy() == pytest.approx(np.eye(3), abs=2e-3)
     assert z.mean(dim=0).numpy() == pytest.approx(np.zeros(3), abs=2e-3)
 
@@ -203,6 +216,8 @@ def test_images_that_cannot_be_halved_are_refused() -> None:
         CodeNetwork(channels=(12,), steps=1)
     with pytest.raises(DataError, match="more images than components"):
         trained(blobs(3, 16, 16), 3, 0, network_for((16, 16), 1))
+    with pytest.raises(DataError, match="9 images are too few for an autoencoder"):
+        of_autoencoder(blobs(9, 16, 16), 3, 0, SAID, 10)
 
 
 def test_weights_are_of_the_network_alone() -> None:
