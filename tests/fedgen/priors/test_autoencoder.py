@@ -246,4 +246,4 @@ def test_the_command_trains_and_shows(tmp_path) -> None:
     again = run(app, ["prior", "show", str(out), "--png", str(png)])
     assert "must be a new file that ends in .png" in str(again.exception)
     alone = run(app, ["prior", "build", "--autoencoder", "10", "--out", str(tmp_path / "b.safetensors")])
-    assert "--autoencoder speak of images" in str(alone.exception)
+    assert "--autoencoder and --variants speak of images" in str(alone.exception)
