@@ -18,8 +18,8 @@ from fedgen.evidence.pooled import PooledImages
 TITLES = {
     "TRTR": "Train on real, test on real",
     "TSTR": "Train on synthetic, test on real",
-    "TRTR+S": "Train on real and synthetic, test on real",
-    "TRTR+R": "Control: train on real, duplicated to the size and class counts of real and synthetic",
+    "TRTR+S": "Train on real and synthetic, test on real; one network",
+    "TRTR+R": "Control: train on real, duplicated to the size and class counts of real and synthetic; one network",
     "TRTR-shuffled": "Control: train on real with labels that say nothing, shuffled within classes. The linear judges "
     "learn from 19 shuffles: their mean must be chance, and their interval is what luck gives; the network from one",
     "TSTR-shuffled": "Control: train on synthetic with labels that say nothing, shuffled within classes. The linear "
@@ -31,8 +31,10 @@ OF_THE_RELEASE = ("TSTR", "TSTR-shuffled")
 SHUFFLED = {"TRTR-shuffled": "TRTR", "TSTR-shuffled": "TSTR"}
 #: Shuffles that the linear judges, which are quick, learn from: what luck gives is seen in how far they are apart.
 SHUFFLES = 19
-#: An arm whose networks are trained for as many steps as those of another, to which it is the control.
-AS_LONG_AS = {**SHUFFLED, "TRTR+R": "TRTR"}
+#: Arms of one network, where the others have one a seed: they are held against each other, or against chance.
+OF_ONE_NETWORK = ("TRTR+S", "TRTR+R", *SHUFFLED)
+#: An arm whose networks are trained for as many steps as those of another, which has the same patients.
+AS_LONG_AS = {**SHUFFLED, "TRTR+S": "TRTR", "TRTR+R": "TRTR"}
 #: A control that looks at no image: the classes' shares at the site in training.
 SITE_ALONE = "site-alone"
 SITE_ALONE_TITLE = (
@@ -40,7 +42,7 @@ SITE_ALONE_TITLE = (
     "no more of than this, it has of the site"
 )
 #: (arm, against): differences with intervals
-COMPARISONS = (("TSTR", "TRTR"), ("TRTR+S", "TRTR"), ("TRTR+S", "TRTR+R"))
+COMPARISONS = (("TSTR", "TRTR"), ("TRTR+S", "TRTR+R"))
 #: And where there are several sites to tell apart.
 SITE_COMPARISONS = (("TRTR", SITE_ALONE), ("TSTR", SITE_ALONE))
 

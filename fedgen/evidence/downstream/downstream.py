@@ -17,6 +17,7 @@ from fedgen.data.site_data import LabelledImages
 from fedgen.evidence.downstream.arms import (
     AS_LONG_AS,
     COMPARISONS,
+    OF_ONE_NETWORK,
     OF_THE_RELEASE,
     SHUFFLED,
     SITE_ALONE,
@@ -169,11 +170,11 @@ def measure_downstream(
 def _networks(
     able: Mapping[str, Sequence[TrainingSet]], test: PooledImages, classes: int, most: int, seed: int
 ) -> list[list[FloatArray]]:
-    """Of each arm that can be taught; a control with shuffled labels has one network."""
+    """Of each arm that can be taught; some have one network."""
     position = {arm: number for number, arm in enumerate(able)}
     lessons = [
         Lesson(
-            sets=tuple(sets[:1] if arm in SHUFFLED else sets),
+            sets=tuple(sets[:1] if arm in OF_ONE_NETWORK else sets),
             shared=arm in OF_THE_RELEASE,
             like=position.get(AS_LONG_AS.get(arm, "")),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fedgen.data.site_data import LabelledImages, Part
 from fedgen.evidence.downstream.arms import TrainingSet
 from fedgen.evidence.downstream.linear import LINEAR
+from fedgen.evidence.downstream.remembered import content, once
 from fedgen.evidence.measure import Real
 from fedgen.evidence.pooled import PooledImages, pooled
 
@@ -46,10 +48,13 @@ def linear_judges(
 ) -> dict[str, LinearInRows]:
     """Those of the rows; `known` are features of train and test that were made before."""
     made = {}
+    release = content(synthetic.images)
     for name in IN_ROWS:
         features = LINEAR[name].features
         own, asked = known[name] if name in known else (features(train.images), features(test.images))
-        made[name] = LinearInRows(name, np.concatenate([own, features(synthetic.images)]), asked)
+        key = ("features", name, release)
+        of_release = once(key, partial(features, synthetic.images))
+        made[name] = LinearInRows(name, np.concatenate([own, of_release]), asked)
     return made
 
 

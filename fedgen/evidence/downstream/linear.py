@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from fedgen.evidence.downstream.features import Features, pixels, simple_features, texture_features
 
@@ -50,9 +51,11 @@ class LinearJudge:
             test: (n_test, f).
             classes: K.
         """
-        scale = self.scale(*features.shape)
-        known, asked = scale.fit_transform(features), scale.transform(test)
-        return [self._decide(known, labels, asked, classes) for labels in labelled]
+        # Threads of the algebra wait longer for each other than such small matrices take.
+        with threadpool_limits(1):
+            scale = self.scale(*features.shape)
+            known, asked = scale.fit_transform(features), scale.transform(test)
+            return [self._decide(known, labels, asked, classes) for labels in labelled]
 
     def _decide(self, known: FloatArray, labels: IntArray, asked: FloatArray, classes: int) -> FloatArray:
         model = LogisticRegression(C=self.inverse_penalty, class_weight="balanced", max_iter=1000)

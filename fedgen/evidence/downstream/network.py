@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from threading import Lock
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,14 +13,11 @@ from torch import Tensor
 
 from fedgen.evidence.downstream.arms import TrainingSet
 from fedgen.evidence.downstream.classifier import probabilities, train_classifier
+from fedgen.evidence.downstream.remembered import content, once
 from fedgen.evidence.downstream.stopping import steps_to_train
 from fedgen.evidence.downstream.workers import workers
 
 FloatArray = NDArray[np.float64]
-T = TypeVar("T")
-
-#: What a process remembers of shared lessons: those of some seeds.
-KEPT = 40
 
 
 @dataclass(frozen=True)
@@ -89,8 +83,8 @@ def _steps(lesson: Lesson, classes: int, most: int, seed: int) -> int:
         return steps_to_train(data, classes, most=most, seed=seed)
     # Which numbers its patients have hangs on how many real patients there are beside them.
     alike = TrainingSet(data.images, data.labels, torch.arange(len(data.labels)), data.rows)
-    key = ("steps", _content(data), classes, most, seed)
-    return _once(key, lambda: steps_to_train(alike, classes, most=most, seed=seed))
+    key = ("steps", content(data.images, data.labels), classes, most, seed)
+    return once(key, lambda: steps_to_train(alike, classes, most=most, seed=seed))
 
 
 def _trained(lesson: Lesson, position: int, test: Tensor, classes: int, steps: int, seed: int) -> FloatArray:
@@ -99,28 +93,5 @@ def _trained(lesson: Lesson, position: int, test: Tensor, classes: int, steps: i
     def train() -> torch.nn.Module:
         return train_classifier(data.images, data.labels, classes, steps=steps, seed=seed)
 
-    key = ("network", _content(data) if lesson.shared else "", classes, steps, seed)
-    return probabilities(_once(key, train) if lesson.shared else train(), test).numpy()
-
-
-def _content(data: TrainingSet) -> str:
-    content = data.images.contiguous().numpy().tobytes() + data.labels.contiguous().numpy().tobytes()
-    return f"{tuple(data.images.shape)} {hashlib.sha256(content).hexdigest()}"
-
-
-_known: dict[Hashable, Any] = {}
-_changing = Lock()
-
-
-def _once(key: Hashable, compute: Callable[[], T]) -> T:
-    """What `compute` gave for an equal key before: in a simulation every site asks for the same of a release."""
-    with _changing:
-        if key in _known:
-            known: T = _known[key]
-            return known
-    found = compute()
-    with _changing:
-        while len(_known) >= KEPT:
-            _known.pop(next(iter(_known)))
-        _known[key] = found
-    return found
+    key = ("network", content(data.images, data.labels) if lesson.shared else "", classes, steps, seed)
+    return probabilities(once(key, train) if lesson.shared else train(), test).numpy()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedgen.evidence.downstream import network, workers
+from fedgen.evidence.downstream import network, remembered, workers
 from fedgen.evidence.downstream.arms import TrainingSet
 from fedgen.evidence.downstream.classifier import probabilities, train_classifier
 from fedgen.evidence.downstream.network import Lesson, learn
@@ -22,7 +22,7 @@ MOST, SEED = 104, 3
 
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "_known", {})
+    monkeypatch.setattr(remembered, "_known", {})
 
 
 def taught(make_images: Callable[..., Tensor], n: int = 24, seed: int = 0) -> TrainingSet:
@@ -94,9 +94,9 @@ def test_a_lesson_of_the_release_is_learnt_once_and_is_the_same(
     for other, options in ((others, {}), (relabelled, {}), (data, {"most": 5}), (data, {"seed": 9})):
         once(other, **options)
     assert len(trained) == 6
-    for seed in range(100, 100 + network.KEPT):
+    for seed in range(100, 100 + remembered.KEPT):
         once(data, most=1, seed=seed)
-    assert len(network._known) == network.KEPT
+    assert len(remembered._known) == remembered.KEPT
 
 
 def test_a_control_is_trained_as_long_as_its_arm(
