@@ -39,6 +39,8 @@ DELTA = 1e-3
 EPSILONS = (1.0, 2.0, 3.0, 1e4)
 PLANTED = 0.3
 PATIENTS, SIDE = 20, 32
+#: Of the second moments, without which the second table would have means alone, and nothing to find.
+MOMENTS = 0.65
 
 
 def weakened(subject: SumSubject) -> SumSubject:
@@ -92,7 +94,7 @@ def attack(epsilon: float, d: int, seed: int) -> float:
     """AUC of the released model's score of patients in the sum, of family latent, against others."""
     site, images = textures(seed)
     task = image_of_class(ImageSpec(channels=1, size=(SIDE, SIDE)), ("a",))
-    family = family_class("latent")(task, specs()["latent"].options(latent_size=d))
+    family = family_class("latent")(task, specs()["latent"].options(latent_size=d, moment_weight=MOMENTS))
     networks, (statistic,) = family.networks(), statistics_of(family)
     sigma = None
     if math.isfinite(epsilon):

@@ -24,7 +24,7 @@ from fedgen_privacy.random import SecretRandom
 DELTA, PATIENTS, HELD_OUT, STRANGERS = 1e-3, 20, 20, 100
 #: Options with which the attack has power: more numbers than patients.
 POWER = {
-    "latent": {"latent_size": 32},
+    "latent": {"latent_size": 32, "moment_weight": 0.65},
     "candidates": {"latent_size": 32, "moment_weight": 0.65},
 }
 SUMS = [name for name, spec in specs().items() if spec.sums]
