@@ -6,10 +6,12 @@ A cell is a JSON file named after what it is, with a digest of everything that d
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.pooled import PooledImages
 from fedgen.run.atomic import write_atomic
 
+SAYING = (ast.Module, ast.ClassDef, ast.FunctionDef)
 PACKAGE = Path(fedgen.__file__).parent
 
 
@@ -61,13 +64,18 @@ def digest(key: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
 
 
+@cache
 def code(*places: str) -> str:
-    """Digest of the package's modules at these places, files or folders below `fedgen/`."""
+    """Digest of what the package's modules at these places do, files or folders below `fedgen/`, without comments."""
     found = hashlib.sha256()
     for place in places:
         path = PACKAGE / place
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            found.update(str(file.relative_to(PACKAGE)).encode() + file.read_bytes())
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                if isinstance(node, SAYING) and ast.get_docstring(node) is not None:
+                    node.body = node.body[1:]
+            found.update(f"{file.relative_to(PACKAGE)} {ast.dump(tree)}".encode())
     return found.hexdigest()
 
 

@@ -10,6 +10,9 @@ from judging import JUDGES
 from rows import Row
 from table_of import Table, judge_all, make_all
 
+#: Beside the judges: distances, diversity and audits.
+MEASURES = "measures"
+
 
 def parser(doc: str | None, *, rows: Iterable[str], out: str, readme: Path) -> argparse.ArgumentParser:
     """Of a table whose rows are of these kinds, the first of which is taken where none is asked for."""
@@ -20,7 +23,8 @@ def parser(doc: str | None, *, rows: Iterable[str], out: str, readme: Path) -> a
     made.add_argument("--prior", type=Path, help="public prior; rows that stand on it are left out without")
     made.add_argument("--rows", choices=kinds, default=kinds[0])
     made.add_argument("--seeds", type=int, default=5, help="draws of noise a row")
-    made.add_argument("--judges", choices=JUDGES, nargs="+", default=list(JUDGES))
+    every = [*JUDGES, MEASURES]
+    made.add_argument("--judges", choices=every, nargs="+", default=every, help="by default all")
     made.add_argument("--minutes", type=float, default=600.0, help="after which no further cell is begun")
     made.add_argument("--out", type=Path, default=Path(out))
     made.add_argument("--readme", type=Path, default=readme)
@@ -43,5 +47,6 @@ def run(
     if arguments.do == "make":
         make_all(table, asked, arguments.seeds, arguments.minutes)
     else:
-        measures = arguments.rows not in set(unmeasured)
-        judge_all(table, asked, arguments.judges, arguments.seeds, arguments.minutes, measures=measures)
+        measures = MEASURES in arguments.judges and arguments.rows not in set(unmeasured)
+        judges = [judge for judge in arguments.judges if judge != MEASURES]
+        judge_all(table, asked, judges, arguments.seeds, arguments.minutes, measures=measures)

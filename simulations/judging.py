@@ -110,13 +110,16 @@ JUDGES: Mapping[str, Judge] = {
 
 
 def scores(probabilities: FloatArray, test: PooledImages) -> dict[str, float | None]:
-    """AUROC of all test images, AUROC over pairs within a site, and accuracy."""
+    """AUROC of all test images, AUROC over pairs within a site, and accuracy; None where there is one class alone."""
     labels = test.labels.numpy()
+    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+    if len(np.unique(labels)) < 2:
+        return {"auroc": None, "within": None, "accuracy": accuracy}
     within = weighted_auroc_within(labels, probabilities, np.ones((1, len(labels))), test.sites.numpy())
     return {
         "auroc": auroc(labels, probabilities),
         "within": float(within[0]) if np.isfinite(within[0]) else None,
-        "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+        "accuracy": accuracy,
     }
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from grid import table as markdown
 from judging import JUDGES, site_alone_scores
 from PIL import Image
+from readme import table as lines_of
 from rows import Row
 from table_of import Table, spread
 
@@ -60,9 +60,23 @@ def main_table(
     train = pool(sites, (Part.TRAIN,)).n_patients
     said = (
         f"{train} training patients at {len(sites)} sites; judged on {test.n_images} images of {test.n_patients} "
-        f"others by {'AUROC' if score == 'auroc' else score}; mean ± standard deviation over draws of noise."
+        f"others by {'AUROC' if score == 'auroc' else score}; mean ± standard deviation over draws of noise: "
+        f"{_draws(table, rows, seeds)}."
     )
-    return f"{said}\n\n{markdown(header, whole)}\n\n{_floors(table, rows)}"
+    return f"{said}\n\n{lines_of(header, whole)}\n\n{_floors(table, rows)}"
+
+
+def _draws(table: Table, rows: Sequence[Row], seeds: int) -> str:
+    """How many draws of a private row each judge saw, where it saw any."""
+    seen = {
+        judge: {len(found) for row in rows if row.epsilon and (found := judged(table, row, judge, seeds))}
+        for judge in JUDGES
+    }
+    return ", ".join(
+        f"{' or '.join(str(n) for n in sorted(counts))} for {judge}"
+        for judge, counts in seen.items()
+        if counts
+    )
 
 
 def _line(table: Table, row: Row, seeds: int, score: str) -> list[str]:
@@ -80,7 +94,7 @@ def _line(table: Table, row: Row, seeds: int, score: str) -> list[str]:
         *(_number(found.get(f"{name}-random_conv")) for name in ("FID", "KID")),
         spread([found.get("MS-SSIM synthetic")]),
         " / ".join(spread([value]) for value in audit),
-        f"{cell['core_seconds']:.0f}" if "core_seconds" in cell else NONE,
+        spread([cell["core_seconds"]], 1),
     ]
 
 
@@ -120,36 +134,30 @@ def marks(table: Table, rows: Iterable[Row], seeds: int) -> str:
                     reached = "reached" if share >= mark else "NOT reached"
                     lines.append([row.title, row.privacy, judge, f"{share:.2f}", f"{mark:.2f}", reached])
     header = ["family, mode distributed", "epsilon", "judge", "TSTR / TRTR", "mark", ""]
-    return markdown(header, lines)
+    return lines_of(header, lines)
 
 
 def left_out_table(table: Table, rows: Sequence[Row], seeds: int) -> str:
     """Sites that trained neither the generator nor the judge, and over all of them the pairs within a site."""
-    sites = list(dict.fromkeys(row.without for row in rows))
-    header = ["taught by", "judge", *sites, "all, pairs within a site"]
+    pairs = {row.without: _pairs(table, row) for row in rows}
+    sites = [site for site, count in pairs.items() if count]
+    weights = [pairs[site] for site in sites]
+    header = ["taught by, mode distributed at epsilon 3", "judge", *sites, "all, pairs within a site", ""]
     lines = []
-    for title in dict.fromkeys(row.title for row in rows):
-        own = {row.without: row for row in rows if row.title == title}
-        for judge in JUDGES:
-            found = {site: judged(table, own[site], judge, seeds) for site in sites}
-            if not all(found.values()):
+    for judge in JUDGES:
+        for title in dict.fromkeys(row.title for row in rows):
+            own = {row.without: row for row in rows if row.title == title}
+            found = [judged(table, own[site], judge, seeds) for site in sites]
+            top = [real(table, own[site], judge) for site in sites]
+            if not all(found) or None in top:
                 continue
-            top = {site: real(table, own[site], judge) for site in sites}
-            pairs = {site: _pairs(table, own[site]) for site in sites}
-            draws = [
-                _weighed([found[site][s] for site in sites], list(pairs.values()))
-                for s in range(_least(found.values()))
-            ]
-            line = ["real images", judge, *(spread([top[site]]) for site in sites)]
-            line.append(spread([_weighed([top[site] for site in sites], list(pairs.values()))]))
-            if line not in lines:
-                lines.append(line)
-            lines.append([title, judge, *(spread(found[site]) for site in sites), spread(draws)])
-    return markdown(header, lines) if lines else ""
-
-
-def _least(found: Iterable[Sequence[float]]) -> int:
-    return min(len(each) for each in found)
+            draws = [_weighed(draw, weights) for draw in zip(*found, strict=False)]
+            best = _weighed([value for value in top if value is not None], weights)
+            line = ["real images", judge, *(spread([value]) for value in top), spread([best]), ""]
+            lines += [] if line in lines else [line]
+            reached = "as good or better" if np.mean(draws) >= best else "worse than real"
+            lines.append([title, judge, *(spread(each) for each in found), spread(draws), reached])
+    return lines_of(header, lines) if lines else ""
 
 
 def _pairs(table: Table, row: Row) -> int:
@@ -157,11 +165,8 @@ def _pairs(table: Table, row: Row) -> int:
     return int(counts[0] * counts[1])
 
 
-def _weighed(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
-    known = [
-        (value, weight) for value, weight in zip(values, weights, strict=True) if value is not None and weight
-    ]
-    return float(np.average([v for v, _ in known], weights=[w for _, w in known])) if known else None
+def _weighed(values: Sequence[float], weights: Sequence[int]) -> float:
+    return float(np.average(values, weights=weights))
 
 
 def picture(table: Table, rows: Iterable[Row], path: Path, *, shown: int = SHOWN, scale: int = 1) -> None:

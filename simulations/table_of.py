@@ -43,6 +43,7 @@ class Table:
         audited: whether membership is attacked too.
         real: training images that a judge of the real ones learns from, at most; None for all.
         known: digests that were computed.
+        asked: what decides a row.
     """
 
     preset: str
@@ -55,6 +56,7 @@ class Table:
     audited: bool = True
     real: int | None = None
     known: dict[Any, str] = field(default_factory=dict)
+    asked: dict[Row, dict[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def public(self) -> PriorFile | None:
@@ -82,20 +84,21 @@ class Table:
 
     def made(self, row: Row, seed: int, *, missing: bool) -> dict[str, Any] | None:
         """The cell of a row's images; None where it is missing and none is to be made."""
-        study, sites = self.study(row), self.taking_part(row)
-        key = {
-            "study": decides(study),
-            "sites": self._training(row),
-            "code": code(f"families/{row.kind}", *(SHARED if specs()[row.kind].sums else ())),
-            "images": self.images,
-            "seed": seed,
-        }
+        if row not in self.asked:
+            self.asked[row] = {
+                "study": decides(self.study(row)),
+                "sites": self._training(row),
+                "code": code(f"families/{row.kind}", *(SHARED if specs()[row.kind].sums else ())),
+                "images": self.images,
+            }
+        key = {**self.asked[row], "seed": seed}
         cells = Cells(self.out / "made", missing)
         path = cells.path(row.name, key)
 
         def trained() -> dict[str, Any]:
             prior = self.prior if row.on_prior else None
-            found = make(study, sites, self.out / "runs" / path.stem, prior, self.images, seed)
+            study, sites, run = self.study(row), self.taking_part(row), self.out / "runs" / path.stem
+            found = make(study, sites, run, prior, self.images, seed)
             pixels = keep_images(path.with_suffix(".npz"), found.images, found.model)
             return {"core_seconds": found.seconds, "pixels": pixels}
 
@@ -192,7 +195,7 @@ def make_all(table: Table, rows: Iterable[Row], seeds: int, minutes: float) -> N
                 return
             cell = table.made(row, seed, missing=True)
             assert cell is not None
-            print(f"{row.name} {seed}: {cell['core_seconds']:.1f} s of a core", flush=True)
+            print(f"{row.name} {seed}: {spread([cell['core_seconds']], 1)} s of a core", flush=True)
 
 
 def judge_all(
@@ -202,14 +205,14 @@ def judge_all(
     until = time.monotonic() + 60 * minutes
     for seed in (None, *range(seeds)):
         for row in table.possible(rows):
+            if time.monotonic() > until:
+                print("The time is up; the same command goes on.")
+                return
             for judge in judges:
                 for shuffled in (False, True) if seed in (None, 0) else (False,):
-                    if time.monotonic() > until:
-                        print("The time is up; the same command goes on.")
-                        return
                     found = table.judged(row, seed, judge, shuffled=shuffled, missing=True)
                     if found is not None and seed is not None and not shuffled:
-                        print(f"{row.name} {seed} {judge}: {found['auroc']:.3f}", flush=True)
+                        print(f"{row.name} {seed} {judge}: {spread([found['auroc']], 3)}", flush=True)
             if measures and seed == 0:
                 table.measured(row, 0, missing=True)
 

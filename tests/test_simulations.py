@@ -15,7 +15,7 @@ from PIL import Image
 SIMULATIONS = Path(__file__).parent.parent / "simulations"
 SITES = ("a", "b", "c")
 #: Names of the scripts, as general as names of scripts are.
-OWN = ("cells", "command", "grid", "in_process", "judging", "printed", "rows", "table", "table_of")
+OWN = ("cells", "command", "in_process", "judging", "printed", "readme", "rows", "table", "table_of")
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from command import parser, run  # noqa: E402
-from grid import write_between  # noqa: E402
 from printed import left_out_table, main_table, marks, picture  # noqa: E402
+from readme import write_between  # noqa: E402
 from rows import Row, Where, levels  # noqa: E402
 from table_of import Table  # noqa: E402
 
@@ -119,7 +119,7 @@ def write(table: Table, labels: list[str], readme: Path, seeds: int, epsilons: S
         write_between(readme, label, content)
         print(content)
         shown = [row for row in rows if (row.where, row.epsilon) in PICTURED]
-        picture(table, shown, readme.parent / f"{label}.png")
+        picture(table, shown, readme.parent / f"{label}.png", shown=4)
 
 
 def main() -> None:

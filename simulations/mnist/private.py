@@ -24,7 +24,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from grid import table, write_between  # noqa: E402
+from readme import table, write_between  # noqa: E402
 
 #: Training records: all but the tenth that is kept for audit and test.
 RECORDS = 54_000
