@@ -12,6 +12,8 @@ from torch.func import functional_call
 
 from fedgen.families.contract import Family, Objective
 from fedgen.families.registry import family_class, specs
+from fedgen.priors.analytic import analytic
+from fedgen.priors.prior import Prior
 from fedgen.selftest.subject import IMAGES
 from fedgen.study.study import Study
 from fedgen.task.image_spec import ImageSpec
@@ -44,10 +46,23 @@ def image(request: pytest.FixtureRequest) -> ImageSpec:
     return IMAGES[request.getfixturevalue(named[0])[1] if named else 2]
 
 
+def standing(name: str, image: ImageSpec) -> Family:
+    """A family with its small options; on public images of noise where it cannot do without a prior."""
+    family = family_class(name)(image_of_class(image, CLASSES), specs()[name].small)
+    if not specs()[name].needs_prior:
+        return family
+    donors = torch.rand(40, *image.shape, generator=torch.Generator().manual_seed(7)) * 2 - 1
+    return family.on(Prior(analytic(image.shape, 12).space, donors))
+
+
 @pytest.fixture
 def family(kind: tuple[str, int], image: ImageSpec) -> Family:
-    name, _ = kind
-    return family_class(name)(image_of_class(image, CLASSES), specs()[name].small)
+    return standing(kind[0], image)
+
+
+@pytest.fixture
+def family_on() -> Callable[[str, ImageSpec], Family]:
+    return standing
 
 
 @pytest.fixture
