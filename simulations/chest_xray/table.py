@@ -93,7 +93,7 @@ def left_out(label: str, sites: list[SiteData]) -> Iterator[Row]:
                 yield replace(row, without=site.site)
 
 
-def table_of(data: Path, prior: Path | None, out: Path, preset: str = "chest_xray") -> Table:
+def table_of(data: Path, prior: Path | None, out: Path, preset: str = "chest_xray_gradients") -> Table:
     """The table, with its sites prepared when they are asked for."""
 
     @cache
@@ -128,7 +128,7 @@ def main() -> None:
     asked = parser(__doc__, rows=kinds, out="runs/chest_xray_table", readme=HERE / "README.md")
     asked.add_argument("--label", choices=LABELS, nargs="+", default=list(LABELS))
     asked.add_argument("--epsilons", type=float, nargs="+", default=EPSILONS)
-    asked.add_argument("--preset", default="chest_xray", help="study that the rows change")
+    asked.add_argument("--preset", default="chest_xray_gradients", help="study that the rows change")
     arguments = asked.parse_args()
     table = table_of(arguments.folder, arguments.prior, arguments.out, arguments.preset)
     labels, epsilons = arguments.label, arguments.epsilons

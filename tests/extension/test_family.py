@@ -125,7 +125,7 @@ from fedgen.study.load import load_study
 from fedgen_client.policy import problems
 from fedgen_client.site_file import load_site_file
 site = Path(sys.argv[1])
-study = load_study("demo", ["model.family=blots"])
+study = load_study("demo_gradients", ["model.family=blots"])
 for families in ("null", "[blots]", "[vae]", "[splots]"):
     site.write_text(f"cohorts: {{main: {{folder: d, maximum_epsilon: null}}}}\\npolicy: {{families: {families}}}\\n")
     try:
@@ -158,19 +158,28 @@ def test_the_registry_and_the_command_list_it(run: Run) -> None:
 
 def test_a_study_asks_for_it_with_its_options(run: Run) -> None:
     shown = fedgen(
-        run, "study", "show", "demo", "--set", "model.family=blots", "--set", "model.blots.latent_size=3"
+        run,
+        "study",
+        "show",
+        "demo_gradients",
+        "--set",
+        "model.family=blots",
+        "--set",
+        "model.blots.latent_size=3",
     )
     model: dict[str, Any] = yaml.safe_load(shown)["model"]
     assert model["family"] == "blots"
     assert model["blots"] == {"latent_size": 3, "learning_rate": 0.05}
     assert not model.keys() & {*specs()}
-    wrong = run("-m", "fedgen.cli", "study", "check", "demo", "--set", "model.blots.latent_sise=3")
+    wrong = run("-m", "fedgen.cli", "study", "check", "demo_gradients", "--set", "model.blots.latent_sise=3")
     assert wrong.returncode == 2
     assert "did you mean model.blots.latent_size" in wrong.stderr
 
 
 def test_the_study_of_another_family_is_the_same_study_with_it(run: Run) -> None:
-    assert f"# sha256 {study_hash(load_study('demo'))}\n" in fedgen(run, "study", "show", "demo")
+    assert f"# sha256 {study_hash(load_study('demo_gradients'))}\n" in fedgen(
+        run, "study", "show", "demo_gradients"
+    )
 
 
 def test_the_reference_of_the_study_file_describes_it(run: Run) -> None:

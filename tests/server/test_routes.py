@@ -267,10 +267,10 @@ def test_a_request_signed_for_another_route(server) -> None:
 
 def test_studies_are_offered_to_their_roster(server, tmp_path) -> None:
     north, south = joined(server, "north"), joined(server, "south")
-    study = load_study("demo")
+    study = load_study("demo_gradients")
     manifest = manifest_of("Lung net", study, {"north": north.public_key}, datetime.now(UTC))
     signed = sign_manifest(manifest, server.federation.identity)
-    run = RunDirectory.create(tmp_path, "demo")
+    run = RunDirectory.create(tmp_path, "demo-gradients")
     server.federation.studies.publish(signed, run.path)
 
     def offered(identity: Identity) -> list[SignedManifest]:
@@ -292,7 +292,7 @@ def test_studies_are_offered_to_their_roster(server, tmp_path) -> None:
     assert status(south).studies == []
     (one,) = status().studies
     assert (one.name, one.state, one.round, one.rounds, one.sites) == (
-        "demo",
+        "demo-gradients",
         "offered",
         0,
         study.training.rounds,

@@ -22,11 +22,11 @@ runner = CliRunner()
 
 
 def test_the_demo_as_json() -> None:
-    result = runner.invoke(app, ["privacy", "plan", "demo", "--json"])
+    result = runner.invoke(app, ["privacy", "plan", "demo_gradients", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     (size,) = found["sizes"]
-    study = load_study("demo")
+    study = load_study("demo_gradients")
     own = Recipe.of(study).mechanism.plan(52, "north")
     assert (size["sites"], size["patients"], size["steps"]) == (4, 52, 120)
     assert size["epsilon"] == own.epsilon == size["epsilon_by_round"][-1]
@@ -78,11 +78,15 @@ def test_means_are_compared_in_a_table_in_words_and_as_json(tiny_file) -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
-        (["chest_xray"], StudyError, "such as --patients 45 --patients 12"),
-        (["demo", "--set", "privacy.mode=none"], StudyError, "privacy.mode is none"),
-        (["chest_xray", "--set", "privacy.mode=none"], StudyError, "privacy.mode is none"),
-        (["demo", "--set", "privacy.delta=0.1"], PrivacyRefusedError, "permits publishing a whole patient"),
-        (["demo", "--patients", "3"], DataError, "Site 1 has 3 training patients"),
+        (["chest_xray_gradients"], StudyError, "such as --patients 45 --patients 12"),
+        (["demo_gradients", "--set", "privacy.mode=none"], StudyError, "privacy.mode is none"),
+        (["chest_xray_gradients", "--set", "privacy.mode=none"], StudyError, "privacy.mode is none"),
+        (
+            ["demo_gradients", "--set", "privacy.delta=0.1"],
+            PrivacyRefusedError,
+            "permits publishing a whole patient",
+        ),
+        (["demo_gradients", "--patients", "3"], DataError, "Site 1 has 3 training patients"),
         (["dmeo"], StudyError, "demo"),
     ],
 )
@@ -95,11 +99,11 @@ def test_wrong_calls(arguments, kind, words) -> None:
 
 @pytest.mark.parametrize("patients", ["0", "-1", "many"])
 def test_patients_that_are_no_number(patients) -> None:
-    assert runner.invoke(app, ["privacy", "plan", "demo", "--patients", patients]).exit_code == 2
+    assert runner.invoke(app, ["privacy", "plan", "demo_gradients", "--patients", patients]).exit_code == 2
 
 
 def test_the_exit_code_of_a_delta_too_large(fedgen) -> None:
-    done = fedgen("privacy", "plan", "demo", "--set", "privacy.delta=0.1")
+    done = fedgen("privacy", "plan", "demo_gradients", "--set", "privacy.delta=0.1")
     assert done.returncode == ExitCode.REFUSED == 3
     assert done.stderr.startswith("fedgen: privacy.delta is 0.1 but site 1 has 52 training patients")
 

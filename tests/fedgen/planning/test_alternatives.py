@@ -94,7 +94,7 @@ def test_bytes_are_unknown_where_so_few_sites_would_not_start(variants) -> None:
 
 def test_in_mode_distributed_steps_are_rounds_and_all_patients_are_one() -> None:
     overrides = ["model.family=latent", "privacy.mode=distributed", "privacy.sampling_rate=0.25"]
-    studies = load_variants("demo", [*overrides, "training.batch_patients=52"])
+    studies = load_variants("demo_gradients", [*overrides, "training.batch_patients=52"])
     assert (studies["vae"].training.rounds, studies["vae"].training.local_steps) == (120, 1)
     (plan,) = site_plans(Recipe.of(studies["vae"]), (52,) * 4)
     assert plan.patients == 208

@@ -68,11 +68,11 @@ def test_numbers_are_public_ones_or_it_is_said_what_to_give() -> None:
     with pytest.raises(StudyError, match="--patients 45 --patients 12"):
         parse_study(TEXT, "small.yaml", choose=chooser())
     with pytest.raises(StudyError, match="--patients 45 --patients 12"):
-        load_study("demo", ["model.family=auto"], chooser(phantom=False))
+        load_study("demo_gradients", ["model.family=auto"], chooser(phantom=False))
     shared = ["privacy.mode=distributed", "privacy.sampling_rate=0.05", "aggregation.secure=true"]
     study = parse_study(TEXT, "small.yaml", shared, chooser())
     assert "with 100 training patients of 3 sites" in study.model.chosen
-    assert load_study("demo", ["model.family=auto"], chooser()).model.family == "latent"
+    assert load_study("demo_gradients", ["model.family=auto"], chooser()).model.family == "latent"
 
 
 @pytest.mark.parametrize(

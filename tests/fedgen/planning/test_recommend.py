@@ -65,7 +65,8 @@ def test_the_preferred_family_where_it_suffices_and_the_loudest_where_not() -> N
             "mnist_gpu", ["privacy.epsilon=1", *PAPER], (60_000,), ("diffusion",), marks=pytest.mark.slow
         ),
         ("chest_xray", ["privacy.epsilon=3"], (29, 29, 29), ("latent",)),
-        ("demo", ["privacy.epsilon=3"], (52,) * 4, ("latent",)),
+        ("demo_gradients", ["privacy.epsilon=3"], (52,) * 4, ("latent",)),
+        ("demo", [], (52,) * 4, ("candidates",)),
     ],
 )
 def test_known_cohorts(preset, overrides, patients, families) -> None:

@@ -186,7 +186,8 @@ def test_a_folder_and_a_binary_file_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_preset_lists_those_that_exist() -> None:
     with pytest.raises(
         StudyError,
-        match=r"no preset 'dmeo': choose one of chest_xray, chest_xray_finetune, demo, mnist, mnist_distributed, ",
+        match=r"no preset 'dmeo': choose one of chest_xray, chest_xray_finetune, chest_xray_gradients, demo, "
+        r"demo_gradients, mnist, mnist_distributed, ",
     ):
         load_study("dmeo")
 

@@ -56,7 +56,13 @@ def test_a_file_may_carry_a_section_for_each_family_and_the_chosen_one_counts(sm
 def test_every_preset_turns_to_any_family(preset: str, family: str) -> None:
     written = read_document(presets.path_of(preset).read_text(), preset, STUDY_FILE).values.get("model", {})
     expected = specs()[family].options.model_validate(written.get(family, {}))
-    if specs()[family].needs_prior:
+    if "prior" in written and not specs()[family].prior:
+        with pytest.raises(
+            StudyError, match=f"prior is for a family that stands on one .*, and {family} does not"
+        ):
+            load_study(preset, [f"model.family={family}"])
+        return
+    if specs()[family].needs_prior and "prior" not in written:
         with pytest.raises(StudyError, match=f"prior is missing, and {family} cannot do without one"):
             load_study(preset, [f"model.family={family}"])
         return

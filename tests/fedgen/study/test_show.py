@@ -123,11 +123,17 @@ def test_the_hash_is_the_same_in_another_process() -> None:
 
 def test_check_prints_the_essentials() -> None:
     result = CliRunner().invoke(
-        app, ["check", "demo", "--set", "training.rounds=7", "--set", "privacy.epsilon=3"]
+        app, ["check", "demo_gradients", "--set", "training.rounds=7", "--set", "privacy.epsilon=3"]
     )
     assert result.exit_code == 0
     [line] = result.stdout.splitlines()
-    for part in ("ok: demo: vae", "7 rounds x", "epsilon 3 ", "a patient (local)", "secure aggregation on"):
+    for part in (
+        "ok: demo-gradients: vae",
+        "7 rounds x",
+        "epsilon 3 ",
+        "a patient (local)",
+        "secure aggregation on",
+    ):
         assert part in line
 
 
@@ -154,7 +160,7 @@ def test_presets_differ_in_name_and_generate_data_only_where_they_ask_for_none()
     studies = {name: load_study(name) for name in presets.names()}
     assert len({study.study.name for study in studies.values()}) == len(studies)
     for name, study in studies.items():
-        asks = f"fedgen simulate {name} --data FOLDER" in presets.path_of(name).read_text(encoding="utf-8")
+        asks = f"fedgen simulate {name} --data " in presets.path_of(name).read_text(encoding="utf-8")
         assert asks == (study.data.phantom is None), name
 
 
