@@ -10,6 +10,8 @@ from fedgen.run.row import Row, Verdict
 #: A score of a control beside TSTR, and what it is.
 CONTROLS = (("TRTR", "trained on real ones"), ("site-alone", "knowing an image's site alone"))
 TEXTURE, CHANCE = "AUROC, texture judge", 0.5
+#: A difference in AUROC that three digits do not show.
+SAME = 0.0005
 
 
 def worth(rows: Sequence[Row]) -> str | None:
@@ -64,4 +66,7 @@ def _beside_real(found: dict[str, Row]) -> str:
         return "it teaches something of the picture; how much less than real images is not known."
     if less.high < 0:
         return "it teaches something of the picture, and less than real images do."
-    return f"it teaches something of the picture; less than real images by {number(max(0.0, -less.low))} at most."
+    most = max(0.0, -less.low)
+    if most < SAME:
+        return "it teaches what real images teach of this task."
+    return f"it teaches something of the picture; less than real images by {number(most)} at most."

@@ -43,7 +43,7 @@ class SharedNoise(Planned):
     discrete = True
     pooled = True
     accountant = "RDP at whole orders"
-    joined_words = "sum of one step's clipped gradients, with the sites' noise,"
+    joined_words = "sum of the patients' bounded vectors, with the sites' noise,"
     part_words = "part"
 
     def __init__(self, made_of: Ingredients) -> None:

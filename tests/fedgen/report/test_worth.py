@@ -43,7 +43,11 @@ def test_a_set_that_does_not_beat_its_controls_is_worth_nothing_that_was_shown()
 
 @pytest.mark.parametrize(
     ("difference", "end"),
-    [((-0.2, -0.1), "less than real images do."), ((-0.1, 0.02), "less than real images by 0.100 at most.")],
+    [
+        ((-0.2, -0.1), "less than real images do."),
+        ((-0.1, 0.02), "less than real images by 0.100 at most."),
+        ((0.0, 0.02), "it teaches what real images teach of this task."),
+    ],
 )
 def test_a_set_that_does_is_compared_with_real_images(difference: tuple[float, float], end: str) -> None:
     assert (worth(rows(Verdict.PASS, Verdict.PASS, difference)) or "").endswith(end)
