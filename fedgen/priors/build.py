@@ -14,7 +14,7 @@ from fedgen.errors import DataError
 from fedgen.priors.analytic import analytic
 from fedgen.priors.card import Card
 from fedgen.priors.file import encode
-from fedgen.priors.fit import chosen, fit
+from fedgen.priors.fit import chosen, fit, require_images
 from fedgen.priors.prior import Prior
 from fedgen.priors.train import Watch, network_for, told_again, trained
 from fedgen.priors.vary import varied
@@ -51,7 +51,10 @@ def of_images(images: NDArray[np.float32], d: int, donors: int, said: Said, vari
     Raises:
         DataError: there are too few, or they do not differ enough.
     """
-    prior, explained = fit(_shown(images, variants), d, donors)
+    require_images(len(images), d, donors)
+    wide, explained = fit(_shown(images, variants), d, 0)
+    # Texture of the images as they are: a variant's frame is none that a patient's film has.
+    prior = Prior(wide.space, chosen(images, donors, seed=0))
     of = _counted(images, variants)
     what = f"mean and first {d} principal components of {of}, {explained:.0%} of their variance"
     return _encoded(prior, images, said, explained, what, kind="pca", variants=variants)
@@ -92,9 +95,7 @@ def of_autoencoder(
             f"donors: give {max(UNSEEN, donors)} or more."
         )
     seen, others = _shown(images[~unseen], variants), torch.from_numpy(images[unseen])
-    prior = Prior(
-        trained(seen, d, 0, network, watch)[0].space, chosen(_shown(images, variants), donors, seed=0)
-    )
+    prior = Prior(trained(seen, d, 0, network, watch)[0].space, chosen(images, donors, seed=0))
     middle = torch.from_numpy(seen.mean(axis=0))
     explained = told_again(prior.space, others, middle)
     plain = told_again(fit(seen, d, 0)[0].space, others, middle)

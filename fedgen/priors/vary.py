@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 STRETCH, SHIFT = 0.25, 0.08
 #: Exponents of the contrast.
 GAMMA = (0.6, 1.65)
+#: Share of the variants in another frame, and of those in another contrast: the others stay as they are.
+CHANGED = 0.6
 
 
 def varied(images: NDArray[np.float32], times: int, seed: int = 0) -> NDArray[np.float32]:
-    """Each image in so many random variants, black where nothing is.
+    """Each image in so many random variants, black where nothing is; some are the image as it is.
 
     Args:
         images: (n, C, *size) in [-1, 1], of two axes or three.
@@ -32,12 +34,12 @@ def varied(images: NDArray[np.float32], times: int, seed: int = 0) -> NDArray[np
     change = Compose(
         [
             RandAffine(
-                prob=1.0,
+                prob=CHANGED,
                 scale_range=[(-STRETCH, STRETCH)] * len(size),
                 translate_range=[SHIFT * side for side in size],
                 padding_mode="zeros",
             ),
-            RandAdjustContrast(prob=1.0, gamma=GAMMA),
+            RandAdjustContrast(prob=CHANGED, gamma=GAMMA),
         ]
     )
     change.set_random_state(seed)

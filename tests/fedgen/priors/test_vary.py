@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fedgen.errors import DataError
 from fedgen.priors.build import Said, of_images
@@ -32,12 +33,11 @@ def test_variants_are_images_of_the_same_shape_and_range_and_repeat(size) -> Non
     assert made.min() >= -1 and made.max() <= 1 and np.isfinite(made).all()
     assert np.array_equal(made, varied(images, 3))
     assert not np.array_equal(made, varied(images, 3, seed=1))
-    # No two of an image are alike, and what comes in from beyond the edge is black.
-    assert (
-        min(np.abs(made[3 * i + a] - made[3 * i + b]).max() for i in range(4) for a, b in ((0, 1), (1, 2)))
-        > 0.1
-    )
-    assert (made == -1).any()
+    # Some stay as they are, the others do not, and what comes in from beyond the edge is black.
+    many = varied(images, 24)
+    apart = np.abs(many.reshape(4, 24, -1) - images.reshape(4, 1, -1)).max(axis=2)
+    assert 0.02 < (apart < 1e-5).mean() < 0.5 and (apart > 0.1).mean() > 0.5
+    assert (many == -1).any()
 
 
 def test_the_card_tells_of_variants() -> None:
@@ -49,6 +49,7 @@ def test_the_card_tells_of_variants() -> None:
         and wide.card.images == 12
         and "5 variants each of 12 images" in wide.card.made_of
     )
+    assert torch.equal(wide.prior.donors, plain.prior.donors)
     assert wide.card.images_sha256 == plain.card.images_sha256 and wide.sha256 != plain.sha256
     with pytest.raises(DataError, match="do not give 12 components"):
         of_images(images, 12, 3, SAID)
