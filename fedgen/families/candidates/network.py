@@ -36,7 +36,7 @@ class Candidates(ClassGaussians):
     points: Tensor
 
     def __init__(self, prior: Prior, layout: Layout) -> None:
-        super().__init__(layout.classes, layout.d)
+        super().__init__(layout.classes, layout.d, max(1, layout.groups))
         # Of its own, since it moves with the network to another device.
         self.space = copy.deepcopy(prior.space)
         self.register_buffer("images", prior.donors)

@@ -47,7 +47,7 @@ class LatentFamily(Family):
 
     def networks(self) -> dict[str, nn.Module]:
         """`latent`."""
-        return {"latent": LatentImages(self.prior, self.classes).eval()}
+        return {"latent": LatentImages(self.prior, self.classes, max(1, self.statistic.layout.groups)).eval()}
 
     def contributions(self) -> tuple[Statistic, ...]:
         """The one sum."""

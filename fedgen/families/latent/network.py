@@ -26,13 +26,14 @@ class LatentImages(ClassGaussians):
     Args:
         prior: its first d components are the latent space.
         classes: K.
+        groups: see `ClassGaussians`.
     """
 
     textures: Tensor
     donors: Tensor
 
-    def __init__(self, prior: Prior, classes: int) -> None:
-        super().__init__(classes, prior.d)
+    def __init__(self, prior: Prior, classes: int, groups: int = 1) -> None:
+        super().__init__(classes, prior.d, groups)
         d, donors = prior.d, prior.donors
         # Of its own, since it moves with the network to another device.
         self.space = copy.deepcopy(prior.space)
@@ -50,10 +51,6 @@ class LatentImages(ClassGaussians):
     def learn(self, moments: Moments) -> None:
         """Take the Gaussians that the moments hold as the model; public latents have variance 1 along every axis."""
         self.put(estimated(moments, torch.eye(moments.sums.shape[1], dtype=torch.float64)))
-
-    def placed(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Latents (n, d) of the classes labels (n,), from standard normal numbers (n, d)."""
-        return self.means.detach()[labels] + noise @ self.factor().to(noise.dtype).mT
 
     def decode(self, z: Tensor, which: Tensor) -> Tensor:
         """Images (n, C, *size) in [-1, 1] of latents z (n, d); texture of the near donor of that rank (n,)."""

@@ -21,13 +21,14 @@ class ClassGaussians(Learner):
     Args:
         classes: K.
         d: numbers of a point.
+        groups: of classes with a covariance of their own: 1 or K.
     """
 
-    def __init__(self, classes: int, d: int) -> None:
+    def __init__(self, classes: int, d: int, groups: int = 1) -> None:
         super().__init__()
         self.shares = nn.Parameter(torch.full((classes,), 1 / classes))
         self.means = nn.Parameter(torch.zeros(classes, d))
-        self.covariance = nn.Parameter(torch.eye(d))
+        self.covariance = nn.Parameter(torch.eye(d).repeat(groups, 1, 1))
         self.known = nn.Parameter(torch.zeros(classes))
 
     def put(self, found: Gaussians) -> None:
@@ -38,20 +39,27 @@ class ClassGaussians(Learner):
             self.covariance.copy_(found.covariance)
             self.known.copy_(found.known)
 
-    def factor(self) -> Tensor:
-        """(d, d) lower triangle L with L L^T the covariance, float64.
+    def placed(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Points (n, d) of the classes labels (n,), from standard normal numbers (n, d)."""
+        return self.means.detach()[labels] + torch.einsum(
+            "nij,nj->ni", self._factors(labels).to(noise.dtype), noise
+        )
+
+    def _factors(self, labels: Tensor) -> Tensor:
+        """(n, d, d) lower triangles L with L L^T the covariance of the class, float64.
 
         Made valid again: a model that came over a wire may hold any finite numbers.
         """
-        return torch.linalg.cholesky(valid(self.covariance.detach().double()))
+        factors = torch.linalg.cholesky(valid(self.covariance.detach().double()))
+        return factors.expand(len(self.shares), -1, -1)[labels]
 
     def log_density(self, z: Tensor, labels: Tensor) -> Tensor:
         """ln p(z | class), (n,) float64."""
-        factor = self.factor()
+        factors = self._factors(labels)
         away = (z - self.means.detach()[labels]).double()
-        standard = torch.linalg.solve_triangular(factor, away.mT, upper=False)
-        size = 2 * factor.diagonal().log().sum() + z.shape[1] * math.log(2 * math.pi)
-        return -0.5 * (standard.square().sum(dim=0) + size)
+        standard = torch.linalg.solve_triangular(factors, away[:, :, None], upper=False)
+        size = 2 * factors.diagonal(dim1=1, dim2=2).log().sum(dim=1) + z.shape[1] * math.log(2 * math.pi)
+        return -0.5 * (standard.square().sum(dim=(1, 2)) + size)
 
     def unknown(self, names: Sequence[str]) -> tuple[str, ...]:
         """Of these names of the classes, those of which what was measured could be noise for the most part."""

@@ -4,7 +4,8 @@ By how much a class differs from all patients is drawn to zero, coordinate by co
 noise variance v is by empirical Bayes: by the factor x^2 / (x^2 + v), the posterior mean where the prior's variance is
 what was measured. A single factor for a whole class (James and Stein 1961) drew the large differences away with the
 small ones, and shrinking the covariance gained nothing: so it was on PneumoniaMNIST, a public set, after a first look
-on chest X-rays (docs/decisions/019).
+on chest X-rays (docs/decisions/019). By how much a class's own covariance differs from that of all classes is drawn to
+zero as a whole, by the share of its squared norm that noise accounts for.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ LEAST_SHARE, LEAST_TOTAL = 0.01, 0.1
 
 @dataclass(frozen=True)
 class Gaussians:
-    """One Gaussian a class, with one covariance.
+    """One Gaussian a class, with one covariance or one each.
 
     Attributes:
         shares: (K,) of the classes, > 0, of sum 1.
         means: (K, d).
-        covariance: (d, d), eigenvalues in [LEAST_VARIANCE, MOST_VARIANCE].
+        covariance: (1, d, d) or (K, d, d), eigenvalues in [LEAST_VARIANCE, MOST_VARIANCE].
         known: (K,) in [0, 1], how much of the squared difference between a class and all patients the noise does not
             account for: 0 for a class that is as good as unknown, or that nobody has.
     """
@@ -68,13 +69,36 @@ def estimated(moments: Moments, public: Tensor | None = None) -> Gaussians:
     known = unexplained(differences, variances) * (measured > 0)
     shares = shares / shares.sum()
     if moments.second is not None:
-        within = moments.second / total - torch.einsum("k,ki,kj->ij", shares, means, means)
+        second = moments.second / total
+        within = second.sum(dim=0) - torch.einsum("k,ki,kj->ij", shares, means, means)
     elif public is not None:
         apart = means - shares @ means
         within = public.double().cpu() - torch.einsum("k,ki,kj->ij", shares, apart, apart)
     else:
         raise ValueError("a covariance needs second moments or public points")
-    return Gaussians(shares, means, valid(within), known)
+    covariance = valid(within)[None]
+    if moments.second is not None and len(moments.second) > 1:
+        covariance = of_classes(second, shares, means, covariance, moments.second_std / total)
+    return Gaussians(shares, means, covariance, known)
+
+
+def of_classes(second: Tensor, shares: Tensor, means: Tensor, pooled: Tensor, noise: float) -> Tensor:
+    """(K, d, d) covariance of each class, near the pooled one where it is hardly known.
+
+    Args:
+        second: (K, d, d) mean of z z^T of each class, times its share.
+        shares: (K,) > 0.
+        means: (K, d).
+        pooled: (1, d, d).
+        noise: standard deviation of the noise in each entry of `second` on the diagonal.
+    """
+    d = second.shape[1]
+    s = shares[:, None, None]
+    apart = second / s - torch.einsum("ki,kj->kij", means, means) - pooled
+    # d entries on the diagonal, and d (d - 1) off it of half their variance each.
+    expected = (noise / s) ** 2 * (d + d * (d - 1) / 2)
+    length = apart.square().sum(dim=(1, 2), keepdim=True).clamp_min(1e-300)
+    return valid(pooled + apart * (1 - expected / length).clamp(0.0, 1.0))
 
 
 def drawn_to_zero(x: Tensor, variance: Tensor) -> Tensor:
@@ -90,6 +114,6 @@ def unexplained(x: Tensor, variance: Tensor) -> Tensor:
 
 
 def valid(covariance: Tensor) -> Tensor:
-    """The symmetric part with its eigenvalues clamped to [LEAST_VARIANCE, MOST_VARIANCE]."""
+    """The symmetric part of (..., d, d) with its eigenvalues clamped to [LEAST_VARIANCE, MOST_VARIANCE]."""
     values, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)
-    return (vectors * values.clamp(LEAST_VARIANCE, MOST_VARIANCE)) @ vectors.mT
+    return (vectors * values.clamp(LEAST_VARIANCE, MOST_VARIANCE)[..., None, :]) @ vectors.mT

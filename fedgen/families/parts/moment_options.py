@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from fedgen.schema.section import Section
 
@@ -26,3 +28,15 @@ class MomentOptions(Section):
         ge=0,
         description="a3, of the second moments; 0 leaves them out, and the covariance is that of public images",
     )
+    class_covariances: bool = Field(
+        False,
+        description="second moments of each class, and so a covariance of its own: for large cohorts",
+    )
+
+    @model_validator(mode="after")
+    def _second_moments_of_classes(self) -> Self:
+        if self.class_covariances and not self.moment_weight:
+            raise ValueError(
+                "class_covariances are made of second moments: give moment_weight above 0, such as 0.65"
+            )
+        return self

@@ -5,13 +5,14 @@ r = R sqrt(d), the vector is
 
     a1 u_k   for each class k,  u_k = sum w [y = k] z / r      the class's mean latent times its share
     a2 s_k   for each class k,  s_k = sum w [y = k]            the class's share
-    a3 S     the upper triangle of  S = sum w z z^T / r^2, entries off the diagonal times sqrt(2)
+    a3 S     the upper triangle of  S = sum w z z^T / r^2, entries off the diagonal times sqrt(2); where each class is
+             to have a covariance of its own, S_k = sum w [y = k] z z^T / r^2 for each class k instead
 
 Its L2 norm is at most 1 whatever the images hold: |z| <= r gives |u_k| <= s_k, so that sum_k |u_k|^2 <= sum_k s_k^2 <=
 (sum_k s_k)^2 <= 1, and the same for the shares; the triangle has the Frobenius norm of S, and ||z z^T|| = |z|^2 <= r^2
-gives ||S|| <= sum w <= 1. With a1^2 + a2^2 + a3^2 = 1 the squares add up to 1 at most, and with a3 = 0 the triangle is
-left out. So a patient who is added to a sum, or taken out of it, changes it by at most 1: the sensitivity that the
-noise is a multiple of.
+gives ||S|| <= sum w <= 1, and sum_k ||S_k||^2 <= sum_k s_k^2 <= 1. With a1^2 + a2^2 + a3^2 = 1 the squares add up to 1
+at most, and with a3 = 0 the triangle is left out. So a patient who is added to a sum, or taken out of it, changes it by
+at most 1: the sensitivity that the noise is a multiple of.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Moments:
     Attributes:
         shares: (K,) of patients, of each class.
         sums: (K, d) mean latent of each class times its share.
-        second: (d, d) mean of z z^T; None where it is not asked for.
+        second: (1, d, d) mean of z z^T, or (K, d, d) that of each class times its share; None where not asked for.
         share_std, sum_std: of the noise in each entry.
         second_std: of the noise in each entry on the diagonal; off it, 1 / sqrt(2) of that.
     """
@@ -61,8 +62,10 @@ class Layout:
         self.reach = options.radius * math.sqrt(self.d)
         weights = (options.mean_weight, options.share_weight, options.moment_weight)
         self.weights = tuple(weight / math.hypot(*weights) for weight in weights)
-        #: Numbers of the triangle.
-        self.upper = self.d * (self.d + 1) // 2 if options.moment_weight > 0 else 0
+        #: Second moments: none, of all patients, or of each class.
+        self.groups = (classes if options.class_covariances else 1) if options.moment_weight > 0 else 0
+        #: Numbers of their triangles.
+        self.upper = self.groups * self.d * (self.d + 1) // 2
         self.length = classes * (self.d + 1) + self.upper
 
     def clipped(self, z: Tensor) -> Tensor:
@@ -85,9 +88,10 @@ class Layout:
         first = [a1 * sums.flatten(1), a2 * shares.sum(dim=1)]
         if not self.upper:
             return torch.cat(first, dim=1)
-        second = torch.einsum("bm,bmi,bmj->bij", weights, z, z)
+        of_groups = shares if self.groups > 1 else weights[:, :, None]
+        second = torch.einsum("bmk,bmi,bmj->bkij", of_groups, z, z)
         rows, columns, scale = self._triangle(z)
-        return torch.cat([*first, a3 * second[:, rows, columns] * scale], dim=1)
+        return torch.cat([*first, (a3 * second[:, :, rows, columns] * scale).flatten(1)], dim=1)
 
     def moments(self, mean: Tensor, noise: float) -> Moments:
         """The moments in a mean vector (length,) with noise of this standard deviation in each entry."""
@@ -97,8 +101,9 @@ class Layout:
         second, second_std = None, 0.0
         if self.upper:
             rows, columns, scale = self._triangle(upper)
-            second = torch.zeros(d, d, dtype=torch.float64)
-            second[rows, columns] = second[columns, rows] = upper / scale * r * r / a3
+            second = torch.zeros(self.groups, d, d, dtype=torch.float64)
+            entries = upper.reshape(self.groups, -1) / scale * r * r / a3
+            second[:, rows, columns] = second[:, columns, rows] = entries
             second_std = noise * r * r / a3
         return Moments(
             shares / a2, sums.reshape(K, d) * r / a1, second, noise / a2, noise * r / a1, second_std

@@ -148,7 +148,7 @@ def test_a_study_without_a_prior_is_refused() -> None:
     with pytest.raises(
         StudyError, match="prior is missing, and candidates cannot do without one: it makes no image"
     ):
-        load_study("demo", ["model.family=candidates"])
+        load_study("demo_gradients", ["model.family=candidates"])
     study = load_study("demo", ["model.family=candidates", "model.prior={phantom: {}}", "training.rounds=40"])
     assert (study.total_rounds, study.steps) == (1, False)
 

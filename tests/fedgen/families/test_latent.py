@@ -36,7 +36,7 @@ def known_network():
     root = 0.5 * torch.randn(4, 4, generator=rng, dtype=torch.float64)
     covariance = valid(root @ root.T)
     means = torch.randn(3, 4, generator=rng, dtype=torch.float64)
-    network.put(Gaussians(torch.tensor([0.5, 0.3, 0.2]), means, covariance, torch.ones(3)))
+    network.put(Gaussians(torch.tensor([0.5, 0.3, 0.2]), means, covariance[None], torch.ones(3)))
     return network
 
 
@@ -46,14 +46,14 @@ def test_samples_have_the_moments_of_their_class(known_network) -> None:
     for k in range(3):
         mine = z[labels == k]
         assert (mine.mean(dim=0) - known_network.means[k]).abs().max() < 0.06
-        assert (torch.cov(mine.T) - known_network.covariance).abs().max() < 0.12
+        assert (torch.cov(mine.T) - known_network.covariance[0]).abs().max() < 0.12
 
 
 def test_the_density_is_the_normal_one(known_network) -> None:
     z, labels = torch.randn(7, 4, generator=torch.Generator().manual_seed(6)), torch.arange(7) % 3
     expected = [
         torch.distributions.MultivariateNormal(
-            known_network.means[k].double(), known_network.covariance.double()
+            known_network.means[k].double(), known_network.covariance[0].double()
         ).log_prob(row.double())
         for row, k in zip(z, labels, strict=True)
     ]
@@ -63,7 +63,7 @@ def test_the_density_is_the_normal_one(known_network) -> None:
 
 def test_a_model_that_is_no_covariance_is_made_one(known_network) -> None:
     with torch.no_grad():
-        known_network.covariance.copy_(torch.full((4, 4), -7.0))
+        known_network.covariance.copy_(torch.full((1, 4, 4), -7.0))
     z = known_network.placed(torch.ones(3, 4), torch.arange(3))
     assert bool(torch.isfinite(z).all())
     assert bool(torch.isfinite(known_network.log_density(z, torch.arange(3))).all())
@@ -173,3 +173,19 @@ def test_a_class_that_nobody_has_is_said_to_be_unknown() -> None:
     assert sentence.startswith("What was measured of the class c could be noise for the most part")
     drowned = statistic.advance(networks, mean[None] + 5 * torch.randn(1, len(mean), generator=rng), 5.0)
     assert len(family.remarks(drowned)) >= 2
+
+
+def test_classes_with_covariances_of_their_own_are_sampled_and_known_by_them() -> None:
+    network = LatentImages(analytic((1, 8, 8), 4), 2, 2)
+    covariance = torch.stack([torch.diag(torch.tensor([4.0, 1.0, 0.5, 0.1])), 0.3 * torch.eye(4)]).double()
+    means = torch.randn(2, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    network.put(Gaussians(torch.tensor([0.5, 0.5]), means, covariance, torch.ones(2)))
+    labels = torch.arange(2).repeat(8000)
+    z = network.placed(torch.randn(16_000, 4, generator=torch.Generator().manual_seed(5)), labels)
+    found = network.log_density(z[:20], labels[:20])
+    for k in range(2):
+        assert (torch.cov(z[labels == k].T) - covariance[k]).abs().max() < 0.2
+        normal = torch.distributions.MultivariateNormal(network.means[k].double(), covariance[k])
+        assert torch.allclose(
+            found[labels[:20] == k], normal.log_prob(z[:20][labels[:20] == k].double()), atol=1e-4
+        )

@@ -30,12 +30,14 @@ def patients(draw):
     return torch.from_numpy(z), torch.from_numpy(labels), torch.from_numpy((raw / over).astype(np.float32))
 
 
-@given(patients(), st.floats(0.1, 10), st.tuples(*[st.floats(0.01, 100)] * 3))
+@given(patients(), st.floats(0.1, 10), st.tuples(*[st.floats(0.01, 100)] * 3), st.booleans())
 @settings(max_examples=200)
-def test_no_vector_is_longer_than_1(some, radius, weights) -> None:
+def test_no_vector_is_longer_than_1(some, radius, weights, own) -> None:
     z, labels, shares = some
     a1, a2, a3 = weights
-    options = MomentOptions(radius=radius, mean_weight=a1, share_weight=a2, moment_weight=a3)
+    options = MomentOptions(
+        radius=radius, mean_weight=a1, share_weight=a2, moment_weight=a3, class_covariances=own
+    )
     vectors = Layout(3, 5, options).vectors(z, labels, shares)
     assert float(vectors.double().norm(dim=1).max()) <= 1 + 1e-5
 
@@ -83,15 +85,15 @@ def test_the_moments_come_back_out_of_a_mean() -> None:
     assert found.shares.numpy() == pytest.approx(np.bincount(labels) / 400, abs=1e-5)
     sums = np.stack([z[labels == k].sum(axis=0) / 400 for k in range(3)])
     assert found.sums.numpy() == pytest.approx(sums, abs=1e-5)
-    assert found.second.numpy() == pytest.approx(z.T @ z / 400, abs=1e-5)
+    assert found.second[0].numpy() == pytest.approx(z.T @ z / 400, abs=1e-5)
     noise = 0.01 * torch.randn(20_000, LAYOUT.length, generator=torch.Generator().manual_seed(1))
     read = [LAYOUT.moments(row, 0.01) for row in noise[:2000]]
     for name in ("share", "sum"):
         values = torch.stack([getattr(moments, f"{name}s") for moments in read])
         assert float(values.std()) == pytest.approx(getattr(found, f"{name}_std"), rel=0.03)
     second = torch.stack([moments.second for moments in read])
-    assert float(second.diagonal(dim1=1, dim2=2).std()) == pytest.approx(found.second_std, rel=0.03)
-    assert float(second[:, 0, 1].std()) == pytest.approx(found.second_std / math.sqrt(2), rel=0.1)
+    assert float(second[:, 0].diagonal(dim1=1, dim2=2).std()) == pytest.approx(found.second_std, rel=0.03)
+    assert float(second[:, 0, 0, 1].std()) == pytest.approx(found.second_std / math.sqrt(2), rel=0.1)
 
 
 def test_second_moments_may_be_left_out() -> None:
@@ -131,7 +133,7 @@ def test_without_noise_the_estimate_is_the_populations_own() -> None:
         assert found.means[k].numpy() == pytest.approx(z[labels == k].mean(dim=0).numpy(), abs=1e-4)
     within = sum((labels == k).float().mean() * torch.cov(z[labels == k].T, correction=0) for k in (0, 1))
     # The class that nobody has counts for a hundredth.
-    assert (found.covariance - valid(within.double())).abs().max() < 2e-3
+    assert (found.covariance[0] - valid(within.double())).abs().max() < 2e-3
     assert found.known.tolist() == [1.0, 1.0, 0.0]
     # A class that nobody has is like all patients.
     assert (found.means[2] - z.mean(dim=0)).abs().max() < 1e-4
@@ -161,3 +163,48 @@ def test_shrinkage_keeps_the_sign_and_never_enlarges(x, variance) -> None:
     less = drawn_to_zero(x, variance)
     assert (less.abs() <= x.abs() + 1e-12).all() and (less * x >= 0).all()
     assert torch.allclose(drawn_to_zero(x, torch.zeros(6, dtype=torch.float64)), x)
+
+
+OWN = Layout(3, 5, MomentOptions(radius=3.0, moment_weight=0.65, class_covariances=True))
+
+
+def two_classes(n: int):
+    """Points of two classes with covariances of their own, and no point of a third."""
+    rng = torch.Generator().manual_seed(8)
+    labels = torch.arange(n) % 2
+    spread = torch.where(labels[:, None] == 0, torch.tensor([0.4, 0.5, 1.0, 0.6, 0.5]), torch.full((5,), 0.8))
+    return spread * torch.randn(n, 5, generator=rng) + 0.3 * labels[:, None], labels
+
+
+def test_each_class_may_have_a_covariance_of_its_own() -> None:
+    z, labels = two_classes(600)
+    z = OWN.clipped(z)
+    mean = OWN.vectors(z[:, None], labels[:, None], torch.ones(600, 1)).mean(dim=0)
+    assert OWN.length == 3 * 5 + 3 + 3 * 15
+    found = estimated(OWN.moments(mean, 0.0))
+    for k in (0, 1):
+        own = torch.cov(z[labels == k].T, correction=0).double()
+        assert (found.covariance[k] - valid(own)).abs().max() < 1e-3
+
+
+def test_covariances_that_are_noise_are_the_pooled_one() -> None:
+    """Of one population in three classes, by little noise and by much."""
+    rng = torch.Generator().manual_seed(9)
+    z, labels = 0.7 * torch.randn(3000, 5, generator=rng), torch.arange(3000) % 3
+    mean = OWN.vectors(z[:, None], labels[:, None], torch.ones(3000, 1)).mean(dim=0)
+    for noise in (0.003, 0.03):
+        apart, plain = [], []
+        for _ in range(30):
+            moments = OWN.moments(mean + noise * torch.randn(OWN.length, generator=rng), noise)
+            found = estimated(moments)
+            apart.append((found.covariance - found.covariance.mean(dim=0)).square().sum())
+            each = moments.second / moments.shares[:, None, None]
+            plain.append((each - each.mean(dim=0)).square().sum())
+        assert sum(apart) < 0.3 * sum(plain)
+
+
+def test_covariances_of_classes_need_second_moments() -> None:
+    with pytest.raises(
+        ValueError, match="class_covariances are made of second moments: give moment_weight above 0"
+    ):
+        MomentOptions(class_covariances=True)
