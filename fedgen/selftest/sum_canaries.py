@@ -29,14 +29,14 @@ RUNS, SIGMA = 400, 1.0
 SITES, HALF = 3, PATIENTS // 2
 
 
-def errors(subject: SumSubject, sigma: float, runs: int, mode: str) -> int:
+def errors(subject: SumSubject, sigma: float, runs: int, *, together: bool) -> int:
     """Attack a sum again and again; how often the guess is wrong.
 
     Args:
         subject: a statistic; its `mean`, `levels` and `random` are what runs.
         sigma: noise multiplier that is claimed.
         runs: each with a fair coin.
-        mode: `local` or `distributed`.
+        together: whether the sites make one noise, or each its own.
     """
     networks, random = fresh_networks(subject, torch.float32), subject.random
     query, plan = Query(subject.statistic), plan_of(subject)
@@ -45,7 +45,7 @@ def errors(subject: SumSubject, sigma: float, runs: int, mode: str) -> int:
     elsewhere = cohort_of(subject, range(HALF, PATIENTS))
 
     def released(there: bool, noisy: bool) -> Tensor:
-        if mode == "local":
+        if not together:
             noise = sigma if noisy else None
             return here[there].n_patients * subject.mean(query, networks, here[there], plan, noise, random())
         some = share if noisy else replace(share, std=SILENT)
@@ -67,9 +67,10 @@ def errors(subject: SumSubject, sigma: float, runs: int, mode: str) -> int:
 def canary(subject: SumSubject) -> CheckResult:
     """The lower bound of epsilon that an attacker's guesses prove, in either mode, is not above the claim."""
     found, claims = [], []
-    for mode, discrete in (("local", False), ("distributed", True)):
-        claims.append(epsilon_reported([Spend(SIGMA, 1.0, 1, discrete)], DELTA))
-        wrong = errors(subject, SIGMA, RUNS, mode)
+    # One noise of all sites is of integers.
+    for together in (False, True):
+        claims.append(epsilon_reported([Spend(SIGMA, 1.0, 1, together)], DELTA))
+        wrong = errors(subject, SIGMA, RUNS, together=together)
         found.append(epsilon_lower_bound(wrong, RUNS, DELTA, confidence=CONFIDENCE) / claims[-1])
     sentence = (
         f"lower bound of epsilon from {2 * RUNS} sums with and without one patient, over what is claimed ("

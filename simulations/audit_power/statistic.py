@@ -74,7 +74,9 @@ def canaries(sums: int, families: list[str]) -> None:
                         epsilon=epsilon, delta=DELTA, sampling_rate=1.0, steps=1, discrete=discrete
                     )
                     claim = epsilon_reported([Spend(sigma, 1.0, 1, discrete)], DELTA)
-                    wrong, weak = (errors(each, sigma, sums, mode) for each in (subject, weakened(subject)))
+                    wrong, weak = (
+                        errors(each, sigma, sums, together=discrete) for each in (subject, weakened(subject))
+                    )
                     cells = (name, mode, f"{claim:.2f}", f"{sigma:.3g}", f"{wrong / sums:.1%}")
                     bounds = (f"{epsilon_lower_bound(each, sums, DELTA):.2f}" for each in (wrong, weak))
                     print("| " + " | ".join((*cells, *bounds)) + " |", flush=True)

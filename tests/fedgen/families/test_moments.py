@@ -184,7 +184,8 @@ def test_each_class_may_have_a_covariance_of_its_own() -> None:
     found = estimated(OWN.moments(mean, 0.0))
     for k in (0, 1):
         own = torch.cov(z[labels == k].T, correction=0).double()
-        assert (found.covariance[k] - valid(own)).abs().max() < 1e-3
+        # The class that nobody has counts for a hundredth.
+        assert (found.covariance[k] - valid(own)).abs().max() < 0.02
 
 
 def test_covariances_that_are_noise_are_the_pooled_one() -> None:

@@ -34,22 +34,22 @@ def test_right_noise_passes(subject) -> None:
 
 def test_weak_noise_is_beyond_the_claim(subject) -> None:
     claim = gaussian_epsilon(1 / SIGMA, DELTA)
-    for mode, weak in (
-        ("local", sum_faults(subject)["30 % of a sum's noise"]),
-        ("distributed", replace(subject, levels=weak_levels)),
+    for together, weak in (
+        (False, sum_faults(subject)["30 % of a sum's noise"]),
+        (True, replace(subject, levels=weak_levels)),
     ):
-        assert epsilon_lower_bound(errors(weak, SIGMA, 200, mode), 200, DELTA) > 1.2 * claim
+        assert epsilon_lower_bound(errors(weak, SIGMA, 200, together=together), 200, DELTA) > 1.2 * claim
 
 
-@pytest.mark.parametrize("mode", ["local", "distributed"])
-def test_without_privacy_worth_the_name_the_attacker_is_always_right(subject, mode) -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_without_privacy_worth_the_name_the_attacker_is_always_right(subject, together) -> None:
     """Epsilon of some 10^4: a positive control, whose bound is as high as so few runs can prove."""
     claim = gaussian_epsilon(1 / 0.01, DELTA)
     assert claim > 5000
-    assert errors(subject, 0.01, 120, mode) == 0
+    assert errors(subject, 0.01, 120, together=together) == 0
     assert 8 < epsilon_lower_bound(0, 120, DELTA) < claim
 
 
 def test_the_attacker_is_as_good_as_the_mechanism_allows(subject) -> None:
     """The bound is near the truth of a patient of norm 1, or a small leak would go unnoticed."""
-    assert 0.5 < mu_lower_bound(errors(subject, SIGMA, 400, "local"), 400) < 1.2
+    assert 0.5 < mu_lower_bound(errors(subject, SIGMA, 400, together=False), 400) < 1.2
