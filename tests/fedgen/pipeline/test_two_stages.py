@@ -36,7 +36,7 @@ SMALL = {
 
 @pytest.fixture
 def command(tmp_path, direct, monkeypatch):
-    """`command("simulate", "demo", ...)`: its output; the run folder that a simulation made comes with it."""
+    """`command("simulate", "demo_gradients", ...)`: its output; the run folder that a simulation made comes with it."""
     monkeypatch.chdir(tmp_path)
     # What is judged at the end of each run is tested elsewhere, and takes longest.
     monkeypatch.setattr(runner, "STAGES", tuple(stage for stage in STAGES if stage is not ASSESS))
@@ -68,7 +68,7 @@ def newest(name: str) -> RunDirectory:
 def test_the_whole_way(command, hospitals) -> None:
     data = ("--data", str(hospitals))
     first = {"study.name": "first", "privacy.epsilon": "5", "model.family": "latent"}
-    command("simulate", "demo", *data, **first)
+    command("simulate", "demo_gradients", *data, **first)
     run = newest("first")
     sites = tuple(sorted(path.name for path in (run.path / "sites").iterdir()))
     card = ReleaseCard.read(run)
@@ -90,7 +90,7 @@ def test_the_whole_way(command, hospitals) -> None:
     assert (origin.mode, origin.public, origin.protected, origin.unprotected) == ("local", False, sites, ())
 
     then = {"study.name": "then", "privacy.epsilon": "10", "model.pretrained": str(start)}
-    command("simulate", "demo", *data, "--pretrained", "samples.safetensors", **then)
+    command("simulate", "demo_gradients", *data, "--pretrained", "samples.safetensors", **then)
     limits = " ".join(newest("then").read_json("privacy.json")["limits"])
     assert (
         f"trained privately at {', '.join(sites)} too: for patients who were in both, the epsilons" in limits
@@ -99,7 +99,7 @@ def test_the_whole_way(command, hospitals) -> None:
 
 def test_of_images_without_privacy_nothing_becomes_public(command, hospitals) -> None:
     open_ = {"study.name": "open", "privacy.mode": "none", "model.family": "latent"}
-    command("simulate", "demo", "--data", str(hospitals), **open_)
+    command("simulate", "demo_gradients", "--data", str(hospitals), **open_)
     run = newest("open")
     card = ReleaseCard.read(run)
     assert card.protected == () and len(card.unprotected) == 3
@@ -113,7 +113,7 @@ def test_of_images_without_privacy_nothing_becomes_public(command, hospitals) ->
     assert "had NO differential privacy" in start["source"]
     with pytest.raises(PrivacyRefusedError, match="WITHOUT privacy at"):
         command(
-            "simulate", "demo", "--data", str(hospitals), "--pretrained", "open.safetensors",
+            "simulate", "demo_gradients", "--data", str(hospitals), "--pretrained", "open.safetensors",
             **{"model.pretrained": str(start)},
         )  # fmt: skip
 

@@ -79,9 +79,9 @@ def test_a_person_is_asked(monkeypatch, answer) -> None:
 
 def test_nobody_is_asked_of_what_may_be_useful_or_of_what_nobody_knows(monkeypatch) -> None:
     monkeypatch.setattr(asking.typer, "confirm", lambda *_, **__: pytest.fail("asked"))
-    fine = load_study("demo", ["model.family=latent"])
+    fine = load_study("demo_gradients", ["model.family=latent"])
     assert not agreed(Console(), fine, known_patients(fine, None), yes=False)
-    faint = load_study("demo", ["model.family=latent", "privacy.epsilon=0.02"])
+    faint = load_study("demo_gradients", ["model.family=latent", "privacy.epsilon=0.02"])
     assert known_patients(faint, None, phantom=False) == ()
     assert not agreed(Console(), faint, (), yes=False)
     assert agreed(Console(), faint, (52,) * 4, yes=True)
@@ -89,12 +89,12 @@ def test_nobody_is_asked_of_what_may_be_useful_or_of_what_nobody_knows(monkeypat
 
 def test_where_a_sum_would_do_better_than_gradients_a_sentence_says_so() -> None:
     few = ["privacy.epsilon=3", "model.family=vae"]
-    study = load_study("demo", few)
-    (said,) = advice("demo", few, study, (52,) * 4)
+    study = load_study("demo_gradients", few)
+    (said,) = advice("demo_gradients", few, study, (52,) * 4)
     assert said.startswith("NOTE: by a rule of thumb the family latent would do better for so few patients")
     # nobody is told of what nobody knows, of sums, of no privacy, and of patients who carry gradients
-    assert advice("demo", few, study, ()) == []
+    assert advice("demo_gradients", few, study, ()) == []
     for other in (["model.family=latent"], ["model.family=vae", "privacy.mode=none"]):
-        assert advice("demo", other, load_study("demo", other), (52,) * 4) == []
+        assert advice("demo_gradients", other, load_study("demo_gradients", other), (52,) * 4) == []
     many = ["model.family=vae"]
     assert advice("mnist", many, load_study("mnist", many), (13_500,) * 4) == []
