@@ -96,7 +96,9 @@ def test_nothing_spent_no_privacy_and_what_no_prv_exists_for() -> None:
     assert epsilon_of_studies([[A], [Spend(9.0, 0.5, 0)]], DELTA) == epsilon_prv([A], DELTA)
     # Where losses are too large for PRV, the Renyi bound remains.
     loud = Spend(0.05, 1.0, 100)
-    assert epsilon_of_studies([[loud]], DELTA) == epsilon_prv([loud], DELTA) == epsilon_rdp([loud], DELTA) > 1e4
+    assert (
+        epsilon_of_studies([[loud]], DELTA) == epsilon_prv([loud], DELTA) == epsilon_rdp([loud], DELTA) > 1e4
+    )
 
 
 def test_a_plan_holds_what_is_charged_of_it() -> None:
