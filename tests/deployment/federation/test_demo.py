@@ -44,6 +44,7 @@ privacy: {mode: distributed, epsilon: 10, delta: 1.0e-3, sampling_rate: 0.5}
 SITES = ["Ashford", "Brookside", "Cedarhill"]
 
 
+@pytest.mark.slow
 def test_one_command_to_the_report_of_a_sum_on_a_prior(processes, tmp_path) -> None:
     images = np.random.default_rng(4).uniform(-1, 1, (24, 1, 16, 16)).astype(np.float32)
     prior = of_images(images, 6, 3, Said("24 images of noise", "CC0-1.0"))

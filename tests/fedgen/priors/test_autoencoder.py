@@ -147,6 +147,7 @@ def test_a_space_that_looks_at_its_batch_is_caught() -> None:
     assert not own(SumSubject("latent", family.networks, family.statistic, image)).passed
 
 
+@pytest.mark.slow
 def test_it_learns_what_components_of_pixels_cannot_say() -> None:
     images = blobs(64, 16, 16)
     _, linear = fit(images, 2, 0)
@@ -229,6 +230,7 @@ def test_weights_are_of_the_network_alone() -> None:
     assert space.tensors().keys() == names | code.tensors().keys()
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_shows(tmp_path) -> None:
     folder, out, png = tmp_path / "images", tmp_path / "a.safetensors", tmp_path / "a.png"
     folder.mkdir()
