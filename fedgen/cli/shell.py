@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -39,6 +40,9 @@ class Shell:
         if not debug:
             # Libraries warn about their own future; a hospital's screen is no place for that.
             warnings.simplefilter("ignore")
+        # A file's name need not be UTF-8: what cannot be printed is printed as an escape, as on standard error.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         speak_as(self.words)
         signal.signal(signal.SIGTERM, interrupt)
         try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fedgen.data.findings import DataFinding
 from fedgen.errors import DataError
-from fedgen.run.atomic import write_atomic
+from fedgen.run.atomic import write_json
 from fedgen.task.image_spec import Spacing
 
 #: Raised when the meaning of an index file changes; an older file is then refused, not misread.
@@ -172,7 +172,7 @@ def write_index(path: Path, index: PatientIndex) -> None:
     Raises:
         DataError: the folder is not writable or the disk is full.
     """
-    write_atomic(path, (json.dumps(index.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(path, index.to_json(), indent=1)
 
 
 def read_index(path: Path) -> PatientIndex:

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from fedgen.data.phantom.write import write_phantom
 from fedgen.data.site_data import Part, SiteData
 from fedgen.data.split import split_patients
 from fedgen.errors import DataError, StudyError
-from fedgen.run.atomic import unwritable, write_atomic
+from fedgen.run.atomic import unwritable, write_atomic, write_json
 from fedgen.study.study import Study
 
 
@@ -123,7 +122,7 @@ def _prepare(
     # Only a split that passed its checks is fixed, so that corrected data may still be split anew.
     _fix_split(own, parts)
     write_index(own / "index.json", index)
-    _write_json(own / "findings.json", {"findings": [finding.to_json() for finding in findings]})
+    write_json(own / "findings.json", {"findings": [finding.to_json() for finding in findings]}, indent=1)
     return sites, findings
 
 
@@ -161,7 +160,7 @@ def _fix_split(own: Path, parts: Mapping[str, Part]) -> None:
     # Identities are hashed with a salt in a file of its own, so that split.json alone can be shown to others.
     salt = _salt(own / "split-salt")
     hashed = {
-        hmac.new(salt, patient.encode(), hashlib.sha256).hexdigest(): part.name.lower()
+        hmac.new(salt, patient.encode(errors="surrogatepass"), hashlib.sha256).hexdigest(): part.name.lower()
         for patient, part in parts.items()
     }
     ordered = dict(sorted(hashed.items()))
@@ -181,7 +180,7 @@ def _fix_split(own: Path, parts: Mapping[str, Part]) -> None:
                 "then could train now: restore them, for only a new run may have another split."
             )
         return
-    _write_json(path, value)
+    write_json(path, value, indent=1)
 
 
 def _salt(path: Path) -> bytes:
@@ -194,7 +193,3 @@ def _salt(path: Path) -> bytes:
         raise DataError(f"{path} is damaged ({error}): restore it; only a new run can do without.") from None
     except OSError as error:
         raise unwritable(path, error) from error
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    write_atomic(path, (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())

@@ -27,15 +27,18 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise unwritable(path, error) from error
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, Any], indent: int = 2) -> None:
     """Write a JSON object atomically.
+
+    A file's name that is not UTF-8 comes back from the JSON as Python spells it: such a byte is written as an escape.
 
     Raises:
         ValueError: a number in it is NaN or infinite; nothing is written.
         DataError: as `write_atomic`.
     """
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
-    write_atomic(path, (text + "\n").encode())
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
+    # A lone surrogate as \\udcfc is what JSON itself would write of it.
+    write_atomic(path, (text + "\n").encode(errors="backslashreplace"))
 
 
 def unwritable(path: Path, error: OSError) -> DataError:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedgen.data.decoders.guard import UnreadableError, guard, require_file, require_plausible
 from fedgen.data.index import SliceRange
 from fedgen.task.image_spec import Spacing
 
+__all__ = ["Decoder", "Header", "Pixels", "UnreadableError"]
+
 Pixels = NDArray[np.float32]
-
-
-class UnreadableError(Exception):
-    """A file cannot be decoded; the text says why, and the caller says which file."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ class Decoder(ABC):
     #: lower-case endings, with the dot; no other decoder may claim one of them
     supported_file_endings: ClassVar[tuple[str, ...]]
 
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Put every way into the decoder behind the guard, so that no format can forget it."""
+        super().__init_subclass__(**named)
+        for name in ("recognises", "header", "pixels"):
+            if name in vars(cls):
+                setattr(cls, name, _behind_guard(vars(cls)[name]))
+
     def recognises(self, path: Path) -> bool:
         """Whether the first bytes of a file whose name has no ending are of this format.
 
@@ -69,3 +77,16 @@ class Decoder(ABC):
         Raises:
             UnreadableError: with the reason.
         """
+
+
+def _behind_guard(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def entered(self: Decoder, path: Path, *given: Any, **named: Any) -> Any:
+        require_file(path)
+        with guard():
+            result = method(self, path, *given, **named)
+            if isinstance(result, Header):
+                require_plausible(path, *result.size, result.depth or 1)
+        return result
+
+    return entered

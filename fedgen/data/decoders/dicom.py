@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
 from pydicom.misc import is_dicom
 from pydicom.pixels import apply_color_lut, apply_rescale, pixel_array
 
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
+from fedgen.data.decoders.guard import guard, guarded, one_line, require_file, require_plausible
 from fedgen.data.index import SliceRange
 from fedgen.task.image_spec import known_spacing
 
@@ -45,6 +45,8 @@ class DicomDecoder(Decoder):
         dataset = read_tags(path, stop_before_pixels=False)
         if "PixelData" not in dataset and "FloatPixelData" not in dataset:
             raise UnreadableError("has no pixels")
+        header = dicom_header(dataset)
+        require_plausible(path, header.depth or 1, *header.size)
         try:
             array = pixel_array(dataset)
             interpretation = dataset.PhotometricInterpretation
@@ -57,7 +59,7 @@ class DicomDecoder(Decoder):
             if int(dataset.SamplesPerPixel) == 1 and interpretation != "PALETTE COLOR":
                 array = np.asarray(apply_rescale(array, dataset))[..., np.newaxis]
         except _PIXEL_ERRORS as error:
-            raise UnreadableError(f"has pixels that cannot be decoded ({_one_line(error)})") from error
+            raise UnreadableError(f"has pixels that cannot be decoded ({one_line(error)})") from error
         frames = array if array.ndim == 4 else array[np.newaxis]
         if slices is not None:
             frames = frames[slices.start : slices.stop : slices.step]
@@ -73,12 +75,12 @@ def read_tags(path: Path, *, stop_before_pixels: bool) -> Any:
     Raises:
         UnreadableError: not DICOM, or damaged.
     """
-    try:
+    require_file(path)
+    with guard("cannot be read as DICOM"):
         return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError) as error:
-        raise UnreadableError(f"cannot be read as DICOM ({_one_line(error)})") from error
 
 
+@guarded
 def dicom_header(dataset: Any) -> Header:
     """Sizes of a dataset.
 
@@ -130,8 +132,3 @@ def _inverted(array: Any, dataset: Any) -> Any:
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
     top = -1 if signed else 2 ** int(dataset.BitsStored) - 1
     return top - array.astype(np.int32)
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error).strip("'\"")
-    return text.splitlines()[0] if text else type(error).__name__

@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
+from fedgen.data.decoders.guard import require_plausible
 from fedgen.data.index import SliceRange
 from fedgen.task.image_spec import known_spacing
 
@@ -73,6 +74,7 @@ def _open(path: Path) -> Any:
             raise UnreadableError(
                 f"has {len(volume.shape)} dimensions instead of 3: split it into 3D volumes"
             )
+        require_plausible(path, *volume.shape)
         return volume
     except _ERRORS as error:
         raise UnreadableError(f"cannot be read as NIfTI ({error})") from error

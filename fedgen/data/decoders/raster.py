@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from PIL.ImageFile import ImageFile
 
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
+from fedgen.data.decoders.guard import one_line, require_plausible
 from fedgen.data.index import SliceRange
 
 #: Pillow modes whose array is the stored gray value.
@@ -34,6 +35,7 @@ class RasterDecoder(Decoder):
         """Stored values, (1, H, W, 1) for gray and (1, H, W, 3) for RGB."""
         try:
             with Image.open(path) as image:
+                require_plausible(path, image.height, image.width)
                 pages = int(getattr(image, "n_frames", 1))
                 if pages > 1:
                     raise UnreadableError(f"holds {pages} pages, but one image a file is expected")
@@ -78,11 +80,11 @@ def _reason(error: Exception) -> str:
     return (
         "is not an image or is cut short"
         if isinstance(error, SyntaxError)
-        else f"cannot be decoded ({_one_line(error)})"
+        else f"cannot be decoded ({_words(error)})"
     )
 
 
-def _one_line(error: Exception) -> str:
+def _words(error: Exception) -> str:
     # Pillow's texts repeat the full path of the file, which the caller names already.
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = one_line(error)
     return "not an image of a known format" if "cannot identify image file" in text else text

@@ -15,6 +15,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.dicom import DECODER, dicom_header, read_tags
+from fedgen.data.decoders.guard import guarded
 from fedgen.data.decoders.registry import nameless
 from fedgen.data.findings import DataFinding, plural
 from fedgen.data.index import IndexEntry
@@ -49,14 +50,15 @@ class DicomLayout(FolderLayout):
         for path in _dicom_files(request):
             try:
                 tags = read_tags(request.folder / path, stop_before_pixels=True)
+                modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
+                patient, institution = _text(tags, "PatientID"), _text(tags, "InstitutionName")
+                study, row = _text(tags, "StudyInstanceUID"), labels.row(tags)
             except UnreadableError as error:
                 result.problems.append(Problem(path, str(error)))
                 continue
             if tags.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
                 result.excluded["DICOMDIR"] += 1
                 continue
-            row = labels.row(tags)
-            modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
             if not request.wants(modality, series):
                 result.excluded[f"other modality ({series or modality or 'none given'})"] += 1
                 continue
@@ -65,13 +67,11 @@ class DicomLayout(FolderLayout):
             except UnreadableError as error:
                 result.problems.append(Problem(path, str(error)))
                 continue
-            patient = _text(tags, "PatientID")
             if not patient:
                 raise DataError(
                     f"{path} has an empty PatientID, so its privacy unit is unknown: "
                     "give every file a pseudonym in PatientID."
                 )
-            institution = _text(tags, "InstitutionName")
             without_institution += not institution and request.site is None
             result.entries.append(
                 IndexEntry(
@@ -82,7 +82,7 @@ class DicomLayout(FolderLayout):
                     mask=labels.mask(row),
                     modality=modality,
                     series=series,
-                    study=_text(tags, "StudyInstanceUID"),
+                    study=study,
                     spacing=header.spacing,
                     orientation=header.orientation,
                     slices=slice_range(header, request.data.slices),
@@ -178,6 +178,7 @@ def _folder_site(folder: Path, path: str) -> str:
     return parts[0] if len(parts) > 1 else folder.resolve().name
 
 
+@guarded
 def _text(tags: Any, keyword: str) -> str:
     value = tags.get(keyword)
     return "" if value is None else str(value).strip()
