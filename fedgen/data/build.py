@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fedgen.data.findings import DataFinding, listing, plural
+from fedgen.data.findings import DataFinding, findings_of_notes, listing, plural
 from fedgen.data.index import Exclusion, IndexEntry, PatientIndex, site_names
 from fedgen.data.layouts.layout import Problem, Request, Scan
 from fedgen.data.layouts.registry import layout_for
@@ -72,11 +72,16 @@ def scan_folder(
     found = find_table(folder, table)
     request = Request(folder, files, data, None if found is None else read_table(found), site)
     result = layout_for(request).scan(request)
+    result.findings += findings_of_notes(result.notes)
     if site is None:
         names = site_names(entry.site for entry in result.entries)
         result.entries = [replace(entry, site=names[entry.site]) for entry in result.entries]
-    result.entries.sort(key=lambda entry: (entry.site, entry.patient, entry.path))
+    result.entries.sort(key=lambda entry: (entry.site, entry.patient, entry.files, _volume(entry)))
     return result
+
+
+def _volume(entry: IndexEntry) -> int:
+    return 0 if entry.slices is None else entry.slices.volume
 
 
 def _files(folder: Path) -> tuple[str, ...]:

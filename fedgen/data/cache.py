@@ -21,7 +21,7 @@ from fedgen.run.atomic import write_atomic
 from fedgen.study.data import DataSection
 
 #: The options that change what decoding yields; a new split does not decode anew.
-_OPTIONS = {"image_size", "channels", "intensity", "slices", "columns"}
+_OPTIONS = {"image_size", "channels", "intensity", "slices", "volume", "columns"}
 
 
 def decode_sites(folder: Path, index: PatientIndex, data: DataSection, cache: Path) -> dict[str, DecodedSite]:
@@ -62,7 +62,7 @@ def cache_key(folder: Path, entries: tuple[IndexEntry, ...], data: DataSection) 
     Raises:
         DataError: an indexed file is gone.
     """
-    paths = sorted({path for entry in entries for path in (entry.path, entry.mask) if path is not None})
+    paths = sorted({path for entry in entries for path in (*entry.files, entry.mask) if path is not None})
     description = {
         "decoder": DECODER_VERSION,
         "options": data.model_dump(mode="json", include=_OPTIONS),

@@ -28,6 +28,13 @@ FindingKind = Literal[
     "spacing_unknown",
     "orientation_unknown",
     "unreadable",
+    "turned",
+    "guessed_geometry",
+    "uneven_slices",
+    "several_volumes",
+    "slices_not_chosen",
+    "burned_in",
+    "padded",
 ]
 
 
@@ -39,15 +46,45 @@ class DataFinding:
         kind: machine-readable name.
         sentence: one sentence for a person: what was found and what follows from it.
         count: how many images, patients or pairs the sentence speaks of.
+        example: one file that it is about, or empty; its name may tell of a patient, so it stays at the site.
     """
 
     kind: FindingKind
     sentence: str
     count: int
+    example: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a decoder noticed in one file; those of many files become one finding (see `findings_of_notes`).
+
+    Attributes:
+        kind: machine-readable name.
+        sentence: what follows `3 files: `, the same for every file that it is true of, with a full stop.
+    """
+
+    kind: FindingKind
+    sentence: str
+
+
+def findings_of_notes(notes: Iterable[tuple[str, Note]]) -> list[DataFinding]:
+    """One finding a note, with the number of files that it is about and the first of them.
+
+    Args:
+        notes: (path, note) of each file.
+    """
+    files: dict[Note, list[str]] = {}
+    for path, note in notes:
+        files.setdefault(note, []).append(path)
+    return [
+        DataFinding(note.kind, f"{plural(len(paths), 'file')}: {note.sentence}", len(paths), min(paths))
+        for note, paths in sorted(files.items(), key=lambda item: (item[0].kind, item[0].sentence))
+    ]
 
 
 def plural(count: int, noun: str, many: str | None = None) -> str:

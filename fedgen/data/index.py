@@ -15,17 +15,21 @@ from fedgen.run.atomic import write_json
 from fedgen.task.image_spec import Spacing
 
 #: Raised when the meaning of an index file changes; an older file is then refused, not misread.
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 
 
 @dataclass(frozen=True)
 class SliceRange:
-    """The 2D slices taken from a volume: `range(start, stop, step)` along array axis `axis`."""
+    """The 2D slices taken from a volume: `range(start, stop, step)` along array axis `axis`.
+
+    `volume` is the number of the volume in a file, or a series, that holds several.
+    """
 
     axis: int
     start: int
     stop: int
     step: int
+    volume: int = 0
 
     @property
     def n(self) -> int:
@@ -35,10 +39,11 @@ class SliceRange:
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """One file: a 2D image, or a volume that gives several.
+    """A 2D image; a volume that gives several of them; or, in a study of three sides, a volume as one image.
 
     Attributes:
-        path: file, relative to the indexed folder, with forward slashes.
+        files: relative to the indexed folder, with forward slashes; several where each holds one slice of a volume,
+            then in the order of the slices.
         patient: identity of the patient, the privacy unit.
         site: name of the site, safe as a folder name.
         label: class name, or None where unlabelled.
@@ -49,10 +54,12 @@ class IndexEntry:
         spacing: mm between stored pixels along each axis of `size`, or None where unknown.
         orientation: for each axis of `size` the side of the patient that it grows towards; empty where unknown.
         slices: which slices of a volume, or None for a 2D image.
-        size: of each image in stored pixels, (height, width).
+        size: of each image in stored pixels, (height, width) or (depth, height, width).
+        stored_orientation: of rows and columns as the file stores them, where decoding turns them, such as `PL`; empty
+            where it does not. A mask without geometry of its own is turned with its image.
     """
 
-    path: str
+    files: tuple[str, ...]
     patient: str
     site: str
     label: str | None
@@ -64,11 +71,17 @@ class IndexEntry:
     orientation: str
     slices: SliceRange | None
     size: tuple[int, ...]
+    stored_orientation: str = ""
+
+    @property
+    def path(self) -> str:
+        """The file, or the first of several."""
+        return self.files[0]
 
     @property
     def n_images(self) -> int:
-        """How many 2D images this file gives."""
-        return 1 if self.slices is None else self.slices.n
+        """How many images this entry gives."""
+        return 1 if self.slices is None or len(self.size) == 3 else self.slices.n
 
 
 @dataclass(frozen=True)
@@ -159,6 +172,7 @@ def _entry(item: dict[str, Any]) -> IndexEntry:
     return IndexEntry(
         **{
             **item,
+            "files": tuple(str(file) for file in item["files"]),
             "slices": None if slices is None else SliceRange(**slices),
             "spacing": None if spacing is None else tuple(float(side) for side in spacing),
             "size": tuple(int(side) for side in item["size"]),

@@ -25,13 +25,20 @@ _CHUNK = 16
 
 
 def read_stored(folder: Path, entry: IndexEntry) -> Pixels:
-    """The entry's stored values, (n, H, W, c) at full depth.
+    """The entry's stored values, (n, H, W, c) at full depth, or (1, D, H, W, c) of a volume that is one image.
 
     Raises:
         UnreadableError: with the reason.
     """
     path = folder / entry.path
-    pixels = decoder_for(path).pixels(path, entry.slices)
+    decoder = decoder_for(path)
+    if len(entry.files) > 1:
+        assert entry.slices is not None
+        pixels = decoder.series([folder / file for file in entry.files], entry.slices)
+    else:
+        pixels = decoder.pixels(path, entry.slices)
+    if len(entry.size) == 3:
+        pixels = pixels[np.newaxis]
     if pixels.shape[:-1] != (entry.n_images, *entry.size):
         raise UnreadableError(
             f"holds {_by(pixels.shape[:-1])} where the index says {_by((entry.n_images, *entry.size))}: "

@@ -109,6 +109,12 @@ class DataSection(Section):
     )
     columns: Columns = Field(default_factory=lambda: Columns())
     slices: Slices = Field(default_factory=lambda: Slices())
+    volume: int | None = Field(
+        None,
+        ge=0,
+        description="which volume of a file or series that holds several at one place (echoes, times, diffusion "
+        "directions), from 0; without it such a file is refused",
+    )
     split: Split = Field(default_factory=lambda: Split())
     phantom: Phantom | None = Field(None, description="generate this data where no folder of images is given")
 

@@ -55,7 +55,7 @@ class ByFolder(FolderLayout):
             header = decoder_for(request.folder / path).header(request.folder / path, 2)
             result.entries.append(
                 IndexEntry(
-                    path, patient, site, "none", None, "", "", "", header.spacing, header.orientation, None,
+                    (path,), patient, site, "none", None, "", "", "", header.spacing, header.orientation, None,
                     header.size,
                 )
             )

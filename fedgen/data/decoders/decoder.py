@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.decoders.guard import UnreadableError, guard, require_file, require_plausible
+from fedgen.data.findings import Note
 from fedgen.data.index import SliceRange
 from fedgen.task.image_spec import Spacing
 
@@ -31,7 +32,12 @@ class Header:
         axis: array axis the depth lies on.
         spacing: mm between neighbours along each axis of `size`, or None where unknown.
         orientation: for each axis of `size` the side of the patient that it grows towards, of the pixels that
-            `Decoder.pixels` gives, such as `PL`; empty where unknown (see `fedgen.task.image_spec`).
+            `Decoder.pixels` gives, such as `PR`; empty where unknown (see `fedgen.task.image_spec`).
+        stored_orientation: the same of rows and columns as the file stores them, where `pixels` turns them; else empty.
+        depth_spacing: mm between neighbouring slices, or None where unknown.
+        depth_orientation: side of the patient that later slices lie on, such as `S`; empty where unknown.
+        volumes: how many volumes of `depth` slices the file holds, such as echoes, times or diffusion directions.
+        notes: what a person should know of this file.
     """
 
     size: tuple[int, int]
@@ -39,6 +45,11 @@ class Header:
     axis: int = 0
     spacing: Spacing | None = None
     orientation: str = ""
+    stored_orientation: str = ""
+    depth_spacing: float | None = None
+    depth_orientation: str = ""
+    volumes: int = 1
+    notes: tuple[Note, ...] = ()
 
 
 class Decoder(ABC):
@@ -50,7 +61,7 @@ class Decoder(ABC):
     def __init_subclass__(cls, **named: Any) -> None:
         """Put every way into the decoder behind the guard, so that no format can forget it."""
         super().__init_subclass__(**named)
-        for name in ("recognises", "header", "pixels"):
+        for name in ("recognises", "header", "pixels", "series"):
             if name in vars(cls):
                 setattr(cls, name, _behind_guard(vars(cls)[name]))
 
@@ -78,14 +89,23 @@ class Decoder(ABC):
             UnreadableError: with the reason.
         """
 
+    def series(self, paths: Sequence[Path], slices: SliceRange) -> Pixels:
+        """As `pixels`, of a volume whose slices lie in files of their own, in the order of `paths`.
+
+        Raises:
+            UnreadableError: with the reason; formats that hold a volume in one file have none in several.
+        """
+        raise UnreadableError(f"is one of {len(paths)} files of a volume, which its format does not know")
+
 
 def _behind_guard(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def entered(self: Decoder, path: Path, *given: Any, **named: Any) -> Any:
-        require_file(path)
+    def entered(self: Decoder, path: Path | Sequence[Path], *given: Any, **named: Any) -> Any:
+        for each in (path,) if isinstance(path, Path) else path:
+            require_file(each)
         with guard():
             result = method(self, path, *given, **named)
-            if isinstance(result, Header):
+            if isinstance(result, Header) and isinstance(path, Path):
                 require_plausible(path, *result.size, result.depth or 1)
         return result
 

@@ -10,7 +10,7 @@ from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.nifti import DECODER
 from fedgen.data.findings import listing
 from fedgen.data.index import IndexEntry
-from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
+from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, cut_axis, label_of, taken
 from fedgen.data.layouts.table import required_cell
 from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
@@ -131,14 +131,15 @@ class BidsLayout(FolderLayout):
         result: Scan,
     ) -> None:
         try:
-            header = DECODER.header(request.folder / path, request.data.slices.axis)
+            header = DECODER.header(request.folder / path, cut_axis(request.data))
+            of_study = taken(header, request.data)
         except UnreadableError as error:
             result.problems.append(Problem(path, str(error)))
             return
         person = "person_id" if "person_id" in table.columns else _patient_column(request, table)
         result.entries.append(
             IndexEntry(
-                path=path,
+                files=(path,),
                 patient=required_cell(table, row, person),
                 site=request.site or required_cell(table, row, request.data.columns.site),
                 label=label_of(dict(row.cells), request.data, table),
@@ -146,12 +147,10 @@ class BidsLayout(FolderLayout):
                 modality=name.modality,
                 series=name.series,
                 study=name.session[1],
-                spacing=header.spacing,
-                orientation=header.orientation,
-                slices=slice_range(header, request.data.slices),
-                size=header.size,
+                **of_study._asdict(),
             )
         )
+        result.note(path, header.notes)
 
 
 LAYOUT = BidsLayout()

@@ -19,7 +19,7 @@ from fedgen.data.decoders.guard import guarded
 from fedgen.data.decoders.registry import nameless
 from fedgen.data.findings import DataFinding, plural
 from fedgen.data.index import IndexEntry
-from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
+from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, taken
 from fedgen.data.layouts.table import relative_path, required_cell
 from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
@@ -64,6 +64,7 @@ class DicomLayout(FolderLayout):
                 continue
             try:
                 header = dicom_header(tags)
+                of_study = taken(header, request.data)
             except UnreadableError as error:
                 result.problems.append(Problem(path, str(error)))
                 continue
@@ -75,7 +76,7 @@ class DicomLayout(FolderLayout):
             without_institution += not institution and request.site is None
             result.entries.append(
                 IndexEntry(
-                    path=path,
+                    files=(path,),
                     patient=patient,
                     site=request.site or institution or _folder_site(request.folder, path),
                     label=label_of(None if row is None else dict(row.cells), request.data, labels.table),
@@ -83,12 +84,10 @@ class DicomLayout(FolderLayout):
                     modality=modality,
                     series=series,
                     study=study,
-                    spacing=header.spacing,
-                    orientation=header.orientation,
-                    slices=slice_range(header, request.data.slices),
-                    size=header.size,
+                    **of_study._asdict(),
                 )
             )
+            result.note(path, header.notes)
         if without_institution:
             what = plural(without_institution, "file has", "files have")
             sentence = f"{what} no InstitutionName, so the name of the folder is taken as the site."

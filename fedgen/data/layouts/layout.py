@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-from fedgen.data.decoders.decoder import Header
-from fedgen.data.findings import DataFinding
+from fedgen.data.decoders.decoder import Header, UnreadableError
+from fedgen.data.findings import DataFinding, Note
 from fedgen.data.index import IndexEntry, SliceRange
 from fedgen.data.table import Table
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection, Slices
+from fedgen.task.image_spec import Spacing
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Scan:
     excluded: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     findings: list[DataFinding] = field(default_factory=list)
+    notes: list[tuple[str, Note]] = field(default_factory=list)
+
+    def note(self, path: str, notes: Iterable[Note]) -> None:
+        """Keep what was noticed in a file; the same of many files becomes one finding."""
+        self.notes += [(path, note) for note in notes]
 
 
 class FolderLayout(ABC):
@@ -90,7 +97,67 @@ class FolderLayout(ABC):
         """
 
 
-def slice_range(header: Header, slices: Slices) -> SliceRange | None:
+class Taken(NamedTuple):
+    """What a study takes of a file: the fields of an `IndexEntry` that follow from its header."""
+
+    slices: SliceRange | None
+    size: tuple[int, ...]
+    spacing: Spacing | None
+    orientation: str
+    stored_orientation: str
+
+
+def cut_axis(data: DataSection) -> int:
+    """The axis that volumes are cut along: that of `data.slices`, or 2 (axial) where volumes stay whole."""
+    return data.slices.axis if len(data.image_size) == 2 else 2
+
+
+def taken(header: Header, data: DataSection) -> Taken:
+    """The slices of a volume that `data.slices` names, or all of it in a study of three sides.
+
+    Args:
+        header: of the file, cut along `cut_axis(data)`.
+        data: the study's data section.
+
+    Raises:
+        UnreadableError: a 2D image in a study of volumes, or several volumes of which `data.volume` names none.
+    """
+    volume = _volume(header, data)
+    plane = header.spacing, header.orientation
+    if len(data.image_size) == 2:
+        slices = slice_range(header, data.slices, volume)
+        return Taken(slices, header.size, *plane, header.stored_orientation)
+    if header.depth is None:
+        raise UnreadableError("is a 2D image, but data.image_size has three sides: name two, or leave it out")
+    spacing = header.spacing
+    if spacing is not None:
+        spacing = None if header.depth_spacing is None else (header.depth_spacing, *spacing)
+    known = bool(header.depth_orientation and header.orientation)
+    return Taken(
+        slices=SliceRange(header.axis, 0, header.depth, 1, volume),
+        size=(header.depth, *header.size),
+        spacing=spacing,
+        orientation=header.depth_orientation + header.orientation if known else "",
+        stored_orientation="",
+    )
+
+
+def _volume(header: Header, data: DataSection) -> int:
+    if header.volumes == 1:
+        return 0
+    if data.volume is None:
+        raise UnreadableError(
+            f"holds {header.volumes} volumes at one place (echoes, times or diffusion directions): set data.volume to "
+            f"the one to take, 0 to {header.volumes - 1}"
+        )
+    if data.volume >= header.volumes:
+        raise UnreadableError(
+            f"holds {header.volumes} volumes, but data.volume is {data.volume}: name one of 0 to {header.volumes - 1}"
+        )
+    return data.volume
+
+
+def slice_range(header: Header, slices: Slices, volume: int = 0) -> SliceRange | None:
     """The slices of a volume between the study's two fractions of its depth; None for a 2D image.
 
     Slice i of D lies at the fraction i / (D - 1); at least one slice is taken.
@@ -100,7 +167,7 @@ def slice_range(header: Header, slices: Slices) -> SliceRange | None:
     last = header.depth - 1
     start = round(slices.lower * last)
     stop = round(slices.upper * last) + 1
-    return SliceRange(header.axis, start, stop, slices.every)
+    return SliceRange(header.axis, start, stop, slices.every, volume)
 
 
 def label_of(cells: dict[str, str] | None, data: DataSection, table: Table | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.index import IndexEntry
-from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, slice_range
+from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, cut_axis, label_of, taken
 from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
 
@@ -63,7 +63,8 @@ class TableLayout(FolderLayout):
         where = f"row {row.number} of {table.path.name}"
         file = request.folder / path
         try:
-            header = decoder_for(file).header(file, request.data.slices.axis)
+            header = decoder_for(file).header(file, cut_axis(request.data))
+            of_study = taken(header, request.data)
         except UnreadableError as error:
             missing = not file.exists()
             result.problems.append(Problem(path, "does not exist" if missing else str(error), where))
@@ -76,7 +77,7 @@ class TableLayout(FolderLayout):
                 return
         result.entries.append(
             IndexEntry(
-                path=path,
+                files=(path,),
                 patient=patient,
                 site=site,
                 label=label,
@@ -84,12 +85,10 @@ class TableLayout(FolderLayout):
                 modality=modality,
                 series=series,
                 study=row.cells.get("study", ""),
-                spacing=header.spacing,
-                orientation=header.orientation,
-                slices=slice_range(header, request.data.slices),
-                size=header.size,
+                **of_study._asdict(),
             )
         )
+        result.note(path, header.notes)
 
 
 LAYOUT = TableLayout()

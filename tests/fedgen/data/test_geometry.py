@@ -127,7 +127,7 @@ def test_an_impossible_spacing_is_unknown(spacing: tuple[str, ...]) -> None:
 
 
 def entry(size: tuple[int, int] = (8, 8), spacing: Any = None, orientation: str = "") -> IndexEntry:
-    return IndexEntry("a", "p", "s", "none", None, "", "", "", spacing, orientation, None, size)
+    return IndexEntry(("a",), "p", "s", "none", None, "", "", "", spacing, orientation, None, size)
 
 
 def test_the_spacing_of_a_prepared_image_spans_the_same_millimetres() -> None:

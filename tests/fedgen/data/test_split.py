@@ -23,7 +23,7 @@ SPLIT = Split(audit=0.15, test=0.2)
 
 def index_of(rows: list[tuple[str, str, str]]) -> PatientIndex:
     entries = tuple(
-        IndexEntry(f"{i}.png", patient, site, label, None, "", "", "", None, "", None, (8, 8))
+        IndexEntry((f"{i}.png",), patient, site, label, None, "", "", "", None, "", None, (8, 8))
         for i, (patient, site, label) in enumerate(rows)
     )
     return PatientIndex("table", entries)

@@ -90,7 +90,9 @@ def test_patients_are_those_given_or_the_phantoms(tiny_study) -> None:
 def test_a_phantom_hospital_is_dealt_that_many_patients(patients) -> None:
     study = load_study("demo", [f"data.phantom.patients={patients}", "data.phantom.sites=1"])
     entries = tuple(
-        IndexEntry(f"{p}.dcm", f"p{p}", "n", ("none", "lesion")[p % 2], None, "MR", "T1w", "", None, "", None, (96, 96))
+        IndexEntry(
+            (f"{p}.dcm",), f"p{p}", "n", ("none", "lesion")[p % 2], None, "MR", "T1w", "", None, "", None, (96, 96)
+        )
         for p in range(patients)
     )  # fmt: skip
     parts = split_patients(PatientIndex("dicom", entries), study.data.split, study.study.seed)
