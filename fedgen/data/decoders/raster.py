@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF and BMP, read with Pillow."""
+"""PNG, JPEG, TIFF, WebP and BMP, read with Pillow; what Pillow leaves as stored is put right in `raster_values`."""
 
 from __future__ import annotations
 
@@ -6,85 +6,145 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
 from fedgen.data.decoders.guard import one_line, require_plausible
+from fedgen.data.decoders.raster_tiff import tiff_size, tiff_values
+from fedgen.data.decoders.raster_values import stored_values
+from fedgen.data.findings import Note
 from fedgen.data.index import SliceRange
 
-#: Pillow modes whose array is the stored gray value.
-_GRAY = ("L", "I;16", "I;16L", "I;16B", "I", "F")
+_ORIENTATION = 0x0112
+#: Values of the tag that exchange rows and columns.
+_SIDEWAYS = (5, 6, 7, 8)
+_TURNED = Note(
+    "turned", "turned upright as their EXIF orientation says, and so are their masks by their own."
+)
+_PNG_SIGNATURE = 8
 
 
 class RasterDecoder(Decoder):
-    """2D files without geometry; palettes become RGB, EXIF rotation is applied, transparency is refused."""
+    """2D files without geometry, upright as EXIF says; palettes become RGB, transparency is refused."""
 
-    supported_file_endings: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+    supported_file_endings: ClassVar[tuple[str, ...]] = (
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".bmp",
+    )
+
+    # Files are opened here and not by Pillow, which maps those that it opens itself into memory with the sides of the
+    # upright image, and so scrambles an uncompressed TIFF that lies on its side.
 
     def header(self, path: Path, axis: int) -> Header:
-        """Height and width; `axis` has no meaning here."""
+        """Height and width of the upright image; `axis` has no meaning here."""
         try:
-            with Image.open(path) as image:
+            with path.open("rb") as file, Image.open(file) as image:
+                if _cut(image):
+                    return Header(tiff_size(path))
                 width, height = image.size
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                # Pillow states the size of a TIFF as it stands upright, and that of the others as stored.
+                turn = orientation(image, path)
+                if image.format != "TIFF" and turn in _SIDEWAYS:
+                    width, height = height, width
+        except UnidentifiedImageError as error:
+            if _is_tiff(path):
+                return Header(tiff_size(path))
             raise UnreadableError(_reason(error)) from error
-        return Header((height, width))
+        except _ERRORS as error:
+            raise UnreadableError(_reason(error)) from error
+        return Header((height, width), notes=(_TURNED,) if turn > 1 else ())
 
     def pixels(self, path: Path, slices: SliceRange | None) -> Pixels:
         """Stored values, (1, H, W, 1) for gray and (1, H, W, 3) for RGB."""
         try:
-            with Image.open(path) as image:
+            with path.open("rb") as file, Image.open(file) as image:
                 require_plausible(path, image.height, image.width)
-                pages = int(getattr(image, "n_frames", 1))
-                if pages > 1:
-                    raise UnreadableError(f"holds {pages} pages, but one image a file is expected")
-                _full_depth(image)
-                image.load()
-                upright = ImageOps.exif_transpose(image) if image.format == "JPEG" else image
-                return _values(upright)[np.newaxis]
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                if _cut(image):
+                    return tiff_values(path)[np.newaxis]
+                return stored_values(upright(image))[np.newaxis]
+        except UnidentifiedImageError as error:
+            if _is_tiff(path):
+                return tiff_values(path)[np.newaxis]
+            raise UnreadableError(_reason(error)) from error
+        except _ERRORS as error:
             raise UnreadableError(_reason(error)) from error
 
 
 DECODER = RasterDecoder()
 
-
-def _full_depth(image: ImageFile) -> None:
-    # Pillow halves 16-bit colour to 8 bits without a word; the raw mode of the tile still tells.
-    if image.mode in ("RGB", "RGBA", "LA") and any("16" in str(tile[3]) for tile in image.tile):
-        raise UnreadableError("has 16 bits a colour channel, which would be cut to 8: save it with 8 bits")
+_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
-def _values(image: Image.Image) -> Pixels:
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        alpha = np.asarray(image.convert("RGBA"))[..., 3]
-        if alpha.min() < 255:
-            raise UnreadableError(
-                "has transparent pixels, whose value is undefined: save it without an alpha channel"
-            )
-    if image.mode == "1":
-        image = image.convert("L")
-    elif image.mode == "LA":
-        image = image.getchannel("L")
-    elif image.mode in ("RGBA", "P", "PA"):
-        image = image.convert("RGB")
-    if image.mode in _GRAY:
-        return np.asarray(image, dtype=np.float32)[..., np.newaxis]
-    if image.mode == "RGB":
-        return np.asarray(image, dtype=np.float32)
-    raise UnreadableError(f"has the colour mode {image.mode}: save it as gray or RGB")
+def orientation(image: ImageFile, path: Path) -> int:
+    """The EXIF orientation, 1 to 8, of an opened image; 1 where the file states none, or none of the eight."""
+    # The method of PNG images itself would decode the whole image to see chunks behind the pixels.
+    found: int | None = Image.Image.getexif(image).get(_ORIENTATION)
+    if found is None and image.format == "PNG":
+        found = _late_exif(path).get(_ORIENTATION)
+    return found if found is not None and found in range(2, 9) else 1
+
+
+def upright(image: ImageFile) -> Image.Image:
+    """The loaded image as it is looked at: Pillow turns TIFF while loading, and leaves the others to its caller.
+
+    Raises:
+        UnreadableError: several pages.
+    """
+    pages = int(getattr(image, "n_frames", 1))
+    # The further pictures of a camera's MPO are the first one again, smaller or from another side.
+    if pages > 1 and image.format != "MPO":
+        raise UnreadableError(
+            f"holds {pages} pages, but one image a file is expected: save each as its own file"
+        )
+    image.load()
+    if image.format == "TIFF" or image.getexif().get(_ORIENTATION, 1) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _late_exif(path: Path) -> Image.Exif:
+    """The eXIf chunk of a PNG wherever it lies (PNG specification, third edition, 11.3.2.6)."""
+    exif = Image.Exif()
+    with path.open("rb") as file:
+        file.seek(_PNG_SIGNATURE)
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if kind == b"eXIf":
+                exif.load(file.read(length))
+                break
+            file.seek(length + 4, 1)
+    return exif
+
+
+def _cut(image: ImageFile) -> bool:
+    """Whether it is a TIFF whose colour Pillow would cut to 8 bits.
+
+    Raises:
+        UnreadableError: it is another file whose colour it would cut.
+    """
+    # The raw mode of the tile tells what the mode of the image does not.
+    raw = [tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0] for tile in image.tile]
+    if image.mode not in ("RGB", "RGBA", "LA") or not any(";16" in str(mode) for mode in raw):
+        return False
+    if image.format == "TIFF":
+        return True
+    raise UnreadableError("has 16 bits a colour channel, which would be cut to 8: save it with 8 bits")
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _reason(error: Exception) -> str:
-    return (
-        "is not an image or is cut short"
-        if isinstance(error, SyntaxError)
-        else f"cannot be decoded ({_words(error)})"
-    )
-
-
-def _words(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return "is not an image or is cut short"
     # Pillow's texts repeat the full path of the file, which the caller names already.
     text = one_line(error)
-    return "not an image of a known format" if "cannot identify image file" in text else text
+    return f"cannot be decoded ({'not an image of a known format' if 'cannot identify' in text else text})"
