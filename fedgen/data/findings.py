@@ -35,6 +35,7 @@ FindingKind = Literal[
     "slices_not_chosen",
     "burned_in",
     "padded",
+    "converted",
 ]
 
 

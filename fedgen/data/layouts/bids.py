@@ -10,7 +10,16 @@ from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.nifti import DECODER
 from fedgen.data.findings import listing
 from fedgen.data.index import IndexEntry
-from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, cut_axis, label_of, taken
+from fedgen.data.layouts.layout import (
+    FolderLayout,
+    Problem,
+    Request,
+    Scan,
+    cut_axis,
+    files_of,
+    label_of,
+    taken,
+)
 from fedgen.data.layouts.table import required_cell
 from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
@@ -139,7 +148,7 @@ class BidsLayout(FolderLayout):
         person = "person_id" if "person_id" in table.columns else _patient_column(request, table)
         result.entries.append(
             IndexEntry(
-                files=(path,),
+                files=files_of(path, header),
                 patient=required_cell(table, row, person),
                 site=request.site or required_cell(table, row, request.data.columns.site),
                 label=label_of(dict(row.cells), request.data, table),

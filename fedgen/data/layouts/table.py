@@ -9,7 +9,16 @@ from typing import ClassVar
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.index import IndexEntry
-from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, cut_axis, label_of, taken
+from fedgen.data.layouts.layout import (
+    FolderLayout,
+    Problem,
+    Request,
+    Scan,
+    cut_axis,
+    files_of,
+    label_of,
+    taken,
+)
 from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
 
@@ -77,7 +86,7 @@ class TableLayout(FolderLayout):
                 return
         result.entries.append(
             IndexEntry(
-                files=(path,),
+                files=files_of(path, header),
                 patient=patient,
                 site=site,
                 label=label,
