@@ -38,6 +38,10 @@ def requirements(lines: Iterable[str]) -> dict[str, Requirement]:
 
 RUN_TIME = requirements(PROJECT["dependencies"])
 DEVELOPMENT = requirements(PROJECT["optional-dependencies"]["dev"])
+#: What a person installs for a kind of file that not everybody has.
+EXTRAS = requirements(
+    line for name, lines in PROJECT["optional-dependencies"].items() if name != "dev" for line in lines
+)
 
 
 def pins() -> dict[str, str]:
@@ -62,7 +66,7 @@ def imported() -> frozenset[str]:
     modules = set(imported_modules()) - set(ROOTS) - sys.stdlib_module_names
     of = packages_distributions()
     # A namespace such as google's is of several: then one that is declared or brought is meant.
-    known = {*RUN_TIME, *BROUGHT_BY}
+    known = {*RUN_TIME, *EXTRAS, *BROUGHT_BY}
     found = {
         module: {canonicalize_name(name) for name in of.get(module, [f"unknown {module}"])}
         for module in modules
@@ -83,7 +87,7 @@ def test_one_that_is_not_would_be_found() -> None:
 
 
 def test_everything_imported_is_declared() -> None:
-    assert imported() - set(RUN_TIME) == set(BROUGHT_BY)
+    assert imported() - set(RUN_TIME) - set(EXTRAS) == set(BROUGHT_BY)
     for name, by in BROUGHT_BY.items():
         brings = Requirement(by)
         ours = RUN_TIME[canonicalize_name(brings.name)]
@@ -129,4 +133,4 @@ def closure(roots: dict[str, Requirement]) -> set[str]:
 
 
 def test_every_pin_is_of_something_that_is_needed() -> None:
-    assert set(pins()) - closure(RUN_TIME | DEVELOPMENT) == set()
+    assert set(pins()) - closure(RUN_TIME | DEVELOPMENT | EXTRAS) == set()

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fedgen.data.accounts import account, refuse_losses, unknown_findings
 from fedgen.data.findings import DataFinding, findings_of_notes, listing, plural
 from fedgen.data.index import Exclusion, IndexEntry, PatientIndex, site_names
-from fedgen.data.layouts.layout import Problem, Request, Scan
+from fedgen.data.layouts.layout import Request, Scan
 from fedgen.data.layouts.registry import layout_for
+from fedgen.data.people import identity_findings, merged_sites
 from fedgen.data.table import find_table, read_table
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection
@@ -33,20 +35,23 @@ def build_index(
         Entries whose label is one of `data.labels`, in an order that does not depend on the file system.
 
     Raises:
-        DataError: no image remains, a listed file is missing or unreadable, a label is not listed and
-            `data.other_labels` is refuse, or a site has one class and `data.one_class_sites` is refuse.
+        DataError: no image remains, a listed file is missing or unreadable, too many images would be left out unasked,
+            a label is not listed and `data.other_labels` is refuse, or a site has one class and `data.one_class_sites`
+            is refuse.
     """
     result = scan_folder(folder, data, table=table, site=site)
-    _refuse_problems(result.problems)
-    entries, unlisted = _labelled(result.entries, data)
-    excluded = Counter(result.excluded)
+    _refuse_problems(result)
+    refuse_losses(result, data)
+    entries, unlisted = _labelled(result, data)
+    excluded = result.excluded + result.unasked
     for value, count in unlisted.items():
         excluded[f"label {value!r} not in data.labels" if value else "no label"] += count
     if not entries:
         raise _nothing_left(folder, data, excluded)
     findings = [
         *result.findings,
-        *_exclusion_findings(excluded),
+        *left_out_findings(excluded),
+        *identity_findings(entries),
         *_shared(entries),
         *_one_class(entries, data),
     ]
@@ -68,14 +73,29 @@ def scan_folder(
     Raises:
         DataError: the folder, its layout or its table cannot be used.
     """
-    files = _files(folder)
+    files = files_of(folder)
     found = find_table(folder, table)
-    request = Request(folder, files, data, None if found is None else read_table(found), site)
-    result = layout_for(request).scan(request)
-    result.findings += findings_of_notes(result.notes)
-    if site is None:
-        names = site_names(entry.site for entry in result.entries)
-        result.entries = [replace(entry, site=names[entry.site]) for entry in result.entries]
+    return scan(Request(folder, files, data, None if found is None else read_table(found), site))
+
+
+def scan(request: Request) -> Scan:
+    """`scan_folder` of a folder whose files and table are known.
+
+    Raises:
+        DataError: the layout or the table cannot be used.
+    """
+    layout = layout_for(request)
+    result = layout.scan(request)
+    account(request, result, layout.unused)
+    result.findings += [*unknown_findings(result), *findings_of_notes(result.notes)]
+    if request.table is not None and request.table.note:
+        sentence = f"{request.table.path.name} {request.table.note}."
+        result.findings.append(DataFinding("table_reading", sentence, 1))
+    if request.site is None:
+        spelling, findings = merged_sites([entry.site for entry in result.entries])
+        names = site_names(spelling.values())
+        result.entries = [replace(entry, site=names[spelling[entry.site]]) for entry in result.entries]
+        result.findings += findings
     result.entries.sort(key=lambda entry: (entry.site, entry.patient, entry.files, _volume(entry)))
     return result
 
@@ -84,7 +104,12 @@ def _volume(entry: IndexEntry) -> int:
     return 0 if entry.slices is None else entry.slices.volume
 
 
-def _files(folder: Path) -> tuple[str, ...]:
+def files_of(folder: Path) -> tuple[str, ...]:
+    """Every file below `folder`, relative with forward slashes, sorted; names that begin with a dot are hidden.
+
+    Raises:
+        DataError: it is no folder, or a folder in it cannot be read.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the folder that holds the images.")
     found: list[str] = []
@@ -106,7 +131,11 @@ def _unreadable(error: OSError) -> None:
     raise DataError(f"Cannot read the folder {error.filename} ({error.strerror}): grant access or remove it.")
 
 
-def _refuse_problems(problems: Sequence[Problem]) -> None:
+def _refuse_problems(result: Scan) -> None:
+    spelled = next((f for f in result.findings if f.kind == "labels_spelled_otherwise"), None)
+    if spelled is not None:
+        raise DataError(spelled.sentence)
+    problems = result.problems
     if not problems:
         return
     rest = f", and so it is with {plural(len(problems) - 1, 'other file')}" if len(problems) > 1 else ""
@@ -115,7 +144,16 @@ def _refuse_problems(problems: Sequence[Problem]) -> None:
     )
 
 
-def _labelled(entries: Sequence[IndexEntry], data: DataSection) -> tuple[list[IndexEntry], Counter[str]]:
+def _labelled(result: Scan, data: DataSection) -> tuple[list[IndexEntry], Counter[str]]:
+    entries: Sequence[IndexEntry] = result.entries
+    if not result.labelled:
+        if len(data.labels) > 1:
+            raise DataError(
+                f"Nothing tells the {len(data.labels)} classes apart: name their column with data.columns.label "
+                f"({data.columns.label} says nothing), put a labels.csv beside DICOM files, or ask for a single class "
+                "with data.labels."
+            )
+        entries = [replace(entry, label=data.labels[0]) for entry in entries]
     unlisted = Counter(entry.label or "" for entry in entries if entry.label not in data.labels)
     if unlisted and data.other_labels == "refuse":
         values = listing(f"{value or '(empty)'} x {count}" for value, count in unlisted.most_common())
@@ -137,7 +175,8 @@ def _nothing_left(folder: Path, data: DataSection, excluded: Counter[str]) -> Da
     )
 
 
-def _exclusion_findings(excluded: Counter[str]) -> list[DataFinding]:
+def left_out_findings(excluded: Counter[str]) -> list[DataFinding]:
+    """One finding a reason."""
     return [
         DataFinding("excluded", f"{plural(count, 'file')} left out: {reason}.", count)
         for reason, count in sorted(excluded.items())

@@ -90,6 +90,7 @@ def _write(path: Path, key: str, site: DecodedSite) -> None:
         "span": site.span,
         "exact": site.fingerprints.exact,
         "near": site.fingerprints.near,
+        "detail": site.fingerprints.detail,
         "blank": site.fingerprints.blank,
     }
     if site.masks is not None:
@@ -116,7 +117,9 @@ def _read(path: Path, key: str) -> DecodedSite | None:
             entries=tensors["entries"],
             above=tensors["above"],
             span=tensors["span"],
-            fingerprints=Fingerprints(tensors["exact"], tensors["near"], tensors["blank"].astype(np.bool_)),
+            fingerprints=Fingerprints(
+                tensors["exact"], tensors["near"], tensors["detail"], tensors["blank"].astype(np.bool_)
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         # A cache that cannot be read is no cache; the files themselves are still there.

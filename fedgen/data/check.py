@@ -7,22 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedgen.data.duplicates import across_patients, exact_groups, near_pairs, pairs_of_groups
+from fedgen.data.duplicates import across_patients
 from fedgen.data.findings import DataFinding, listing, plural
-from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.site_data import Part, SiteData
+from fedgen.data.ties import Likeness
 from fedgen.errors import DataError
 
 
-def check_split(
-    patients: Sequence[str], parts: NDArray[np.int64], fingerprints: Fingerprints
-) -> list[DataFinding]:
+def check_split(patients: Sequence[str], parts: NDArray[np.int64], likeness: Likeness) -> list[DataFinding]:
     """Check that nothing of a held-out patient is in training.
 
     Args:
         patients: identity of the patient of each of the N images, of all sites.
         parts: (N,) `Part` of each image.
-        fingerprints: of the same N images.
+        likeness: of the same N images.
 
     Returns:
         A finding where images of different parts and patients are nearly the same.
@@ -40,14 +38,14 @@ def check_split(
             f"{plural(len(split), 'patient is', 'patients are')} in two parts of the split: "
             "split by patient, so that each is in one part at all sites."
         )
-    exact = pairs_of_groups(exact_groups(fingerprints))
+    exact = likeness.equal
     crossing = exact[parts[exact[:, 0]] != parts[exact[:, 1]]]
     if len(crossing):
         raise DataError(
             f"{plural(len(crossing), 'image of one part equals', 'images of one part equal')} one of another: "
             "keep patients who share images together (`fedgen data inspect` lists them)."
         )
-    near = across_patients(near_pairs(fingerprints), patients)
+    near = across_patients(likeness.near, patients)
     count = int((parts[near[:, 0]] != parts[near[:, 1]]).sum())
     if not count:
         return []

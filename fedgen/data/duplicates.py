@@ -1,4 +1,4 @@
-"""Images that are the same, or nearly, and the patients they tie together."""
+"""Images that are the same, or nearly."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from fedgen.data.findings import plural
 from fedgen.data.fingerprint import Fingerprints
-from fedgen.errors import DataError
 
 Pairs = NDArray[np.int64]
 
-#: Bits of 256 in which two hashes may differ and still be called near; on real chest films and brain slices
-#: of different patients the closest pairs differ in more.
-NEAR_BITS = 10
+#: Bits of 256 in which the hashes of look-alikes differ at most. A first sieve: brains of different people pass it.
+NEAR_BITS = 16
+#: Correlation of the fine detail from which two images are one picture. Over all pairs of different patients it reaches
+#: 0.85 in 368 chest films, 0.92 in 392 slices of registered heads and 0.94 in 5856 children's films; copies that were
+#: saved as JPEG, halved or changed in contrast have 0.98 and more.
+NEAR_CORRELATION = 0.95
+#: An image that looks like those of more than so many others is of a simple kind (a digit), not of one person.
+MOST_ALIKE = 5
 #: Side of the blocks of comparisons, which fit the processor's cache.
 _BLOCK = 1024
+#: Pairs whose detail is compared at once.
+_PAIRS = 8192
 
 
 def exact_groups(fingerprints: Fingerprints) -> list[NDArray[np.int64]]:
@@ -36,24 +39,34 @@ def exact_groups(fingerprints: Fingerprints) -> list[NDArray[np.int64]]:
 
 
 def near_pairs(fingerprints: Fingerprints, bits: int = NEAR_BITS) -> Pairs:
-    """Pairs whose difference hashes differ in at most `bits` of 256 bits, exact duplicates left out.
+    """Pairs that are one picture, changed a little: exact duplicates are left out.
 
-    Every pair is compared, a block of rows at a time.
+    Every pair is compared by its hashes, a block of rows at a time; those within `bits` of 256 by their fine detail.
 
     Returns:
         (pairs, 2) indices i < j, in lexicographic order; blank images are left out.
     """
     kept = np.flatnonzero(~fingerprints.blank)
     words = _telling_words(fingerprints.near[kept])
-    found = [
-        _near_block(words, row, column, bits)
-        for row in range(0, len(kept), _BLOCK)
-        for column in range(row, len(kept), _BLOCK)
-    ]
-    pairs = kept[np.concatenate(found)] if found else np.empty((0, 2), np.int64)
+    found = [np.empty((0, 2), np.int64)]
+    for row in range(0, len(kept), _BLOCK):
+        for column in range(row, len(kept), _BLOCK):
+            pairs = kept[_near_block(words, row, column, bits)]
+            found.append(pairs[_same_detail(fingerprints.detail, pairs)])
+    pairs = np.concatenate(found)
     equal = (fingerprints.exact[pairs[:, 0]] == fingerprints.exact[pairs[:, 1]]).all(axis=1)
     pairs = pairs[~equal]
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def _same_detail(detail: NDArray[np.int8], pairs: Pairs) -> NDArray[np.bool_]:
+    same = np.zeros(len(pairs), bool)
+    for start in range(0, len(pairs), _PAIRS):
+        some = pairs[start : start + _PAIRS]
+        one, other = (detail[some[:, side]].astype(np.float32) for side in (0, 1))
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        same[start : start + _PAIRS] = np.einsum("ij,ij->i", one, other) >= NEAR_CORRELATION * lengths
+    return same
 
 
 def _telling_words(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -92,40 +105,8 @@ def pairs_of_groups(groups: Sequence[NDArray[np.int64]]) -> Pairs:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def patient_groups(patients: Sequence[str], fingerprints: Fingerprints) -> tuple[tuple[str, ...], ...]:
-    """Patients tied together by equal images, possibly one person under two identities.
-
-    Connected components of "has an image equal to one of"; patients tied to no other are left out.
-
-    Args:
-        patients: identity of the patient of each of the N images.
-        fingerprints: of the same N images.
-
-    Returns:
-        Groups of two or more patients, each sorted, in alphabetical order.
-    """
-    pairs = across_patients(pairs_of_groups(exact_groups(fingerprints)), patients)
-    if not len(pairs):
-        return ()
-    names, numbers = np.unique(np.asarray(patients), return_inverse=True)
-    links = coo_array(
-        (np.ones(len(pairs)), (numbers[pairs[:, 0]], numbers[pairs[:, 1]])), shape=(len(names),) * 2
-    )
-    _, component = connected_components(links, directed=False)
-    groups: dict[int, list[str]] = {}
-    for name, number in zip(names.tolist(), component.tolist(), strict=True):
-        groups.setdefault(number, []).append(name)
-    return tuple(sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1))
-
-
-def refuse_tied_patients(groups: Sequence[Sequence[str]]) -> None:
-    """For a caller that wants clean identities rather than joined patients.
-
-    Raises:
-        DataError: there is a group.
-    """
-    if groups:
-        raise DataError(
-            f"{plural(len(groups), 'group')} of patients share equal images : see them with "
-            "`fedgen data inspect`, find out whether each is one person and correct the identities."
-        )
+def telling(near: Pairs, patients: Sequence[str]) -> Pairs:
+    """Look-alikes of different patients, without images that look like those of more than `MOST_ALIKE` others."""
+    pairs = across_patients(near, patients)
+    counts = np.bincount(pairs.ravel(), minlength=len(patients))
+    return pairs[(counts[pairs] <= MOST_ALIKE).all(axis=1)]

@@ -34,8 +34,19 @@ FindingKind = Literal[
     "several_volumes",
     "slices_not_chosen",
     "burned_in",
+    "labels_spelled_otherwise",
+    "participants_without_images",
+    "unknown_persons",
+    "identities_alike",
+    "study_of_several_patients",
+    "identities_damaged",
+    "identities_placeholder",
+    "site_spellings",
+    "table_reading",
+    "unknown_files",
+    "equal_images_other_labels",
+    "below_window",
     "padded",
-    "converted",
 ]
 
 

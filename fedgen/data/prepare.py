@@ -16,8 +16,7 @@ from fedgen.data.build import build_index
 from fedgen.data.cache import decode_sites
 from fedgen.data.check import check_split, part_findings
 from fedgen.data.decode import DecodedSite
-from fedgen.data.duplicates import patient_groups
-from fedgen.data.findings import DataFinding, plural
+from fedgen.data.findings import DataFinding
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.geometry import geometry_findings
 from fedgen.data.index import PatientIndex, write_index
@@ -25,6 +24,7 @@ from fedgen.data.load import decoding_findings, site_data
 from fedgen.data.phantom.write import write_phantom
 from fedgen.data.site_data import Part, SiteData
 from fedgen.data.split import split_patients
+from fedgen.data.ties import Likeness, picture_findings, tied_patients
 from fedgen.errors import DataError, StudyError
 from fedgen.run.atomic import unwritable, write_atomic, write_json
 from fedgen.study.study import Study
@@ -107,15 +107,16 @@ def _prepare(
 ) -> tuple[list[SiteData], list[DataFinding]]:
     decoded = decode_sites(folder, index, study.data, cache)
     patients, fingerprints = _all_images(index, decoded)
-    together = patient_groups(patients, fingerprints)
+    likeness = Likeness.of(fingerprints)
+    together = tied_patients(index, patients, likeness)
     parts = split_patients(index, study.data.split, study.study.seed, together=together)
     sites = [site_data(site, index.at(site), decoded[site], parts, study.data) for site in index.sites]
     of_images = np.array([int(parts[patient]) for patient in patients], np.int64)
     findings = [
         *index.findings,
         *decoding_findings(index, decoded, study.data),
-        *_joined(together),
-        *check_split(patients, of_images, fingerprints),
+        *picture_findings(patients, np.concatenate([site.labels.numpy() for site in sites]), likeness),
+        *check_split(patients, of_images, likeness),
         *part_findings(sites),
         *geometry_findings(index, study.data),
     ]
@@ -142,18 +143,6 @@ def _all_images(index: PatientIndex, decoded: Mapping[str, DecodedSite]) -> tupl
         entries = index.at(site)
         patients += [entries[number].patient for number in decoded[site].entries]
     return patients, Fingerprints.concatenate([decoded[site].fingerprints for site in index.sites])
-
-
-def _joined(together: tuple[tuple[str, ...], ...]) -> list[DataFinding]:
-    if not together:
-        return []
-    count = sum(len(group) for group in together)
-    sentence = (
-        f"{plural(count, 'patient')} share equal images with another and were kept in one part "
-        f"(in {plural(len(together), 'group')}): each group may be one person under several identities; "
-        "`fedgen data inspect` lists them."
-    )
-    return [DataFinding("joined_patients", sentence, count)]
 
 
 def _fix_split(own: Path, parts: Mapping[str, Part]) -> None:

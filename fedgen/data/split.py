@@ -48,7 +48,7 @@ def split_patients(
         index: the patients, their sites and labels; the order of its entries does not matter.
         split: shares of audit and test; the rest trains.
         seed: fixes the split.
-        together: groups of patients who must share a part (see `duplicates.patient_groups`).
+        together: groups of patients who must share a part (see `ties.tied_patients`).
 
     Returns:
         The part of each patient.

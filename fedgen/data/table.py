@@ -1,16 +1,17 @@
-"""Tables that list images (CSV or TSV), read as text with the row numbers a person sees in a spreadsheet."""
+"""Tables that list images (CSV, TSV or workbook), read as text with the row numbers a person sees in a spreadsheet."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedgen.data.findings import listing
+from fedgen.data.identity import composed
+from fedgen.data.table_text import WORKBOOK_ENDING, cells_of, without_empty_end
 from fedgen.errors import DataError
 
-TABLE_ENDINGS = (".csv", ".tsv")
+TABLE_ENDINGS = (".csv", ".tsv", WORKBOOK_ENDING)
 _WELL_KNOWN = ("metadata", "participants", "labels")
 
 
@@ -24,11 +25,19 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A header and its rows; every cell is stripped text."""
+    """A header and its rows; every cell is stripped text in Unicode's composed form.
+
+    Attributes:
+        path: the file.
+        columns: the header's cells.
+        rows: those that are not empty.
+        note: completes the sentence "NAME ...": what a person should know of how it was read; or empty.
+    """
 
     path: Path
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
+    note: str = ""
 
     def require(self, column: str, key: str) -> None:
         """Check that `column` exists; `key` is the study key that names it.
@@ -44,41 +53,40 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table; comma, semicolon or tab, whichever the header line holds most of.
+    """Read a table; what separates its cells is told by a first line `sep=;`, or is what the header holds most of.
 
     Raises:
-        DataError: the file is absent, empty, not UTF-8, or a row has more cells than the header.
+        DataError: the file is absent, empty, of no known encoding, or a row has more cells than the header.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text: save it as UTF-8 CSV.") from None
-    except OSError as error:
-        raise DataError(f"Cannot read {path} ({error.strerror}): mend it, or name another.") from None
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    try:
-        lines = list(csv.reader(text.splitlines(), delimiter=delimiter))
-    except csv.Error as error:
-        raise DataError(f"{path} is not a table ({error}): save it as UTF-8 CSV.") from None
-    if not lines or not any(cell.strip() for cell in lines[0]):
+    lines, note = cells_of(path)
+    columns = tuple(composed(cell.strip()) for cell in without_empty_end(lines[0])) if lines else ()
+    if not columns:
         raise DataError(f"{path} is empty: it needs a header line and one row an image.")
-    columns = tuple(cell.strip() for cell in lines[0])
     twice = {column for column in columns if column and columns.count(column) > 1}
     if twice:
         raise DataError(f"{path} names the column {listing(sorted(twice))} twice: rename one of them.")
     rows = []
-    for number, cells in enumerate(lines[1:], start=2):
-        if not any(cell.strip() for cell in cells):
+    for number, line in enumerate(lines[1:], start=2):
+        cells = without_empty_end(line)
+        if not cells:
             continue
         if len(cells) > len(columns):
             raise DataError(
                 f"{path.name} row {number} has {len(cells)} cells but the header has {len(columns)}: "
                 "quote cells that contain the separator."
             )
-        padded = [cell.strip() for cell in cells] + [""] * (len(columns) - len(cells))
+        padded = [composed(cell.strip()) for cell in cells] + [""] * (len(columns) - len(cells))
         rows.append(TableRow(number, dict(zip(columns, padded, strict=True))))
-    return Table(path, columns, tuple(rows))
+    return Table(path, columns, tuple(rows), note)
+
+
+def tables_of(folder: Path) -> list[Path]:
+    """The tables at the top of `folder`, sorted."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in TABLE_ENDINGS and not path.name.startswith((".", "~$")) and path.is_file()
+    )
 
 
 def find_table(folder: Path, given: Path | None = None) -> Path | None:
@@ -94,7 +102,7 @@ def find_table(folder: Path, given: Path | None = None) -> Path | None:
     """
     if given is not None:
         return given
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_ENDINGS)
+    tables = tables_of(folder)
     by_name = ([path for path in tables if path.stem.lower() == name] for name in _WELL_KNOWN)
     candidates = next((paths for paths in by_name if paths), tables)
     if len(candidates) > 1:

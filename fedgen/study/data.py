@@ -101,6 +101,13 @@ class DataSection(Section):
     other_labels: Literal["refuse", "exclude"] = Field(
         "refuse", description="what happens to images whose label is missing or not listed; always counted"
     )
+    unused_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="largest share of what looks like images that may be left out though no key asks for it, such as "
+        "images that the table does not list; always counted",
+    )
     one_class_sites: Literal["refuse", "allow"] = Field(
         "refuse", description="whether a site may hold a single class; its downstream AUROC is then undefined"
     )

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.nifti import DECODER
-from fedgen.data.findings import listing
 from fedgen.data.index import IndexEntry
 from fedgen.data.layouts.layout import (
     FolderLayout,
@@ -16,15 +15,14 @@ from fedgen.data.layouts.layout import (
     Request,
     Scan,
     cut_axis,
-    files_of,
     label_of,
+    one_site,
     taken,
 )
-from fedgen.data.layouts.table import required_cell
-from fedgen.data.table import Table, TableRow
-from fedgen.errors import DataError
+from fedgen.data.layouts.participants import PARTICIPANTS, Participants, Person
 
-PARTICIPANTS = "participants.tsv"
+#: Folders at the top of a data set whose images are made from, or are the source of, those of the subjects.
+_NOT_INPUT = ("derivatives", "sourcedata", "code", "rawdata", "stimuli", "phenotype")
 _LABEL_SUFFIXES = ("dseg", "mask", "probseg")
 
 
@@ -77,67 +75,57 @@ class BidsLayout(FolderLayout):
 
     Label images (`dseg`, `mask`, `probseg`) and derivatives are never input. Where the study names
     `data.columns.mask`, it is the part of a label image's name after subject and session, such as
-    `dseg` or `label-lesion_mask`.
+    `dseg` or `label-lesion_mask`. Without participants.tsv a subject is a patient, and all are of one site.
     """
 
     name: ClassVar[str] = "bids"
     precedence: ClassVar[int] = 10
+    unused: ClassVar[str] = "image that is no NIfTI file of a subject"
 
     def matches(self, request: Request) -> bool:
-        """`participants.tsv` and a NIfTI file of a subject."""
-        return (
-            request.table is not None
-            and request.table.path.name == PARTICIPANTS
-            and any(
-                path.startswith("sub-") and path.endswith(DECODER.supported_file_endings)
-                for path in request.files
-            )
-        )
+        """A NIfTI file of a subject, and participants.tsv or no table at all."""
+        if request.table is not None and request.table.path.name != PARTICIPANTS:
+            return False
+        return any(_of_subject(path) is not None for path in request.files)
 
     def scan(self, request: Request) -> Scan:
         """Find the volumes of every session.
 
         Raises:
-            DataError: a column is missing, or a subject is not in participants.tsv or twice.
+            DataError: a column is missing, or a subject is twice in participants.tsv.
         """
-        assert request.table is not None
-        sessions = _sessions(request)
         result = Scan(self.name)
+        people = Participants(request, one_site(request, result))
         label_images: dict[tuple[tuple[str, str], str], str] = {}
         volumes: list[tuple[str, BidsName]] = []
         for path in request.files:
-            if not path.endswith(DECODER.supported_file_endings):
+            if not path.lower().endswith(DECODER.supported_file_endings):
                 continue
-            name = BidsName.parse(PurePosixPath(path).name)
-            if name is None or not path.startswith("sub-"):
-                result.excluded["not a BIDS name, or outside a subject's folder"] += 1
+            name = _of_subject(path)
+            if PurePosixPath(path).parts[0] in _NOT_INPUT:
+                result.leave_out(path, f"{PurePosixPath(path).parts[0]}, which is never input")
+            elif name is None:
+                result.leave_out(path, "not a BIDS name, or outside a subject's folder", asked=False)
             elif name.suffix in _LABEL_SUFFIXES:
                 label_images[name.session, name.series] = path
-                result.excluded["label image"] += 1
+                result.leave_out(path, "label image")
             elif not request.wants(name.modality, name.series):
-                result.excluded[f"other modality ({name.modality})"] += 1
+                people.used(name.session)
+                result.leave_out(path, f"other modality ({name.modality})")
             else:
                 volumes.append((path, name))
         for path, name in volumes:
-            row = sessions.get(name.session) or sessions.get((name.session[0], ""))
-            if row is None:
-                raise DataError(
-                    f"{path} belongs to {' '.join(name.session).strip()}, which {PARTICIPANTS} "
-                    "does not list: add a row or remove the folder."
-                )
+            person = people.person(name.session)
+            if person is None:
+                result.leave_out(path, f"image of a subject that {PARTICIPANTS} does not list", asked=False)
+                continue
             mask = label_images.get((name.session, request.data.columns.mask or ""))
-            self._scan_volume(request, request.table, row, path, name, mask, result)
+            self._scan_volume(request, person, path, name, mask, result)
+        result.findings += people.findings()
         return result
 
     def _scan_volume(
-        self,
-        request: Request,
-        table: Table,
-        row: TableRow,
-        path: str,
-        name: BidsName,
-        mask: str | None,
-        result: Scan,
+        self, request: Request, person: Person, path: str, name: BidsName, mask: str | None, result: Scan
     ) -> None:
         try:
             header = DECODER.header(request.folder / path, cut_axis(request.data))
@@ -145,13 +133,12 @@ class BidsLayout(FolderLayout):
         except UnreadableError as error:
             result.problems.append(Problem(path, str(error)))
             return
-        person = "person_id" if "person_id" in table.columns else _patient_column(request, table)
         result.entries.append(
             IndexEntry(
-                files=files_of(path, header),
-                patient=required_cell(table, row, person),
-                site=request.site or required_cell(table, row, request.data.columns.site),
-                label=label_of(dict(row.cells), request.data, table),
+                files=(path,),
+                patient=person.patient,
+                site=person.site,
+                label=label_of(person.cells, request.data),
                 mask=mask,
                 modality=name.modality,
                 series=name.series,
@@ -165,26 +152,6 @@ class BidsLayout(FolderLayout):
 LAYOUT = BidsLayout()
 
 
-def _patient_column(request: Request, table: Table) -> str:
-    named = request.data.columns.patient
-    return named if named in table.columns else "participant_id"
-
-
-def _sessions(request: Request) -> dict[tuple[str, str], TableRow]:
-    table = request.table
-    assert table is not None
-    table.require("participant_id", "BIDS, which prescribes it")
-    if request.site is None:
-        table.require(request.data.columns.site, "data.columns.site")
-    column = next((name for name in ("session", "session_id") if name in table.columns), None)
-    sessions: dict[tuple[str, str], TableRow] = {}
-    for row in table.rows:
-        key = (required_cell(table, row, "participant_id"), row.cells[column] if column else "")
-        if key in sessions:
-            who = listing(part for part in key if part)
-            raise DataError(
-                f"{table.path.name} lists {who} twice (rows {sessions[key].number} and {row.number}): "
-                "remove one of them."
-            )
-        sessions[key] = row
-    return sessions
+def _of_subject(path: str) -> BidsName | None:
+    known = path.startswith("sub-") and path.lower().endswith(DECODER.supported_file_endings)
+    return BidsName.parse(PurePosixPath(path).name) if known else None

@@ -18,14 +18,15 @@ from fedgen.data.decoders.dicom import DECODER, dicom_header, read_tags
 from fedgen.data.decoders.guard import guarded
 from fedgen.data.decoders.registry import nameless
 from fedgen.data.findings import DataFinding, plural
+from fedgen.data.identity import composed, is_missing
 from fedgen.data.index import IndexEntry
+from fedgen.data.layouts.label_rows import LabelRows
 from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, taken
-from fedgen.data.layouts.table import relative_path, required_cell
-from fedgen.data.table import Table, TableRow
-from fedgen.errors import DataError
 
-#: Columns a label table may be keyed by, the most specific first.
-KEYS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID")
+#: Completes "FILE ...".
+NO_PATIENT = (
+    "has no PatientID, or one that means none, so its privacy unit is unknown: give each file a pseudonym"
+)
 
 
 class DicomLayout(FolderLayout):
@@ -33,6 +34,7 @@ class DicomLayout(FolderLayout):
 
     name: ClassVar[str] = "dicom"
     precedence: ClassVar[int] = 30
+    unused: ClassVar[str] = "image that is not DICOM"
 
     def matches(self, request: Request) -> bool:
         """At least one DICOM file, by ending or, where there is none, by its first bytes."""
@@ -42,25 +44,27 @@ class DicomLayout(FolderLayout):
         """Read every file's tags.
 
         Raises:
-            DataError: an empty PatientID, or a label table without a usable key.
+            DataError: a label table without a usable key.
         """
         result = Scan(self.name)
-        labels = _Labels(request)
+        labels = LabelRows(request)
         without_institution = 0
+        instances: set[str] = set()
         for path in _dicom_files(request):
             try:
                 tags = read_tags(request.folder / path, stop_before_pixels=True)
                 modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
                 patient, institution = _text(tags, "PatientID"), _text(tags, "InstitutionName")
                 study, row = _text(tags, "StudyInstanceUID"), labels.row(tags)
+                instance = _text(tags, "SOPInstanceUID")
             except UnreadableError as error:
                 result.problems.append(Problem(path, str(error)))
                 continue
             if tags.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-                result.excluded["DICOMDIR"] += 1
+                result.leave_out(path, "DICOMDIR")
                 continue
             if not request.wants(modality, series):
-                result.excluded[f"other modality ({series or modality or 'none given'})"] += 1
+                result.leave_out(path, f"other modality ({series or modality or 'none given'})")
                 continue
             try:
                 header = dicom_header(tags)
@@ -68,18 +72,20 @@ class DicomLayout(FolderLayout):
             except UnreadableError as error:
                 result.problems.append(Problem(path, str(error)))
                 continue
-            if not patient:
-                raise DataError(
-                    f"{path} has an empty PatientID, so its privacy unit is unknown: "
-                    "give every file a pseudonym in PatientID."
-                )
+            if is_missing(patient):
+                result.problems.append(Problem(path, NO_PATIENT))
+                continue
+            if instance and instance in instances:
+                result.leave_out(path, "the same DICOM instance again")
+                continue
+            instances.add(instance)
             without_institution += not institution and request.site is None
             result.entries.append(
                 IndexEntry(
                     files=(path,),
                     patient=patient,
                     site=request.site or institution or _folder_site(request.folder, path),
-                    label=label_of(None if row is None else dict(row.cells), request.data, labels.table),
+                    label=label_of(None if row is None else row.cells, request.data),
                     mask=labels.mask(row),
                     modality=modality,
                     series=series,
@@ -97,62 +103,6 @@ class DicomLayout(FolderLayout):
 
 
 LAYOUT = DicomLayout()
-
-
-class _Labels:
-    """Rows of the label table by the key they name."""
-
-    def __init__(self, request: Request) -> None:
-        self.table: Table | None = request.table
-        self._request = request
-        self._rows: dict[str, TableRow] = {}
-        self._used: set[str] = set()
-        self._key = KEYS[0]
-        if self.table is None:
-            return
-        key = next((key for key in KEYS if key in self.table.columns), None)
-        if key is None:
-            raise DataError(
-                f"{self.table.path.name} has none of the columns {', '.join(KEYS)}: "
-                "add the one that says which DICOM files a row is about."
-            )
-        self._key = key
-        if request.data.columns.mask is not None:
-            self.table.require(request.data.columns.mask, "data.columns.mask")
-        for row in self.table.rows:
-            value = required_cell(self.table, row, key)
-            if value in self._rows:
-                raise DataError(
-                    f"{self.table.path.name} has two rows for {key} {value} "
-                    f"(rows {self._rows[value].number} and {row.number}): remove one of them."
-                )
-            self._rows[value] = row
-
-    def row(self, tags: Any) -> TableRow | None:
-        """The row about a file, or None."""
-        value = _text(tags, self._key)
-        self._used.add(value)
-        return self._rows.get(value)
-
-    def mask(self, row: TableRow | None) -> str | None:
-        """The mask a row names, or None."""
-        column = self._request.data.columns.mask
-        if row is None or self.table is None or column is None or not row.cells[column]:
-            return None
-        path = relative_path(self._request.folder, self.table, row, column)
-        if not (self._request.folder / path).is_file():
-            raise DataError(
-                f"{path} (row {row.number} of {self.table.path.name}) does not exist: correct the path."
-            )
-        return path
-
-    def findings(self) -> Iterator[DataFinding]:
-        """Rows about files that are not there."""
-        unused = len(set(self._rows) - self._used)
-        if unused and self.table is not None:
-            what = plural(unused, "row", "rows")
-            sentence = f"{what} of {self.table.path.name} name no DICOM file of the folder."
-            yield DataFinding("unused_table_rows", sentence, unused)
 
 
 def _dicom_files(request: Request) -> Iterator[str]:
@@ -180,4 +130,4 @@ def _folder_site(folder: Path, path: str) -> str:
 @guarded
 def _text(tags: Any, keyword: str) -> str:
     value = tags.get(keyword)
-    return "" if value is None else str(value).strip()
+    return "" if value is None else composed(str(value).strip())

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from fedgen.data.decoders.decoder import Header, UnreadableError
 from fedgen.data.findings import DataFinding, Note
-from fedgen.data.index import Affine, IndexEntry, SliceRange
+from fedgen.data.identity import composed, is_missing
+from fedgen.data.index import IndexEntry, SliceRange
 from fedgen.data.table import Table
-from fedgen.errors import DataError
-from fedgen.study.data import DataSection, Slices
+from fedgen.study.data import Columns, DataSection, Slices
 from fedgen.task.image_spec import Spacing
 
 
@@ -63,14 +63,39 @@ class Problem:
 
 @dataclass
 class Scan:
-    """What a layout found: every image before labels are judged, and every file that cannot be used."""
+    """What a layout found: every image before labels are judged, and every file that cannot be used.
+
+    Attributes:
+        layout: its name.
+        entries: images; a label is what the folder says, None where it says nothing.
+        excluded: files left out because the study, or the kind of the file, asks for it, by reason.
+        unasked: files that look like images and are left out for a reason that nobody asked for.
+        beside: files that are no images, such as tables and texts, by kind.
+        seen: every file that is accounted for above without being part of an entry or a problem.
+        problems: files that are listed, or are images, but cannot be used.
+        findings: what a person should know.
+        notes: what was noticed in single files.
+    """
 
     layout: str
     entries: list[IndexEntry] = field(default_factory=list)
     excluded: Counter[str] = field(default_factory=Counter)
+    unasked: Counter[str] = field(default_factory=Counter)
+    beside: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     findings: list[DataFinding] = field(default_factory=list)
     notes: list[tuple[str, Note]] = field(default_factory=list)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the folder says a class of any image."""
+        return any(entry.label is not None for entry in self.entries)
+
+    def leave_out(self, path: str, reason: str, *, asked: bool = True) -> None:
+        """Count a file that is not used; `asked` says whether the study or the file's own kind asks for it."""
+        self.seen.add(path)
+        (self.excluded if asked else self.unasked)[reason] += 1
 
     def note(self, path: str, notes: Iterable[Note]) -> None:
         """Keep what was noticed in a file; the same of many files becomes one finding."""
@@ -83,6 +108,8 @@ class FolderLayout(ABC):
     name: ClassVar[str]
     #: where a folder is of several kinds the lowest one reads it; no other layout may have the same
     precedence: ClassVar[int]
+    #: what an image is that the layout did not look at
+    unused: ClassVar[str] = "image of another kind than the folder's"
 
     @abstractmethod
     def matches(self, request: Request) -> bool:
@@ -105,13 +132,6 @@ class Taken(NamedTuple):
     spacing: Spacing | None
     orientation: str
     stored_orientation: str
-    affine: Affine | None
-
-
-def files_of(path: str, header: Header) -> tuple[str, ...]:
-    """The files of an entry: the one that was found, and those beside it that its pixels lie in."""
-    folder = PurePosixPath(path).parent
-    return (path, *((folder / name).as_posix() for name in header.companions))
 
 
 def cut_axis(data: DataSection) -> int:
@@ -133,7 +153,7 @@ def taken(header: Header, data: DataSection) -> Taken:
     plane = header.spacing, header.orientation
     if len(data.image_size) == 2:
         slices = slice_range(header, data.slices, volume)
-        return Taken(slices, header.size, *plane, header.stored_orientation, header.affine)
+        return Taken(slices, header.size, *plane, header.stored_orientation)
     if header.depth is None:
         raise UnreadableError("is a 2D image, but data.image_size has three sides: name two, or leave it out")
     spacing = header.spacing
@@ -146,7 +166,6 @@ def taken(header: Header, data: DataSection) -> Taken:
         spacing=spacing,
         orientation=header.depth_orientation + header.orientation if known else "",
         stored_orientation="",
-        affine=header.affine,
     )
 
 
@@ -178,21 +197,27 @@ def slice_range(header: Header, slices: Slices, volume: int = 0) -> SliceRange |
     return SliceRange(header.axis, start, stop, slices.every, volume)
 
 
-def label_of(cells: dict[str, str] | None, data: DataSection, table: Table | None) -> str | None:
-    """The label in a table row; where the study has a single class and there is no such column, that class.
-
-    Raises:
-        DataError: several classes but no label column.
-    """
-    if table is None or data.columns.label not in table.columns:
-        if len(data.labels) == 1:
-            return data.labels[0]
-        if table is None:
-            raise DataError(
-                f"No table tells the {len(data.labels)} classes apart: put a labels.csv beside the images, "
-                "or ask for a single class with data.labels."
-            )
-        table.require(data.columns.label, "data.columns.label")
-    if cells is None:
+def label_of(cells: Mapping[str, str] | None, data: DataSection) -> str | None:
+    """The label in a table row, as `data.labels` spells it; None where there is no row, no such column or no label."""
+    label = None if cells is None else cells.get(data.columns.label)
+    if not label or label in data.labels:
+        return label or None
+    if is_missing(label):
         return None
-    return cells[data.columns.label] or None
+    return next((name for name in data.labels if composed(name) == label), label)
+
+
+def one_site(request: Request, result: Scan) -> str | None:
+    """The site that all of a table's images belong to; None where its rows tell.
+
+    Without a column `site`, and where the study names no other, a folder is one hospital's, named as the folder is.
+    """
+    column = request.data.columns.site
+    if request.site is not None or (request.table is not None and column in request.table.columns):
+        return request.site
+    if request.table is not None and column != Columns().site:
+        return None
+    name = request.folder.resolve().name
+    sentence = f"Nothing names a site (column {column}): all images count as one, named after the folder."
+    result.findings.append(DataFinding("site_from_folder", sentence, 1))
+    return name

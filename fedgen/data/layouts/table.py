@@ -1,4 +1,4 @@
-"""Layout `table`: images listed by a CSV or TSV file."""
+"""Layout `table`: images listed by a table."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import ClassVar
 
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.registry import decoder_for
+from fedgen.data.identity import is_missing
 from fedgen.data.index import IndexEntry
+from fedgen.data.layouts.file_names import FileNames
 from fedgen.data.layouts.layout import (
     FolderLayout,
     Problem,
     Request,
     Scan,
     cut_axis,
-    files_of,
     label_of,
+    one_site,
     taken,
 )
 from fedgen.data.table import Table, TableRow
@@ -29,6 +31,7 @@ class TableLayout(FolderLayout):
     name: ClassVar[str] = "table"
     # A table that lists images says more than the files themselves, so it is asked before DICOM tags are.
     precedence: ClassVar[int] = 20
+    unused: ClassVar[str] = "image that the table does not list"
 
     def matches(self, request: Request) -> bool:
         """A table with a column of image paths."""
@@ -38,58 +41,73 @@ class TableLayout(FolderLayout):
         """One entry a row.
 
         Raises:
-            DataError: a missing column, an empty patient, site or image cell, a path outside the folder,
-                or an image listed twice.
+            DataError: a missing column, an empty site or image cell, a path outside the folder, or an image listed
+                twice.
         """
         assert request.table is not None
         table, columns = request.table, request.data.columns
+        result = Scan(self.name)
+        site = one_site(request, result)
         for key in ("image", "patient", "site", "mask"):
             column = getattr(columns, key)
-            if column is not None and not (key == "site" and request.site is not None):
+            if column is not None and not (key == "site" and site is not None):
                 table.require(column, f"data.columns.{key}")
-        result = Scan(self.name)
+        names = FileNames(request.files)
         first_row: dict[str, int] = {}
         for row in table.rows:
-            path = relative_path(request.folder, table, row, columns.image)
+            path = names.stored(relative_path(request.folder, table, row, columns.image))
             if path in first_row:
                 raise DataError(
                     f"{table.path.name} lists {path} twice (rows {first_row[path]} and {row.number}): "
                     "remove one of them."
                 )
             first_row[path] = row.number
-            self._scan_row(request, table, row, path, result)
+            self._scan_row(request, table, row, path, names, site, result)
         return result
 
-    def _scan_row(self, request: Request, table: Table, row: TableRow, path: str, result: Scan) -> None:
+    def _scan_row(
+        self,
+        request: Request,
+        table: Table,
+        row: TableRow,
+        path: str,
+        names: FileNames,
+        site: str | None,
+        result: Scan,
+    ) -> None:
         columns = request.data.columns
-        patient = required_cell(table, row, columns.patient)
-        site = request.site or required_cell(table, row, columns.site)
-        modality, series = row.cells.get("modality", ""), row.cells.get("series", "")
-        label = label_of(dict(row.cells), request.data, table)
-        if not request.wants(modality, series):
-            result.excluded[f"other modality ({modality or series or 'none given'})"] += 1
-            return
         where = f"row {row.number} of {table.path.name}"
+        modality, series = row.cells.get("modality", ""), row.cells.get("series", "")
+        if not request.wants(modality, series):
+            result.leave_out(path, f"other modality ({modality or series or 'none given'})")
+            return
+        patient = row.cells[columns.patient]
+        if is_missing(patient):
+            said = f"the word {patient!r}, which means none, for a patient" if patient else "no patient"
+            result.problems.append(
+                Problem(path, f"has {said}: give every patient a pseudonym of their own", where)
+            )
+            return
         file = request.folder / path
         try:
             header = decoder_for(file).header(file, cut_axis(request.data))
             of_study = taken(header, request.data)
         except UnreadableError as error:
-            missing = not file.exists()
-            result.problems.append(Problem(path, "does not exist" if missing else str(error), where))
+            reason = str(error) if file.exists() else f"does not exist{names.hint(path)}"
+            result.problems.append(Problem(path, reason, where))
             return
         mask = None
-        if columns.mask is not None and row.cells[columns.mask]:
-            mask = relative_path(request.folder, table, row, columns.mask)
+        if columns.mask is not None and not is_missing(row.cells[columns.mask]):
+            mask = names.stored(relative_path(request.folder, table, row, columns.mask))
             if not (request.folder / mask).is_file():
-                result.problems.append(Problem(mask, "does not exist", where))
+                result.problems.append(Problem(mask, f"does not exist{names.hint(mask)}", where))
                 return
         result.entries.append(
             IndexEntry(
-                files=files_of(path, header),
+                files=(path,),
                 patient=patient,
-                site=site,
-                label=label,
+                site=site or required_cell(table, row, columns.site),
+                label=label_of(row.cells, request.data),
                 mask=mask,
                 modality=modality,
                 series=series,
@@ -104,15 +122,16 @@ LAYOUT = TableLayout()
 
 
 def required_cell(table: Table, row: TableRow, column: str) -> str:
-    """A cell that must not be empty.
+    """A cell that must say something.
 
     Raises:
-        DataError: it is empty.
+        DataError: it is empty, or a word that means as much.
     """
     value = row.cells[column]
-    if not value:
+    if is_missing(value):
+        has = f"{value!r}, which means nothing, for" if value else "an empty"
         raise DataError(
-            f"{table.path.name} row {row.number} has an empty {column!r}: fill it in or remove the row."
+            f"{table.path.name} row {row.number} has {has} {column!r}: fill it in or remove the row."
         )
     return value
 

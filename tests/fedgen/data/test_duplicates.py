@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fedgen.data.duplicates import (
+    MOST_ALIKE,
     across_patients,
     exact_groups,
     near_pairs,
     pairs_of_groups,
-    patient_groups,
-    refuse_tied_patients,
+    telling,
 )
-from fedgen.data.fingerprint import Fingerprints, dhash, sha256
+from fedgen.data.fingerprint import Fingerprints, detail, dhash, sha256, small_picture
+from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.inspect import inspect_data
-from fedgen.errors import DataError
+from fedgen.data.ties import Likeness, connected, picture_findings, tied_patients
 from fedgen.study.data import DataSection
 
 
@@ -33,20 +34,35 @@ def fingerprints(images: list[np.ndarray]) -> Fingerprints:
     return found
 
 
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one.astype(float), other.astype(float)
+    return float(one @ other / np.sqrt((one @ one) * (other @ other)))
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=12), st.integers(0, 40), st.integers(0, 2**31 - 1))
 def test_pairs_agree_with_a_naive_loop(contents: list[int], bits: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     n = len(contents)
+    few = rng.normal(size=(3, 1024))
     prints = Fingerprints(
         np.repeat(np.array(contents, np.uint8).reshape(-1, 1), 32, axis=1),
         np.packbits(rng.random((n, 256)) < rng.choice([0.02, 0.05, 0.5]), axis=1),
+        np.round(30 * few[rng.integers(0, 3, n)] + rng.normal(size=(n, 1024)))
+        .clip(-127, 127)
+        .astype(np.int8),
         rng.random(n) < 0.2,
     )
     hashes = np.unpackbits(prints.near, axis=1)
     usable = [i for i in range(n) if not prints.blank[i]]
     pairs = [(i, j) for i in usable for j in usable if i < j]
-    near = [(i, j) for i, j in pairs if contents[i] != contents[j] and (hashes[i] != hashes[j]).sum() <= bits]
+    near = [
+        (i, j)
+        for i, j in pairs
+        if contents[i] != contents[j]
+        and (hashes[i] != hashes[j]).sum() <= bits
+        and cosine(prints.detail[i], prints.detail[j]) >= 0.95
+    ]
     assert [tuple(pair) for pair in near_pairs(prints, bits).tolist()] == near
     equal = {(i, j) for i, j in pairs if contents[i] == contents[j]}
     groups = exact_groups(prints)
@@ -60,6 +76,7 @@ def test_blocks_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     prints.exact[:] = np.arange(50)[:, np.newaxis]
     prints.near[:] = rng.integers(0, 256, (1, 32))
     prints.near[::7, 0] ^= 1
+    prints.detail[:] = rng.integers(-100, 100, (1, 1024))
     whole = near_pairs(prints)
     monkeypatch.setattr("fedgen.data.duplicates._BLOCK", 8)
     np.testing.assert_array_equal(near_pairs(prints), whole)
@@ -82,24 +99,73 @@ def test_equality_is_of_values_and_shape_not_of_files() -> None:
     assert sha256(image) == sha256(image.astype(np.float64).astype(np.float32).copy(order="F"))
     assert sha256(image) != sha256(image.reshape(4, 3, 1))
     assert sha256(image) != sha256(image + 1)
-    assert dhash(image).shape == (32,)
+    assert dhash(small_picture(image)).shape == (32,)
+    assert detail(small_picture(image)).shape == (1024,)
+
+
+def index_of(patients: list[str], studies: dict[str, str] | None = None) -> PatientIndex:
+    return PatientIndex(
+        "table",
+        tuple(
+            IndexEntry(
+                files=(f"{n}.png",),
+                patient=patient,
+                site="s",
+                label="none",
+                mask=None,
+                modality="",
+                series="",
+                study=(studies or {}).get(patient, ""),
+                spacing=None,
+                orientation="",
+                slices=None,
+                size=(8, 8),
+            )
+            for n, patient in enumerate(patients)
+        ),
+    )
 
 
 def test_blank_images_tie_nobody_together() -> None:
-    prints = fingerprints([np.zeros((8, 8)), np.zeros((8, 8))])
-    assert patient_groups(["a", "b"], prints) == ()
+    likeness = Likeness.of(fingerprints([np.zeros((8, 8)), np.zeros((8, 8))]))
+    assert tied_patients(index_of(["a", "b"]), ["a", "b"], likeness) == ()
 
 
 def test_ties_are_transitive() -> None:
     prints = Fingerprints.empty(7)
     prints.exact[:, 0] = [1, 1, 2, 2, 3, 4, 4]
+    prints.blank[4] = True
+    prints.near[:] = np.arange(7)[:, np.newaxis] * 36
     patients = ["a", "b", "b", "c", "d", "e", "e"]
     # a-b share image 1, b-c share image 2; e has its own image twice.
-    assert patient_groups(patients, prints) == (("a", "b", "c"),)
+    likeness = Likeness.of(prints)
+    assert tied_patients(index_of(patients), patients, likeness) == (("a", "b", "c"),)
+    (finding,) = picture_findings(patients, np.zeros(7, np.int64), likeness)
+    assert (finding.kind, finding.count) == ("joined_patients", 3)
     assert across_patients(np.array([[0, 1], [5, 6]]), patients).tolist() == [[0, 1]]
-    refuse_tied_patients(())
-    with pytest.raises(DataError, match="1 group of patients share equal images"):
-        refuse_tied_patients((("a", "b", "c"),))
+
+
+def test_one_form_and_one_examination_tie_without_a_picture() -> None:
+    nothing = Likeness.of(Fingerprints.empty(0))
+    uid = "1.2.840.113619.2.1"
+    index = index_of(["007", "7", "x", "y", "Z 1"], {"x": uid, "y": uid, "Z 1": "1", "7": "1"})
+    assert tied_patients(index, [], nothing) == (("007", "7"), ("x", "y"))
+    assert connected([("a", "b"), ("c", "b"), ("d", "d")]) == (("a", "b", "c"),)
+
+
+def test_equal_images_of_different_classes_are_told() -> None:
+    prints = Fingerprints.empty(3)
+    prints.exact[:, 0] = [1, 1, 2]
+    prints.near[2] = 255
+    (finding,) = picture_findings(["a", "a", "b"], np.array([0, 1, 1]), Likeness.of(prints))
+    assert (finding.kind, finding.count) == ("equal_images_other_labels", 1)
+
+
+def test_a_simple_kind_of_picture_ties_nobody() -> None:
+    # A digit looks like many others; one person's picture under another identity looks like few.
+    many = np.array([[0, other] for other in range(1, MOST_ALIKE + 2)] + [[20, 21]])
+    assert telling(many, [str(n) for n in range(22)]).tolist() == [[20, 21]]
+    assert len(telling(many[:MOST_ALIKE], [str(n) for n in range(22)])) == MOST_ALIKE
 
 
 def test_inspection_reports_everything_and_refuses_nothing(png_folder: Path, png_rows, write_rows) -> None:

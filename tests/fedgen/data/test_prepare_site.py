@@ -73,7 +73,8 @@ def test_a_table_site_alone_is_the_site_among_all(
         for row in north:
             del row["site"]
     (tmp_path / "north").mkdir()
-    shutil.copytree(png_folder / "images", tmp_path / "north" / "images")
+    others = shutil.ignore_patterns("south*")
+    shutil.copytree(png_folder / "images", tmp_path / "north" / "images", ignore=others)
     write_rows(tmp_path / "north" / "metadata.csv", north)
     alone = prepare_site(study(), tmp_path / "north", "a", tmp_path / "own", tmp_path / "own-cache")
     assert (alone.data.site, alone.data.classes) == ("a", ("none", "lesion"))
@@ -117,8 +118,9 @@ def test_a_bids_folder_needs_no_site_column(bids_folder: Path, tmp_path: Path) -
         "\n".join("\t".join(c for i, c in enumerate(line) if i != 2) for line in lines) + "\n"
     )
     asked = study(modality="T1w", labels=("F", "M"), columns={"label": "sex"})
-    with pytest.raises(DataError, match="site"):
-        prepare_sites(asked, bids_folder, tmp_path / "data", tmp_path / "cache")
+    whole = prepare_sites(asked, bids_folder, tmp_path / "data", tmp_path / "cache")
+    assert [site.site for site in whole.sites] == ["bids"]
+    assert "site_from_folder" in {finding.kind for finding in whole.findings}
     alone = prepare_site(asked, bids_folder, "Ours", tmp_path / "own", tmp_path / "own-cache")
     assert alone.data.site == "Ours"
     assert alone.data.n_patients == 2

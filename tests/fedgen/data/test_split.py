@@ -15,6 +15,7 @@ from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.site_data import Part
 from fedgen.data.split import split_patients
+from fedgen.data.ties import Likeness
 from fedgen.errors import DataError
 from fedgen.study.data import Split
 
@@ -113,21 +114,21 @@ def prints(*contents: int) -> Fingerprints:
 
 def test_check_split_finds_a_patient_in_two_parts() -> None:
     with pytest.raises(DataError, match="1 patient is in two parts of the split"):
-        check_split(["a", "a", "b"], np.array([0, 1, 0]), prints(10, 90, 200))
+        check_split(["a", "a", "b"], np.array([0, 1, 0]), Likeness.of(prints(10, 90, 200)))
 
 
 def test_check_split_finds_equal_images_in_two_parts() -> None:
     with pytest.raises(DataError, match="1 image of one part equals one of another"):
-        check_split(["a", "b"], np.array([0, 2]), prints(10, 10))
-    assert check_split(["a", "b"], np.array([2, 2]), prints(10, 10)) == []
+        check_split(["a", "b"], np.array([0, 2]), Likeness.of(prints(10, 10)))
+    assert check_split(["a", "b"], np.array([2, 2]), Likeness.of(prints(10, 10))) == []
 
 
 def test_check_split_reports_look_alikes_in_two_parts() -> None:
-    (finding,) = check_split(["a", "b", "c"], np.array([0, 2, 2]), prints(100, 105, 200))
+    (finding,) = check_split(["a", "b", "c"], np.array([0, 2, 2]), Likeness.of(prints(100, 105, 200)))
     assert (finding.kind, finding.count) == ("near_duplicates_across_parts", 1)
     # Of one patient, or within one part, look-alikes are no concern.
-    assert check_split(["a", "a", "c"], np.array([0, 0, 2]), prints(100, 105, 200)) == []
-    assert check_split(["a", "b", "c"], np.array([0, 0, 2]), prints(100, 105, 200)) == []
+    assert check_split(["a", "a", "c"], np.array([0, 0, 2]), Likeness.of(prints(100, 105, 200))) == []
+    assert check_split(["a", "b", "c"], np.array([0, 0, 2]), Likeness.of(prints(100, 105, 200))) == []
 
 
 @settings(max_examples=60, deadline=None)
