@@ -47,6 +47,7 @@ FindingKind = Literal[
     "equal_images_other_labels",
     "below_window",
     "padded",
+    "converted",
 ]
 
 

@@ -14,8 +14,11 @@ from fedgen.errors import DataError
 from fedgen.run.atomic import write_json
 from fedgen.task.image_spec import Spacing
 
+#: Three rows of four numbers: see `Header.affine`.
+Affine = tuple[tuple[float, float, float, float], ...]
+
 #: Raised when the meaning of an index file changes; an older file is then refused, not misread.
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class IndexEntry:
 
     Attributes:
         files: relative to the indexed folder, with forward slashes; several where each holds one slice of a volume,
-            then in the order of the slices.
+            then in the order of the slices, or where the header of a volume lies in a file of its own, then that first.
         patient: identity of the patient, the privacy unit.
         site: name of the site, safe as a folder name.
         label: class name, or None where unlabelled.
@@ -57,6 +60,8 @@ class IndexEntry:
         size: of each image in stored pixels, (height, width) or (depth, height, width).
         stored_orientation: of rows and columns as the file stores them, where decoding turns them, such as `PL`; empty
             where it does not. A mask without geometry of its own is turned with its image.
+        affine: from (slice, row, column) of the whole volume, or of the one 2D image, to the patient: see
+            `Header.affine`; None where unknown. By it a mask with geometry of its own finds its image.
     """
 
     files: tuple[str, ...]
@@ -72,6 +77,7 @@ class IndexEntry:
     slices: SliceRange | None
     size: tuple[int, ...]
     stored_orientation: str = ""
+    affine: Affine | None = None
 
     @property
     def path(self) -> str:
@@ -168,7 +174,7 @@ class PatientIndex:
 
 
 def _entry(item: dict[str, Any]) -> IndexEntry:
-    slices, spacing = item["slices"], item["spacing"]
+    slices, spacing, affine = item["slices"], item["spacing"], item["affine"]
     return IndexEntry(
         **{
             **item,
@@ -176,6 +182,9 @@ def _entry(item: dict[str, Any]) -> IndexEntry:
             "slices": None if slices is None else SliceRange(**slices),
             "spacing": None if spacing is None else tuple(float(side) for side in spacing),
             "size": tuple(int(side) for side in item["size"]),
+            "affine": None
+            if affine is None
+            else tuple(tuple(float(value) for value in row) for row in affine),
         }
     )
 

@@ -32,8 +32,8 @@ def read_stored(folder: Path, entry: IndexEntry) -> Pixels:
     """
     path = folder / entry.path
     decoder = decoder_for(path)
-    if len(entry.files) > 1:
-        assert entry.slices is not None
+    # The slices of a volume may lie in files of their own; a 2D image has none, however many files hold it.
+    if len(entry.files) > 1 and entry.slices is not None:
         pixels = decoder.series([folder / file for file in entry.files], entry.slices)
     else:
         pixels = decoder.pixels(path, entry.slices)

@@ -84,7 +84,9 @@ class LabelledImages:
     Attributes:
         images: (n, C, *size) float32 in [-1, 1].
         labels: (n,) int64 class index.
+        masks: (n, 1, *size) uint8 in {0, 1}, or None where the images have none.
     """
 
     images: Tensor
     labels: Tensor
+    masks: Tensor | None = None

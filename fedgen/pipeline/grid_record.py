@@ -28,7 +28,7 @@ def joined_image(study: Study, sites: Sequence[AskedSite]) -> tuple[ImageSpec, l
         "spacing_unknown": any(grid.spacing for grid in known),
         "orientation_unknown": any(grid.orientation for grid in known),
     }
-    with_geometry = "nifti" in study.synthesis.formats
+    with_geometry = not {"nifti", "dicom"}.isdisjoint(study.synthesis.formats)
     return joined, [finding.sentence for finding in findings if with_geometry or missed[finding.kind]]
 
 

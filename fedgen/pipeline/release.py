@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.pipeline.grid_record import recorded_image
 from fedgen.pipeline.released import write_card
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic
+from fedgen.run.events import RoundDone
+from fedgen.run.privacy_file import PrivacyFile
+from fedgen.synthesis.dicom_tags import Provenance
 from fedgen.synthesis.grid import sample_grid
 from fedgen.synthesis.samples import write_samples
 from fedgen.synthesis.synthesize import synthesize
@@ -50,9 +54,20 @@ def draw_release(
         study.data.labels,
         study.synthesis.formats,
         image,
+        about=_provenance(work),
         window=(intensity.lower, intensity.upper),
     )
     write_card(work)
     draw(synthetic)
     # Last, because its presence says that all of this is drawn.
     write_atomic(run.figures / GRID, sample_grid(synthetic.images, synthetic.labels, study.data.labels))
+
+
+def _provenance(work: Workspace) -> Provenance:
+    """What the files themselves say of the run."""
+    return Provenance(
+        study_sha256=work.recipe.sha256,
+        statement=PrivacyFile.read(work.run).statement,
+        modality=work.study.data.modality,
+        made=datetime.fromisoformat(work.run.read_events(RoundDone)[-1].time),
+    )

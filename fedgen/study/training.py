@@ -188,8 +188,11 @@ class SynthesisSection(Section):
     balance: dict[str, float] | None = Field(
         None, description="share of each class, by name, summing to 1; equal shares where not given"
     )
-    formats: tuple[Literal["png", "nifti"], ...] = Field(
-        ("png",), min_length=1, strict=False, description="file formats written"
+    formats: tuple[Literal["png", "nifti", "dicom"], ...] = Field(
+        ("png",),
+        min_length=1,
+        strict=False,
+        description="file formats written: any of png, nifti (with its affine) and dicom (which a PACS accepts)",
     )
 
     @model_validator(mode="after")

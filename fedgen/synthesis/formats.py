@@ -82,6 +82,11 @@ def nifti_bytes(image: Tensor, grid: ImageSpec, window: tuple[float, float]) -> 
     return gzip.compress(file.to_bytes(), mtime=0)
 
 
+def mask_png_bytes(mask: Tensor) -> bytes:
+    """An 8-bit PNG of a (1, H, W) mask in {0, 1}: 255 inside."""
+    return png_bytes(mask * 2.0 - 1)
+
+
 def _voxels(image: Tensor, window: tuple[float, float]) -> NDArray[np.generic]:
     """(C, *size) in [-1, 1] to (*size) of stored values or of RGB24."""
     values = image.float().clamp(-1, 1)

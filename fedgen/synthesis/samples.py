@@ -19,14 +19,15 @@ from safetensors.torch import save
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable, write_atomic
-from fedgen.synthesis.formats import PNG_SOFTWARE, file_stems, nifti_bytes, png_bytes
+from fedgen.synthesis.dicom_tags import Provenance, Subject
+from fedgen.synthesis.files import ENDINGS, sample_files
+from fedgen.synthesis.formats import PNG_SOFTWARE, file_stems
 from fedgen.task.image_spec import ImageSpec
 
 TENSORS = "synthetic.safetensors"
 INDEX = "samples.csv"
 #: Of all images in the table: they are of no hospital.
 SITE = "synthetic"
-_ENDINGS = {"png": ".png", "nifti": ".nii.gz"}
 
 
 def write_samples(
@@ -36,22 +37,25 @@ def write_samples(
     formats: Sequence[str],
     grid: ImageSpec,
     *,
+    about: Provenance,
     window: tuple[float, float] = (0.0, 255.0),
 ) -> list[Path]:
     """Write the synthetic set, replacing an earlier one.
 
     Args:
         samples: the folder; made if absent.
-        synthetic: n images in [-1, 1] with their labels.
+        synthetic: n images in [-1, 1] with their labels, and their masks where they have any.
         classes: class names in the order of their index.
-        formats: `png`, `nifti` or both.
+        formats: any of `png`, `nifti` and `dicom`.
         grid: what each image is, with spacing and orientation where they are known.
-        window: stored values of -1 and +1 (the study's `data.intensity`), used by gray NIfTI files.
+        about: where the images come from, which DICOM files say.
+        window: stored values of -1 and +1 (the study's `data.intensity`), of gray NIfTI and DICOM files.
 
     Returns:
-        the image files, `<class>_<0001>.png` or `.nii.gz`, numbered within the class from 1. `samples.csv`
-        lists them with columns image, patient (each image is one of its own), site, label (the class's own name)
-        and index (row of the tensor file), so that the folder is one of images like any other.
+        the image files, `<class>_<0001>.png`, `.nii.gz` or `.dcm`, numbered within the class from 1. `samples.csv`
+        lists them with columns image, patient (each image is one of its own), site, label (the class's own name),
+        index (row of the tensor file) and, where there are masks, mask (`<class>_<0001>_mask` with the same ending),
+        so that the folder is one of images like any other.
 
     Raises:
         DataError: the disk is full or the folder cannot be written.
@@ -60,25 +64,37 @@ def write_samples(
     labels = [int(label) for label in synthetic.labels]
     width = max(4, len(str(len(labels))))
     numbers = [0] * len(classes)
-    rows: list[tuple[str, str, int]] = []
-    for index, label in enumerate(labels):
+    names = []
+    for label in labels:
         numbers[label] += 1
-        name = f"{stems[label]}_{numbers[label]:0{width}d}"
-        rows += [(name + _ENDINGS[form], classes[label], index) for form in formats]
-    _clear(samples, keep={file for file, _, _ in rows})
-    for file, _, index in rows:
-        image = synthetic.images[index]
-        png = file.endswith(".png")
-        content = png_bytes(image, grid.spacing) if png else nifti_bytes(image, grid, window)
-        write_atomic(samples / file, content)
+        names.append(f"{stems[label]}_{numbers[label]:0{width}d}")
+    parts = ("",) if synthetic.masks is None else ("", "_mask")
+    _clear(
+        samples, keep={f"{name}{part}{ENDINGS[form]}" for name in names for part in parts for form in formats}
+    )
+    rows: list[tuple[str, str, str, str, int, str]] = []
+    for index, (name, label) in enumerate(zip(names, labels, strict=True)):
+        subject = Subject(f"{SITE}-{index}", classes[label], index + 1)
+        mask = None if synthetic.masks is None else synthetic.masks[index]
+        for form in formats:
+            image, marked = sample_files(form, synthetic.images[index], mask, grid, window, subject, about)
+            file, mask_file = f"{name}{ENDINGS[form]}", ""
+            write_atomic(samples / file, image)
+            if marked is not None:
+                mask_file = f"{name}_mask{ENDINGS[form]}"
+                write_atomic(samples / mask_file, marked)
+            rows.append((file, subject.patient, SITE, subject.label, index, mask_file))
+    columns = 5 if synthetic.masks is None else 6
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("image", "patient", "site", "label", "index"))
-    writer.writerows((file, f"{SITE}-{index}", SITE, label, index) for file, label, index in rows)
+    writer.writerow(("image", "patient", "site", "label", "index", "mask")[:columns])
+    writer.writerows(row[:columns] for row in rows)
     write_atomic(samples / INDEX, table.getvalue().encode())
     tensors = {"images": synthetic.images.half().contiguous(), "labels": synthetic.labels.long().contiguous()}
+    if synthetic.masks is not None:
+        tensors["masks"] = synthetic.masks.to(torch.uint8).contiguous()
     write_atomic(samples / TENSORS, save(tensors, metadata={"software": PNG_SOFTWARE}))
-    return [samples / file for file, _, _ in rows]
+    return [samples / row[0] for row in rows]
 
 
 def read_samples(samples: Path) -> LabelledImages:
@@ -94,12 +110,13 @@ def read_samples(samples: Path) -> LabelledImages:
         with safe_open(path, framework="pt") as file:
             images = file.get_tensor("images")
             labels = file.get_tensor("labels")
+            masks = file.get_tensor("masks") if "masks" in file.keys() else None  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}): run the stage synthesize again.") from None
     fits = images.ndim in (4, 5) and labels.shape == images.shape[:1] and bool(torch.isfinite(images).all())
     if not fits:
         raise DataError(f"{path} is damaged (shapes or values do not fit): run the stage synthesize again.")
-    return LabelledImages(images=images.float(), labels=labels.long())
+    return LabelledImages(images=images.float(), labels=labels.long(), masks=masks)
 
 
 def files_sha256(samples: Path) -> str:
@@ -111,7 +128,12 @@ def files_sha256(samples: Path) -> str:
     digest = hashlib.sha256()
     try:
         table = (samples / INDEX).read_bytes()
-        listed = [row["image"] for row in csv.DictReader(io.StringIO(table.decode()))]
+        listed = [
+            row[column]
+            for row in csv.DictReader(io.StringIO(table.decode()))
+            for column in ("image", "mask")
+            if column == "image" or row.get(column)
+        ]
         for content in (table, *((samples / Path(file).name).read_bytes() for file in listed)):
             digest.update(hashlib.sha256(content).digest())
     except (OSError, UnicodeDecodeError, KeyError) as error:
@@ -121,7 +143,7 @@ def files_sha256(samples: Path) -> str:
 
 def _clear(samples: Path, keep: set[str]) -> None:
     """Remove what an earlier set left, so that the folder never mixes two sets."""
-    stale = [samples / TENSORS, *(path for end in _ENDINGS.values() for path in samples.glob(f"*{end}"))]
+    stale = [samples / TENSORS, *(path for end in ENDINGS.values() for path in samples.glob(f"*{end}"))]
     for path in stale:
         if path.name in keep:
             continue

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fedgen.data.decoders.guard import UnreadableError, guard, require_file, require_plausible
 from fedgen.data.findings import Note
-from fedgen.data.index import SliceRange
+from fedgen.data.index import Affine, SliceRange
 from fedgen.task.image_spec import Spacing
 
 __all__ = ["Decoder", "Header", "Pixels", "UnreadableError"]
@@ -37,6 +37,9 @@ class Header:
         depth_spacing: mm between neighbouring slices, or None where unknown.
         depth_orientation: side of the patient that later slices lie on, such as `S`; empty where unknown.
         volumes: how many volumes of `depth` slices the file holds, such as echoes, times or diffusion directions.
+        affine: rows of the matrix from (slice, row, column, 1) of all slices along `axis`, as `pixels` gives them, to
+            mm in the patient (to the right, to anterior, to superior); None where it is not known.
+        companions: names of the further files beside this one that its pixels lie in, such as the .img of a .hdr.
         notes: what a person should know of this file.
     """
 
@@ -49,6 +52,8 @@ class Header:
     depth_spacing: float | None = None
     depth_orientation: str = ""
     volumes: int = 1
+    affine: Affine | None = None
+    companions: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
 
 

@@ -15,6 +15,7 @@ from fedgen.data.layouts.layout import (
     Request,
     Scan,
     cut_axis,
+    files_of,
     label_of,
     one_site,
     taken,
@@ -135,7 +136,7 @@ class BidsLayout(FolderLayout):
             return
         result.entries.append(
             IndexEntry(
-                files=(path,),
+                files=files_of(path, header),
                 patient=person.patient,
                 site=person.site,
                 label=label_of(person.cells, request.data),

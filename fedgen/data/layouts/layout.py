@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
 from fedgen.data.decoders.decoder import Header, UnreadableError
 from fedgen.data.findings import DataFinding, Note
 from fedgen.data.identity import composed, is_missing
-from fedgen.data.index import IndexEntry, SliceRange
+from fedgen.data.index import Affine, IndexEntry, SliceRange
 from fedgen.data.table import Table
 from fedgen.study.data import Columns, DataSection, Slices
 from fedgen.task.image_spec import Spacing
@@ -132,6 +132,13 @@ class Taken(NamedTuple):
     spacing: Spacing | None
     orientation: str
     stored_orientation: str
+    affine: Affine | None
+
+
+def files_of(path: str, header: Header) -> tuple[str, ...]:
+    """The files of an entry: the one that was found, and those beside it that its pixels lie in."""
+    folder = PurePosixPath(path).parent
+    return (path, *((folder / name).as_posix() for name in header.companions))
 
 
 def cut_axis(data: DataSection) -> int:
@@ -153,7 +160,7 @@ def taken(header: Header, data: DataSection) -> Taken:
     plane = header.spacing, header.orientation
     if len(data.image_size) == 2:
         slices = slice_range(header, data.slices, volume)
-        return Taken(slices, header.size, *plane, header.stored_orientation)
+        return Taken(slices, header.size, *plane, header.stored_orientation, header.affine)
     if header.depth is None:
         raise UnreadableError("is a 2D image, but data.image_size has three sides: name two, or leave it out")
     spacing = header.spacing
@@ -166,6 +173,7 @@ def taken(header: Header, data: DataSection) -> Taken:
         spacing=spacing,
         orientation=header.depth_orientation + header.orientation if known else "",
         stored_orientation="",
+        affine=header.affine,
     )
 
 

@@ -17,6 +17,7 @@ from fedgen.data.layouts.layout import (
     Request,
     Scan,
     cut_axis,
+    files_of,
     label_of,
     one_site,
     taken,
@@ -104,7 +105,7 @@ class TableLayout(FolderLayout):
                 return
         result.entries.append(
             IndexEntry(
-                files=(path,),
+                files=files_of(path, header),
                 patient=patient,
                 site=site or required_cell(table, row, columns.site),
                 label=label_of(row.cells, request.data),

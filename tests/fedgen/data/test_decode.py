@@ -150,7 +150,7 @@ def test_nifti_faults(bids_folder: Path) -> None:
     with pytest.raises(DataError, match=r"sub-a_T1w.nii.gz cannot be read as NIfTI"):
         decode(bids_folder, **options)
     nib.save(nib.Nifti1Image(np.zeros((6, 8, 11, 3), np.float32), np.eye(4)), path)
-    with pytest.raises(DataError, match="has 4 dimensions instead of 3"):
+    with pytest.raises(DataError, match=r"holds 3 volumes at one place .* set data.volume"):
         decode(bids_folder, **options)
 
 

@@ -48,7 +48,7 @@ def test_index_file_reads_back_equal(png_folder: Path, bids_folder: Path, tmp_pa
         assert read_index(tmp_path / "index.json") == index
     (tmp_path / "index.json").write_text('{"version": 0}')
     with pytest.raises(
-        DataError, match=r"not an index of this version \(its version is 0, this program.s 3\)"
+        DataError, match=r"not an index of this version \(its version is 0, this program.s 4\)"
     ):
         read_index(tmp_path / "index.json")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nibabel as nib
@@ -23,10 +24,12 @@ from fedgen.data.index import SliceRange
 from fedgen.data.load import site_data
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.study.data import DataSection
+from fedgen.synthesis.dicom_tags import Provenance
 from fedgen.synthesis.formats import nifti_bytes, png_bytes
 from fedgen.synthesis.samples import write_samples
 from fedgen.task.image_spec import ImageSpec
 
+ABOUT = Provenance("ab", "No patient is in them.", "T1w", datetime(2026, 1, 2, tzinfo=UTC))
 #: A mark at the left, front and top of the patient, in mm from the middle of the volume, RAS.
 MARK = np.array([-24.0, 16.0, 8.0])
 ZOOMS, SIDES = np.array([2.0, 2.0, 2.0]), np.array([40, 32, 24])
@@ -63,7 +66,7 @@ def released(
     """The site's own first image as a release, as if a model had drawn it."""
     grid, _ = join_grids({"s": site.grid}, data)
     made = LabelledImages(site.images[:1].float(), torch.zeros(1, dtype=torch.int64))
-    return write_samples(folder, made, ("none",), formats, grid, window=(0.0, 255.0))
+    return write_samples(folder, made, ("none",), formats, grid, window=(0.0, 255.0), about=ABOUT)
 
 
 def offset_of_the_mark(path: Path) -> np.ndarray:

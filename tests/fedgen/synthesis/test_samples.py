@@ -1,6 +1,7 @@
 import csv
 import gzip
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nibabel as nib
@@ -11,11 +12,13 @@ from PIL import Image
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
+from fedgen.synthesis.dicom_tags import Provenance
 from fedgen.synthesis.formats import file_stems, nifti_bytes, png_bytes
 from fedgen.synthesis.grid import pick, sample_grid
 from fedgen.synthesis.samples import read_samples, write_samples
 from fedgen.task.image_spec import ImageSpec
 
+ABOUT = Provenance("ab", "No patient is in them.", None, datetime(2026, 1, 2, tzinfo=UTC))
 CLASSES = ("COVID-19", "../no finding")
 
 
@@ -74,7 +77,7 @@ def test_an_rgb_nifti_keeps_its_colours() -> None:
 
 def test_the_folder_lists_its_files_and_gives_the_tensors_back_exactly(tmp_path: Path) -> None:
     made = synthetic()
-    files = write_samples(tmp_path, made, CLASSES, ("png", "nifti"), spec((1.0, 1.0), "PL"))
+    files = write_samples(tmp_path, made, CLASSES, ("png", "nifti"), spec((1.0, 1.0), "PL"), about=ABOUT)
     assert {path.name for path in files} == {
         f"{stem}_{number:04d}{end}"
         for stem, count in (("COVID-19", 3), ("no-finding", 2))
@@ -99,8 +102,8 @@ def test_the_folder_lists_its_files_and_gives_the_tensors_back_exactly(tmp_path:
 
 
 def test_a_smaller_set_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
-    write_samples(tmp_path, synthetic(6), CLASSES, ("png", "nifti"), spec())
-    write_samples(tmp_path, synthetic(2), CLASSES, ("png",), spec())
+    write_samples(tmp_path, synthetic(6), CLASSES, ("png", "nifti"), spec(), about=ABOUT)
+    write_samples(tmp_path, synthetic(2), CLASSES, ("png",), spec(), about=ABOUT)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"COVID-19_0001.png", "no-finding_0001.png", "samples.csv", "synthetic.safetensors"}
 
@@ -112,9 +115,9 @@ def test_class_names_become_different_safe_file_names() -> None:
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_whole_set(tmp_path: Path, disk_full) -> None:
-    write_samples(tmp_path, synthetic(2), CLASSES, ("png",), spec())
+    write_samples(tmp_path, synthetic(2), CLASSES, ("png",), spec(), about=ABOUT)
     with pytest.raises(DataError, match="disk is full"), disk_full():
-        write_samples(tmp_path, synthetic(4), CLASSES, ("png",), spec())
+        write_samples(tmp_path, synthetic(4), CLASSES, ("png",), spec(), about=ABOUT)
     with pytest.raises(DataError, match="run the stage synthesize"):
         read_samples(tmp_path)
 
@@ -128,7 +131,7 @@ def test_damaged_or_missing_tensors_name_the_stage_to_run(tmp_path: Path, conten
 
 
 def test_tensors_that_are_cut_short_are_refused(tmp_path: Path) -> None:
-    write_samples(tmp_path, synthetic(), CLASSES, ("png",), spec())
+    write_samples(tmp_path, synthetic(), CLASSES, ("png",), spec(), about=ABOUT)
     path = tmp_path / "synthetic.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(DataError, match="damaged"):

@@ -1,0 +1,260 @@
+"""Volumes: whatever the order of their voxels, the data type and the header, the same slices or a word about it."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from fedgen.data.build import build_index
+from fedgen.data.decoders.decoder import UnreadableError
+from fedgen.data.decoders.nifti import DECODER
+from fedgen.data.index import SliceRange
+from fedgen.data.read import read_stored
+from fedgen.errors import DataError
+from fedgen.study.data import DataSection
+
+SHAPE = (4, 6, 5)
+
+
+def anatomy() -> np.ndarray:
+    """Values by place: x to the patient's right, y to anterior, z to superior."""
+    return np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+
+
+def expected(axis: int, volume: np.ndarray | None = None) -> np.ndarray:
+    """Slices along an axis by plain indexing, independent of any library."""
+    volume = anatomy() if volume is None else volume
+    others = [i for i in range(3) if i != axis]
+    slices = []
+    for place in range(volume.shape[axis]):
+        plane = np.take(volume, place, axis)
+        rows = volume.shape[others[1]]
+        slices.append(
+            [[plane[x, rows - 1 - row] for x in range(volume.shape[others[0]])] for row in range(rows)]
+        )
+    return np.array(slices)[..., np.newaxis]
+
+
+def everything(axis: int) -> SliceRange:
+    return SliceRange(axis, 0, SHAPE[axis], 1)
+
+
+ORDERS = [
+    "".join(sides)
+    for axes in itertools.permutations(("LR", "PA", "IS"))
+    for sides in itertools.product(*axes)
+]
+
+
+def stored_as(order: str, spacing: tuple[float, float, float] = (1, 2, 3)) -> tuple[np.ndarray, np.ndarray]:
+    """`anatomy` with its voxels in another order, and the affine that says so: of 48 orders."""
+    array, affine = anatomy(), np.diag([*spacing, 1.0])
+    affine[:3, 3] = (-10, 20, 30)
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(order)
+    )
+    turned = nib.orientations.apply_orientation(array, turn)
+    return turned, affine @ nib.orientations.inv_ornt_aff(turn, array.shape)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_of_voxels_gives_the_same_slices(tmp_path: Path, order: str) -> None:
+    array, affine = stored_as(order)
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(array, affine), path)
+    for axis in range(3):
+        np.testing.assert_array_equal(DECODER.pixels(path, everything(axis)), expected(axis))
+        header = DECODER.header(path, axis)
+        assert header.orientation == {0: "IA", 1: "IR", 2: "PR"}[axis]
+        assert header.spacing == pytest.approx({0: (3, 2), 1: (3, 1), 2: (2, 1)}[axis])
+        assert (header.depth, header.depth_orientation) == (SHAPE[axis], "RAS"[axis])
+        assert header.depth_spacing == pytest.approx((1, 2, 3)[axis])
+        assert header.notes == ()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("order", ["RAS", "LPS", "PIR", "SAL"])
+def test_the_affine_of_the_slices_says_where_every_pixel_lies(tmp_path: Path, order: str, axis: int) -> None:
+    array, affine = stored_as(order)
+    nib.save(nib.Nifti1Image(array, affine), tmp_path / "a.nii")
+    header = DECODER.header(tmp_path / "a.nii", axis)
+    assert header.affine is not None
+    pixels = DECODER.pixels(tmp_path / "a.nii", everything(axis))[..., 0]
+    for place in itertools.product(*map(range, pixels.shape)):
+        millimetres = np.array(header.affine) @ [*place, 1]
+        voxel = np.linalg.inv(affine) @ [*millimetres, 1]
+        assert array[tuple(np.rint(voxel[:3]).astype(int))] == pixels[place]
+
+
+def saved(folder: Path, array: np.ndarray, affine: Any = None, name: str = "a.nii", edit: Any = None) -> Path:
+    image = nib.Nifti1Image(array, np.eye(4) if affine is None else affine)
+    image.set_sform(image.affine, 1)
+    image.set_qform(image.affine, 1)
+    if edit is not None:
+        edit(image)
+    nib.save(image, folder / name)
+    return folder / name
+
+
+def kinds(path: Path) -> list[str]:
+    return [note.sentence for note in DECODER.header(path, 2).notes]
+
+
+def test_complex_numbers_are_read_by_their_magnitude(tmp_path: Path) -> None:
+    path = saved(tmp_path, (anatomy() * (3 + 4j)).astype(np.complex64))
+    np.testing.assert_allclose(DECODER.pixels(path, everything(2)), 5 * expected(2), rtol=1e-6)
+    assert kinds(path) == ["the values are complex numbers, of which the magnitude is taken."]
+
+
+@pytest.mark.parametrize("names", ["RGB", "RGBA"])
+def test_colour(tmp_path: Path, names: str) -> None:
+    array = np.zeros(SHAPE, [(name, "u1") for name in names])
+    array["R"], array["B"] = anatomy(), 7
+    if "A" in names:
+        array["A"] = 255
+    got = DECODER.pixels(saved(tmp_path, array), everything(2))
+    np.testing.assert_array_equal(got[..., :1], expected(2))
+    np.testing.assert_array_equal(got[..., 1:], np.broadcast_to([0, 7], (*got.shape[:3], 2)))
+    if "A" in names:
+        array["A"][1, 1, 1] = 0
+        with pytest.raises(UnreadableError, match="has transparent voxels"):
+            DECODER.pixels(saved(tmp_path, array), everything(2))
+
+
+def patched(path: Path, offset: int, form: str, *values: float) -> Path:
+    content = bytearray(path.read_bytes())
+    struct.pack_into(f"<{form}", content, offset, *values)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "told"), [(0, 9, False), (np.nan, 9, True), (np.inf, 0, True)]
+)
+def test_a_scale_that_is_none(tmp_path: Path, slope: float, intercept: float, told: bool) -> None:
+    """A slope of zero means unscaled (NIfTI-1 standard); what is no number is told."""
+    path = patched(saved(tmp_path, anatomy().astype(np.int16)), 112, "2f", slope, intercept)
+    np.testing.assert_array_equal(DECODER.pixels(path, everything(2)), expected(2))
+    assert (len(kinds(path)) == 1) == told
+
+
+def test_a_scale_is_applied(tmp_path: Path) -> None:
+    path = patched(saved(tmp_path, anatomy().astype(np.int16)), 112, "2f", 0.5, -3)
+    np.testing.assert_allclose(DECODER.pixels(path, everything(2)), expected(2) * 0.5 - 3)
+
+
+def test_data_types_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match="data code 9999"):
+        DECODER.header(patched(saved(tmp_path, anatomy()), 70, "h", 9999), 2)
+
+
+def test_forms_that_contradict_each_other_are_told(tmp_path: Path) -> None:
+    def pixdim(image: Any) -> None:
+        image.set_qform(None, 0)
+        image.header["pixdim"][1:4] = 1
+
+    path = saved(tmp_path, anatomy(), np.diag([1, 2, 1, 1.0]), edit=pixdim)
+    assert DECODER.header(path, 2).spacing == (2, 1)
+    assert "pixdim contradicts the affine" in kinds(path)[0]
+    path = saved(tmp_path, anatomy(), edit=lambda image: image.set_qform(np.diag([-1, -1, 1, 1]), 1))
+    assert "sform and qform contradict each other" in kinds(path)[0]
+    # The sform is the one that is taken.
+    np.testing.assert_array_equal(DECODER.pixels(path, everything(2)), expected(2))
+    # Two coordinate systems with the same sides are no contradiction.
+    shifted = np.eye(4)
+    shifted[:3, 3] = 40
+    assert not kinds(saved(tmp_path, anatomy(), edit=lambda image: image.set_qform(shifted, 2)))
+
+
+def test_without_a_form_left_and_right_are_a_guess(tmp_path: Path) -> None:
+    def forget(image: Any) -> None:
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
+
+    path = saved(tmp_path, anatomy(), np.diag([1, 2, 3, 1.0]), edit=forget)
+    header = DECODER.header(path, 2)
+    assert "left and right are a guess" in kinds(path)[0]
+    assert (header.orientation, header.affine, header.spacing) == ("", None, (2, 1))
+    index = build_index(_one(tmp_path, "a.nii"), section())
+    assert [finding.kind for finding in index.findings] == ["guessed_geometry"]
+
+
+@pytest.mark.parametrize("fault", [0.0, np.nan, np.inf])
+def test_an_affine_of_less_than_three_axes_is_refused(tmp_path: Path, fault: float) -> None:
+    path = saved(tmp_path, anatomy(), edit=lambda image: image.set_qform(None, 0))
+    with pytest.raises(UnreadableError, match="affine"):
+        DECODER.header(patched(path, 280, "3f", fault, 0, 0), 2)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 1, 1)])
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_single_slice_is_an_image(tmp_path: Path, shape: tuple[int, ...], axis: int) -> None:
+    array = anatomy()[..., 3].reshape(shape)
+    folder = _one(tmp_path, saved(tmp_path, array).name)
+    data = section(slices={"axis": axis})
+    (entry,) = build_index(folder, data).entries
+    assert (entry.n_images, entry.slices, entry.size, entry.orientation) == (1, None, (6, 4), "PR")
+    np.testing.assert_array_equal(read_stored(folder, entry), expected(2)[3:4])
+
+
+def test_a_single_coronal_slice_is_coronal(tmp_path: Path) -> None:
+    folder = _one(tmp_path, saved(tmp_path, anatomy()[:, 2:3]).name)
+    (entry,) = build_index(folder, section()).entries
+    assert (entry.size, entry.orientation) == ((5, 4), "IR")
+    np.testing.assert_array_equal(read_stored(folder, entry), expected(1)[2:3])
+
+
+def test_of_four_dimensions_one_volume_is_named(tmp_path: Path) -> None:
+    array = np.stack([anatomy(), anatomy() + 1000, anatomy() + 2000], axis=-1)
+    folder = _one(tmp_path, saved(tmp_path, array, name="a.nii.gz").name)
+    with pytest.raises(DataError, match=r"holds 3 volumes .* set data\.volume to the one to take, 0 to 2"):
+        build_index(folder, section())
+    data = section(volume=1, slices={"lower": 0, "upper": 1, "every": 1})
+    (entry,) = build_index(folder, data).entries
+    np.testing.assert_array_equal(read_stored(folder, entry), expected(2) + 1000)
+    with pytest.raises(DataError, match=r"holds 3 volumes, but data\.volume is 3"):
+        build_index(folder, section(volume=3))
+    with pytest.raises(UnreadableError, match="has 5 dimensions"):
+        DECODER.header(saved(tmp_path, np.zeros((3, 3, 3, 2, 2), np.float32), name="b.nii"), 2)
+
+
+def test_pairs_are_one_image_in_two_files(tmp_path: Path) -> None:
+    array, affine = stored_as("LPS")
+    image = nib.Nifti1Pair(array, affine)
+    nib.save(image, tmp_path / "a.img")
+    folder = _one(tmp_path, "a.hdr")
+    (entry,) = build_index(folder, section(slices={"lower": 0, "upper": 1, "every": 1})).entries
+    assert entry.files == ("a.hdr", "a.img")
+    np.testing.assert_array_equal(read_stored(folder, entry), expected(2))
+    nib.save(nib.Nifti1Pair(array[..., :1], affine), tmp_path / "a.img")
+    (entry,) = build_index(folder, section()).entries
+    assert read_stored(folder, entry).shape == (1, 6, 4, 1)
+
+
+def test_analyze_says_nothing_of_the_sides(tmp_path: Path) -> None:
+    nib.save(nib.AnalyzeImage(anatomy(), np.diag([-1, 1, 1, 1])), tmp_path / "a.hdr")
+    header = DECODER.header(tmp_path / "a.hdr", 2)
+    assert (header.orientation, header.affine) == ("", None)
+    assert "left and right are a guess" in kinds(tmp_path / "a.hdr")[0]
+
+
+def test_volumes_of_freesurfer(tmp_path: Path) -> None:
+    array, affine = stored_as("PIR")
+    nib.save(nib.MGHImage(array, affine), tmp_path / "a.mgz")
+    np.testing.assert_array_equal(DECODER.pixels(tmp_path / "a.mgz", everything(2)), expected(2))
+    assert DECODER.header(tmp_path / "a.mgz", 2).orientation == "PR"
+
+
+def section(**keys: Any) -> DataSection:
+    return DataSection.model_validate({"labels": ["any"], **keys})
+
+
+def _one(folder: Path, name: str) -> Path:
+    (folder / "metadata.csv").write_text(f"image,patient,site,label\n{name},ann,north,any\n")
+    return folder
