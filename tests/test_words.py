@@ -28,7 +28,8 @@ AT_BOTH_ENDS = {
 }
 #: One subject with several aspects, each in a room of its own.
 SUBJECTS = {
-    "dicom": "as a format, as a layout, and as what the phantom writes",
+    "dicom": "as a format, as a layout, and as what the phantom and a release are written as",
+    "guard": "of the port that the coordinator opens, and of the files that a site opens",
     "patients": "counted before a study, made up for a check, and resampled by the statistics",
     "sampling": "in a family's sampler, and of patients as it is checked",
     "table": "as a layout, and as it is read",

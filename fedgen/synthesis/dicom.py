@@ -18,7 +18,7 @@ from fedgen.synthesis.dicom_frames import add_pages, add_planes
 from fedgen.synthesis.dicom_tags import (
     Provenance,
     Storage,
-    Subject,
+    SyntheticPatient,
     add_class,
     add_patient_and_study,
     add_series,
@@ -43,7 +43,7 @@ def dicom_image(
     image: Tensor,
     grid: ImageSpec,
     window: tuple[float, float],
-    subject: Subject,
+    subject: SyntheticPatient,
     about: Provenance,
 ) -> Dataset:
     """The dataset of a (C, H, W) or (C, D, H, W) image in [-1, 1], with its file meta information.
@@ -167,7 +167,7 @@ def _add_pixels(dataset: Dataset, pixels: NDArray[np.generic], grid: ImageSpec) 
     dataset["PixelData"].VR = "OW" if bits > 8 else "OB"
 
 
-def _add_uids(dataset: Dataset, about: Provenance, subject: Subject, content: bytes) -> None:
+def _add_uids(dataset: Dataset, about: Provenance, subject: SyntheticPatient, content: bytes) -> None:
     own = (about.study_sha256, subject.patient, hashlib.sha256(content).hexdigest())
     dataset.StudyInstanceUID = derived_uid(*own, "study")
     dataset.SeriesInstanceUID = derived_uid(*own, "series")

@@ -72,7 +72,7 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Subject:
+class SyntheticPatient:
     """The person who does not exist, and what the picture is said to show.
 
     Attributes:
@@ -126,7 +126,7 @@ def storage_for(code: str, grid: ImageSpec, *, whole_numbers: bool) -> Storage:
     return Storage.SECONDARY
 
 
-def add_patient_and_study(dataset: Dataset, subject: Subject, about: Provenance) -> None:
+def add_patient_and_study(dataset: Dataset, subject: SyntheticPatient, about: Provenance) -> None:
     """Modules Patient and General Study: a pseudonym, and nothing of a person."""
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.PatientName, dataset.PatientID = f"Synthetic^{subject.number:06d}", subject.patient
@@ -139,7 +139,7 @@ def add_patient_and_study(dataset: Dataset, subject: Subject, about: Provenance)
     dataset.StudyDescription = "Synthetic images"
 
 
-def add_series(dataset: Dataset, code: str, subject: Subject, about: Provenance) -> None:
+def add_series(dataset: Dataset, code: str, subject: SyntheticPatient, about: Provenance) -> None:
     """Modules General Series and General Equipment."""
     dataset.Modality, dataset.SeriesNumber, dataset.InstanceNumber = code, 1, 1
     dataset.SeriesDescription = f"Synthetic {subject.label}"[:64]
@@ -148,7 +148,7 @@ def add_series(dataset: Dataset, code: str, subject: Subject, about: Provenance)
     dataset.InstitutionName, dataset.Laterality = about.site, ""
 
 
-def add_synthetic_nature(dataset: Dataset, subject: Subject, about: Provenance) -> None:
+def add_synthetic_nature(dataset: Dataset, subject: SyntheticPatient, about: Provenance) -> None:
     """That the image is synthetic and how patients were protected, where programs and people look for it."""
     dataset.SyntheticData = "YES"
     dataset.BurnedInAnnotation, dataset.LossyImageCompression = "NO", "00"

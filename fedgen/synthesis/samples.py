@@ -19,9 +19,9 @@ from safetensors.torch import save
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable, write_atomic
-from fedgen.synthesis.dicom_tags import Provenance, Subject
-from fedgen.synthesis.files import ENDINGS, sample_files
+from fedgen.synthesis.dicom_tags import Provenance, SyntheticPatient
 from fedgen.synthesis.formats import PNG_SOFTWARE, file_stems
+from fedgen.synthesis.sample_files import ENDINGS, sample_files
 from fedgen.task.image_spec import ImageSpec
 
 TENSORS = "synthetic.safetensors"
@@ -74,7 +74,7 @@ def write_samples(
     )
     rows: list[tuple[str, str, str, str, int, str]] = []
     for index, (name, label) in enumerate(zip(names, labels, strict=True)):
-        subject = Subject(f"{SITE}-{index}", classes[label], index + 1)
+        subject = SyntheticPatient(f"{SITE}-{index}", classes[label], index + 1)
         mask = None if synthetic.masks is None else synthetic.masks[index]
         for form in formats:
             image, marked = sample_files(form, synthetic.images[index], mask, grid, window, subject, about)

@@ -20,14 +20,14 @@ from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.synthesis.dicom import dicom_bytes, dicom_image
-from fedgen.synthesis.dicom_tags import Provenance, Storage, Subject
+from fedgen.synthesis.dicom_tags import Provenance, Storage, SyntheticPatient
 from fedgen.synthesis.samples import files_sha256, read_samples, write_samples
 from fedgen.synthesis.segmentation import dicom_segmentation
 from fedgen.task.image_spec import ImageSpec
 
 Problems = Callable[[Path], list[str]]
 STATEMENT = "Each patient is protected by (3.00, 1e-05)-differential privacy."
-NOBODY = Subject("synthetic-7", "läsion", 8)
+NOBODY = SyntheticPatient("synthetic-7", "läsion", 8)
 
 
 def about(modality: str | None = None) -> Provenance:

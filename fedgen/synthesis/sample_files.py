@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fedgen.synthesis.dicom import dicom_bytes, dicom_image
-from fedgen.synthesis.dicom_tags import Provenance, Subject
+from fedgen.synthesis.dicom_tags import Provenance, SyntheticPatient
 from fedgen.synthesis.formats import mask_png_bytes, nifti_bytes, png_bytes
 from fedgen.synthesis.segmentation import dicom_segmentation
 from fedgen.task.image_spec import ImageSpec
@@ -20,7 +20,7 @@ def sample_files(
     mask: Tensor | None,
     grid: ImageSpec,
     window: tuple[float, float],
-    subject: Subject,
+    subject: SyntheticPatient,
     about: Provenance,
 ) -> tuple[bytes, bytes | None]:
     """The image's file and that of its mask, if it has one.
