@@ -28,13 +28,18 @@ NAMES = (
 
 
 def moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Skewness and excess kurtosis of each row of (n, k) values; 0 where a row is constant."""
-    varies = values.std(axis=1) > 1e-6
-    skewness, kurtosis = np.zeros(len(values)), np.zeros(len(values))
-    if varies.any():
-        skewness[varies] = stats.skew(values[varies], axis=1)
-        kurtosis[varies] = stats.kurtosis(values[varies], axis=1)
-    return skewness, kurtosis
+    """Skewness and excess kurtosis of each row of (n, k) values; 0 where a row is constant.
+
+    As `scipy.stats.skew` and `kurtosis`, whose care for missing values takes ten times as long as the sums.
+    """
+    away = values - values.mean(axis=1, keepdims=True)
+    squares = away**2
+    variance = squares.mean(axis=1)
+    varies = np.sqrt(variance) > 1e-6
+    known = np.where(varies, variance, 1.0)
+    skewness = np.einsum("nk,nk->n", squares, away) / values.shape[1] / known**1.5
+    kurtosis = np.einsum("nk,nk->n", squares, squares) / values.shape[1] / known**2 - 3
+    return np.where(varies, skewness, 0.0), np.where(varies, kurtosis, 0.0)
 
 
 def first_order(gray: FloatArray) -> FloatArray:
