@@ -10,10 +10,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 from fedgen.data.build import build_index
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.nifti import DECODER
+from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.index import SliceRange
 from fedgen.data.read import read_stored
 from fedgen.errors import DataError
@@ -258,3 +260,113 @@ def section(**keys: Any) -> DataSection:
 def _one(folder: Path, name: str) -> Path:
     (folder / "metadata.csv").write_text(f"image,patient,site,label\n{name},ann,north,any\n")
     return folder
+
+
+def itk_image(order: str, spacing: tuple[float, float, float] = (1, 2, 3)) -> SimpleITK.Image:
+    """`stored_as` as SimpleITK holds it: axes x first, affine in LPS."""
+    array, affine = stored_as(order, spacing)
+    image = SimpleITK.GetImageFromArray(array.T)
+    lps = np.diag([-1, -1, 1, 1]) @ affine
+    sides = np.linalg.norm(lps[:3, :3], axis=0)
+    image.SetSpacing(sides.tolist())
+    image.SetDirection((lps[:3, :3] / sides).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    return image
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nhdr", ".mha", ".mhd"])
+@pytest.mark.parametrize("order", ["RAS", "LPS", "PIR", "SAL", "ILA"])
+def test_nrrd_and_metaimage_give_the_slices_of_nifti(tmp_path: Path, ending: str, order: str) -> None:
+    path = tmp_path / f"a{ending}"
+    SimpleITK.WriteImage(itk_image(order), str(path))
+    array, affine = stored_as(order)
+    nib.save(nib.Nifti1Image(array, affine), tmp_path / "a.nii")
+    decoder = decoder_for(path)
+    for axis in range(3):
+        np.testing.assert_array_equal(decoder.pixels(path, everything(axis)), expected(axis))
+        ours, nifti = decoder.header(path, axis), DECODER.header(tmp_path / "a.nii", axis)
+        assert (ours.size, ours.depth, ours.orientation) == (nifti.size, nifti.depth, nifti.orientation)
+        assert (*(ours.spacing or ()), ours.depth_spacing) == pytest.approx(
+            (*nifti.spacing, nifti.depth_spacing)
+        )
+        np.testing.assert_allclose(ours.affine, nifti.affine, atol=1e-5)
+        assert len(ours.companions) == (ending in (".nhdr", ".mhd"))
+
+
+def nrrd(path: Path, space: str, directions: str = "(1,0,0) (0,2,0) (0,0,3)") -> Path:
+    where = f"space: {space}\nspace directions: {directions}\nspace origin: (0,0,0)\n" if space else ""
+    head = f"NRRD0004\ntype: float\ndimension: 3\nsizes: 4 6 5\n{where}endian: little\nencoding: raw\n\n"
+    path.write_bytes(head.encode() + anatomy().T.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("space", "flips"), [("RAS", ()), ("LPS", (0, 1)), ("left-anterior-superior", (0,))])
+def test_every_space_of_a_nrrd(tmp_path: Path, space: str, flips: tuple[int, ...]) -> None:
+    path = nrrd(tmp_path / "a.nrrd", space)
+    decoder = decoder_for(path)
+    np.testing.assert_array_equal(decoder.pixels(path, everything(2)), expected(2, np.flip(anatomy(), flips)))
+    assert decoder.header(path, 2).orientation == "PR"
+
+
+@pytest.mark.parametrize("space", ["", "scanner-xyz"])
+def test_a_nrrd_without_sides_is_a_guess(tmp_path: Path, space: str) -> None:
+    path = nrrd(tmp_path / "a.nrrd", space)
+    header = decoder_for(path).header(path, 2)
+    assert (header.orientation, header.affine) == ("", None)
+    assert "left and right are a guess" in header.notes[0].sentence
+
+
+META = "ObjectType = Image\nNDims = 3\nBinaryData = True\n{}DimSize = 4 6 5\nElementType = MET_FLOAT\n"
+
+
+def test_a_metaimage_without_a_matrix_is_a_guess(tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    for matrix, orientation in (("", ""), ("TransformMatrix = 1 0 0 0 1 0 0 0 1\n", "PR")):
+        head = META.format(matrix) + "ElementDataFile = LOCAL\n"
+        path.write_bytes(head.encode() + anatomy().T.tobytes())
+        assert decoder_for(path).header(path, 2).orientation == orientation
+
+
+def test_a_picture_in_a_metaimage_stays_as_it_is_stored(tmp_path: Path) -> None:
+    stored = np.arange(24, dtype=np.float32).reshape(4, 6)
+    image = SimpleITK.GetImageFromArray(stored)
+    image.SetSpacing([0.5, 2])
+    SimpleITK.WriteImage(image, str(tmp_path / "a.mha"))
+    folder = _one(tmp_path, "a.mha")
+    (entry,) = build_index(folder, section()).entries
+    assert (entry.size, entry.spacing, entry.orientation) == ((4, 6), (2, 0.5), "")
+    np.testing.assert_array_equal(read_stored(folder, entry)[0, ..., 0], stored)
+
+
+def test_colour_vectors_and_times_of_itk(tmp_path: Path) -> None:
+    decoder = decoder_for(tmp_path / "a.nrrd")
+    colour = np.stack([anatomy().T, anatomy().T + 1, anatomy().T + 2], axis=-1)
+    SimpleITK.WriteImage(
+        SimpleITK.GetImageFromArray(colour.astype(np.uint8), isVector=True), str(tmp_path / "a.nrrd")
+    )
+    got = decoder.pixels(tmp_path / "a.nrrd", everything(2))
+    # Without a stated direction ITK writes its own axes, which grow to the left and to posterior.
+    np.testing.assert_array_equal(got[..., :1], expected(2, anatomy()[::-1, ::-1]))
+    np.testing.assert_array_equal(got - got[..., :1], np.broadcast_to([0, 1, 2], got.shape))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(colour, isVector=True), str(tmp_path / "b.nrrd"))
+    with pytest.raises(UnreadableError, match="has 3 numbers a voxel"):
+        decoder.header(tmp_path / "b.nrrd", 2)
+    times = SimpleITK.JoinSeries([itk_image("RAS"), itk_image("RAS") + 1000])
+    for ending in (".nrrd", ".mha"):
+        SimpleITK.WriteImage(times, str(tmp_path / f"c{ending}"))
+        assert decoder.header(tmp_path / f"c{ending}", 2).volumes == 2
+        got = decoder.pixels(tmp_path / f"c{ending}", SliceRange(2, 0, 5, 1, 1))
+        np.testing.assert_array_equal(got, expected(2) + 1000)
+
+
+def test_pixels_elsewhere_are_refused(tmp_path: Path) -> None:
+    for named, reason in (
+        ("../b.raw", "in another folder"),
+        ("/b.raw", "in another folder"),
+        ("b.raw", "which does not exist"),
+        ("LIST", "several files"),
+        ("b%02d.raw 1 5 1", "several files"),
+    ):
+        (tmp_path / "a.mhd").write_text(META.format("") + f"ElementDataFile = {named}\n")
+        with pytest.raises(UnreadableError, match=reason):
+            decoder_for(tmp_path / "a.mhd").header(tmp_path / "a.mhd", 2)
