@@ -1,0 +1,153 @@
+"""The images of a release as a torch data set: read from their files, whatever the format."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fedgen.data.decoders.decoder import Header, Pixels, UnreadableError
+from fedgen.data.decoders.registry import decoder_for
+from fedgen.data.index import SliceRange
+from fedgen.data.read import data_error
+from fedgen.errors import DataError
+from fedgen.synthesis.sample_files import ENDINGS
+from fedgen.synthesis.samples import INDEX
+
+#: Which files are read where a release has several: those that say most of their images.
+_RICHEST = ("dicom", "nifti", "png")
+
+
+class Geometry(NamedTuple):
+    """Where an image lies in the patient; a batch of images has a batch of these.
+
+    Attributes:
+        spacing: (2,) or (3,) mm between neighbours along each axis of the image, NaN where unknown.
+        orientation: for each axis the side of the patient that it grows towards, such as `PR`; empty where unknown.
+    """
+
+    spacing: Tensor
+    orientation: str
+
+
+class ReleasedImage(NamedTuple):
+    """One image.
+
+    Attributes:
+        image: (C, H, W) or (C, D, H, W) float32; values of the study's `data.intensity` window of NIfTI and DICOM, 0 to
+            255 of PNG and of colours.
+        label: index into the data set's `classes`.
+        geometry: where it lies.
+    """
+
+    image: Tensor
+    label: int
+    geometry: Geometry
+
+
+class ReleasedImages(Dataset[ReleasedImage]):
+    """See `load_release`.
+
+    Attributes:
+        folder: the samples.
+        form: `dicom`, `nifti` or `png`.
+        classes: class names in the order of their index: alphabetical.
+        files: names of the image files, in the order of the data set.
+        labels: class index of each.
+    """
+
+    def __init__(
+        self, folder: Path, form: str | None, transform: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        self.folder = folder
+        rows = _rows(folder)
+        self.form = form or next((each for each in _RICHEST if _of(rows, each)), "")
+        listed = _of(rows, self.form)
+        if not listed:
+            raise DataError(
+                f"{folder / INDEX} lists no file of the format {self.form or 'of any release'!r}: it has "
+                f"{', '.join(each for each in _RICHEST if _of(rows, each)) or 'none'}."
+            )
+        self.classes = tuple(sorted({label for _, label in listed}))
+        self.files = tuple(file for file, _ in listed)
+        self.labels = tuple(self.classes.index(label) for _, label in listed)
+        self._transform = transform
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.files)
+
+    def __getitem__(self, number: int) -> ReleasedImage:
+        """Read one image.
+
+        Raises:
+            DataError: its file is missing or damaged.
+        """
+        path = self.folder / self.files[number]
+        try:
+            header, pixels = _read(path)
+        except UnreadableError as error:
+            raise data_error(str(path), error) from error
+        image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)))
+        if self._transform is not None:
+            image = self._transform(image)
+        return ReleasedImage(image, self.labels[number], _geometry(header))
+
+
+def load_release(
+    path: str | Path, form: str | None = None, transform: Callable[[Tensor], Tensor] | None = None
+) -> ReleasedImages:
+    """The synthetic images of a run or of a release, as a torch data set.
+
+    Args:
+        path: the run's folder, or its `samples`.
+        form: `png`, `nifti` or `dicom`; where None, the one of those written that says most of its images.
+        transform: applied to each image.
+
+    Raises:
+        DataError: there is no release, or none in this format.
+    """
+    folder = Path(path)
+    if not (folder / INDEX).exists() and (folder / "samples" / INDEX).exists():
+        folder = folder / "samples"
+    if form is not None and form not in ENDINGS:
+        raise DataError(f"No release has the format {form!r}: name one of {', '.join(ENDINGS)}.")
+    return ReleasedImages(folder, form, transform)
+
+
+def _rows(folder: Path) -> list[tuple[str, str]]:
+    try:
+        text = (folder / INDEX).read_text(encoding="utf-8")
+        return [(row["image"], row["label"]) for row in csv.DictReader(io.StringIO(text))]
+    except (OSError, UnicodeDecodeError, KeyError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"{folder} is no release ({INDEX}: {reason}): name the folder of a run, or its samples."
+        ) from None
+
+
+def _of(rows: list[tuple[str, str]], form: str) -> list[tuple[str, str]]:
+    return [row for row in rows if row[0].endswith(ENDINGS.get(form, "/"))]
+
+
+def _read(path: Path) -> tuple[Header, Pixels]:
+    decoder = decoder_for(path)
+    header = decoder.header(path, 2)
+    if header.depth is None:
+        return header, decoder.pixels(path, None)[0]
+    return header, decoder.pixels(path, SliceRange(header.axis, 0, header.depth, 1))
+
+
+def _geometry(header: Header) -> Geometry:
+    spacing, orientation = header.spacing or (float("nan"),) * 2, header.orientation
+    if header.depth is not None:
+        spacing = (header.depth_spacing or float("nan"), *spacing)
+        orientation = header.depth_orientation + orientation if header.depth_orientation else ""
+    return Geometry(torch.tensor(spacing, dtype=torch.float64), orientation)
