@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.dicom import DECODER
 from fedgen.data.decoders.dicom.codecs import require_decodable
-from fedgen.data.decoders.dicom.frames import SeveralDirectionsError, header_of, native_of
 from fedgen.data.decoders.dicom.kinds import DICOMDIR, burned_in, set_aside
+from fedgen.data.decoders.dicom.native import SeveralDirectionsError, header_of, native_of
 from fedgen.data.decoders.dicom.tags import read_tags, text
 from fedgen.data.decoders.registry import by_ending, nameless
 from fedgen.data.findings import DataFinding, plural

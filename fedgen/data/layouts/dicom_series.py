@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fedgen.data.decoders.dicom.frames import Native
+from fedgen.data.decoders.dicom.native import Native
 from fedgen.data.decoders.dicom.plane import same_direction
 from fedgen.data.decoders.dicom.stack import Stack, stack_of
 from fedgen.data.decoders.dicom.tags import numbers, words

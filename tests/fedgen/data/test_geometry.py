@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fedgen.data.build import build_index
 from fedgen.data.decode import DecodedSite
 from fedgen.data.decoders.decoder import Header
-from fedgen.data.decoders.dicom.frames import header_of, native_of
+from fedgen.data.decoders.dicom.native import header_of, native_of
 from fedgen.data.decoders.nifti import NiftiDecoder
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.geometry import (

@@ -11,8 +11,8 @@ import numpy as np
 
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels
 from fedgen.data.decoders.dicom.codecs import decoded_frames, require_decodable
-from fedgen.data.decoders.dicom.frames import Native, header_of, native_of, placed
 from fedgen.data.decoders.dicom.kinds import burned_in
+from fedgen.data.decoders.dicom.native import Native, header_of, native_of, placed
 from fedgen.data.decoders.dicom.plane import plane_of
 from fedgen.data.decoders.dicom.tags import looks_like_dicom, read_tags
 from fedgen.data.decoders.dicom.values import image_values
