@@ -7,21 +7,21 @@ and `fedgen --help` should not wait for them.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from fedgen.data.findings import DataFinding, listing, plural
+from fedgen.data.findings import plural
 from fedgen.data.index import PatientIndex, write_index
-from fedgen.errors import StudyError
+from fedgen.errors import DataError, StudyError
 from fedgen.study.data import Columns, DataSection, Phantom
-
-if TYPE_CHECKING:
-    from fedgen.data.inspect import Image2D, Inspection
 
 app = typer.Typer(
     name="data", help="Index and inspect images, or generate phantom data.", no_args_is_help=True
@@ -37,9 +37,32 @@ SiteColumn = Annotated[str, typer.Option(help="Column of site names.")]
 LabelColumn = Annotated[str, typer.Option(help="Column of class names.")]
 MaskColumn = Annotated[str | None, typer.Option(help="Column of mask paths (BIDS: such as dseg).")]
 Modality = Annotated[str | None, typer.Option(help="Keep one modality or series, such as T1w.")]
+Site = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The one site that all images are of, whatever the files say."),
+]
 #: The study file's own defaults: the two commands that read a folder look for the columns a study would.
 COLUMNS = Columns()
+#: The keys of a study that these commands have an option for.
+_KEY = re.compile(
+    r"\bdata\.(columns\.(?P<column>image|patient|site|label|mask)|"
+    r"(?P<key>modality|labels|other_labels|one_class_sites|unused_share))\b"
+)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+@contextmanager
+def advice() -> Iterator[None]:
+    """Errors speak of a study's keys; here the same is said by options."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(_KEY.sub(_option, str(error))) from error
+
+
+def _option(key: re.Match[str]) -> str:
+    column, other = key["column"], key["key"]
+    return f"--{column}-column" if column else f"--{other.replace('_', '-')}"
 
 
 def _section(columns: dict[str, str | None], **options: object) -> DataSection:
@@ -62,6 +85,7 @@ def index_command(
     label_column: LabelColumn = COLUMNS.label,
     mask_column: MaskColumn = COLUMNS.mask,
     modality: Modality = None,
+    site: Site = None,
     labels: Annotated[
         str | None, typer.Option(help="Class names in order, separated by commas; default none,lesion.")
     ] = None,
@@ -69,6 +93,9 @@ def index_command(
         str, typer.Option(help="Images with another label: refuse or exclude.")
     ] = "refuse",
     one_class_sites: Annotated[str, typer.Option(help="Sites of one class: refuse or allow.")] = "refuse",
+    unused_share: Annotated[
+        float | None, typer.Option(help="Share of images that may be left out unasked; default 0.1.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Index file; default DIR/index.json.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,10 +106,12 @@ def index_command(
         labels=None if labels is None else tuple(label.strip() for label in labels.split(",")),
         other_labels=other_labels,
         one_class_sites=one_class_sites,
+        unused_share=unused_share,
     )
     from fedgen.data.build import build_index
 
-    index = build_index(folder, data, table=table)
+    with advice():
+        index = build_index(folder, data, table=table, site=site)
     path = out or folder / "index.json"
     write_index(path, index)
     if as_json:
@@ -91,7 +120,8 @@ def index_command(
         return
     console = Console()
     console.print(_index_table(index))
-    _print_findings(console, index.findings)
+    for finding in index.findings:
+        console.print(f"- {finding.sentence}", markup=False, soft_wrap=True)
     console.print(f"Index written to {path}", soft_wrap=True)
 
 
@@ -99,32 +129,31 @@ def index_command(
 def inspect_command(
     folder: Folder,
     table: TableFile = None,
-    image_column: ImageColumn = COLUMNS.image,
-    patient_column: PatientColumn = COLUMNS.patient,
-    site_column: SiteColumn = COLUMNS.site,
-    label_column: LabelColumn = COLUMNS.label,
-    mask_column: MaskColumn = COLUMNS.mask,
+    image_column: Annotated[
+        str | None, typer.Option(help="Column of image paths; found by its cells.")
+    ] = None,
+    patient_column: Annotated[str | None, typer.Option(help="Column of patients; found by its name.")] = None,
+    site_column: Annotated[str | None, typer.Option(help="Column of site names; found by its name.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of class names; found by its name.")
+    ] = None,
     modality: Modality = None,
+    site: Site = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read every image and report counts, intensities, duplicates and files that cannot be used."""
-    columns = _columns(image_column, patient_column, site_column, label_column, mask_column)
-    from fedgen.data.inspect import inspect_data
+    """Read every image, say what the folder holds and what is odd, and print a data section that would use it."""
+    named = {"image": image_column, "patient": patient_column, "site": site_column, "label": label_column}
+    columns = {key: column for key, column in named.items() if column is not None}
+    from fedgen.data.inspect.look import inspect_data
 
-    report = inspect_data(folder, _section(columns, modality=modality), table=table)
+    with advice():
+        report = inspect_data(folder, columns=columns, modality=modality, table=table, site=site)
     if as_json:
         _print_json(report.to_json())
         return
-    console = Console()
-    console.print(_site_table(report))
-    console.print(_image_table(report))
-    _print_duplicates(console, "Equal images of different patients", report.shared_between_patients)
-    _print_duplicates(console, "Nearly equal images of different patients", report.near_duplicates)
-    if report.unreadable:
-        console.print("[bold]Files that cannot be used[/bold]")
-        for problem in report.unreadable[:20]:
-            console.print(f"  {problem.sentence}", markup=False, soft_wrap=True)
-    _print_findings(console, report.findings)
+    from fedgen.cli.data_page import print_page
+
+    print_page(Console(), report, str(folder))
 
 
 @app.command("phantom")
@@ -185,41 +214,6 @@ def _index_table(index: PatientIndex) -> Table:
         patients = len({entry.patient for entry in entries})
         table.add_row(site, str(patients), str(sum(counts)), *(str(count) for count in counts))
     return table
-
-
-def _site_table(report: Inspection) -> Table:
-    table = Table("site", "patients", "images", "labels", title=f"Sites ({report.layout})")
-    for site in report.sites:
-        labels = ", ".join(f"{label or '(none)'} {count}" for label, count in site.labels.items())
-        table.add_row(site.site, str(site.patients), str(site.images), labels)
-    return table
-
-
-def _image_table(report: Inspection) -> Table:
-    table = Table("", "", title="Images", show_header=False)
-    table.add_row("sizes", listing((f"{size} ({count})" for size, count in report.sizes.items()), 8))
-    table.add_row("colour", ", ".join(f"{kind} ({count})" for kind, count in report.colours.items()))
-    if report.intensity is not None:
-        table.add_row(
-            "stored values", ", ".join(f"{key} {value:g}" for key, value in report.intensity.items())
-        )
-    return table
-
-
-def _print_duplicates(console: Console, title: str, groups: tuple[tuple[Image2D, ...], ...]) -> None:
-    if not groups:
-        return
-    table = Table("patients", "files", title=f"{title} ({len(groups)})")
-    for group in groups[:20]:
-        table.add_row(
-            listing(sorted({image.patient for image in group})), listing(image.path for image in group)
-        )
-    console.print(table)
-
-
-def _print_findings(console: Console, findings: tuple[DataFinding, ...]) -> None:
-    for finding in findings:
-        console.print(f"- {finding.sentence}", markup=False, soft_wrap=True)
 
 
 def _print_json(value: dict[str, Any]) -> None:

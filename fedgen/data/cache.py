@@ -87,6 +87,7 @@ def _write(path: Path, key: str, site: DecodedSite) -> None:
         "images": site.images,
         "entries": site.entries,
         "above": site.above,
+        "below": site.below,
         "span": site.span,
         "exact": site.fingerprints.exact,
         "near": site.fingerprints.near,
@@ -116,6 +117,7 @@ def _read(path: Path, key: str) -> DecodedSite | None:
             masks=tensors.get("masks"),
             entries=tensors["entries"],
             above=tensors["above"],
+            below=tensors["below"],
             span=tensors["span"],
             fingerprints=Fingerprints(
                 tensors["exact"], tensors["near"], tensors["detail"], tensors["blank"].astype(np.bool_)

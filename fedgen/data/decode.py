@@ -17,7 +17,7 @@ from fedgen.data.read import data_error, parallel, read_images, read_masks
 from fedgen.study.data import DataSection
 
 #: Part of the cache key: raise it with every change of what decoding yields.
-DECODER_VERSION = 2
+DECODER_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class DecodedSite:
         masks: (N, 1, *size) uint8 in {0, 1}, or None unless every image has one.
         entries: (N,) int64 index of the entry each image comes from.
         above: (N,) float32 share of stored pixels above the window.
+        below: (N,) float32 share of stored pixels below it.
         span: (N,) float32 share of the window that the image's values span, in [0, 1].
         fingerprints: of the stored values.
     """
@@ -37,6 +38,7 @@ class DecodedSite:
     masks: NDArray[np.uint8] | None
     entries: NDArray[np.int64]
     above: NDArray[np.float32]
+    below: NDArray[np.float32]
     span: NDArray[np.float32]
     fingerprints: Fingerprints
 
@@ -59,6 +61,7 @@ def decode_site(folder: Path, entries: Sequence[IndexEntry], data: DataSection) 
         masks=np.zeros((n, 1, *data.image_size), np.uint8) if with_masks else None,
         entries=np.repeat(np.arange(len(entries)), counts),
         above=np.zeros(n, np.float32),
+        below=np.zeros(n, np.float32),
         span=np.zeros(n, np.float32),
         fingerprints=Fingerprints.empty(n),
     )
@@ -73,7 +76,7 @@ def decode_site(folder: Path, entries: Sequence[IndexEntry], data: DataSection) 
 
 def _decode_entry(folder: Path, entry: IndexEntry, data: DataSection, site: DecodedSite, offset: int) -> None:
     box = data.image_size
-    size = fitted_size(entry.size, entry.pixel_sides, box)
+    size = fitted_size(entry.size, entry.spacing, box)
     try:
         for i, stored in enumerate(read_images(folder, entry, data), start=offset):
             check_window(stored, data.intensity)
@@ -81,6 +84,7 @@ def _decode_entry(folder: Path, entry: IndexEntry, data: DataSection, site: Deco
             scaled = window(stored, data.intensity)
             site.span[i] = (scaled.max() - scaled.min()) / 2
             site.above[i] = np.mean(stored > data.intensity.upper) if scaled.max() == 1 else 0
+            site.below[i] = np.mean(stored < data.intensity.lower) if scaled.min() == -1 else 0
             site.images[i] = np.moveaxis(centre(resize(scaled, size), box, -1), -1, 0)
     except UnreadableError as error:
         raise data_error(entry.path, error) from error

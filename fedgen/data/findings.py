@@ -31,8 +31,7 @@ FindingKind = Literal[
     "turned",
     "guessed_geometry",
     "uneven_slices",
-    "tilted_slices",
-    "several_stacks",
+    "several_volumes",
     "slices_not_chosen",
     "burned_in",
     "labels_spelled_otherwise",
@@ -45,8 +44,11 @@ FindingKind = Literal[
     "site_spellings",
     "table_reading",
     "unknown_files",
+    "image_is_patient",
+    "outside_window",
     "equal_images_other_labels",
     "below_window",
+    "padded",
     "converted",
 ]
 

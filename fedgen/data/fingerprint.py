@@ -57,7 +57,7 @@ class Fingerprints:
         )
 
     def put(self, index: int, image: Pixels) -> None:
-        """Fill in the fingerprint of image `index`, an array (H, W, c) of stored values."""
+        """Fill in the fingerprint of image `index`, an array (H, W, c) or (D, H, W, c) of stored values."""
         small = small_picture(image)
         self.exact[index] = np.frombuffer(sha256(image), np.uint8)
         self.near[index] = dhash(small)
@@ -73,7 +73,8 @@ def sha256(image: Pixels) -> bytes:
 
 
 def small_picture(image: Pixels) -> Pixels:
-    """(H, W, c) as (32, 32) gray, antialiased; colour is averaged."""
+    """(H, W, c), or the middle of (D, H, W, c), as (32, 32) gray, antialiased; colour is averaged."""
+    image = image[len(image) // 2] if image.ndim == 4 else image
     gray = image.mean(axis=-1, dtype=np.float32) if image.shape[-1] > 1 else image[..., 0]
     return _resized(gray, SMALL, SMALL)
 

@@ -68,6 +68,11 @@ def is_missing(text: str) -> bool:
     return word in _MISSING or not word.strip("-_?.*/ ")
 
 
+def is_unlabelled(label: str) -> bool:
+    """Whether a cell of classes says nothing; `none` and `unknown` may be classes."""
+    return is_missing(label) and label.strip().casefold() not in ("none", "unknown", "unk", "nil", "missing")
+
+
 def is_placeholder(text: str) -> bool:
     """Whether an identity is a word or a run of zeros or x that a program writes over everybody's."""
     word = " ".join(text.replace("_", " ").replace("^", " ").split()).casefold()

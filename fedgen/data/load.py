@@ -18,6 +18,8 @@ from fedgen.study.data import DataSection
 
 #: More than this share of pixels above the window is worth a word.
 _SATURATED = 0.25
+#: More than this share below it is, too; a background is often as much as half.
+_EMPTY = 0.6
 #: Spanning less than this share of the window is worth a word.
 _NARROW = 0.1
 
@@ -96,6 +98,12 @@ def decoding_findings(
         upper = f"data.intensity.upper ({data.intensity.upper:g})"
         sentence = f"{what} more than {_SATURATED:.0%} of its pixels above {upper}."
         findings.append(DataFinding("saturated", sentence, above))
+    below = int(sum(np.count_nonzero(site.below > _EMPTY) for site in decoded.values()))
+    if below:
+        what = plural(below, "image has", "images have")
+        lower = f"data.intensity.lower ({data.intensity.lower:g})"
+        sentence = f"{what} more than {_EMPTY:.0%} of its pixels below {lower}: lower it where they are more than air."
+        findings.append(DataFinding("below_window", sentence, below))
     narrow = int(
         sum(np.count_nonzero((site.span < _NARROW) & ~site.fingerprints.blank) for site in decoded.values())
     )

@@ -11,10 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from fedgen.data.inspect import inspect_data
+from fedgen.data.inspect.look import inspect_data
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.data.site_data import Part
-from fedgen.study.data import DataSection
 from fedgen.study.study import Study
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -74,7 +73,7 @@ def test_chest_films(tmp_path: Path) -> None:
 
 
 def test_chest_films_hold_no_duplicates_and_no_colour(tmp_path: Path) -> None:
-    report = inspect_data(real("ccx"), DataSection.model_validate({"columns": {"patient": "patient_id"}}))
+    report = inspect_data(real("ccx"))
     assert report.colours == {"gray": 368}
     assert report.patients == 149
     assert (report.exact_duplicates, report.near_duplicates, report.unreadable) == ((), (), ())
@@ -130,7 +129,7 @@ def test_the_known_duplicates_of_pneumoniamnist_are_found(tmp_path: Path) -> Non
             Image.fromarray(image).save(tmp_path / f"{part}-{i}.png", compress_level=1)
             lines.append(f"{part}-{i}.png,{part}-{i},{part},{('normal', 'pneumonia')[int(label[0])]}")
     (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
-    report = inspect_data(tmp_path, DataSection())
+    report = inspect_data(tmp_path)
     within = shared = 0
     for group in report.exact_duplicates:
         sites = Counter(image.site for image in group)

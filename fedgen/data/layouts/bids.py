@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import ClassVar
@@ -156,3 +158,11 @@ LAYOUT = BidsLayout()
 def _of_subject(path: str) -> BidsName | None:
     known = path.startswith("sub-") and path.lower().endswith(DECODER.supported_file_endings)
     return BidsName.parse(PurePosixPath(path).name) if known else None
+
+
+def label_images(files: Iterable[str]) -> dict[str, int]:
+    """Number of label images of each kind, by the name after subject and session, as `data.columns.mask` has it."""
+    names = (_of_subject(path) for path in files)
+    return dict(
+        Counter(name.series for name in names if name and name.suffix in _LABEL_SUFFIXES).most_common()
+    )

@@ -19,6 +19,10 @@ class FileNames:
         """The file's name in the folder, or `path` itself where there is none."""
         return path if path in self._known else self._composed.get(composed(path), path)
 
+    def has(self, path: str) -> bool:
+        """Whether the folder has the file, in either composition."""
+        return self.stored(path) in self._known
+
     def hint(self, path: str) -> str:
         """What may have been meant by a path that is not there, with a leading comma; or empty."""
         return (

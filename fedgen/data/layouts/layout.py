@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 
 from fedgen.data.decoders.decoder import Header, UnreadableError
 from fedgen.data.findings import DataFinding, Note
-from fedgen.data.identity import composed, is_missing
+from fedgen.data.identity import composed, is_unlabelled
 from fedgen.data.index import Affine, IndexEntry, SliceRange
 from fedgen.data.table import Table
 from fedgen.study.data import Columns, DataSection, Slices
@@ -133,7 +133,6 @@ class Taken(NamedTuple):
     orientation: str
     stored_orientation: str
     affine: Affine | None
-    aspect: float | None = None
 
 
 def files_of(path: str, header: Header) -> tuple[str, ...]:
@@ -157,12 +156,12 @@ def taken(header: Header, data: DataSection) -> Taken:
     Raises:
         UnreadableError: a 2D image in a study of volumes, or several volumes of which `data.volume` names none.
     """
-    volume = chosen_volume(header.volumes, data)
+    volume = _volume(header, data)
     plane = header.spacing, header.orientation
     if len(data.image_size) == 2:
         slices = slice_range(header, data.slices, volume)
-        return Taken(slices, header.size, *plane, header.stored_orientation, header.affine, header.aspect)
-    if header.depth in (None, 1):
+        return Taken(slices, header.size, *plane, header.stored_orientation, header.affine)
+    if header.depth is None:
         raise UnreadableError("is a 2D image, but data.image_size has three sides: name two, or leave it out")
     spacing = header.spacing
     if spacing is not None:
@@ -178,22 +177,17 @@ def taken(header: Header, data: DataSection) -> Taken:
     )
 
 
-def chosen_volume(count: int, data: DataSection) -> int:
-    """The number of the volume to take of `count` at one place.
-
-    Raises:
-        UnreadableError: there are several, and `data.volume` names none of them.
-    """
-    if count == 1:
+def _volume(header: Header, data: DataSection) -> int:
+    if header.volumes == 1:
         return 0
     if data.volume is None:
         raise UnreadableError(
-            f"holds {count} volumes at one place (echoes, times or diffusion directions): set data.volume to "
-            f"the one to take, 0 to {count - 1}"
+            f"holds {header.volumes} volumes at one place (echoes, times or diffusion directions): set data.volume to "
+            f"the one to take, 0 to {header.volumes - 1}"
         )
-    if data.volume >= count:
+    if data.volume >= header.volumes:
         raise UnreadableError(
-            f"holds {count} volumes, but data.volume is {data.volume}: name one of 0 to {count - 1}"
+            f"holds {header.volumes} volumes, but data.volume is {data.volume}: name one of 0 to {header.volumes - 1}"
         )
     return data.volume
 
@@ -216,7 +210,7 @@ def label_of(cells: Mapping[str, str] | None, data: DataSection) -> str | None:
     label = None if cells is None else cells.get(data.columns.label)
     if not label or label in data.labels:
         return label or None
-    if is_missing(label):
+    if is_unlabelled(label):
         return None
     return next((name for name in data.labels if composed(name) == label), label)
 

@@ -31,7 +31,7 @@ def test_index(png_folder: Path, tmp_path: Path) -> None:
 
 
 def test_index_maps_columns(png_folder: Path) -> None:
-    with pytest.raises(DataError, match=r"data.columns.patient"):
+    with pytest.raises(DataError, match="name the right one with --patient-column"):
         run("index", png_folder, "--patient-column", "person")
     run(
         "index", png_folder, "--label-column", "site", "--labels", "north,south", "--one-class-sites", "allow"

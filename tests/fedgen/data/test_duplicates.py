@@ -22,9 +22,8 @@ from fedgen.data.duplicates import (
 )
 from fedgen.data.fingerprint import Fingerprints, detail, dhash, sha256, small_picture
 from fedgen.data.index import IndexEntry, PatientIndex
-from fedgen.data.inspect import inspect_data
+from fedgen.data.inspect.look import inspect_data
 from fedgen.data.ties import Likeness, connected, picture_findings, tied_patients
-from fedgen.study.data import DataSection
 
 
 def fingerprints(images: list[np.ndarray]) -> Fingerprints:
@@ -180,7 +179,7 @@ def test_inspection_reports_everything_and_refuses_nothing(png_folder: Path, png
     png_rows[0]["patient"] = "south0"
     png_rows[4]["label"] = "unheard of"
     write_rows(png_folder / "metadata.csv", png_rows)
-    report = inspect_data(png_folder, DataSection())
+    report = inspect_data(png_folder)
     assert [(site.site, site.patients) for site in report.sites] == [("north", 9), ("south", 8)]
     assert report.sites[0].labels["unheard of"] == 1
     assert report.sizes == {"20x28": 30}
@@ -208,6 +207,6 @@ def test_inspection_reports_everything_and_refuses_nothing(png_folder: Path, png
 def test_inspection_asks_about_one_person_under_two_identities(png_folder: Path) -> None:
     images = png_folder / "images"
     (images / "south-0-0.png").write_bytes((images / "north-0-0.png").read_bytes())
-    report = inspect_data(png_folder, DataSection())
+    report = inspect_data(png_folder)
     assert len(report.shared_between_patients) == 1
     assert any("under two identities?" in finding.sentence for finding in report.findings)

@@ -1,0 +1,117 @@
+"""The page that `fedgen data inspect` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from fedgen.data.findings import DataFinding, listing, plural
+from fedgen.data.inspect.report import Image2D, Inspection
+
+#: Lines of a list of files or groups that a person reads.
+_MOST_LINES = 20
+_MOST_SERIES = 12
+
+
+def print_page(console: Console, report: Inspection, folder: str) -> None:
+    """What the folder holds, what is odd, and the section of a study that would use it."""
+    if report.layout:
+        source = f"{report.layout}, {report.table}" if report.table else report.layout
+        console.print(
+            f"{folder} ({source}): {plural(report.patients, 'patient')}, {plural(report.images, 'image')} at "
+            f"{plural(len(report.sites), 'site')}",
+            markup=False,
+            soft_wrap=True,
+        )
+        console.print(_site_table(report))
+        console.print(_series_table(report))
+        console.print(_image_table(report))
+        _print_labels(console, report)
+        _print_duplicates(console, "Equal images of different patients", report.shared_between_patients)
+        _print_duplicates(console, "Nearly equal images of different patients", report.near_duplicates)
+    if report.unreadable:
+        console.print(f"[bold]Files that cannot be used[/bold] ({len(report.unreadable)})")
+        for problem in report.unreadable[:_MOST_LINES]:
+            console.print(f"  {problem.sentence}", markup=False, soft_wrap=True)
+        if len(report.unreadable) > _MOST_LINES:
+            console.print(
+                f"  and {len(report.unreadable) - _MOST_LINES} more; --json lists all.", markup=False
+            )
+    if report.beside:
+        what = ", ".join(f"{count} {kind}" for kind, count in list(report.beside.items())[:_MOST_LINES])
+        console.print(f"Beside them: {what}.", markup=False, soft_wrap=True)
+    print_findings(console, report.findings)
+    if report.section:
+        console.print("\n[bold]The data section of a study file for this folder[/bold]\n")
+        console.print(report.section, markup=False, highlight=False, soft_wrap=True, end="")
+    if report.section_note:
+        console.print(f"\nIt does not work yet: {report.section_note}", markup=False, soft_wrap=True)
+
+
+def print_findings(console: Console, findings: Sequence[DataFinding]) -> None:
+    """One line a finding."""
+    for finding in findings:
+        console.print(f"- {finding.sentence}", markup=False, soft_wrap=True)
+
+
+def _site_table(report: Inspection) -> Table:
+    table = Table("site", "patients", "images", "labels", title="Sites")
+    for site in report.sites:
+        labels = listing(f"{label or '(none)'} {count}" for label, count in site.labels.items())
+        table.add_row(site.site, str(site.patients), str(site.images), labels)
+    return table
+
+
+def _series_table(report: Inspection) -> Table:
+    table = Table("modality", "series", "patients", "files", "images", title="Series")
+    for each in report.series[:_MOST_SERIES]:
+        numbers = (str(each.patients), str(each.files), str(each.images))
+        table.add_row(each.modality or "(none)", each.series or "(none)", *numbers)
+    if len(report.series) > _MOST_SERIES:
+        table.add_row(f"and {len(report.series) - _MOST_SERIES} more", "", "", "", "")
+    return table
+
+
+def _image_table(report: Inspection) -> Table:
+    table = Table("", "", title="Images", show_header=False)
+    for name, counts in (
+        ("sizes", report.sizes),
+        ("spacing, mm", report.spacings),
+        ("orientation", report.orientations),
+        ("image type", report.image_types),
+        ("colour", report.colours),
+        ("masks", report.masks),
+    ):
+        if counts:
+            table.add_row(name, _counted(counts))
+    if report.intensity is not None:
+        table.add_row(
+            "stored values", ", ".join(f"{key} {value:g}" for key, value in report.intensity.items())
+        )
+    return table
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return listing((f"{name} ({count})" for name, count in counts.items()), 8)
+
+
+def _print_labels(console: Console, report: Inspection) -> None:
+    if not report.labels:
+        return
+    table = Table("column", "rows of each value", title="Labels that a study could use")
+    for each in report.labels[:_MOST_LINES]:
+        table.add_row(each.column, _counted(each.values))
+    console.print(table)
+
+
+def _print_duplicates(console: Console, title: str, groups: Sequence[Sequence[Image2D]]) -> None:
+    if not groups:
+        return
+    table = Table("patients", "files", title=f"{title} ({len(groups)})")
+    for group in groups[:_MOST_LINES]:
+        table.add_row(
+            listing(sorted({image.patient for image in group})), listing(image.path for image in group)
+        )
+    console.print(table)

@@ -1,0 +1,231 @@
+"""The `data` section of a study file that would use a folder, from what a look at it has found."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from fedgen.data.build import build_index
+from fedgen.data.index import IndexEntry
+from fedgen.data.inspect.columns import Guess
+from fedgen.data.inspect.measured import PERCENTILES, Measured
+from fedgen.data.layouts.layout import Scan
+from fedgen.data.table import Table
+from fedgen.errors import DataError
+from fedgen.study.data import Columns, DataSection, Intensity
+
+#: Classes of fewer patients than parts of the split cannot be in each of them.
+_FEWEST_PATIENTS = 3
+#: A class is worth asking for from this share of the commonest one's images.
+_LEAST_SHARE = 0.05
+#: Values of a label column that say that nobody has labelled the image.
+_UNLABELLED = ("unlabelled", "unlabeled", "todo", "tbd", "to do", "other", "pending")
+#: Values that mean "nothing found": the first class, as a study's own default has it.
+_NEGATIVE = (
+    "no",
+    "none",
+    "normal",
+    "negative",
+    "healthy",
+    "control",
+    "benign",
+    "no finding",
+    "0",
+    "cn",
+    "hc",
+)
+#: A series is asked for by its name where there are no more than these, and one has nearly every patient.
+_MOST_SERIES, _NEARLY_ALL = 12, 0.8
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A section that would use the folder.
+
+    Attributes:
+        text: YAML, beginning with `data:`; empty where there is no image to use.
+        note: why it would be refused even so; empty where it was tried and works.
+        window: the stored values that it maps to [-1, 1].
+        outside: images of which 60 % of the pixels lie below that window, or a quarter above it.
+    """
+
+    text: str
+    note: str
+    window: tuple[float, float]
+    outside: int
+
+
+def suggested(
+    folder: Path,
+    scan: Scan,
+    read: Measured,
+    table: Table | None,
+    guess: Guess,
+    masks: Sequence[str],
+    modality: str | None,
+    site: str | None,
+) -> Suggestion:
+    """The section, tried on the folder by indexing it.
+
+    Args:
+        scan: of the whole folder, with a single class.
+        read: what its images hold.
+        table: the table that was used.
+        guess: what its columns are for.
+        masks: what `data.columns.mask` could name.
+        modality: what a person asked for.
+        site: the one site, where a person named it.
+    """
+    wanted = modality or _modality(scan.entries)
+    entries = [entry for entry in read.entries if wanted is None or wanted in (entry.modality, entry.series)]
+    if not entries:
+        return Suggestion("", "No image can be used.", (0.0, 255.0), 0)
+    kept = set(entries)
+    chosen = [number for number, entry in enumerate(read.entries) if entry in kept]
+    values = read.values[np.isin(read.images, chosen)]
+    low, high = _window(values)
+    below, above = values[:, PERCENTILES.index(60)] < low, values[:, PERCENTILES.index(75)] > high
+    keys = dict(_keys(scan, entries, guess, wanted))
+    colours = Counter(read.colours[number] for number in chosen)
+    if colours.get("RGB", 0) > len(chosen) / 2:
+        keys["channels"] = (3, "")
+    if (low, high) != (0.0, 255.0):
+        keys["intensity"] = (
+            {"lower": low, "upper": high},
+            "become -1 and 1; rounded from these images: a study states it in public",
+        )
+    note = _tried(folder, {key: value for key, (value, _) in keys.items()}, table, site)
+    if not note and len(colours.keys() - {"gray stored as RGB"}) > 1:
+        mixed = " and ".join(f"{count} {kind}" for kind, count in colours.most_common())
+        note = f"Files of both kinds of colour ({mixed}) cannot be of one study: convert those of the rarer kind."
+    return Suggestion(_yaml(keys, masks), note, (low, high), int((below | above).sum()))
+
+
+def _keys(
+    scan: Scan, entries: Sequence[IndexEntry], guess: Guess, modality: str | None
+) -> Iterator[tuple[str, Any]]:
+    if modality is not None:
+        yield "modality", (modality, "")
+    yield "image_size", (_size(entries), "height and width after resampling")
+    if any(finding.kind == "several_volumes" for finding in scan.findings):
+        yield "volume", (0, "of files that hold several")
+    labelled = [entry for entry in entries if entry.label is not None]
+    classes = _classes(labelled)
+    if classes:
+        yield "labels", (classes, "")
+        if any(entry.label not in classes for entry in entries):
+            yield "other_labels", ("exclude", "images of other classes, or none, are left out")
+        if len(classes) > 1 and _one_class_sites([entry for entry in labelled if entry.label in classes]):
+            yield "one_class_sites", ("allow", "a site of one class trains, but its own AUROC is undefined")
+    else:
+        yield "labels", (["any"], "nothing tells classes apart, or nobody asked for them")
+    lost = scan.unasked.total()
+    images = len({file for entry in scan.entries for file in entry.files}) + scan.excluded.total() + lost
+    if lost > DataSection().unused_share * images:
+        yield "unused_share", (math.ceil(100 * lost / images) / 100, "see what is left out above")
+    named = guess.columns.model_dump(exclude_none=True)
+    default = Columns().model_dump(exclude_none=True)
+    columns = {key: name for key, name in named.items() if name != default.get(key)}
+    if not classes:
+        columns.pop("label", None)
+    if scan.layout == "bids":
+        # participants.tsv names people as BIDS prescribes.
+        columns.pop("patient", None)
+    if columns:
+        comment = "each image counts as a patient" if guess.image_is_patient else ""
+        yield "columns", (columns, comment)
+
+
+def _modality(entries: Sequence[IndexEntry]) -> str | None:
+    """What to ask for where a folder holds several kinds of image; None where it holds one."""
+    patients: dict[str, set[str]] = {}
+    series: dict[str, set[str]] = {}
+    for entry in entries:
+        patients.setdefault(entry.modality, set()).add(entry.patient)
+        series.setdefault(entry.series, set()).add(entry.patient)
+    everybody = len({entry.patient for entry in entries})
+    kinds = series if 1 < len(series) <= _MOST_SERIES else patients
+    best = min(kinds, key=lambda name: (-len(kinds[name]), len(name), name), default=None)
+    if kinds is series and best is not None and len(series[best]) < _NEARLY_ALL * everybody:
+        kinds = patients
+        best = min(kinds, key=lambda name: (-len(kinds[name]), len(name), name), default=None)
+    return best if best and len(kinds) > 1 else None
+
+
+def _classes(entries: Sequence[IndexEntry]) -> list[str]:
+    patients: dict[str, set[str]] = {}
+    images: Counter[str] = Counter()
+    for entry in entries:
+        label = entry.label or ""
+        patients.setdefault(label, set()).add(entry.patient)
+        images[label] += entry.n_images
+    most = max(images.values(), default=0)
+    kept = [
+        label
+        for label, count in images.items()
+        if label.casefold() not in _UNLABELLED
+        and len(patients[label]) >= _FEWEST_PATIENTS
+        and count >= _LEAST_SHARE * most
+    ]
+    return sorted(kept or images, key=lambda label: (label.casefold() not in _NEGATIVE, label))
+
+
+def _one_class_sites(entries: Sequence[IndexEntry]) -> bool:
+    classes: dict[str, set[str | None]] = {}
+    for entry in entries:
+        classes.setdefault(entry.site, set()).add(entry.label)
+    return any(len(seen) == 1 for seen in classes.values())
+
+
+def _size(entries: Sequence[IndexEntry]) -> list[int]:
+    """64 x 64, or 32 x 32 for images that are smaller than 48: what a model makes in minutes."""
+    sides = sorted(max(entry.size[-2:]) for entry in entries)
+    side = 64 if sides[len(sides) // 2] >= 48 else 32
+    return [side, side]
+
+
+def _window(values: np.ndarray) -> tuple[float, float]:
+    """The default window for 8 bits, else the middle 98 % of the images' own 98 %, rounded to two digits."""
+    default = Intensity()
+    if not len(values):
+        return default.lower, default.upper
+    if values[:, 0].min() >= 0 and values[:, -1].max() <= 255 and np.median(values[:, -1]) > 100:
+        return default.lower, default.upper
+    low = float(np.percentile(values[:, PERCENTILES.index(1)], 1))
+    high = float(np.percentile(values[:, PERCENTILES.index(99)], 99))
+    unit = 10 ** math.floor(math.log10(high - low) - 1) if high > low else 1.0
+    lower, upper = math.floor(low / unit) * unit, math.ceil(high / unit) * unit
+    return round(lower, 6), round(max(upper, lower + unit), 6)
+
+
+def _tried(folder: Path, section: dict[str, Any], table: Table | None, site: str | None) -> str:
+    try:
+        build_index(
+            folder,
+            DataSection.model_validate(section),
+            table=None if table is None else table.path,
+            site=site,
+        )
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def _yaml(keys: dict[str, Any], masks: Sequence[str]) -> str:
+    lines = ["data:"]
+    for key, (value, comment) in keys.items():
+        # A list of one, so that a word is quoted where YAML would read something else, and no mark ends the document.
+        text = yaml.safe_dump([value], allow_unicode=True, default_flow_style=True, width=10_000).strip()[
+            1:-1
+        ]
+        lines.append(f"  {key}: {text}" + (f"  # {comment}" if comment else ""))
+    if masks:
+        lines.append(f"  # masks: to use them, add mask: {masks[0]} to columns")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,199 @@
+"""The first look: it asks nothing, tells what is there, and ends with a section that works."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from fedgen.cli.data import app
+from fedgen.data.build import build_index
+from fedgen.data.inspect.columns import guess_columns, pick_table
+from fedgen.data.inspect.look import inspect_data
+from fedgen.data.inspect.report import Inspection
+from fedgen.data.phantom.write import write_phantom
+from fedgen.data.prepare import prepare_sites
+from fedgen.data.table import read_table
+from fedgen.errors import DataError
+from fedgen.study.data import DataSection, Phantom
+from fedgen.study.study import Study
+
+
+def section(report: Inspection) -> dict[str, Any]:
+    """The printed section, as a study file would be read."""
+    value = yaml.safe_load(report.section)
+    assert set(value) == {"data"}
+    DataSection.model_validate(value["data"])
+    return dict(value["data"])
+
+
+def works(folder: Path, report: Inspection, tmp_path: Path) -> DataSection:
+    """The printed section indexes and prepares the folder."""
+    assert report.section_note == ""
+    data = section(report)
+    study = Study.model_validate({"study": {"name": "t"}, "aggregation": {"secure": False}, "data": data})
+    prepare_sites(study, folder, tmp_path / "prepared", tmp_path / "cache")
+    return study.data
+
+
+def test_a_table_with_columns_of_its_own(
+    png_folder: Path, png_rows: Any, write_rows: Any, tmp_path: Path
+) -> None:
+    rows = [
+        {
+            "Subject ID": row["patient"],
+            "File": row["image"],
+            "Hospital": row["site"],
+            "age": str(20 + n),
+            "score": f"0.{n}",
+            "Diagnosis": {"none": "normal", "lesion": "No"}[row["label"]],
+            "sex": "MF"[n % 2],
+        }
+        for n, row in enumerate(png_rows)
+    ]
+    write_rows(png_folder / "metadata.csv", rows)
+    report = inspect_data(png_folder)
+    assert (report.layout, report.patients, report.images) == ("table", 16, 32)
+    assert [each.column for each in report.labels] == ["Diagnosis", "sex"]
+    data = works(png_folder, report, tmp_path)
+    assert data.columns.model_dump() == {
+        "image": "File", "patient": "Subject ID", "site": "Hospital", "label": "Diagnosis", "mask": None,
+    }  # fmt: skip
+    assert set(data.labels) == {"normal", "No"}
+    assert build_index(png_folder, data).n_images == 32
+
+
+def test_without_patients_each_image_is_one(
+    png_folder: Path, png_rows: Any, write_rows: Any, tmp_path: Path
+) -> None:
+    write_rows(
+        png_folder / "metadata.csv", [{"image": row["image"], "label": row["label"]} for row in png_rows]
+    )
+    report = inspect_data(png_folder)
+    assert report.patients == 32
+    assert any("--patient-column" in finding.sentence for finding in report.findings)
+    assert works(png_folder, report, tmp_path).columns.patient == "image"
+
+
+def test_dicom_without_labels(tmp_path: Path) -> None:
+    write_phantom(tmp_path / "p", Phantom(sites=2, patients=6), 1, (48, 48))
+    (tmp_path / "p" / "labels.csv").unlink()
+    for mask in (tmp_path / "p").rglob("*.png"):
+        mask.unlink()
+    report = inspect_data(tmp_path / "p")
+    assert {(each.modality, each.series) for each in report.series} == {("MR", "T1w"), ("MR", "T2w")}
+    assert sum(report.image_types.values()) == sum(each.files for each in report.series)
+    data = works(tmp_path / "p", report, tmp_path)
+    assert (data.labels, data.modality) == (("any",), "T1w")
+
+
+def test_dicom_with_labels_and_a_table_about_something_else(tmp_path: Path) -> None:
+    write_phantom(tmp_path / "p", Phantom(sites=2, patients=8), 1, (48, 48))
+    (tmp_path / "p" / "devices.csv").write_text("serial,room\n1,2\n")
+    report = inspect_data(tmp_path / "p")
+    assert report.table == "labels.csv"
+    assert report.masks == {"mask": len(report.series) and sum(each.files for each in report.series)}
+    assert any("devices.csv names no image" in finding.sentence for finding in report.findings)
+    (tmp_path / "p" / "devices.csv").unlink()
+    assert works(tmp_path / "p", inspect_data(tmp_path / "p"), tmp_path).labels == ("none", "lesion")
+
+
+def test_bids(bids_folder: Path, tmp_path: Path) -> None:
+    report = inspect_data(bids_folder)
+    assert report.masks == {"dseg": 4}
+    assert report.spacings == {"2 x 2": report.images}
+    assert {each.modality for each in report.series} == {"T1w", "T2w", "ce-gad_T1w"}
+    data = section(report)
+    assert (data["labels"], report.section_note) == (["any"], "")
+    assert "mask: dseg" in report.section
+    named = inspect_data(bids_folder, modality="T2w", site="Ours")
+    assert section(named)["modality"] == "T2w"
+    assert [site.site for site in named.sites] == ["Ours"]
+
+
+def test_blank_images_and_those_outside_the_window_are_told(png_folder: Path) -> None:
+    images = sorted((png_folder / "images").iterdir())
+    Image.fromarray(np.full((20, 28), 7, np.uint8)).save(images[0])
+    report = inspect_data(png_folder)
+    counts = {finding.kind: finding.count for finding in report.findings}
+    assert counts["blank_images"] == 1
+    for path in images:
+        stored = np.asarray(Image.open(path)).astype(np.uint16)
+        Image.fromarray(stored + 500).save(path)
+    Image.fromarray(np.asarray(Image.open(images[1])) * 0 + np.arange(28, dtype=np.uint16)).save(images[1])
+    report = inspect_data(png_folder)
+    assert {f.kind: f.count for f in report.findings}["outside_window"] == 1
+    window = section(report)["intensity"]
+    assert 0 < window["upper"] - 755 < 100
+
+
+def test_equal_images_with_other_labels_are_told(png_folder: Path) -> None:
+    images = png_folder / "images"
+    (images / "south-1-0.png").write_bytes((images / "north-0-0.png").read_bytes())
+    counts = {finding.kind: finding.count for finding in inspect_data(png_folder).findings}
+    assert counts["equal_images_other_labels"] == 1
+
+
+def test_problems_do_not_stop_the_look(png_folder: Path, png_rows: Any, write_rows: Any) -> None:
+    png_rows[0]["patient"] = "NA"
+    (png_folder / "images" / "north-1-0.png").write_bytes(b"no")
+    write_rows(png_folder / "metadata.csv", png_rows)
+    report = inspect_data(png_folder)
+    assert len(report.unreadable) == 2
+    assert report.images == 30
+    assert report.section_note != ""
+
+
+def test_a_folder_of_nothing_known_is_described(tmp_path: Path) -> None:
+    for name in ("a.xyz", "b.xyz", "readme.md"):
+        (tmp_path / name).write_bytes(b"x")
+    report = inspect_data(tmp_path)
+    assert (report.layout, report.section) == ("", "")
+    assert report.beside == {"files with .xyz": 2, "files with .md": 1}
+    assert report.section_note
+    with pytest.raises(DataError, match="is empty"):
+        (tmp_path / "none").mkdir()
+        inspect_data(tmp_path / "none")
+
+
+def test_the_table_that_names_images_is_picked(png_folder: Path) -> None:
+    (png_folder / "a.csv").write_text("x,y\n1,2\n")
+    (png_folder / "broken.csv").write_text("x\n1,2\n")
+    (png_folder / "few.csv").write_text("image\nimages/north-0-0.png\n")
+    files = [path.relative_to(png_folder).as_posix() for path in png_folder.rglob("*.png")]
+    table, said = pick_table(png_folder, files)
+    assert table is not None
+    assert table.path.name == "metadata.csv"
+    assert len(said) == 2
+    guess = guess_columns(table, files, png_folder, {"label": "site"})
+    assert (guess.columns.image, guess.columns.label, guess.masks) == ("image", "site", ())
+
+
+def test_columns_of_masks_are_not_taken_for_images(png_folder: Path, png_rows: Any, write_rows: Any) -> None:
+    rows = [{"lung_mask": row["image"].replace("-0-", "-1-"), **row} for row in png_rows]
+    write_rows(png_folder / "metadata.csv", rows)
+    table = read_table(png_folder / "metadata.csv")
+    guess = guess_columns(table, [row["image"] for row in png_rows], png_folder, {})
+    assert (guess.columns.image, guess.masks) == ("image", ("lung_mask",))
+
+
+def test_the_page(png_folder: Path) -> None:
+    result = CliRunner().invoke(app, ["inspect", str(png_folder)], catch_exceptions=False)
+    assert result.exit_code == 0
+    printed = result.output[result.output.index("data:\n") :]
+    assert set(yaml.safe_load(printed)["data"]["labels"]) == {"none", "lesion"}
+    value = json.loads(CliRunner().invoke(app, ["inspect", str(png_folder), "--json"]).output)
+    assert value["section"] == printed
+
+
+def test_advice_names_options(png_folder: Path) -> None:
+    with pytest.raises(DataError, match="--label-column") as caught:
+        CliRunner().invoke(app, ["index", str(png_folder), "--label-column", "x"], catch_exceptions=False)
+    assert "data." not in str(caught.value)
+    assert "--labels" in str(caught.value)
