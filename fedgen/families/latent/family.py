@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from fedgen.families.contract import Family, Statistic
 from fedgen.families.latent.network import NEIGHBOURS, LatentImages
 from fedgen.families.latent.options import LatentOptions
+from fedgen.families.parts.centres import centres_of
 from fedgen.families.parts.moment_sum import MomentSum
 from fedgen.families.parts.moments import Layout
-from fedgen.families.parts.sampling import decode_in_chunks, device_of
+from fedgen.families.parts.sampling import CHUNK, decode_in_chunks, device_of
 from fedgen.priors.analytic import analytic
 from fedgen.priors.prior import Prior
 from fedgen.task.records import Records
@@ -32,8 +33,8 @@ class LatentFamily(Family):
     def __init__(self, task: Task, options: LatentOptions) -> None:
         self.names, self.classes = task.classes, len(task.classes)
         self.d = options.latent_size
-        self.prior = analytic(task.image.shape, self.d)
-        self.statistic = MomentSum(Layout(self.classes, self.d, options), "latent")
+        self.options = options
+        self._stand_on(analytic(task.image.shape, self.d))
 
     def on(self, prior: Prior) -> LatentFamily:
         """The family in the space of the prior's first components, with the texture of its donors.
@@ -42,12 +43,19 @@ class LatentFamily(Family):
             StudyError: it has fewer.
         """
         other = copy.copy(self)
-        other.prior = prior.first(self.d)
+        other._stand_on(prior.first(self.d))
         return other
+
+    def _stand_on(self, prior: Prior) -> None:
+        self.prior = prior
+        with torch.no_grad():
+            parts = [prior.space.encode(part) for part in prior.donors.split(CHUNK) if len(part)]
+        centres = centres_of(torch.cat([torch.zeros(0, self.d), *parts]), self.options.components)
+        self.statistic = MomentSum(Layout(self.classes, self.d, self.options, centres), "latent")
 
     def networks(self) -> dict[str, nn.Module]:
         """`latent`."""
-        return {"latent": LatentImages(self.prior, self.classes, max(1, self.statistic.layout.groups)).eval()}
+        return {"latent": LatentImages(self.prior, self.statistic.layout).eval()}
 
     def contributions(self) -> tuple[Statistic, ...]:
         """The one sum."""
@@ -62,7 +70,7 @@ class LatentFamily(Family):
         device = device_of(network)
         noise = torch.randn(n, self.d, generator=rng, device=rng.device)
         which = torch.randint(NEIGHBOURS, (n,), generator=rng, device=rng.device)
-        z = network.placed(noise.to(device), given["class"].to(device))
+        z = network.placed(noise.to(device), network.component(given["class"].to(device), rng))
         return decode_in_chunks(network.decode, z, which.to(device), device).to(rng.device)
 
     def remarks(self, networks: Mapping[str, nn.Module]) -> tuple[str, ...]:
@@ -78,6 +86,6 @@ class LatentFamily(Family):
         """Mean log density of each record's clipped latents, (B,)."""
         network: Any = networks["latent"]
         images, weights = records.fields["image"], records.weights["patient"]
-        z = self.statistic.layout.clipped(network(images.flatten(0, 1)))
-        density = network.log_density(z, records.fields["class"].flatten())
+        z = self.statistic.layout.kept(network(images.flatten(0, 1)))
+        density = network.density_of_class(z, records.fields["class"].flatten())
         return (weights * density.reshape(weights.shape)).sum(dim=1).float()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from fedgen.families.parts.class_gaussians import ClassGaussians
+from fedgen.families.parts.class_gaussians import KNOWN, ClassGaussians
 from fedgen.families.parts.estimate import estimated
-from fedgen.families.parts.moments import Moments
+from fedgen.families.parts.moments import Layout, Moments
 from fedgen.families.parts.sampling import CHUNK
 from fedgen.priors.prior import Prior
 
@@ -18,23 +20,25 @@ NEIGHBOURS = 8
 
 
 class LatentImages(ClassGaussians):
-    """Images by class.
+    """Images by class, which is one Gaussian or a mixture of them.
 
     The prior is in buffers, which no message and no checkpoint holds. Before any patient was asked the classes are
-    those of the prior: all alike.
+    those of the prior: all alike. Labels below are of a class and a centre together (`Layout.kinds`).
 
     Args:
         prior: its first d components are the latent space.
-        classes: K.
-        groups: see `ClassGaussians`.
+        layout: of a patient's vector.
     """
 
     textures: Tensor
     donors: Tensor
 
-    def __init__(self, prior: Prior, classes: int, groups: int = 1) -> None:
-        super().__init__(classes, prior.d, groups)
+    def __init__(self, prior: Prior, layout: Layout) -> None:
+        super().__init__(layout.kinds, prior.d, max(1, layout.groups))
+        self.layout = layout
         d, donors = prior.d, prior.donors
+        with torch.no_grad():
+            self.means.copy_(self._centres())
         # Of its own, since it moves with the network to another device.
         self.space = copy.deepcopy(prior.space)
         with torch.no_grad():
@@ -49,8 +53,43 @@ class LatentImages(ClassGaussians):
         return z
 
     def learn(self, moments: Moments) -> None:
-        """Take the Gaussians that the moments hold as the model; public latents have variance 1 along every axis."""
-        self.put(estimated(moments, torch.eye(moments.sums.shape[1], dtype=torch.float64)))
+        """Take the Gaussians that the moments hold as the model, with the public covariance if they have none."""
+        found = estimated(moments, self.layout.centres.within)
+        self.put(replace(found, means=found.means + self._centres().double()))
+
+    def component(self, labels: Tensor, rng: torch.Generator) -> Tensor:
+        """For each class (n,) one of its Gaussians (n,), by their shares."""
+        k = len(self.layout.centres.points)
+        if k == 1:
+            return labels
+        shares = self.shares.detach().clamp_min(0).reshape(-1, k).to(rng.device)
+        # A model that came over a wire may hold no share at all.
+        shares = torch.where(shares.sum(dim=1, keepdim=True) > 0, shares, 1.0)
+        drawn = torch.multinomial(shares[labels.to(rng.device)], 1, generator=rng)[:, 0]
+        return labels * k + drawn.to(labels.device)
+
+    def density_of_class(self, z: Tensor, labels: Tensor) -> Tensor:
+        """ln p(z | class) of classes (n,), (n,) float64."""
+        k = len(self.layout.centres.points)
+        if k == 1:
+            return self.log_density(z, labels)
+        shares = self.shares.detach().double().clamp_min(1e-12).reshape(-1, k)
+        weights = (shares / shares.sum(dim=1, keepdim=True)).log()[labels]
+        each = [self.log_density(z, labels * k + c) for c in range(k)]
+        return torch.logsumexp(torch.stack(each, dim=1) + weights, dim=1)
+
+    def unknown(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Of these names of the classes, those whose Gaussians could be noise for the most part."""
+        shares = self.shares.detach().clamp_min(0).reshape(len(names), -1)
+        known = self.known.detach().reshape(len(names), -1)
+        each = (shares * known).sum(dim=1) / shares.sum(dim=1).clamp_min(1e-12)
+        if len(names) < 2:
+            return ()
+        return tuple(name for name, share in zip(names, each.tolist(), strict=True) if share < KNOWN)
+
+    def _centres(self) -> Tensor:
+        """(kinds, d)."""
+        return self.layout.centres.points.repeat(self.layout.classes, 1)
 
     def decode(self, z: Tensor, which: Tensor) -> Tensor:
         """Images (n, C, *size) in [-1, 1] of latents z (n, d); texture of the near donor of that rank (n,)."""

@@ -17,6 +17,12 @@ class LatentOptions(MomentOptions):
     """
 
     latent_size: int = Field(16, ge=1, description="d, dimensions of the latent space")
+    components: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Gaussians a class, each about a public centre of its own: for large cohorts",
+    )
 
 
 SPEC = FamilySpec(
@@ -24,7 +30,7 @@ SPEC = FamilySpec(
     summary="class means in a public latent space: one private sum, for 50 to 200 patients",
     options=LatentOptions,
     # With all that can be asked for, so that the self-test looks at each of its bounds.
-    small=LatentOptions(latent_size=4, moment_weight=0.65),
+    small=LatentOptions(latent_size=4, moment_weight=0.65, components=2),
     supports=image_of_class_in(2, 3),
     private=True,
     prior=True,

@@ -20,7 +20,8 @@ from fedgen.families.parts.moments import Moments
 
 #: What the variance along any direction may be, in the variances of public images.
 LEAST_VARIANCE, MOST_VARIANCE = 0.1, 4.0
-#: Least share of a class that a sum is divided by, and least number of patients over the expected one.
+#: Least share of a class that a sum is divided by (with more than ten classes a tenth of an equal share), and least
+#: number of patients over the expected one.
 LEAST_SHARE, LEAST_TOTAL = 0.01, 0.1
 
 
@@ -58,7 +59,7 @@ def estimated(moments: Moments, public: Tensor | None = None) -> Gaussians:
     total = max(float(moments.shares.sum()), math.sqrt(K) * moments.share_std, LEAST_TOTAL)
     share_std, sum_std = moments.share_std / total, moments.sum_std / total
     measured, sums = moments.shares / total, moments.sums / total
-    shares = measured.clamp_min(max(LEAST_SHARE, share_std))
+    shares = measured.clamp_min(max(min(LEAST_SHARE, 0.1 / K), share_std))
     pooled = sums.sum(dim=0)
     # By the share as it was measured, so that nothing is left of a class that nobody has.
     differences = (sums - measured[:, None] * pooled) / shares[:, None]

@@ -22,7 +22,7 @@ class ShareForgotten(Layout):
     def vectors(self, z: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Too long for a patient with images of several classes."""
         right = super().vectors(z, labels, weights)
-        K, d = self.classes, self.d
+        K, d = self.kinds, self.d
         sums, shares, upper = right.split([K * d, K, self.upper], dim=1)
         each = shares[:, :, None] / self.weights[1]
         means = sums.unflatten(1, (K, d)) / torch.where(each > 0, each, 1.0)
@@ -35,5 +35,5 @@ class Unscaled(Layout):
     def vectors(self, z: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Too long for a latent near the clip."""
         right = super().vectors(z, labels, weights)
-        first = self.classes * (self.d + 1)
+        first = self.kinds * (self.d + 1)
         return torch.cat([right[:, :first], right[:, first:] * self.reach**2], dim=1)

@@ -54,7 +54,7 @@ class MomentSum(Statistic):
         if self.layout.upper:
             kinds["second moment unscaled"] = Unscaled
         old = self.layout
-        layouts = {what: kind(old.classes, old.d, old.options) for what, kind in kinds.items()}
+        layouts = {what: kind(old.classes, old.d, old.options, old.centres) for what, kind in kinds.items()}
         return {what: MomentSum(layout, self.network) for what, layout in layouts.items()}
 
     def advance(self, networks: Mapping[str, nn.Module], means: Tensor, noise: float) -> dict[str, nn.Module]:

@@ -11,7 +11,9 @@ r = R sqrt(d), the vector is
 Its L2 norm is at most 1 whatever the images hold: |z| <= r gives |u_k| <= s_k, so that sum_k |u_k|^2 <= sum_k s_k^2 <=
 (sum_k s_k)^2 <= 1, and the same for the shares; the triangle has the Frobenius norm of S, and ||z z^T|| = |z|^2 <= r^2
 gives ||S|| <= sum w <= 1, and sum_k ||S_k||^2 <= sum_k s_k^2 <= 1. With a1^2 + a2^2 + a3^2 = 1 the squares add up to 1
-at most, and with a3 = 0 the triangle is left out. So a patient who is added to a sum, or taken out of it, changes it by
+at most, and with a3 = 0 the triangle is left out. Where a class is a mixture, k above is a class together with the
+public centre that the latent is nearest to, and z is measured from that centre: whatever an image holds it counts to
+one k, so that nothing of this changes. So a patient who is added to a sum, or taken out of it, changes it by
 at most 1: the sensitivity that the noise is a multiple of.
 """
 
@@ -23,6 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedgen.families.parts.centres import Centres, one_centre
 from fedgen.families.parts.conditioning import one_hot
 from fedgen.families.parts.moment_options import MomentOptions
 
@@ -51,25 +54,34 @@ class Layout:
     """Where a patient's moments are in the vector.
 
     Args:
-        classes: K.
+        classes: K of the study.
         d: numbers of an image.
         options: radius and weights.
+        centres: that make a class a mixture; None for one Gaussian a class.
     """
 
-    def __init__(self, classes: int, d: int, options: MomentOptions) -> None:
+    def __init__(self, classes: int, d: int, options: MomentOptions, centres: Centres | None = None) -> None:
         self.classes, self.d, self.options = classes, d, options
-        #: Norm that a latent is clipped to.
-        self.reach = options.radius * math.sqrt(self.d)
+        self.centres = one_centre(d) if centres is None else centres
+        #: Of a class and a centre together; that of class y and centre c is y * (number of centres) + c.
+        self.kinds = classes * len(self.centres.points)
+        #: Norm that a latent, measured from its centre, is clipped to: R sqrt(d) where its variances are 1.
+        self.reach = options.radius * math.sqrt(float(self.centres.within.trace()))
         weights = (options.mean_weight, options.share_weight, options.moment_weight)
         self.weights = tuple(weight / math.hypot(*weights) for weight in weights)
         #: Second moments: none, of all patients, or of each class.
-        self.groups = (classes if options.class_covariances else 1) if options.moment_weight > 0 else 0
+        self.groups = (self.kinds if options.class_covariances else 1) if options.moment_weight > 0 else 0
         #: Numbers of their triangles.
         self.upper = self.groups * self.d * (self.d + 1) // 2
-        self.length = classes * (self.d + 1) + self.upper
+        self.length = self.kinds * (self.d + 1) + self.upper
+
+    def kept(self, z: Tensor) -> Tensor:
+        """Latents (..., d) as they enter a vector: not farther from their centres than the clip allows."""
+        near = self.centres.points.to(z)[self.centres.nearest(z)]
+        return near + self.clipped(z - near)
 
     def clipped(self, z: Tensor) -> Tensor:
-        """Latents (..., d) of a norm of at most R sqrt(d)."""
+        """Latents (..., d) from their centres, of a norm of at most `reach`."""
         return z * (self.reach / z.norm(dim=-1, keepdim=True).clamp_min(1e-12)).clamp(max=1.0)
 
     def vectors(self, z: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -82,8 +94,10 @@ class Layout:
         """
         B, M, _ = z.shape
         a1, a2, a3 = self.weights
-        z = self.clipped(z) / self.reach
-        shares = weights[:, :, None] * one_hot(labels.flatten(), self.classes, z.dtype).reshape(B, M, -1)
+        centre = self.centres.nearest(z)
+        z = self.clipped(z - self.centres.points.to(z)[centre]) / self.reach
+        kinds = labels * len(self.centres.points) + centre
+        shares = weights[:, :, None] * one_hot(kinds.flatten(), self.kinds, z.dtype).reshape(B, M, -1)
         sums = torch.einsum("bmk,bmi->bki", shares, z)
         first = [a1 * sums.flatten(1), a2 * shares.sum(dim=1)]
         if not self.upper:
@@ -96,7 +110,7 @@ class Layout:
     def moments(self, mean: Tensor, noise: float) -> Moments:
         """The moments in a mean vector (length,) with noise of this standard deviation in each entry."""
         a1, a2, a3 = self.weights
-        K, d, r = self.classes, self.d, self.reach
+        K, d, r = self.kinds, self.d, self.reach
         sums, shares, upper = mean.double().cpu().split([K * d, K, self.upper])
         second, second_std = None, 0.0
         if self.upper:

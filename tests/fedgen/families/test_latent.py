@@ -10,6 +10,8 @@ from fedgen.families.latent.family import LatentFamily
 from fedgen.families.latent.network import NEIGHBOURS, LatentImages
 from fedgen.families.latent.options import LatentOptions
 from fedgen.families.parts.estimate import Gaussians, valid
+from fedgen.families.parts.moment_options import MomentOptions
+from fedgen.families.parts.moments import Layout
 from fedgen.mechanisms.statistics import bounded
 from fedgen.priors.analytic import analytic
 from fedgen.priors.linear_space import LinearSpace
@@ -31,7 +33,7 @@ def task(size=(8, 8)):
 @pytest.fixture
 def known_network():
     """Three classes with a covariance of its own."""
-    network = LatentImages(analytic((1, 8, 8), 4), 3)
+    network = LatentImages(analytic((1, 8, 8), 4), Layout(3, 4, MomentOptions()))
     rng = torch.Generator().manual_seed(4)
     root = 0.5 * torch.randn(4, 4, generator=rng, dtype=torch.float64)
     covariance = valid(root @ root.T)
@@ -74,7 +76,7 @@ def test_texture_comes_from_a_near_donor() -> None:
     rng = torch.Generator().manual_seed(7)
     donors = (torch.rand(20, 1, 8, 8, generator=rng) - 0.5).clamp(-1, 1)
     prior = Prior(plain.space, donors)
-    network, bare = LatentImages(prior, 2), LatentImages(plain, 2)
+    network, bare = (LatentImages(of, Layout(2, 4, MomentOptions())) for of in (prior, plain))
     z = 0.1 * torch.randn(6, 4, generator=rng)
     which = torch.tensor([0, 1, 2, 3, 0, 9])
     lent = network.decode(z, which) - bare.decode(z, which)
@@ -176,7 +178,9 @@ def test_a_class_that_nobody_has_is_said_to_be_unknown() -> None:
 
 
 def test_classes_with_covariances_of_their_own_are_sampled_and_known_by_them() -> None:
-    network = LatentImages(analytic((1, 8, 8), 4), 2, 2)
+    network = LatentImages(
+        analytic((1, 8, 8), 4), Layout(2, 4, MomentOptions(moment_weight=0.65, class_covariances=True))
+    )
     covariance = torch.stack([torch.diag(torch.tensor([4.0, 1.0, 0.5, 0.1])), 0.3 * torch.eye(4)]).double()
     means = torch.randn(2, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     network.put(Gaussians(torch.tensor([0.5, 0.5]), means, covariance, torch.ones(2)))
