@@ -1,4 +1,4 @@
-"""The table of MNIST by one private sum: 60 000 records at four sites, latents of three sizes on no image.
+"""The table of MNIST by one private sum: 60 000 records at four sites, four latents on no image.
 
     python simulations/mnist/table.py make FOLDER_OF_IDX_FILES --seeds 3
     python simulations/mnist/table.py judge FOLDER_OF_IDX_FILES --seeds 3
@@ -34,7 +34,8 @@ from fedgen.evidence.pooled import PooledImages  # noqa: E402
 from fedgen.study.load import load_study  # noqa: E402
 
 LABEL, STUDY = "statistic", "mnist"
-SIZES = (32, 16, 64)
+#: Size of the latent space, Gaussians a digit, and whether each digit has a covariance of its own.
+SPACES = ((64, 1, True), (64, 32, False), (64, 1, False), (32, 1, False))
 EPSILONS = (10.0, 1.0, 0.2)
 #: That judges learn from, synthetic or real.
 IMAGES = 3000
@@ -43,12 +44,19 @@ STEPS = 1500
 
 
 def rows() -> Iterator[Row]:
-    """Each size of the latent space, at every level."""
-    for d in SIZES:
+    """Each space, at every level."""
+    for d, components, own in SPACES:
         for where, epsilon in levels(EPSILONS):
             # So many records can afford the covariance, which is a few numbers more.
-            changes = (f"model.latent.latent_size={d}", "model.latent.moment_weight=0.65")
-            yield Row(LABEL, f"latent of {d}, no public image", "latent", where, epsilon, changes, batch=256)
+            changes = (
+                f"model.latent.latent_size={d}",
+                "model.latent.moment_weight=0.65",
+                f"model.latent.components={components}",
+                f"model.latent.class_covariances={str(own).lower()}",
+            )
+            kind = "a covariance a digit" if own else f"{components} Gaussian{'s' * (components > 1)} a digit"
+            title = f"latent of {d}, {kind}"
+            yield Row(LABEL, title, "latent", where, epsilon, changes, batch=256)
 
 
 def digits(folder: Path, part: str) -> tuple[Tensor, Tensor]:
@@ -87,7 +95,7 @@ def main() -> None:
         content = main_table(table, list(rows()), arguments.seeds, "accuracy", within=False)
         write_between(arguments.readme, LABEL, content)
         print(content)
-        shown = [row for row in rows() if row.where == "distributed" and "32" in row.title]
+        shown = [row for row in rows() if row.where == "distributed" and "64, a" in row.title]
         picture(table, shown, arguments.readme.parent / f"{LABEL}.png", shown=3)
 
     run(arguments, table, {"statistics": rows}, write)
