@@ -76,7 +76,7 @@ def decode_site(folder: Path, entries: Sequence[IndexEntry], data: DataSection) 
 
 def _decode_entry(folder: Path, entry: IndexEntry, data: DataSection, site: DecodedSite, offset: int) -> None:
     box = data.image_size
-    size = fitted_size(entry.size, entry.spacing, box)
+    size = fitted_size(entry.size, entry.pixel_sides, box)
     try:
         for i, stored in enumerate(read_images(folder, entry, data), start=offset):
             check_window(stored, data.intensity)

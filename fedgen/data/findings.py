@@ -31,7 +31,8 @@ FindingKind = Literal[
     "turned",
     "guessed_geometry",
     "uneven_slices",
-    "several_volumes",
+    "tilted_slices",
+    "several_stacks",
     "slices_not_chosen",
     "burned_in",
     "labels_spelled_otherwise",
@@ -48,7 +49,6 @@ FindingKind = Literal[
     "outside_window",
     "equal_images_other_labels",
     "below_window",
-    "padded",
     "converted",
 ]
 

@@ -18,7 +18,7 @@ from fedgen.task.image_spec import Spacing
 Affine = tuple[tuple[float, float, float, float], ...]
 
 #: Raised when the meaning of an index file changes; an older file is then refused, not misread.
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class IndexEntry:
             where it does not. A mask without geometry of its own is turned with its image.
         affine: from (slice, row, column) of the whole volume, or of the one 2D image, to the patient: see
             `Header.affine`; None where unknown. By it a mask with geometry of its own finds its image.
+        aspect: height of a pixel over its width, where that is known but no spacing; else None.
     """
 
     files: tuple[str, ...]
@@ -78,11 +79,17 @@ class IndexEntry:
     size: tuple[int, ...]
     stored_orientation: str = ""
     affine: Affine | None = None
+    aspect: float | None = None
 
     @property
     def path(self) -> str:
         """The file, or the first of several."""
         return self.files[0]
+
+    @property
+    def pixel_sides(self) -> Spacing | None:
+        """Lengths of a pixel's sides along each axis of `size`, in whatever unit; None where they count as equal."""
+        return self.spacing if self.spacing is not None or self.aspect is None else (self.aspect, 1.0)
 
     @property
     def n_images(self) -> int:

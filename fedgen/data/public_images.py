@@ -41,7 +41,7 @@ def public_images(folder: Path, size: tuple[int, int], channels: int, intensity:
         name = str(path.relative_to(folder))
         try:
             decoder = decoder_for(path)
-            spacing = decoder.header(path, 0).spacing
+            spacing = decoder.header(path, 0).pixel_sides
             stored = to_channels(decoder.pixels(path, None), channels)
             return prepared_images(stored, spacing, size, intensity)
         except UnreadableError as error:

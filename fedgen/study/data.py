@@ -36,7 +36,7 @@ class Intensity(Section):
 
 
 class Slices(Section):
-    """Which 2D slices of a 3D volume enter a 2D study."""
+    """Which 2D slices of a volume enter a 2D study, be it a NIfTI file, a DICOM series or frames of one object."""
 
     axis: int = Field(
         2, ge=0, le=2, description="array axis the slices are cut along, after reorientation to RAS"

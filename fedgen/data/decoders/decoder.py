@@ -31,6 +31,7 @@ class Header:
         depth: number of slices or frames, or None for a 2D image.
         axis: array axis the depth lies on.
         spacing: mm between neighbours along each axis of `size`, or None where unknown.
+        aspect: height of a pixel over its width, where the file says that but no spacing; else None.
         orientation: for each axis of `size` the side of the patient that it grows towards, of the pixels that
             `Decoder.pixels` gives, such as `PR`; empty where unknown (see `fedgen.task.image_spec`).
         stored_orientation: the same of rows and columns as the file stores them, where `pixels` turns them; else empty.
@@ -49,12 +50,18 @@ class Header:
     spacing: Spacing | None = None
     orientation: str = ""
     stored_orientation: str = ""
+    aspect: float | None = None
     depth_spacing: float | None = None
     depth_orientation: str = ""
     volumes: int = 1
     affine: Affine | None = None
     companions: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+
+    @property
+    def pixel_sides(self) -> Spacing | None:
+        """Lengths of a pixel's sides along each axis of `size`, in whatever unit; None where they count as equal."""
+        return self.spacing if self.spacing is not None or self.aspect is None else (self.aspect, 1.0)
 
 
 class Decoder(ABC):

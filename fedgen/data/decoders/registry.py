@@ -32,7 +32,7 @@ def by_ending() -> Mapping[str, Decoder]:
 
 
 def decoder_for(path: Path) -> Decoder:
-    """The decoder of a file, by its longest known ending; a file without an ending is told by its first bytes.
+    """The decoder of a file, by its longest known ending, or by its first bytes where its name has no known one.
 
     Raises:
         UnreadableError: no decoder knows the ending, or the content.
@@ -41,11 +41,13 @@ def decoder_for(path: Path) -> Decoder:
     endings = [ending for ending in claims if name.endswith(ending)]
     if endings:
         return claims[max(endings, key=len)]
-    if not nameless(path):
-        raise UnreadableError(f"has an ending no reader knows (known: {', '.join(claims)})")
-    for decoder in dict.fromkeys(claims.values()):
-        if decoder.recognises(path):
-            return decoder
+    named = not nameless(path)
+    if not named or path.is_file():
+        for decoder in dict.fromkeys(claims.values()):
+            if decoder.recognises(path):
+                return decoder
+    if named:
+        raise UnreadableError(f"has an ending no reader knows (known: {', '.join(claims)}), nor its content")
     raise UnreadableError("has no ending, and no reader knows its content")
 
 

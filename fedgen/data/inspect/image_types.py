@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedgen.data.decoders.decoder import UnreadableError
-from fedgen.data.decoders.dicom import read_tags
+from fedgen.data.decoders.dicom.tags import read_tags
 from fedgen.data.index import IndexEntry
 
 

@@ -114,7 +114,7 @@ def _keys(
     if modality is not None:
         yield "modality", (modality, "")
     yield "image_size", (_size(entries), "height and width after resampling")
-    if any(finding.kind == "several_volumes" for finding in scan.findings):
+    if any("set data.volume" in problem.reason for problem in scan.problems):
         yield "volume", (0, "of files that hold several")
     labelled = [entry for entry in entries if entry.label is not None]
     classes = _classes(labelled)

@@ -7,21 +7,32 @@ PatientID, the most specific one present.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from pydicom.uid import MediaStorageDirectoryStorage
-
 from fedgen.data.decoders.decoder import UnreadableError
-from fedgen.data.decoders.dicom import DECODER, dicom_header, read_tags
-from fedgen.data.decoders.guard import guarded
-from fedgen.data.decoders.registry import nameless
+from fedgen.data.decoders.dicom import DECODER
+from fedgen.data.decoders.dicom.codecs import require_decodable
+from fedgen.data.decoders.dicom.kinds import DICOMDIR, burned_in, set_aside
+from fedgen.data.decoders.dicom.native import SeveralDirectionsError, header_of, native_of
+from fedgen.data.decoders.dicom.tags import read_tags, text
+from fedgen.data.decoders.registry import by_ending, nameless
 from fedgen.data.findings import DataFinding, plural
 from fedgen.data.identity import composed, is_missing
 from fedgen.data.index import IndexEntry
+from fedgen.data.layouts.dicom_series import Picture, series_keys, series_notes, stacks, volumes
 from fedgen.data.layouts.label_rows import LabelRows
-from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, label_of, taken
+from fedgen.data.layouts.layout import (
+    FolderLayout,
+    Problem,
+    Request,
+    Scan,
+    chosen_volume,
+    cut_axis,
+    label_of,
+    taken,
+)
 
 #: Completes "FILE ...".
 NO_PATIENT = (
@@ -30,74 +41,38 @@ NO_PATIENT = (
 
 
 class DicomLayout(FolderLayout):
-    """One entry a file; site is InstitutionName, else the first folder level, else the folder's own name."""
+    """An entry a volume, or an image that stands alone.
+
+    The site is InstitutionName, else the first folder level, else the folder's own name. Files that lie side by side in
+    one series are a volume, of which `data.slices` chooses as of any other; a table with a label for single images
+    (SOPInstanceUID) chooses them itself.
+    """
 
     name: ClassVar[str] = "dicom"
     precedence: ClassVar[int] = 30
     unused: ClassVar[str] = "image that is not DICOM"
 
     def matches(self, request: Request) -> bool:
-        """At least one DICOM file, by ending or, where there is none, by its first bytes."""
+        """At least one DICOM file, by ending or by its first bytes."""
         return next(_dicom_files(request), None) is not None
 
     def scan(self, request: Request) -> Scan:
-        """Read every file's tags.
+        """Read every file's tags, and put those of a volume together.
 
         Raises:
             DataError: a label table without a usable key.
         """
         result = Scan(self.name)
         labels = LabelRows(request)
-        without_institution = 0
-        instances: set[str] = set()
-        for path in _dicom_files(request):
+        pictures = list(_pictures(request, labels, result))
+        one_by_one = labels.of_single_images and len(request.data.image_size) == 2
+        for stack in [[each] for each in pictures] if one_by_one else stacks(pictures):
             try:
-                tags = read_tags(request.folder / path, stop_before_pixels=True)
-                modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
-                patient, institution = _text(tags, "PatientID"), _text(tags, "InstitutionName")
-                study, row = _text(tags, "StudyInstanceUID"), labels.row(tags)
-                instance = _text(tags, "SOPInstanceUID")
+                result.entries.append(_entry(stack, request, result))
             except UnreadableError as error:
-                result.problems.append(Problem(path, str(error)))
-                continue
-            if tags.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-                result.leave_out(path, "DICOMDIR")
-                continue
-            if not request.wants(modality, series):
-                result.leave_out(path, f"other modality ({series or modality or 'none given'})")
-                continue
-            try:
-                header = dicom_header(tags)
-                of_study = taken(header, request.data)
-            except UnreadableError as error:
-                result.problems.append(Problem(path, str(error)))
-                continue
-            if is_missing(patient):
-                result.problems.append(Problem(path, NO_PATIENT))
-                continue
-            if instance and instance in instances:
-                result.leave_out(path, "the same DICOM instance again")
-                continue
-            instances.add(instance)
-            without_institution += not institution and request.site is None
-            result.entries.append(
-                IndexEntry(
-                    files=(path,),
-                    patient=patient,
-                    site=request.site or institution or _folder_site(request.folder, path),
-                    label=label_of(None if row is None else row.cells, request.data),
-                    mask=labels.mask(row),
-                    modality=modality,
-                    series=series,
-                    study=study,
-                    **of_study._asdict(),
-                )
-            )
-            result.note(path, header.notes)
-        if without_institution:
-            what = plural(without_institution, "file has", "files have")
-            sentence = f"{what} no InstitutionName, so the name of the folder is taken as the site."
-            result.findings.append(DataFinding("site_from_folder", sentence, without_institution))
+                result.problems.append(Problem(stack[0].path, _of_series(stack, error)))
+                result.seen.update(each.path for each in stack)
+        result.notes += series_notes(pictures, one_by_one, "slices" in request.data.model_fields_set)
         result.findings.extend(labels.findings())
         return result
 
@@ -105,12 +80,110 @@ class DicomLayout(FolderLayout):
 LAYOUT = DicomLayout()
 
 
+def _pictures(request: Request, labels: LabelRows, result: Scan) -> Iterator[Picture]:
+    """Every picture that the study asks for; what else there is goes into `result`."""
+    without_institution = 0
+    instances: set[str] = set()
+    for path in _dicom_files(request):
+        try:
+            tags = read_tags(request.folder / path, stop_before_pixels=True)
+            modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
+            row = labels.row(tags)
+            aside = set_aside(tags, request.data.modality)
+            if aside == DICOMDIR:
+                result.leave_out(path, aside)
+                continue
+            if not request.wants(modality, series):
+                result.leave_out(path, f"other modality ({series or modality or 'none given'})")
+                continue
+            if aside is not None:
+                result.leave_out(path, aside)
+                continue
+            patient, institution = _text(tags, "PatientID"), _text(tags, "InstitutionName")
+            instance = _text(tags, "SOPInstanceUID")
+            native, notes = native_of(tags), burned_in(tags)
+            require_decodable(tags)
+            if is_missing(patient):
+                raise UnreadableError(NO_PATIENT)
+            if instance and instance in instances:
+                result.leave_out(path, "the same DICOM instance again")
+                continue
+            instances.add(instance)
+            keys, rank = series_keys(tags)
+            without_institution += not institution and request.site is None
+            yield Picture(
+                path=path,
+                patient=patient,
+                site=request.site or institution or _folder_site(request.folder, path),
+                label=label_of(None if row is None else row.cells, request.data),
+                mask=labels.mask(row),
+                modality=modality,
+                series=series,
+                study=_text(tags, "StudyInstanceUID"),
+                series_uid=_text(tags, "SeriesInstanceUID"),
+                native=native,
+                keys=keys,
+                rank=rank,
+                notes=(*native.plane.notes, *notes),
+            )
+        except SeveralDirectionsError:
+            result.leave_out(path, "localizer, or slices of several directions in one file")
+        except UnreadableError as error:
+            result.problems.append(Problem(path, str(error)))
+    if without_institution:
+        what = plural(without_institution, "file has", "files have")
+        sentence = f"{what} no InstitutionName, so the name of the folder is taken as the site."
+        result.findings.append(DataFinding("site_from_folder", sentence, without_institution))
+
+
+def _entry(stack: Sequence[Picture], request: Request, result: Scan) -> IndexEntry:
+    """The entry of pictures that lie side by side, of the volume that the study chooses.
+
+    Raises:
+        UnreadableError: with the reason.
+    """
+    found = volumes(stack)
+    number = chosen_volume(len(found), request.data)
+    volume = found[number]
+    first = volume.pictures[0]
+    header = header_of(volume.native, cut_axis(request.data))
+    of_study = taken(header, request.data)
+    if len({picture.label for picture in volume.pictures}) > 1:
+        raise UnreadableError("is a slice of a volume whose slices have different labels: give it one label")
+    for each in found:
+        for picture in each.pictures if each is not volume else ():
+            result.leave_out(picture.path, f"another volume at the same place than data.volume {number}")
+    for picture in volume.pictures:
+        result.note(picture.path, picture.notes)
+    if volume.native.stack is not None:
+        result.note(first.path, volume.native.stack.notes)
+    masks = {picture.mask for picture in volume.pictures}
+    return IndexEntry(
+        files=tuple(picture.path for picture in volume.pictures),
+        patient=first.patient,
+        site=first.site,
+        label=first.label,
+        mask=masks.pop() if len(masks) == 1 else None,
+        modality=first.modality,
+        series=first.series,
+        study=first.study,
+        **of_study._asdict(),
+    )
+
+
+def _of_series(stack: Sequence[Picture], error: UnreadableError) -> str:
+    """The reason why pictures that lie side by side cannot be used, as it completes "FIRST FILE ..."."""
+    return str(error) if len(stack) == 1 else f"{error} (a series of {len(stack)} files)"
+
+
 def _dicom_files(request: Request) -> Iterator[str]:
+    claimed = tuple(by_ending())
     for path in request.files:
-        name = PurePosixPath(path)
-        known = name.name.lower().endswith(DECODER.supported_file_endings)
+        name = PurePosixPath(path).name.lower()
         # Only where the name says nothing are the first bytes worth a look.
-        if known or (nameless(name) and _recognised(request.folder / path)):
+        if name.endswith(DECODER.supported_file_endings) or (
+            not name.endswith(claimed) and _recognised(request.folder / path)
+        ):
             yield path
 
 
@@ -119,7 +192,7 @@ def _recognised(path: Path) -> bool:
         return DECODER.recognises(path)
     except UnreadableError:
         # It may be an image, so the scan shall say that it cannot be read.
-        return True
+        return nameless(path)
 
 
 def _folder_site(folder: Path, path: str) -> str:
@@ -127,7 +200,5 @@ def _folder_site(folder: Path, path: str) -> str:
     return parts[0] if len(parts) > 1 else folder.resolve().name
 
 
-@guarded
 def _text(tags: Any, keyword: str) -> str:
-    value = tags.get(keyword)
-    return "" if value is None else composed(str(value).strip())
+    return composed(text(tags, keyword))

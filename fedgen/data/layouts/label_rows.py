@@ -57,6 +57,11 @@ class LabelRows:
             self._rows[value] = row
             self._forms[form(value)] = value
 
+    @property
+    def of_single_images(self) -> bool:
+        """Whether each row is about one image, so that the images of a series may differ in label and mask."""
+        return self.table is not None and self._key == "SOPInstanceUID"
+
     def row(self, tags: Any) -> TableRow | None:
         """The row about a file, or None."""
         stored = tags.get(self._key)

@@ -133,6 +133,7 @@ class Taken(NamedTuple):
     orientation: str
     stored_orientation: str
     affine: Affine | None
+    aspect: float | None = None
 
 
 def files_of(path: str, header: Header) -> tuple[str, ...]:
@@ -156,12 +157,12 @@ def taken(header: Header, data: DataSection) -> Taken:
     Raises:
         UnreadableError: a 2D image in a study of volumes, or several volumes of which `data.volume` names none.
     """
-    volume = _volume(header, data)
+    volume = chosen_volume(header.volumes, data)
     plane = header.spacing, header.orientation
     if len(data.image_size) == 2:
         slices = slice_range(header, data.slices, volume)
-        return Taken(slices, header.size, *plane, header.stored_orientation, header.affine)
-    if header.depth is None:
+        return Taken(slices, header.size, *plane, header.stored_orientation, header.affine, header.aspect)
+    if header.depth in (None, 1):
         raise UnreadableError("is a 2D image, but data.image_size has three sides: name two, or leave it out")
     spacing = header.spacing
     if spacing is not None:
@@ -177,17 +178,22 @@ def taken(header: Header, data: DataSection) -> Taken:
     )
 
 
-def _volume(header: Header, data: DataSection) -> int:
-    if header.volumes == 1:
+def chosen_volume(count: int, data: DataSection) -> int:
+    """The number of the volume to take of `count` at one place.
+
+    Raises:
+        UnreadableError: there are several, and `data.volume` names none of them.
+    """
+    if count == 1:
         return 0
     if data.volume is None:
         raise UnreadableError(
-            f"holds {header.volumes} volumes at one place (echoes, times or diffusion directions): set data.volume to "
-            f"the one to take, 0 to {header.volumes - 1}"
+            f"holds {count} volumes at one place (echoes, times or diffusion directions): set data.volume to "
+            f"the one to take, 0 to {count - 1}"
         )
-    if data.volume >= header.volumes:
+    if data.volume >= count:
         raise UnreadableError(
-            f"holds {header.volumes} volumes, but data.volume is {data.volume}: name one of 0 to {header.volumes - 1}"
+            f"holds {count} volumes, but data.volume is {data.volume}: name one of 0 to {count - 1}"
         )
     return data.volume
 

@@ -25,7 +25,7 @@ from fedgen.run.atomic import unwritable
 from fedgen.study.data import Phantom
 
 #: Raised when the images change, so that a run never continues on another phantom.
-PHANTOM_VERSION = 1
+PHANTOM_VERSION = 2
 CLASSES = ("none", "lesion")
 #: Whose patients a phantom has; the number of a site is its place here.
 HOSPITALS = (
@@ -155,10 +155,11 @@ def _write_patient(
     for n, level in enumerate(patient.levels, start=1):
         anatomy = cut(patient.head, level, size)
         mask = place / f"mask-{n}.png"
-        mask.write_bytes(_png(anatomy.lesion.tobytes(), size))
+        # Drawn with the patient's right on the right, as decoded slices are; a scanner stores it on the left.
+        mask.write_bytes(_png(anatomy.lesion[:, ::-1].tobytes(), size))
         for contrast in CONTRASTS:
             image = scan(anatomy, contrast, scanner, rng)
-            stored = np.round(image * STORED_MAX).astype(np.uint16)
+            stored = np.round(image[:, ::-1] * STORED_MAX).astype(np.uint16)
             uid = instance_uid(stored, site, patient, contrast, n)
             tags = elements(stored.shape, site, patient, contrast, n, level)
             file = place / f"{contrast}-{n}.dcm"

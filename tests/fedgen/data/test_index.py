@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from fedgen.data.build import build_index
 from fedgen.data.decoders.decoder import Header
-from fedgen.data.index import PatientIndex, SliceRange, read_index, site_name, site_names, write_index
+from fedgen.data.index import (
+    INDEX_VERSION,
+    PatientIndex,
+    SliceRange,
+    read_index,
+    site_name,
+    site_names,
+    write_index,
+)
 from fedgen.data.layouts.bids import BidsName
 from fedgen.data.layouts.layout import slice_range
 from fedgen.errors import DataError
@@ -48,7 +56,8 @@ def test_index_file_reads_back_equal(png_folder: Path, bids_folder: Path, tmp_pa
         assert read_index(tmp_path / "index.json") == index
     (tmp_path / "index.json").write_text('{"version": 0}')
     with pytest.raises(
-        DataError, match=r"not an index of this version \(its version is 0, this program.s 4\)"
+        DataError,
+        match=rf"not an index of this version \(its version is 0, this program.s {INDEX_VERSION}\)",
     ):
         read_index(tmp_path / "index.json")
 

@@ -35,7 +35,7 @@ def test_images_are_those_that_files_of_them_would_give(tmp_path, monkeypatch) -
     for number, pixels in enumerate(stored):
         uid = instance_uid(pixels, "public", patient, "T1w", number)
         tags = elements(pixels.shape, "public", patient, "T1w", number, 0.0)
-        (tmp_path / f"{number:02}.dcm").write_bytes(encode_image(MRImageStorage, uid, tags, pixels))
+        (tmp_path / f"{number:02}.dcm").write_bytes(encode_image(MRImageStorage, uid, tags, pixels[:, ::-1]))
     assert np.array_equal(public_images(tmp_path, (32, 40), 1, window), images)
 
 
