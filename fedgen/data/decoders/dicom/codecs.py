@@ -101,6 +101,8 @@ def decoded_frames(tags: Any, frames: Sequence[int]) -> Iterator[NDArray[Any]]:
             continue
         yield from samples
         return
+    if syntax not in _LIBRARIES:
+        raise UnreadableError(f"has pixels that cannot be decoded ({problems[0]}): export it again")
     missing = [package for plugin, package in libraries if plugin and plugin not in available]
     what = f"has pixels that cannot be decoded ({problems[0]}; transfer syntax {syntax.name}): "
     raise UnreadableError(what + (f"install {missing[0]}, or " if missing else "") + _EXPORT)

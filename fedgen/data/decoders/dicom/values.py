@@ -139,11 +139,14 @@ def _palette(samples: Values, tags: Any) -> NDArray[np.uint8]:
 
 
 def _table(tags: Any, colour: str, entries: int) -> NDArray[np.int64]:
-    data = tags[f"{colour.title()}PaletteColorLookupTableData"].value
+    element = tags[f"{colour.title()}PaletteColorLookupTableData"]
+    data = element.value
     if not isinstance(data, bytes):
         return np.atleast_1d(np.array(data, np.int64))[:entries]
-    if len(data) < 2 * entries:
-        # 8 bits an entry; an odd number of them is padded.
-        return np.frombuffer(data, np.uint8)[:entries].astype(np.int64)
     order = ">" if tags.original_encoding[1] is False else "<"
-    return np.frombuffer(data[: 2 * entries], f"{order}u2").astype(np.int64)
+    if len(data) >= 2 * entries:
+        return np.frombuffer(data[: 2 * entries], f"{order}u2").astype(np.int64)
+    # 8 bits an entry, two of them in a word; an odd number is padded.
+    if element.VR == "OW":
+        data = np.frombuffer(data[: len(data) // 2 * 2], f"{order}u2").astype("<u2").tobytes()
+    return np.frombuffer(data, np.uint8)[:entries].astype(np.int64)

@@ -38,7 +38,7 @@ def _write(
         1,
     )
     if pixels is not None:
-        colour = pixels.shape[-1] == 3
+        colour = pixels.ndim > 2 and pixels.shape[-1] == 3
         frames = pixels.shape[:-3] if colour else pixels.shape[:-2]
         if frames:
             dataset.NumberOfFrames = frames[0]

@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -196,8 +197,6 @@ def test_a_radiograph_is_upright_where_it_says_how(
 
 
 def test_a_mask_without_geometry_is_turned_with_its_image(write_dicom: WriteDicom, tmp_path: Path) -> None:
-    from PIL import Image
-
     pixels = slices_of("PL")[0][0]
     dataset = write_dicom(tmp_path / "a.dcm", pixels, plane="PL", position=(0, 0, 0))
     drawn = (pixels > np.median(pixels)).astype(np.uint8)
