@@ -26,6 +26,13 @@ from fedgen.task.task import image_of_class
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded images of tests are no part of anybody's cache."""
+    os.environ["FEDGEN_CACHE"] = str(tmp_path_factory.mktemp("decoded") / "cache")
+
+
 TINY: dict[str, dict[str, Any]] = {
     "study": {"name": "tiny", "seed": 5},
     "data": {"image_size": (16, 16), "labels": ("none", "lesion"), "images_per_patient": 2},

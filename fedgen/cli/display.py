@@ -49,7 +49,7 @@ class Display:
     @property
     def watcher(self) -> Watcher:
         """The callbacks for the pipeline."""
-        return Watcher(stage=self._on_stage, round=self._on_round, sample=self._on_sample)
+        return Watcher(stage=self._on_stage, round=self._on_round, images=self._on_images)
 
     def say(self, sentence: str) -> None:
         """A line above the bar."""
@@ -83,7 +83,7 @@ class Display:
                 f"  round {report.round} went on without {site}: {reason}", style="yellow", markup=False
             )
 
-    def _on_sample(self, done: int, total: int) -> None:
+    def _on_images(self, done: int, total: int) -> None:
         if self._task is not None:
             self._progress.update(self._task, total=total, completed=done)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fedgen import __version__
-from fedgen.cli import data, export, models, prior, privacy, runs, study
+from fedgen.cli import data, decoded, export, models, prior, privacy, runs, study
 from fedgen.cli.hints import COMMAND
 from fedgen.cli.shell import Shell
 
@@ -21,6 +21,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(prior.app, name="prior")
+data.app.command("cache")(decoded.cache)
 app.command("models")(models.models)
 app.command("export")(export.export)
 runs.add_to(app)

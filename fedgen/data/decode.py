@@ -16,9 +16,6 @@ from fedgen.data.pixels import centre, check_window, fitted_size, resize, resize
 from fedgen.data.read import data_error, parallel, read_images, read_masks
 from fedgen.study.data import DataSection
 
-#: Part of the cache key: raise it with every change of what decoding yields.
-DECODER_VERSION = 3
-
 
 @dataclass(frozen=True)
 class DecodedSite:

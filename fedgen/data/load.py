@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fedgen.data.cache import decode_sites
+from fedgen.data.cache.decoded_sites import decode_sites
 from fedgen.data.decode import DecodedSite
 from fedgen.data.findings import DataFinding, listing, plural
 from fedgen.data.geometry import site_geometry

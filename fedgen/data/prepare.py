@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fedgen.data.build import build_index
-from fedgen.data.cache import decode_sites
+from fedgen.data.cache.decoded_sites import Progress, decode_sites
 from fedgen.data.check import check_split, part_findings
 from fedgen.data.decode import DecodedSite
 from fedgen.data.findings import DataFinding
@@ -58,7 +58,9 @@ class PreparedSite:
     findings: list[DataFinding]
 
 
-def prepare_site(study: Study, source: Path, site: str, own: Path, cache: Path) -> PreparedSite:
+def prepare_site(
+    study: Study, source: Path, site: str, own: Path, cache: Path, progress: Progress | None = None
+) -> PreparedSite:
     """`prepare_sites` for a hospital's own folder, all of which is one site, whatever sites the files name.
 
     The split depends on the site's own images, `data.split` and the seed alone: it is the one that `prepare_sites`
@@ -70,16 +72,19 @@ def prepare_site(study: Study, source: Path, site: str, own: Path, cache: Path) 
         site: the name the site is enrolled by.
         own: the site's folder for this study; `index.json` in it names patients and stays there.
         cache: folder for decoded images.
+        progress: told (images done, images in all) while they are decoded.
 
     Raises:
         DataError: as `prepare_sites`.
     """
     index = build_index(source, study.data, site=site)
-    sites, findings = _prepare(study, source, index, own, cache)
+    sites, findings = _prepare(study, source, index, own, cache, progress)
     return PreparedSite(sites[0], findings)
 
 
-def prepare_sites(study: Study, source: Path | None, run_data: Path, cache: Path) -> Prepared:
+def prepare_sites(
+    study: Study, source: Path | None, run_data: Path, cache: Path, progress: Progress | None = None
+) -> Prepared:
     """Index, split, check and decode the study's data; write `index.json`, `split.json`, `findings.json`.
 
     A second call with the same arguments gives the identical result and decodes nothing again.
@@ -89,6 +94,7 @@ def prepare_sites(study: Study, source: Path | None, run_data: Path, cache: Path
         source: folder of the images; where None, the study's phantom is generated under `run_data`.
         run_data: the run's data folder; `index.json` in it names patients and belongs to the sites.
         cache: folder for decoded images.
+        progress: told (images done, images in all) while they are decoded.
 
     Raises:
         StudyError: neither a source nor a phantom.
@@ -97,15 +103,15 @@ def prepare_sites(study: Study, source: Path | None, run_data: Path, cache: Path
     """
     folder = _phantom(study, run_data) if source is None else source
     index = build_index(folder, study.data)
-    sites, findings = _prepare(study, folder, index, run_data, cache)
+    sites, findings = _prepare(study, folder, index, run_data, cache, progress)
     shared = sum(len(seen) > 1 for seen in index.sites_of_patients().values())
     return Prepared(sites, findings, shared)
 
 
 def _prepare(
-    study: Study, folder: Path, index: PatientIndex, own: Path, cache: Path
+    study: Study, folder: Path, index: PatientIndex, own: Path, cache: Path, progress: Progress | None
 ) -> tuple[list[SiteData], list[DataFinding]]:
-    decoded = decode_sites(folder, index, study.data, cache)
+    decoded = decode_sites(folder, index, study.data, cache, progress)
     patients, fingerprints = _all_images(index, decoded)
     likeness = Likeness.of(fingerprints)
     together = tied_patients(index, patients, likeness)

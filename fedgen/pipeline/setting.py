@@ -59,8 +59,8 @@ class Setting(ABC):
         """What is odd about the data, in sentences."""
         return ()
 
-    def prepare(self) -> None:  # noqa: B027 - the sites of a federation have prepared their data themselves
-        """Make the data ready."""
+    def prepare(self, progress: Callable[[int, int], None]) -> None:  # noqa: B027 - sites of a federation did it themselves
+        """Make the data ready; `progress` is told (images done, images in all)."""
 
     def admit(self) -> None:  # noqa: B027 - the sites of a federation refuse for themselves
         """Refuse, before anything is spent, what a site would refuse.

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from fedgen.data.cache.store import cache_folder
 from fedgen.data.held_out import check_held_out
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.data.site_data import LabelledImages, Part, SiteData
@@ -115,8 +116,7 @@ class Simulation(Setting):
     @cached_property
     def data(self) -> Prepared:
         """The study's data: indexed, split, checked and decoded, or read back from the cache."""
-        run = self.work.run
-        return prepare_sites(self.work.study, self.folder, run.data, run.path / "cache")
+        return self._prepared(None)
 
     @property
     def sites(self) -> Sequence[SiteData]:
@@ -133,9 +133,14 @@ class Simulation(Setting):
         """What is odd about the data."""
         return tuple(finding.sentence for finding in self.data.findings)
 
-    def prepare(self) -> None:
+    def prepare(self, progress: Callable[[int, int], None]) -> None:
         """Index, split, check and decode the data of all sites."""
-        _ = self.data
+        # A stage that asks for the data later finds them as if it had been the first to ask.
+        vars(self)["data"] = self._prepared(progress)
+
+    def _prepared(self, progress: Callable[[int, int], None] | None) -> Prepared:
+        run = self.work.run
+        return prepare_sites(self.work.study, self.folder, run.data, cache_folder(), progress)
 
     def admit(self) -> None:
         """Refuse what a site would refuse, what is of no use, and a start that its patients are unprotected in."""

@@ -49,7 +49,7 @@ class Stage:
 
 
 def _prepare(here: Setting, watcher: Watcher) -> None:
-    here.prepare()
+    here.prepare(watcher.images)
 
 
 def _train(here: Setting, watcher: Watcher) -> None:
@@ -102,7 +102,7 @@ def _record(here: Setting, trained: Trained, aggregator: Aggregator) -> None:
 
 
 def _synthesize(here: Setting, watcher: Watcher) -> None:
-    draw_release(here.work, here.draw, watcher.sample)
+    draw_release(here.work, here.draw, watcher.images)
 
 
 def _assess(here: Setting, watcher: Watcher) -> None:

@@ -22,16 +22,16 @@ class Watcher:
     Attributes:
         stage: told the stage's name before it starts.
         round: told each finished round.
-        sample: told (images done, images in all).
+        images: told (images done, images in all) while images are decoded or drawn.
     """
 
     stage: Callable[[str], None]
     round: Callable[[RoundReport], None]
-    sample: Callable[[int, int], None]
+    images: Callable[[int, int], None]
 
 
 #: Shows nothing.
-SILENT = Watcher(stage=lambda name: None, round=lambda report: None, sample=lambda done, total: None)
+SILENT = Watcher(stage=lambda name: None, round=lambda report: None, images=lambda done, total: None)
 
 
 @contextmanager

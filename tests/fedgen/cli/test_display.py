@@ -39,7 +39,7 @@ def output(terminal: bool) -> str:
         watcher.stage("train")
         watcher.round(report(missing={"east": "no answer"}))
         watcher.stage("synthesize")
-        watcher.sample(3, 8)
+        watcher.images(3, 8)
         watcher.stage("report")
     return file.getvalue()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import torch
 from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from fedgen.data import cache as cache_module
 from fedgen.data.build import build_index
 from fedgen.data.decode import decode_site
 from fedgen.data.decoders.dicom import DicomDecoder
@@ -243,54 +241,6 @@ def test_loaded_sites_agree_with_the_index(png_folder: Path, tmp_path: Path) -> 
         # 20 x 28 fits 16 x 24 as 16 x 22 or 17 x 24: the height binds.
         expected = resize(stored, (16, 22))[..., 0]
         np.testing.assert_allclose(south.images[row, 0, :, 1:23].float(), expected, atol=2e-3)
-
-
-def test_the_cache_is_used_until_something_changes(
-    png_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = DataSection(image_size=(16, 16))
-    index = build_index(png_folder, data)
-    cache = tmp_path / "cache"
-    calls: list[int] = []
-    original = cache_module.decode_site
-
-    def counted(folder, entries, section):
-        calls.append(len(entries))
-        return original(folder, entries, section)
-
-    monkeypatch.setattr(cache_module, "decode_site", counted)
-
-    def decoded(section: DataSection = data) -> int:
-        calls.clear()
-        cache_module.decode_sites(png_folder, index, section, cache)
-        return len(calls)
-
-    first = cache_module.decode_sites(png_folder, index, data, cache)
-    assert len(calls) == 2
-    assert decoded() == 0
-    again = cache_module.decode_sites(png_folder, index, data, cache)
-    for site, decoded_site in first.items():
-        np.testing.assert_array_equal(decoded_site.images, again[site].images)
-        np.testing.assert_array_equal(decoded_site.fingerprints.blank, again[site].fingerprints.blank)
-    # A new split does not decode anew, a new window does.
-    assert decoded(data.model_copy(update={"split": data.split.model_copy(update={"audit": 0.3})})) == 0
-    assert decoded(data.model_copy(update={"intensity": Intensity(upper=200.0)})) == 2
-    assert decoded() == 2
-    # One touched file: its site only.
-    os.utime(png_folder / "images" / "north-0-0.png", ns=(1, 1))
-    assert decoded() == 1
-    # Damaged content and damaged JSON count as no cache.
-    tensors = cache / "site-001.safetensors"
-    content = bytearray(tensors.read_bytes())
-    content[-1] ^= 1
-    tensors.write_bytes(bytes(content))
-    assert decoded() == 1
-    (cache / "site-000.json").write_text("{")
-    assert decoded() == 1
-    assert decoded() == 0
-    (png_folder / "images" / "north-0-0.png").unlink()
-    with pytest.raises(DataError, match="cannot be read any more"):
-        decoded()
 
 
 def test_an_index_that_no_longer_fits_is_refused(one_png: Callable[..., Path]) -> None:

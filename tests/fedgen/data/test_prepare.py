@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from fedgen.data import cache as cache_module
+from fedgen.data.cache import decoded_sites as cache_module
 from fedgen.data.index import read_index
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.data.site_data import Part

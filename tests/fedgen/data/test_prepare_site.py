@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from fedgen.data import cache as cache_module
+from fedgen.data.cache import decoded_sites as cache_module
 from fedgen.data.index import read_index
 from fedgen.data.phantom.write import phantom_sites, write_phantom, write_phantom_site
 from fedgen.data.prepare import prepare_site, prepare_sites

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fedgen.data.build import build_index
-from fedgen.data.cache import cache_key
+from fedgen.data.cache.decoded_sites import entry_keys
 from fedgen.data.decoders.decoder import Header, UnreadableError
 from fedgen.data.decoders.raster import DECODER
 from fedgen.data.findings import DataFinding, Note, findings_of_notes
@@ -59,10 +59,10 @@ def test_what_a_decoder_notices_is_told(png_folder: Path, monkeypatch: pytest.Mo
     assert [(finding.sentence, finding.count) for finding in told] == [("32 files: it was turned.", 32)]
 
 
-def test_the_cache_depends_on_every_file_of_a_volume(png_folder: Path) -> None:
+def test_the_cache_depends_on_every_file_of_a_volume(png_folder: Path, tmp_path: Path) -> None:
     index = build_index(png_folder, DataSection())
     first, second = index.entries[0].path, index.entries[1].path
     entry = dataclasses.replace(index.entries[0], files=(first, second))
-    before = cache_key(png_folder, (entry,), DataSection())
+    before = entry_keys(png_folder, (entry,), DataSection(), tmp_path / "memory")
     (png_folder / second).write_bytes(b"changed")
-    assert cache_key(png_folder, (entry,), DataSection()) != before
+    assert entry_keys(png_folder, (entry,), DataSection(), tmp_path / "memory") != before

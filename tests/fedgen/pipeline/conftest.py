@@ -40,7 +40,7 @@ def tiny_data(monkeypatch: pytest.MonkeyPatch, tiny_site: Callable[..., Any]) ->
     """Two sites of generated tensors in place of files; nine patients of a site train, eight are held out."""
     sites = [tiny_site(name, 9, held_out=4) for name in ("north", "south")]
 
-    def prepare(study: Any, source: Any, run_data: Path, cache: Path) -> Prepared:
+    def prepare(study: Any, source: Any, run_data: Path, cache: Path, progress: Any) -> Prepared:
         write_index(run_data / "index.json", PatientIndex("table", ()))
         return Prepared(sites, [], 0)
 
@@ -71,7 +71,7 @@ def watcher() -> SimpleNamespace:
             raise note.error
 
     note.watcher = Watcher(
-        stage=tell, round=lambda report: tell(report.round), sample=lambda done, total: None
+        stage=tell, round=lambda report: tell(report.round), images=lambda done, total: None
     )
     return note
 

@@ -28,7 +28,7 @@ def watch(told: list[Any], at: Any = None) -> Watcher:
         if what == at:
             raise KeyboardInterrupt
 
-    return Watcher(stage=tell, round=lambda report: tell(report.round), sample=lambda done, total: None)
+    return Watcher(stage=tell, round=lambda report: tell(report.round), images=lambda done, total: None)
 
 
 def test_a_federation_ends_in_a_report_without_any_real_image(federation) -> None:
