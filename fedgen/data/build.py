@@ -39,7 +39,11 @@ def build_index(
             a label is not listed and `data.other_labels` is refuse, or a site has one class and `data.one_class_sites`
             is refuse.
     """
-    result = scan_folder(folder, data, table=table, site=site)
+    return index_of(folder, scan_folder(folder, data, table=table, site=site), data)
+
+
+def index_of(folder: Path, result: Scan, data: DataSection) -> PatientIndex:
+    """The index of a folder that was scanned; see `build_index`."""
     _refuse_problems(result)
     refuse_losses(result, data)
     entries, unlisted = _labelled(result, data)
@@ -94,7 +98,12 @@ def scan(request: Request) -> Scan:
     if request.site is None:
         spelling, findings = merged_sites([entry.site for entry in result.entries])
         names = site_names(spelling.values())
-        result.entries = [replace(entry, site=names[spelling[entry.site]]) for entry in result.entries]
+        result.entries = [
+            entry
+            if names[spelling[entry.site]] == entry.site
+            else replace(entry, site=names[spelling[entry.site]])
+            for entry in result.entries
+        ]
         result.findings += findings
     result.entries.sort(key=lambda entry: (entry.site, entry.patient, entry.files, _volume(entry)))
     return result

@@ -82,7 +82,7 @@ def inspect_data(
         except DataError:
             return _nothing(files, (*said, str(error)), error)
         said, found, guess = (*said, str(error)), None, Guess(Columns(), False, (), ())
-    return _report(folder, files, seen, measure(folder, seen.entries), found, guess, said, modality, site)
+    return _report(folder, files, seen, measure(folder, seen.entries), found, guess, said, modality)
 
 
 def _report(
@@ -94,7 +94,6 @@ def _report(
     guess: Guess,
     said: Sequence[str],
     modality: str | None,
-    site: str | None,
 ) -> Inspection:
     entries = seen.entries
     images = list(images_of(read.entries))
@@ -107,7 +106,7 @@ def _report(
     several = at_several_sites(entries)
     problems = (*seen.problems, *read.problems)
     masks = mask_counts(files, seen, table, guess)
-    section = suggested(folder, seen, read, table, guess, tuple(masks), modality, site)
+    section = suggested(folder, seen, read, guess, tuple(masks), modality)
     classes = np.unique([read.entries[n].label or "" for n in read.images], return_inverse=True)[1]
     findings = [
         *(DataFinding("table_reading", sentence, 1) for sentence in said),

@@ -18,8 +18,8 @@ from fedgen.data.read import parallel, read_stored
 
 #: Percentiles of an image's stored values, as they stand in `Measured.values`; 0 and 100 are its extremes.
 PERCENTILES = (0, 1, 60, 75, 99, 100)
-#: Pixels that percentiles are taken of: more change nothing that a person would see.
-_SAMPLED = 65_536
+#: Pixels that percentiles are taken of, spread over the image: more change nothing that a person would see.
+_SAMPLED = 4096
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def _measure(folder: Path, entry: IndexEntry) -> _One:
 def _percentiles(images: Pixels) -> Iterator[NDArray[np.float64]]:
     for image in images:
         flat = image.reshape(-1)
-        values = np.percentile(flat[:: 1 + flat.size // _SAMPLED], PERCENTILES)
+        some = np.sort(flat[:: 1 + flat.size // _SAMPLED])
+        values = some[[round(percent / 100 * (len(some) - 1)) for percent in PERCENTILES]].astype(np.float64)
         values[0], values[-1] = flat.min(), flat.max()
         yield values
 

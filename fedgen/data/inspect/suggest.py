@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from fedgen.data.build import build_index
+from fedgen.data.build import index_of
 from fedgen.data.index import IndexEntry
 from fedgen.data.inspect.columns import Guess
 from fedgen.data.inspect.measured import PERCENTILES, Measured
 from fedgen.data.layouts.layout import Scan
-from fedgen.data.table import Table
 from fedgen.errors import DataError
 from fedgen.study.data import Columns, DataSection, Intensity
 
@@ -66,22 +65,18 @@ def suggested(
     folder: Path,
     scan: Scan,
     read: Measured,
-    table: Table | None,
     guess: Guess,
     masks: Sequence[str],
     modality: str | None,
-    site: str | None,
 ) -> Suggestion:
     """The section, tried on the folder by indexing it.
 
     Args:
         scan: of the whole folder, with a single class.
         read: what its images hold.
-        table: the table that was used.
         guess: what its columns are for.
         masks: what `data.columns.mask` could name.
         modality: what a person asked for.
-        site: the one site, where a person named it.
     """
     wanted = modality or _modality(scan.entries)
     entries = [entry for entry in read.entries if wanted is None or wanted in (entry.modality, entry.series)]
@@ -101,7 +96,7 @@ def suggested(
             {"lower": low, "upper": high},
             "become -1 and 1; rounded from these images: a study states it in public",
         )
-    note = _tried(folder, {key: value for key, (value, _) in keys.items()}, table, site)
+    note = _tried(folder, scan, {key: value for key, (value, _) in keys.items()})
     if not note and len(colours.keys() - {"gray stored as RGB"}) > 1:
         mixed = " and ".join(f"{count} {kind}" for kind, count in colours.most_common())
         note = f"Files of both kinds of colour ({mixed}) cannot be of one study: convert those of the rarer kind."
@@ -205,14 +200,13 @@ def _window(values: np.ndarray) -> tuple[float, float]:
     return round(lower, 6), round(max(upper, lower + unit), 6)
 
 
-def _tried(folder: Path, section: dict[str, Any], table: Table | None, site: str | None) -> str:
+def _tried(folder: Path, scan: Scan, section: dict[str, Any]) -> str:
+    """Why the section would be refused, or nothing: the scan, which asked for all, is judged as the section asks."""
+    data = DataSection.model_validate(section)
+    wanted = [entry for entry in scan.entries if data.modality in (None, entry.modality, entry.series)]
+    others = Counter({"other modality": len(scan.entries) - len(wanted)})
     try:
-        build_index(
-            folder,
-            DataSection.model_validate(section),
-            table=None if table is None else table.path,
-            site=site,
-        )
+        index_of(folder, replace(scan, entries=wanted, excluded=scan.excluded + others), data)
     except DataError as error:
         return str(error)
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -144,10 +145,16 @@ def relative_path(folder: Path, table: Table, row: TableRow, column: str) -> str
         DataError: the cell is empty or leads out of the folder.
     """
     cell = required_cell(table, row, column).replace("\\", "/")
-    inside = os.path.relpath(os.path.normpath(table.path.parent / cell), folder).replace(os.sep, "/")
+    inside = os.path.normpath(f"{_place(table.path.parent, folder)}/{cell}").replace(os.sep, "/")
     if inside.startswith("../") or PurePosixPath(cell).is_absolute():
         raise DataError(
             f"{table.path.name} row {row.number} names {cell}, which is not inside {folder}: "
             "use paths inside the folder, relative to the table."
         )
     return inside
+
+
+@lru_cache(maxsize=8)
+def _place(inner: Path, folder: Path) -> str:
+    """Where a table's folder lies, relative to `folder`."""
+    return os.path.relpath(inner, folder)
