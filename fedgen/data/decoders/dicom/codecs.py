@@ -6,7 +6,6 @@ what libraries make of lossy JPEG differs by a gray level or two.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -60,12 +59,10 @@ def require_decodable(tags: Any) -> None:
         if syntax.name != syntax
         else f"the transfer syntax {syntax}"
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            decoder = get_decoder(syntax)
-        except NotImplementedError:
-            raise UnreadableError(f"has {named}, which cannot be decoded: {_EXPORT}") from None
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise UnreadableError(f"has {named}, which cannot be decoded: {_EXPORT}") from None
     libraries = _LIBRARIES.get(syntax)
     if libraries is None:
         return
@@ -93,9 +90,7 @@ def decoded_frames(tags: Any, frames: Sequence[int]) -> Iterator[NDArray[Any]]:
         if plugin and plugin not in available:
             continue
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                samples = _read(tags, frames, plugin)
+            samples = _read(tags, frames, plugin)
         except Exception as error:
             problems.append(_reason(error))
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from pydicom.valuerep import VR
 
 from fedgen.data.decoders.guard import UnreadableError, guard, one_line, require_file
+
+# Its warnings repeat what a file holds, which may be of a patient; what matters of them is refused or noted here. The
+# filter is set once: one that is set and taken back around each file is not safe between threads.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 _VALUE_REPRESENTATIONS = {vr.value.encode() for vr in VR if len(vr.value) == 2}
 #: Of an element's length at the head of a file without preamble; longer ones mean that it is something else.
