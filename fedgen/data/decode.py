@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.index import IndexEntry
+from fedgen.data.masks.read import read_masks
 from fedgen.data.pixels import centre, check_window, fitted_size, resize, resize_mask, window
-from fedgen.data.read import data_error, parallel, read_images, read_masks
+from fedgen.data.read import data_error, parallel, read_images
 from fedgen.study.data import DataSection
 
 
@@ -23,7 +24,8 @@ class DecodedSite:
 
     Attributes:
         images: (N, C, *size) float16 in [-1, 1], centred; the padding has the value -1.
-        masks: (N, 1, *size) uint8 in {0, 1}, or None unless every image has one.
+        masks: (N, 1, *size) uint8 classes, 0 outside of all and where an image has no mask; None where none has one.
+        marks: (N,) uint8 of `MaskMark`: which images have a mask, and how it was read.
         entries: (N,) int64 index of the entry each image comes from.
         above: (N,) float32 share of stored pixels above the window.
         below: (N,) float32 share of stored pixels below it.
@@ -33,6 +35,7 @@ class DecodedSite:
 
     images: NDArray[np.float16]
     masks: NDArray[np.uint8] | None
+    marks: NDArray[np.uint8]
     entries: NDArray[np.int64]
     above: NDArray[np.float32]
     below: NDArray[np.float32]
@@ -52,10 +55,11 @@ def decode_site(folder: Path, entries: Sequence[IndexEntry], data: DataSection) 
     counts = [entry.n_images for entry in entries]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(int)
     n = int(offsets[-1])
-    with_masks = data.columns.mask is not None and all(entry.mask is not None for entry in entries)
+    with_masks = data.columns.mask is not None and any(entry.mask is not None for entry in entries)
     site = DecodedSite(
         images=np.empty((n, data.channels, *data.image_size), np.float16),
         masks=np.zeros((n, 1, *data.image_size), np.uint8) if with_masks else None,
+        marks=np.zeros(n, np.uint8),
         entries=np.repeat(np.arange(len(entries)), counts),
         above=np.zeros(n, np.float32),
         below=np.zeros(n, np.float32),
@@ -85,10 +89,11 @@ def _decode_entry(folder: Path, entry: IndexEntry, data: DataSection, site: Deco
             site.images[i] = np.moveaxis(centre(resize(scaled, size), box, -1), -1, 0)
     except UnreadableError as error:
         raise data_error(entry.path, error) from error
-    if site.masks is not None:
-        assert entry.mask is not None
+    if site.masks is not None and entry.mask is not None:
         try:
-            for i, mask in enumerate(read_masks(folder, entry), start=offset):
+            masks, mark = read_masks(folder, entry)
+            site.marks[offset : offset + len(masks)] = mark
+            for i, mask in enumerate(masks, start=offset):
                 site.masks[i, 0] = centre(resize_mask(mask, size), box, 0)
         except UnreadableError as error:
             raise data_error(entry.mask, error) from error

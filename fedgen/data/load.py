@@ -10,9 +10,10 @@ import torch
 
 from fedgen.data.cache.decoded_sites import decode_sites
 from fedgen.data.decode import DecodedSite
-from fedgen.data.findings import DataFinding, listing, plural
+from fedgen.data.findings import DataFinding, plural
 from fedgen.data.geometry import site_geometry
 from fedgen.data.index import IndexEntry, PatientIndex
+from fedgen.data.mask_findings import mask_findings
 from fedgen.data.site_data import Part, SiteData
 from fedgen.study.data import DataSection
 
@@ -69,6 +70,7 @@ def site_data(
         patients=columns[:, 1].clone(),
         parts=columns[:, 2].clone(),
         masks=None if decoded.masks is None else torch.from_numpy(decoded.masks),
+        masked=None if decoded.masks is None else torch.from_numpy(decoded.marks > 0),
         spacing=spacing,
         orientation=orientation,
     )
@@ -77,17 +79,8 @@ def site_data(
 def decoding_findings(
     index: PatientIndex, decoded: Mapping[str, DecodedSite], data: DataSection
 ) -> list[DataFinding]:
-    """What decoding showed: missing masks, blank images, intensities that do not fit the window."""
-    findings = []
-    if data.columns.mask is not None:
-        without = [site for site in index.sites if decoded[site].masks is None]
-        count = sum(entry.mask is None for entry in index.entries)
-        if without:
-            sentence = (
-                f"{plural(count, 'file has', 'files have')} no mask, so no mask is used at {listing(without)}"
-                ": a site's masks count only where every image has one."
-            )
-            findings.append(DataFinding("missing_masks", sentence, count))
+    """What decoding showed: what masks there are, blank images, intensities that do not fit the window."""
+    findings = [] if data.columns.mask is None else mask_findings(decoded)
     blank = int(sum(site.fingerprints.blank.sum() for site in decoded.values()))
     if blank:
         what = plural(blank, "image holds", "images hold")

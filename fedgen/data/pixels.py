@@ -94,10 +94,11 @@ def resize(image: Pixels, size: tuple[int, ...]) -> Pixels:
 
 
 def resize_mask(mask: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Nearest-neighbour resampling of a binary (H, W) mask to (h, w)."""
-    if mask.shape == size:
-        return mask
-    return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    """Nearest-neighbour resampling of classes (H, W) or (D, H, W) to `size`: the value at each new pixel's centre."""
+    for axis, side in enumerate(size):
+        old = mask.shape[axis]
+        mask = mask.take(((np.arange(side) + 0.5) * (old / side)).astype(np.int64), axis)
+    return mask
 
 
 def centre(image: NDArray[np.generic], box: tuple[int, ...], fill: float) -> NDArray[np.generic]:

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedgen.data.decoders.decoder import Pixels, UnreadableError
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.index import IndexEntry
-from fedgen.data.orientation import turned
 from fedgen.data.pixels import to_channels
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection
@@ -55,24 +53,6 @@ def read_images(folder: Path, entry: IndexEntry, data: DataSection) -> Pixels:
         UnreadableError: the file is damaged, has NaN, or is of the other kind of colour.
     """
     return to_channels(read_stored(folder, entry), data.channels)
-
-
-def read_masks(folder: Path, entry: IndexEntry) -> NDArray[np.uint8]:
-    """The entry's masks, (n, H, W) in {0, 1}; every non-zero value counts as inside.
-
-    Raises:
-        UnreadableError: damaged, or not of the image's size.
-    """
-    assert entry.mask is not None
-    path = folder / entry.mask
-    decoder = decoder_for(path)
-    pixels = decoder.pixels(path, entry.slices)
-    if entry.stored_orientation and len(pixels) == 1 and not decoder.header(path, 0).orientation:
-        # A picture drawn on the image as the file stores it.
-        pixels = turned(pixels[0], entry.stored_orientation, entry.orientation)[np.newaxis]
-    if pixels.shape[:-1] != (entry.n_images, *entry.size):
-        raise UnreadableError(f"is {_by(pixels.shape[:-1])}, but its image {entry.path} is {_by(entry.size)}")
-    return (pixels != 0).any(axis=-1).astype(np.uint8)
 
 
 def data_error(path: str, error: UnreadableError) -> DataError:

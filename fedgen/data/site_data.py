@@ -30,7 +30,8 @@ class SiteData:
         labels: (N,) int64 class index.
         patients: (N,) int64 patient number; 0..P-1 within the site, identities stay in the index.
         parts: (N,) int64 of `Part`, equal for all images of a patient.
-        masks: (N, 1, *size) uint8 in {0, 1}, or None where not every image of the site has one.
+        masks: (N, 1, *size) uint8 classes, 0 outside of all; None where no image of the site has a mask.
+        masked: (N,) bool, which of the images have a mask: the others' are empty; None where masks are.
         spacing: mm between neighbours along each axis of size; None where the images do not agree on one.
         orientation: sides of the patient that the axes of size grow towards; empty where the images do not agree.
     """
@@ -42,6 +43,7 @@ class SiteData:
     patients: Tensor
     parts: Tensor
     masks: Tensor | None = None
+    masked: Tensor | None = None
     spacing: Spacing | None = None
     orientation: str = ""
 
@@ -64,6 +66,7 @@ class SiteData:
             patients=patients,
             parts=self.parts[keep],
             masks=None if self.masks is None else self.masks[keep],
+            masked=None if self.masked is None else self.masked[keep],
         )
 
     @property

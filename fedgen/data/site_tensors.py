@@ -24,6 +24,8 @@ def write_site(path: Path, data: SiteData) -> None:
     tensors = {name: getattr(data, name).contiguous() for name in TENSORS}
     if data.masks is not None:
         tensors["masks"] = data.masks.contiguous()
+    if data.masked is not None:
+        tensors["masked"] = data.masked.contiguous()
     metadata = {
         "site": data.site,
         "classes": json.dumps(data.classes),
@@ -50,6 +52,7 @@ def read_site(path: Path) -> SiteData:
             spacing=None if spacing is None else tuple(spacing),
             orientation=metadata["orientation"],
             masks=tensors.pop("masks", None),
+            masked=tensors.pop("masked", None),
             **tensors,
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

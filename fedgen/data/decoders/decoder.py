@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.decoders.guard import UnreadableError, guard, require_file, require_plausible
+from fedgen.data.decoders.stored_mask import StoredMask, one_channel
 from fedgen.data.findings import Note
 from fedgen.data.index import Affine, SliceRange
 from fedgen.task.image_spec import Spacing
@@ -73,7 +74,7 @@ class Decoder(ABC):
     def __init_subclass__(cls, **named: Any) -> None:
         """Put every way into the decoder behind the guard, so that no format can forget it."""
         super().__init_subclass__(**named)
-        for name in ("recognises", "header", "pixels", "series"):
+        for name in ("recognises", "header", "pixels", "series", "mask"):
             if name in vars(cls):
                 setattr(cls, name, _behind_guard(vars(cls)[name]))
 
@@ -108,6 +109,20 @@ class Decoder(ABC):
             UnreadableError: with the reason; formats that hold a volume in one file have none in several.
         """
         raise UnreadableError(f"is one of {len(paths)} files of a volume, which its format does not know")
+
+    def mask(self, path: Path, axis: int) -> StoredMask:
+        """All slices of a mask, cut along `axis`.
+
+        Raises:
+            UnreadableError: with the reason; several volumes among them.
+        """
+        header = self.header(path, axis)
+        if header.volumes > 1:
+            raise UnreadableError(
+                f"holds {header.volumes} volumes, but a mask is one: save each as its own file"
+            )
+        whole = None if header.depth is None else SliceRange(header.axis, 0, header.depth, 1)
+        return StoredMask(one_channel(self.pixels(path, whole), exact=True), header.affine)
 
 
 def _behind_guard(method: Callable[..., Any]) -> Callable[..., Any]:

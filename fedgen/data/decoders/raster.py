@@ -12,16 +12,15 @@ from PIL.ImageFile import ImageFile
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
 from fedgen.data.decoders.guard import one_line, require_plausible
 from fedgen.data.decoders.raster_tiff import tiff_size, tiff_values
-from fedgen.data.decoders.raster_values import stored_values
+from fedgen.data.decoders.raster_values import palette, stored_values
+from fedgen.data.decoders.stored_mask import StoredMask, one_channel
 from fedgen.data.findings import Note
 from fedgen.data.index import SliceRange
 
 _ORIENTATION = 0x0112
 #: Values of the tag that exchange rows and columns.
 _SIDEWAYS = (5, 6, 7, 8)
-_TURNED = Note(
-    "turned", "turned upright as their EXIF orientation says, and so are their masks by their own."
-)
+_TURNED = Note("turned", "it is turned upright as its EXIF orientation says, and so is its mask by its own.")
 _PNG_SIGNATURE = 8
 
 
@@ -75,6 +74,25 @@ class RasterDecoder(Decoder):
         except _ERRORS as error:
             raise UnreadableError(_reason(error)) from error
 
+    def mask(self, path: Path, axis: int) -> StoredMask:
+        """A picture of one slice; of a palette in colours, the places of the colours in it."""
+        with path.open("rb") as file, Image.open(file) as image:
+            require_plausible(path, image.height, image.width)
+            exact = _exact(image, path)
+            if image.mode not in ("P", "PA"):
+                return StoredMask(one_channel(self.pixels(path, None), exact), drawn=True, exact=exact)
+            indices = np.asarray(upright(image).getchannel(0))[np.newaxis]
+            colours = palette(image)
+        used = colours[np.unique(indices)]
+        if (used == used[:, :1]).all():
+            return StoredMask(colours[indices, 0], drawn=True, exact=exact)
+        if colours[0].any():
+            raise UnreadableError(
+                "is a mask with a palette whose first colour is not black, so that nothing says which one is outside: "
+                "save the numbers of the classes in gray"
+            )
+        return StoredMask(indices.astype(np.float32), drawn=True, exact=exact, indexed=True)
+
 
 DECODER = RasterDecoder()
 
@@ -120,6 +138,14 @@ def _late_exif(path: Path) -> Image.Exif:
                 break
             file.seek(length + 4, 1)
     return exif
+
+
+def _exact(image: ImageFile, path: Path) -> bool:
+    """Whether the format keeps every value."""
+    if image.format == "WEBP":
+        with path.open("rb") as file:
+            return b"VP8L" in file.read(4096)
+    return image.format not in ("JPEG", "MPO") and image.info.get("compression") != "jpeg"
 
 
 def _cut(image: ImageFile) -> bool:

@@ -156,11 +156,11 @@ def test_masks_follow_their_images(bids_folder: Path) -> None:
     site = decode(bids_folder, modality="T1w", labels=("image",), columns={"mask": "dseg"})
     assert site.masks is not None
     assert site.masks.shape == (8, 1, 16, 16)
-    assert set(np.unique(site.masks)) == {0, 1}
+    assert set(np.unique(site.masks)) == {0, 3}
     # 8 x 6 pixels become 16 x 12: the padding of two columns on either side is outside every mask.
     assert not site.masks[..., :2].any()
     volume = np.asarray(nib.load(bids_folder / "sub-a" / "anat" / "sub-a_dseg.nii.gz").dataobj)
-    expected = np.rot90(volume[:, :, 4] != 0)
+    expected = np.rot90(volume[:, :, 4])
     np.testing.assert_array_equal(site.masks[0, 0, ::2, 2:14:2], expected)
 
 

@@ -279,6 +279,7 @@ def test_a_site_of_any_size_reads_back_equal(tmp_path: Path, size: tuple[int, ..
         patients=torch.arange(6) // 2,
         parts=torch.tensor([0, 0, 1, 1, 2, 2]),
         masks=(torch.rand(6, 1, *size) > 0.5).byte(),
+        masked=torch.arange(6) > 1,
         spacing=spacing,
         orientation="SPL"[-len(size) :],
     )
@@ -292,6 +293,8 @@ def test_a_site_of_any_size_reads_back_equal(tmp_path: Path, size: tuple[int, ..
     assert torch.equal(read.images, data.images)
     assert read.masks is not None
     assert torch.equal(read.masks, data.masks)
+    assert read.masked is not None
+    assert torch.equal(read.masked, data.masked)
     train = read.part(Part.TRAIN)
     assert (train.n_images, train.n_patients, train.grid) == (2, 1, data.grid)
 
@@ -301,6 +304,7 @@ def test_a_decoded_site_of_volumes_becomes_tensors() -> None:
     decoded = DecodedSite(
         images=np.zeros((1, 1, 3, 16, 16), np.float16),
         masks=None,
+        marks=np.zeros(1, np.uint8),
         entries=np.zeros(1, np.int64),
         above=np.zeros(1, np.float32),
         below=np.zeros(1, np.float32),

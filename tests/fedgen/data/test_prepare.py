@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fedgen.data.cache import decoded_sites as cache_module
 from fedgen.data.index import read_index
@@ -134,16 +136,21 @@ def test_a_patient_at_two_sites_is_in_one_part_and_reported(
 def test_partial_masks_and_wrong_windows_are_reported(
     png_folder: Path, tmp_path: Path, png_rows, write_rows
 ) -> None:
-    for row in png_rows:
-        row["mask"] = row["image"] if row["site"] == "north" else ""
+    Image.fromarray(np.eye(20, 28, dtype=np.uint8)).save(png_folder / "mask.png")
+    for number, row in enumerate(png_rows):
+        row["mask"] = "mask.png" if row["site"] == "north" and number else ""
     write_rows(png_folder / "metadata.csv", png_rows)
     asked = study(columns={"mask": "mask"}, intensity={"upper": 10000.0})
     prepared = prepare_sites(asked, png_folder, tmp_path / "data", tmp_path / "cache")
     north, south = prepared.sites
     assert north.masks is not None
+    assert north.masked is not None
     assert south.masks is None
+    # One image of the north has none; those of the others are kept, and nothing is marked in it.
+    assert north.masked.tolist() == north.masks.flatten(1).any(dim=1).tolist()
+    assert int(north.masked.sum()) == 15
     counts = {finding.kind: finding.count for finding in prepared.findings}
-    assert counts["missing_masks"] == 16
+    assert counts["missing_masks"] == 17
     assert counts["narrow_intensity"] == 32
 
 

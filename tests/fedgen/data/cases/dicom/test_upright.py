@@ -17,7 +17,8 @@ from pydicom.sequence import Sequence
 from fedgen.data.build import build_index
 from fedgen.data.decoders.dicom import DECODER
 from fedgen.data.index import IndexEntry
-from fedgen.data.read import read_masks, read_stored
+from fedgen.data.masks.read import read_masks
+from fedgen.data.read import read_stored
 from fedgen.study.data import DataSection
 
 SHAPE, SPACING = (4, 6, 5), (1.0, 2.0, 3.0)
@@ -203,7 +204,7 @@ def test_a_mask_without_geometry_is_turned_with_its_image(write_dicom: WriteDico
     Image.fromarray(drawn * 255).save(tmp_path / "m.png")
     (tmp_path / "labels.csv").write_text(f"SOPInstanceUID,mask\n{dataset.SOPInstanceUID},m.png\n")
     (entry,) = build_index(tmp_path, data(2, columns={"mask": "mask"})).entries
-    np.testing.assert_array_equal(read_masks(tmp_path, entry)[0], drawn[:, ::-1])
+    np.testing.assert_array_equal(read_masks(tmp_path, entry)[0][0], drawn[:, ::-1])
     assert entry.stored_orientation == "PL"
 
 

@@ -1,0 +1,1 @@
+"""Masks: what their values mean, and where they lie on their images."""
