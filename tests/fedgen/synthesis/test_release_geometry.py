@@ -150,11 +150,15 @@ def dicom_folder(folder: Path, cosines: Sequence[float] | None, spacing: Sequenc
 SQUARE = DataSection(labels=("none",), image_size=(32, 32))
 
 
+#: What slices of each plane are turned to as they are read.
+UPRIGHT = {"PL": "PR", "PR": "PR", "AL": "PR", "IL": "IR", "IP": "IA", "SA": "IA"}
+
+
 @pytest.mark.parametrize("orientation", list(ORIENTATIONS))
 def test_a_mark_in_a_dicom_slice_keeps_its_side_and_its_millimetres(tmp_path: Path, orientation: str) -> None:
     site = site_of(dicom_folder(tmp_path / "in", ORIENTATIONS[orientation], (1.5, 1.5)), SQUARE)
-    assert site.grid.orientation == orientation
-    nifti, png = released(tmp_path / "out", site, SQUARE)
+    assert site.grid.orientation == UPRIGHT[orientation]
+    nifti, png, dicom = released(tmp_path / "out", site, SQUARE, ("nifti", "png", "dicom"))
     # The mark lies 7.5 rows above and 10.5 columns right of the middle of the picture.
     expected = np.zeros(3)
     for end, steps in zip(orientation, (-7.5, 10.5), strict=True):
@@ -163,6 +167,12 @@ def test_a_mark_in_a_dicom_slice_keeps_its_side_and_its_millimetres(tmp_path: Pa
     assert offset_of_the_mark(nifti) == pytest.approx(expected, abs=0.01)
     assert nib.aff2axcodes(nib.load(nifti).affine) == ("R", "A", "S")
     assert Image.open(png).info["dpi"] == pytest.approx((25.4 / 1.5, 25.4 / 1.5), rel=1e-3)
+    # Indexed as a PACS exports it, the released DICOM is the very image again.
+    (tmp_path / "again").mkdir()
+    dicom.rename(tmp_path / "again" / dicom.name)
+    again = site_of(tmp_path / "again", SQUARE)
+    assert (again.site, again.grid) == ("s", site.grid)
+    np.testing.assert_allclose(again.images[0].float(), site.images[0].float(), atol=1 / 127)
 
 
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:
