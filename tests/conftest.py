@@ -29,8 +29,9 @@ hypothesis.settings.load_profile("patient")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Decoded images of tests are no part of anybody's cache."""
+    """Decoded images and keys of tests are no part of anybody's own."""
     os.environ["FEDGEN_CACHE"] = str(tmp_path_factory.mktemp("decoded") / "cache")
+    os.environ["FEDGEN_STATE"] = str(tmp_path_factory.mktemp("state"))
 
 
 TINY: dict[str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fedgen.data.pseudonyms import KEY_FILE
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable
 from fedgen.run.directory import PRETRAINED
@@ -34,6 +35,11 @@ class SiteFolder:
     def identity_key(self) -> Path:
         """`identity.key`: Ed25519, signs requests and secure aggregation."""
         return self.path / IDENTITY_FILE
+
+    @property
+    def pseudonym_key(self) -> Path:
+        """`pseudonym.key`: what stands for patients and files in everything that is written down is made with it."""
+        return self.path / KEY_FILE
 
     @property
     def node_key(self) -> Path:

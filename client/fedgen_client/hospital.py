@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from fedgen.data.held_out import check_held_out
 from fedgen.data.prepare import prepare_site
+from fedgen.data.pseudonyms import Pseudonyms
 from fedgen.data.site_data import Part
 from fedgen.errors import FedgenError, PolicyRefusedError, PrivacyRefusedError
 from fedgen.federation.site.charging import Account
@@ -98,7 +99,7 @@ class Hospital:
         try:
             ready = self._study(sha256)
         except FedgenError as error:
-            self._events.append({"event": "refused", "study": sha256, "reason": str(error)})
+            self._events.append({"event": "refused", "study": sha256, "reason": error.for_log})
             answer: Answer = refusal(self._name, error)
         else:
             answer = ready.site.answer(task)
@@ -152,7 +153,14 @@ class Hospital:
         # Before the site says that it takes part, and long before it charges a round.
         require_site_device(site_file.runtime.device, study.training.device)
         own = self._folder.study(offered.study_sha256)
-        prepared = prepare_site(study, cohort.folder, self._name, own / "data", self._folder.cache)
+        prepared = prepare_site(
+            study,
+            cohort.folder,
+            self._name,
+            own / "data",
+            self._folder.cache,
+            pseudonyms=Pseudonyms.kept_in(self._folder.pseudonym_key),
+        )
         held_out = prepared.data.part(Part.AUDIT).n_patients
         check_held_out(study, self._name, prepared.data.n_patients, held_out)
         # A policy approves without a person who would have been given what the study stands on.

@@ -96,10 +96,12 @@ def index_command(
     unused_share: Annotated[
         float | None, typer.Option(help="Share of images that may be left out unasked; default 0.1.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Index file; default DIR/index.json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Index file; default index.json here, outside DIR.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the patient index of a folder: which image belongs to which patient of which site."""
+    """Write the patient index of a folder: which image belongs to which patient of which site, by pseudonyms."""
     data = _section(
         _columns(image_column, patient_column, site_column, label_column, mask_column),
         modality=modality,
@@ -112,8 +114,10 @@ def index_command(
 
     with advice():
         index = build_index(folder, data, table=table, site=site)
-    path = out or folder / "index.json"
-    write_index(path, index)
+    path = out or _outside(folder)
+    from fedgen.data.pseudonyms import own_pseudonyms
+
+    write_index(path, own_pseudonyms().index(index))
     if as_json:
         summary = {key: value for key, value in index.to_json().items() if key != "entries"}
         _print_json({"index": str(path), **summary})
@@ -203,6 +207,16 @@ def phantom_command(
 
 def _columns(image: str, patient: str, site: str, label: str, mask: str | None) -> dict[str, str | None]:
     return {"image": image, "patient": patient, "site": site, "label": label, "mask": mask}
+
+
+def _outside(folder: Path) -> Path:
+    """`index.json` here: a hospital's data folder stays as it is."""
+    here = Path.cwd()
+    if here.resolve().is_relative_to(folder.resolve()):
+        raise StudyError(
+            f"{here} lies in the data folder, which stays as it is: name the index file with --out."
+        )
+    return here / "index.json"
 
 
 def _index_table(index: PatientIndex) -> Table:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +22,16 @@ from fedgen.data.geometry import geometry_findings
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.load import decoding_findings, site_data
 from fedgen.data.phantom.write import write_phantom
+from fedgen.data.pseudonyms import Pseudonyms, naming_no_file, own_pseudonyms
 from fedgen.data.site_data import Part, SiteData
 from fedgen.data.split import split_patients
 from fedgen.data.ties import Likeness, picture_findings, tied_patients
 from fedgen.errors import DataError, StudyError
-from fedgen.run.atomic import unwritable, write_atomic, write_json
+from fedgen.run.atomic import write_json
 from fedgen.study.study import Study
+
+#: Raised when the meaning of split.json changes; an older one is then refused, not misread.
+_SPLIT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,13 @@ class PreparedSite:
 
 
 def prepare_site(
-    study: Study, source: Path, site: str, own: Path, cache: Path, progress: Progress | None = None
+    study: Study,
+    source: Path,
+    site: str,
+    own: Path,
+    cache: Path,
+    progress: Progress | None = None,
+    pseudonyms: Pseudonyms | None = None,
 ) -> PreparedSite:
     """`prepare_sites` for a hospital's own folder, all of which is one site, whatever sites the files name.
 
@@ -70,15 +80,18 @@ def prepare_site(
         study: its `data` section and seed.
         source: folder of the images.
         site: the name the site is enrolled by.
-        own: the site's folder for this study; `index.json` in it names patients and stays there.
+        own: the site's folder for this study; what is written there names patients and files by their pseudonyms.
         cache: folder for decoded images.
         progress: told (images done, images in all) while they are decoded.
+        pseudonyms: the site's own; where None, those of the person who runs this.
 
     Raises:
         DataError: as `prepare_sites`.
     """
-    index = build_index(source, study.data, site=site)
-    sites, findings = _prepare(study, source, index, own, cache, progress)
+    pseudonyms = pseudonyms or own_pseudonyms()
+    with naming_no_file(source, pseudonyms):
+        index = build_index(source, study.data, site=site)
+        sites, findings = _prepare(study, source, index, own, cache, progress, pseudonyms)
     return PreparedSite(sites[0], findings)
 
 
@@ -92,7 +105,7 @@ def prepare_sites(
     Args:
         study: its `data` section and seed.
         source: folder of the images; where None, the study's phantom is generated under `run_data`.
-        run_data: the run's data folder; `index.json` in it names patients and belongs to the sites.
+        run_data: the run's data folder; what is written there names patients and files by their pseudonyms.
         cache: folder for decoded images.
         progress: told (images done, images in all) while they are decoded.
 
@@ -102,14 +115,22 @@ def prepare_sites(
             fixed by an earlier call because the data have changed since.
     """
     folder = _phantom(study, run_data) if source is None else source
-    index = build_index(folder, study.data)
-    sites, findings = _prepare(study, folder, index, run_data, cache, progress)
+    pseudonyms = own_pseudonyms()
+    with naming_no_file(folder, pseudonyms):
+        index = build_index(folder, study.data)
+        sites, findings = _prepare(study, folder, index, run_data, cache, progress, pseudonyms)
     shared = sum(len(seen) > 1 for seen in index.sites_of_patients().values())
     return Prepared(sites, findings, shared)
 
 
 def _prepare(
-    study: Study, folder: Path, index: PatientIndex, own: Path, cache: Path, progress: Progress | None
+    study: Study,
+    folder: Path,
+    index: PatientIndex,
+    own: Path,
+    cache: Path,
+    progress: Progress | None,
+    pseudonyms: Pseudonyms,
 ) -> tuple[list[SiteData], list[DataFinding]]:
     decoded = decode_sites(folder, index, study.data, cache, progress)
     patients, fingerprints = _all_images(index, decoded)
@@ -127,8 +148,9 @@ def _prepare(
         *geometry_findings(index, study.data),
     ]
     # Only a split that passed its checks is fixed, so that corrected data may still be split anew.
-    _fix_split(own, parts)
-    write_index(own / "index.json", index)
+    _fix_split(own, parts, pseudonyms)
+    write_index(own / "index.json", pseudonyms.index(index))
+    findings = [replace(finding, example="") for finding in findings]
     write_json(own / "findings.json", {"findings": [finding.to_json() for finding in findings]}, indent=1)
     return sites, findings
 
@@ -151,40 +173,42 @@ def _all_images(index: PatientIndex, decoded: Mapping[str, DecodedSite]) -> tupl
     return patients, Fingerprints.concatenate([decoded[site].fingerprints for site in index.sites])
 
 
-def _fix_split(own: Path, parts: Mapping[str, Part]) -> None:
-    # Identities are hashed with a salt in a file of its own, so that split.json alone can be shown to others.
-    salt = _salt(own / "split-salt")
-    hashed = {
-        hmac.new(salt, patient.encode(errors="surrogatepass"), hashlib.sha256).hexdigest(): part.name.lower()
-        for patient, part in parts.items()
-    }
-    ordered = dict(sorted(hashed.items()))
-    digest = hashlib.sha256(json.dumps(ordered).encode()).hexdigest()
-    value = {"version": 1, "sha256": digest, "patients": ordered}
+def _fix_split(own: Path, parts: Mapping[str, Part], pseudonyms: Pseudonyms) -> None:
     path = own / "split.json"
-    if path.exists():
-        try:
-            fixed = json.loads(path.read_text(encoding="utf-8"))["sha256"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path} is damaged ({error}): restore it; only a new run can do without."
-            ) from None
-        if fixed != digest:
-            raise DataError(
-                f"The data, data.split or the seed changed since {path} was written, and a patient held out "
-                "then could train now: restore them, for only a new run may have another split."
-            )
-        return
-    write_json(path, value, indent=1)
+    fixed = _fixed_split(path)
+    if fixed is not None and fixed["key"] != pseudonyms.name:
+        raise DataError(
+            f"{path} was written with another key of pseudonyms than is here now: restore the site's pseudonym.key; "
+            "only a new run can do without."
+        )
+    # A salt of each run's own: by split.json alone nobody can follow a patient from one run to another.
+    salt = secrets.token_hex(16) if fixed is None else str(fixed["salt"])
+    ours = pseudonyms.of_run(salt)
+    ordered = dict(sorted((ours.patient(patient), part.name.lower()) for patient, part in parts.items()))
+    digest = hashlib.sha256(json.dumps(ordered).encode()).hexdigest()
+    if fixed is None:
+        value = {
+            "version": _SPLIT_VERSION,
+            "key": pseudonyms.name,
+            "salt": salt,
+            "sha256": digest,
+            "patients": ordered,
+        }
+        write_json(path, value, indent=1)
+    elif fixed["sha256"] != digest:
+        raise DataError(
+            f"The data, data.split or the seed changed since {path} was written, and a patient held out "
+            "then could train now: restore them, for only a new run may have another split."
+        )
 
 
-def _salt(path: Path) -> bytes:
+def _fixed_split(path: Path) -> dict[str, Any] | None:
     try:
         if not path.exists():
-            write_atomic(path, secrets.token_hex(32).encode() + b"\n")
-            path.chmod(0o600)
-        return bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except ValueError as error:
+            return None
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["version"] != _SPLIT_VERSION:
+            raise ValueError(f"its version is {value['version']}, this program's {_SPLIT_VERSION}")
+        return {name: value[name] for name in ("key", "salt", "sha256")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error}): restore it; only a new run can do without.") from None
-    except OSError as error:
-        raise unwritable(path, error) from error

@@ -60,7 +60,7 @@ def guarded(work: Workspace) -> Iterator[None]:
         work.run.event(Interrupted())
         raise
     except FedgenError as error:
-        _note_failure(work, str(error), int(error.exit_code))
+        _note_failure(work, error.for_log, int(error.exit_code))
         raise
     except Exception as error:
         _note_failure(work, f"unexpected {type(error).__name__}", 1)

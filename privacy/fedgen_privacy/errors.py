@@ -24,6 +24,13 @@ class FedgenError(Exception):
     """Base of every error a user can see; `str(error)` is one complete sentence."""
 
     exit_code: ExitCode = ExitCode.INVALID
+    #: The same sentence without names of files, which often are patients'; None where it has none.
+    outline: str | None = None
+
+    @property
+    def for_log(self) -> str:
+        """The sentence as a log or a run directory may keep it."""
+        return str(self) if self.outline is None else self.outline
 
 
 class StudyError(FedgenError):

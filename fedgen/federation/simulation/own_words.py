@@ -30,7 +30,7 @@ def noting_failure(folder: Path) -> Iterator[None]:
     try:
         yield
     except FedgenError as error:
-        Journal(folder / "log.jsonl").write("refused", reason=str(error), code=int(error.exit_code))
+        Journal(folder / "log.jsonl").write("refused", reason=error.for_log, code=int(error.exit_code))
         raise
 
 

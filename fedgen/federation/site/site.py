@@ -94,7 +94,7 @@ class Site:
         except FedgenError as error:
             # Where the disk is full its sentence cannot be written down, but others still need not wait for this site.
             with contextlib.suppress(DataError):
-                self._log("refused", reason=str(error), code=int(error.exit_code))
+                self._log("refused", reason=error.for_log, code=int(error.exit_code))
             return refusal(self.name, error)
         except Exception as error:
             self._log("failed", reason=f"{type(error).__name__}: {error}")

@@ -15,16 +15,31 @@ from fedgen.errors import DataError, StudyError
 RUN = CliRunner()
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index is written where a person is."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
 def run(*arguments: object) -> str:
     result = RUN.invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def test_index(png_folder: Path, tmp_path: Path) -> None:
+def test_index(png_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(png_folder.rglob("*"))
+    monkeypatch.chdir(tmp_path)
     output = run("index", png_folder, "--labels", "none, lesion")
     assert "north" in output
-    assert read_index(png_folder / "index.json").n_images == 32
+    index = read_index(tmp_path / "index.json")
+    assert (index.n_images, len(index.patients)) == (32, 16)
+    assert all(entry.patient.startswith("p-") and entry.path.startswith("f-") for entry in index.entries)
+    assert sorted(png_folder.rglob("*")) == before
+    monkeypatch.chdir(png_folder / "images")
+    with pytest.raises(StudyError, match="name the index file with --out"):
+        run("index", png_folder)
     value = json.loads(run("index", png_folder, "--out", tmp_path / "i.json", "--json"))
     assert value["counts"] == {"sites": 2, "patients": 16, "images": 32, "excluded": 0}
     assert "entries" not in value

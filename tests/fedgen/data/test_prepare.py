@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fedgen.data.build import build_index
 from fedgen.data.cache import decoded_sites as cache_module
-from fedgen.data.index import read_index
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.data.site_data import Part
 from fedgen.errors import DataError, StudyError
@@ -55,7 +55,7 @@ def test_a_phantom_study_resumes_without_decoding(tmp_path: Path, monkeypatch: p
         for part in Part:
             assert site.part(part).n_patients >= 1
     written = {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir() if path.is_file()}
-    assert set(written) == {"index.json", "split.json", "findings.json", "split-salt"}
+    assert set(written) == {"index.json", "split.json", "findings.json"}
     monkeypatch.setattr(cache_module, "decode_site", lambda *_: pytest.fail("decoded again"))
     again = prepare_sites(asked, None, tmp_path / "data", tmp_path / "cache")
     assert same(first, again)
@@ -72,12 +72,11 @@ def test_without_data_or_phantom(tmp_path: Path) -> None:
 def test_split_file_names_no_patient(png_folder: Path, tmp_path: Path) -> None:
     prepare_sites(study(), png_folder, tmp_path / "data", tmp_path / "cache")
     text = (tmp_path / "data" / "split.json").read_text()
-    patients = read_index(tmp_path / "data" / "index.json").patients
+    patients = build_index(png_folder, study().data).patients
     assert not any(patient in text for patient in patients)
     value = json.loads(text)
     assert len(value["patients"]) == len(patients)
     assert set(value["patients"].values()) == {"train", "audit", "test"}
-    assert (tmp_path / "data" / "split-salt").stat().st_mode & 0o077 == 0
     # Another run hashes the same patients to other names.
     prepare_sites(study(), png_folder, tmp_path / "data2", tmp_path / "cache")
     other = json.loads((tmp_path / "data2" / "split.json").read_text())
@@ -121,7 +120,7 @@ def test_a_patient_at_two_sites_is_in_one_part_and_reported(
     for seed in range(5):
         prepared = prepare_sites(study(seed), png_folder, tmp_path / str(seed), tmp_path / "cache")
         assert prepared.shared_patients == 1
-        index = read_index(tmp_path / str(seed) / "index.json")
+        index = build_index(png_folder, study(seed).data)
         parts = {
             int(site.parts[row])
             for site in prepared.sites

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from fedgen.data.build import build_index
 from fedgen.data.cache import decoded_sites as cache_module
-from fedgen.data.index import read_index
+from fedgen.data.index import PatientIndex, read_index
 from fedgen.data.phantom.write import phantom_sites, write_phantom, write_phantom_site
 from fedgen.data.prepare import prepare_site, prepare_sites
 from fedgen.data.site_data import Part, SiteData
@@ -31,8 +32,8 @@ def study(seed: int = 1, **data: Any) -> Study:
     )
 
 
-def part_of_each(index: Path, data: SiteData, site: str) -> dict[str, Part]:
-    identities = sorted({entry.patient for entry in read_index(index).at(site)})
+def part_of_each(index: PatientIndex, data: SiteData, site: str) -> dict[str, Part]:
+    identities = sorted({entry.patient for entry in index.at(site)})
     return {identities[int(p)]: Part(int(part)) for p, part in zip(data.patients, data.parts, strict=True)}
 
 
@@ -57,9 +58,9 @@ def test_a_dicom_site_alone_is_the_site_among_all(tmp_path: Path, seed: int) -> 
         assert alone.data.site == f"St. {name}"
         assert alone.data.masks is not None
         assert equal(alone.data, among)
-        assert part_of_each(own / "index.json", alone.data, f"St. {name}") == part_of_each(
-            tmp_path / "data" / "index.json", among, name
-        )
+        mine = build_index(tmp_path / name, asked.data, site=f"St. {name}")
+        everybody = build_index(tmp_path / "all", asked.data)
+        assert part_of_each(mine, alone.data, f"St. {name}") == part_of_each(everybody, among, name)
         assert {entry.site for entry in read_index(own / "index.json").entries} == {f"St. {name}"}
 
 
@@ -132,11 +133,10 @@ def test_a_second_call_is_identical_decodes_nothing_and_keeps_the_split(
     own, cache = tmp_path / "own", tmp_path / "cache"
     first = prepare_site(study(), png_folder, "Ours", own, cache)
     written = {path.name: path.read_bytes() for path in own.iterdir()}
-    assert set(written) == {"index.json", "split.json", "findings.json", "split-salt"}
+    assert set(written) == {"index.json", "split.json", "findings.json"}
     split = json.loads(written["split.json"])["patients"]
     assert len(split) == 16
     assert "north" not in written["split.json"].decode()
-    assert (own / "split-salt").stat().st_mode & 0o077 == 0
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "decode_site", lambda *_: pytest.fail("decoded again"))
         again = prepare_site(study(), png_folder, "Ours", own, cache)
