@@ -46,7 +46,7 @@ COLUMNS = Columns()
 #: The keys of a study that these commands have an option for.
 _KEY = re.compile(
     r"\bdata\.(columns\.(?P<column>image|patient|site|label|mask)|"
-    r"(?P<key>modality|labels|other_labels|one_class_sites|unused_share))\b"
+    r"(?P<key>modality|labels|patient_rule|other_labels|one_class_sites|unused_share))\b"
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
@@ -93,6 +93,12 @@ def index_command(
         str, typer.Option(help="Images with another label: refuse or exclude.")
     ] = "refuse",
     one_class_sites: Annotated[str, typer.Option(help="Sites of one class: refuse or allow.")] = "refuse",
+    patient_rule: Annotated[
+        str | None,
+        typer.Option(
+            help="Who the patient is where nothing says so: image, or a regular expression on the path."
+        ),
+    ] = None,
     unused_share: Annotated[
         float | None, typer.Option(help="Share of images that may be left out unasked; default 0.1.")
     ] = None,
@@ -108,6 +114,7 @@ def index_command(
         labels=None if labels is None else tuple(label.strip() for label in labels.split(",")),
         other_labels=other_labels,
         one_class_sites=one_class_sites,
+        patient_rule=patient_rule,
         unused_share=unused_share,
     )
     from fedgen.data.build import build_index

@@ -45,6 +45,13 @@ def build_index(
 def index_of(folder: Path, result: Scan, data: DataSection) -> PatientIndex:
     """The index of a folder that was scanned; see `build_index`."""
     _refuse_problems(result)
+    if result.patients_assumed:
+        raise DataError(
+            f"Nothing says which images of {folder} are of one patient, who is what privacy protects: list them in a "
+            "metadata.csv (columns image, patient, site, label), or set data.patient_rule to image, so that each image "
+            "counts as a patient and epsilon holds for an image alone, or to a regular expression that finds the "
+            "patient in a file's path."
+        )
     refuse_losses(result, data)
     entries, unlisted = _labelled(result, data)
     excluded = result.excluded + result.unasked

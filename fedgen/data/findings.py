@@ -49,6 +49,8 @@ FindingKind = Literal[
     "table_reading",
     "unknown_files",
     "image_is_patient",
+    "patient_from_name",
+    "label_from_folder",
     "outside_window",
     "equal_images_other_labels",
     "below_window",

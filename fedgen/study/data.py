@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -115,6 +116,12 @@ class DataSection(Section):
         4, ge=1, description="m: at most this many images of a sampled patient enter one gradient"
     )
     columns: Columns = Field(default_factory=lambda: Columns())
+    patient_rule: str | None = Field(
+        None,
+        min_length=1,
+        description="who the patient is where no table or tag says so (folders of classes, .npz, idx): image, so that "
+        "each image counts as a patient, or a regular expression whose first group in the path is the patient",
+    )
     slices: Slices = Field(default_factory=lambda: Slices())
     volume: int | None = Field(
         None,
@@ -129,6 +136,11 @@ class DataSection(Section):
     def _consistent(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be different from each other")
+        if self.patient_rule is not None:
+            try:
+                re.compile(self.patient_rule)
+            except re.error as error:
+                raise ValueError(f"patient_rule is no regular expression ({error})") from None
         for side in self.image_size:
             if side < 16 or side % 4:
                 raise ValueError(f"image_size {side} must be at least 16 and a multiple of 4")

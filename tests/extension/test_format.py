@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from fedgen.data.decoders.decoder import Decoder, Header
 
-class NumpyDecoder(Decoder):
+class PlantedDecoder(Decoder):
     supported_file_endings = ("{ending}",)
 
     def recognises(self, path):
@@ -34,7 +34,7 @@ class NumpyDecoder(Decoder):
     def pixels(self, path, slices):
         return np.load(path)[None, ..., None].astype(np.float32)
 
-DECODER = NumpyDecoder()
+DECODER = PlantedDecoder()
 """
 
 LAYOUT_FILE = """
@@ -67,9 +67,9 @@ LAYOUT = ByFolder()
 Add = Callable[[str, str, str], None]
 
 
-@pytest.mark.parametrize("name", ["one.npy", "1.2.840.1", "one"])
+@pytest.mark.parametrize("name", ["one.bam", "1.2.840.1", "one"])
 def test_a_format_is_one_file(add: Add, tmp_path: Path, name: str) -> None:
-    add("fedgen.data.decoders", "planted", DECODER_FILE.format(ending=".npy"))
+    add("fedgen.data.decoders", "planted", DECODER_FILE.format(ending=".bam"))
     folder = tmp_path / "images"
     folder.mkdir()
     (folder / "metadata.csv").write_text(f"image,patient,site,label\n{name},ann,north,none\n")
@@ -86,7 +86,7 @@ def test_a_format_is_one_file(add: Add, tmp_path: Path, name: str) -> None:
 def test_two_that_claim_one_ending_are_an_error(add: Add) -> None:
     add("fedgen.data.decoders", "planted", DECODER_FILE.format(ending=".png"))
     with pytest.raises(
-        DataError, match=r"NumpyDecoder and RasterDecoder both claim the ending \.png: take it"
+        DataError, match=r"PlantedDecoder and RasterDecoder both claim the ending \.png: take it"
     ):
         decoder_for(Path("a.png"))
 
@@ -94,7 +94,7 @@ def test_two_that_claim_one_ending_are_an_error(add: Add) -> None:
 def test_the_longest_ending_tells(add: Add, tmp_path: Path) -> None:
     add("fedgen.data.decoders", "planted", DECODER_FILE.format(ending=".gz"))
     assert type(decoder_for(Path("a.nii.gz"))).__name__ == "NiftiDecoder"
-    assert type(decoder_for(Path("a.npy.gz"))).__name__ == "NumpyDecoder"
+    assert type(decoder_for(Path("a.npy.gz"))).__name__ == "PlantedDecoder"
 
 
 def test_a_layout_is_one_file(add: Add, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from fedgen.study.data import DataSection
 #: The options that choose and split images, but change nothing in any of them.
 _WITHOUT_EFFECT = {
     "labels", "other_labels", "one_class_sites", "unused_share", "images_per_patient", "columns", "split", "phantom",
-    "modality",
+    "modality", "patient_rule",
 }  # fmt: skip
 #: What is known of an entry's patient and changes no pixel.
 _IDENTITY = ("patient", "site", "label", "modality", "series", "study", "files", "mask")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePath
 
 from fedgen.data import decoders
@@ -43,12 +43,22 @@ def decoder_for(path: Path) -> Decoder:
         return claims[max(endings, key=len)]
     named = not nameless(path)
     if not named or path.is_file():
-        for decoder in dict.fromkeys(claims.values()):
-            if decoder.recognises(path):
-                return decoder
+        found = _by_content(path, path.stat().st_mtime_ns) if path.is_file() else _recognising(path)
+        if found is not None:
+            return found
     if named:
         raise UnreadableError(f"has an ending no reader knows (known: {', '.join(claims)}), nor its content")
     raise UnreadableError("has no ending, and no reader knows its content")
+
+
+@lru_cache(maxsize=256)
+def _by_content(path: Path, changed: int) -> Decoder | None:
+    # Of a file that holds many images it is asked for each of them.
+    return _recognising(path)
+
+
+def _recognising(path: Path) -> Decoder | None:
+    return next((each for each in dict.fromkeys(by_ending().values()) if each.recognises(path)), None)
 
 
 def nameless(path: PurePath) -> bool:

@@ -125,6 +125,8 @@ def _keys(
     images = len({file for entry in scan.entries for file in entry.files}) + scan.excluded.total() + lost
     if lost > DataSection().unused_share * images:
         yield "unused_share", (math.ceil(100 * lost / images) / 100, "see what is left out above")
+    if scan.patients_assumed:
+        yield "patient_rule", ("image", "each image counts as a patient; or a regular expression on the path")
     named = guess.columns.model_dump(exclude_none=True)
     default = Columns().model_dump(exclude_none=True)
     columns = {key: name for key, name in named.items() if name != default.get(key)}
@@ -206,7 +208,8 @@ def _tried(folder: Path, scan: Scan, section: dict[str, Any]) -> str:
     wanted = [entry for entry in scan.entries if data.modality in (None, entry.modality, entry.series)]
     others = Counter({"other modality": len(scan.entries) - len(wanted)})
     try:
-        index_of(folder, replace(scan, entries=wanted, excluded=scan.excluded + others), data)
+        tried = replace(scan, patients_assumed=False)
+        index_of(folder, replace(tried, entries=wanted, excluded=scan.excluded + others), data)
     except DataError as error:
         return str(error)
     return ""

@@ -75,6 +75,7 @@ class Scan:
         problems: files that are listed, or are images, but cannot be used.
         findings: what a person should know.
         notes: what was noticed in single files.
+        patients_assumed: each image was taken for a patient, because neither the folder nor the study says who is.
     """
 
     layout: str
@@ -86,6 +87,7 @@ class Scan:
     problems: list[Problem] = field(default_factory=list)
     findings: list[DataFinding] = field(default_factory=list)
     notes: list[tuple[str, Note]] = field(default_factory=list)
+    patients_assumed: bool = False
 
     @property
     def labelled(self) -> bool:

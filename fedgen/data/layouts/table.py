@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from fedgen.data.decoders.decoder import UnreadableError
+from fedgen.data.decoders.arrays import array_place
+from fedgen.data.decoders.decoder import Header, UnreadableError
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.identity import is_missing
 from fedgen.data.index import IndexEntry
@@ -92,10 +93,18 @@ class TableLayout(FolderLayout):
             return
         file = request.folder / path
         try:
-            header = decoder_for(file).header(file, cut_axis(request.data))
-            of_study = taken(header, request.data)
+            inside = array_place(request.folder, path)
+            if inside is None:
+                header = decoder_for(file).header(file, cut_axis(request.data))
+                of_study = taken(header, request.data)
+                files = files_of(path, header)
+            else:
+                # One image of many in a file: the row names its place, and nothing is copied out.
+                header = Header(inside[2])
+                files, of_study = (inside[0],), taken(header, request.data)._replace(slices=inside[1])
         except UnreadableError as error:
-            reason = str(error) if file.exists() else f"does not exist{names.hint(path)}"
+            absent = not file.exists() and not any(parent.is_file() for parent in file.parents)
+            reason = f"does not exist{names.hint(path)}" if absent else str(error)
             result.problems.append(Problem(path, reason, where))
             return
         mask = None
@@ -106,7 +115,7 @@ class TableLayout(FolderLayout):
                 return
         result.entries.append(
             IndexEntry(
-                files=files_of(path, header),
+                files=files,
                 patient=patient,
                 site=site or required_cell(table, row, columns.site),
                 label=label_of(row.cells, request.data),

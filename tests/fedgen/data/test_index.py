@@ -198,8 +198,12 @@ def test_folders_that_hold_nothing(tmp_path: Path, png_folder: Path) -> None:
     with pytest.raises(DataError, match="is empty"):
         build_index(tmp_path / "empty", DataSection())
     (png_folder / "metadata.csv").unlink()
-    with pytest.raises(DataError, match="has no table and no DICOM files"):
+    with pytest.raises(DataError, match=r"list them in a metadata\.csv"):
         build_index(png_folder, DataSection())
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("no image")
+    with pytest.raises(DataError, match="has no table and no DICOM files"):
+        build_index(tmp_path / "texts", DataSection())
     (png_folder / "a.csv").write_text("image\n")
     (png_folder / "b.csv").write_text("image\n")
     with pytest.raises(DataError, match=r"several tables \(a.csv, b.csv\): keep one, or name the one"):
