@@ -7,9 +7,12 @@ leaves a decoder, so that one bad file among ten thousand is named and the other
 from __future__ import annotations
 
 import functools
+import io
 import math
+import os
 import stat
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -26,6 +29,8 @@ UNASKED_VALUES = 2**26
 #: Of one byte: deflate makes 1032 bytes of one, and a byte holds eight values of one bit.
 VALUES_A_BYTE = 8 * 1032
 _LONGEST = 160
+#: Bytes that are decompressed at once.
+_STEP = 2**20
 
 
 class UnreadableError(Exception):
@@ -92,6 +97,42 @@ def require_plausible(path: Path, *shape: int) -> None:
         size = path.stat().st_size
         if values > size * VALUES_A_BYTE:
             raise UnreadableError(f"claims {sides} values, more than can be in a file of {size} bytes")
+
+
+class BoundedFile(io.BufferedReader):
+    """A file of which no more is read than it has.
+
+    Python takes memory for as many bytes as are asked for before it reads them, and libraries ask for as many as a
+    damaged length says.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a regular file for reading."""
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """At most `size` bytes, and no memory for those that are not there."""
+        if size is not None and size > 0:
+            size = max(0, min(size, self._size - self.tell()))
+        return super().read(size)
+
+
+def require_inflatable(compressed: Iterable[bytes]) -> None:
+    """Refuse a raw deflate stream that becomes larger than any picture, without keeping what it becomes.
+
+    Raises:
+        UnreadableError: it does.
+        zlib.error: it is damaged.
+    """
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    total = 0
+    for chunk in compressed:
+        while chunk:
+            total += len(inflate.decompress(chunk, _STEP))
+            chunk = inflate.unconsumed_tail
+            if total > 4 * MOST_VALUES:
+                raise UnreadableError("becomes larger than any picture when it is decompressed")
 
 
 def one_line(error: BaseException) -> str:

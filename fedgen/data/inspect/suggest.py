@@ -197,9 +197,11 @@ def _window(values: np.ndarray) -> tuple[float, float]:
         return default.lower, default.upper
     low = float(np.percentile(values[:, PERCENTILES.index(1)], 1))
     high = float(np.percentile(values[:, PERCENTILES.index(99)], 99))
-    unit = 10 ** math.floor(math.log10(high - low) - 1) if high > low else 1.0
+    # Images of one value have a window all the same, wide enough that its ends differ as numbers do.
+    unit = 10 ** math.floor(math.log10(high - low) - 1) if high > low else max(1.0, abs(low) / 100)
+    digits = max(0, 1 - math.floor(math.log10(unit)))
     lower, upper = math.floor(low / unit) * unit, math.ceil(high / unit) * unit
-    return round(lower, 6), round(max(upper, lower + unit), 6)
+    return round(lower, digits), round(max(upper, lower + unit), digits)
 
 
 def _tried(folder: Path, scan: Scan, section: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from fedgen.data.decoders.dicom.codecs import require_decodable
 from fedgen.data.decoders.dicom.kinds import DICOMDIR, burned_in, set_aside
 from fedgen.data.decoders.dicom.native import SeveralDirectionsError, header_of, native_of
 from fedgen.data.decoders.dicom.tags import read_tags, text
+from fedgen.data.decoders.guard import guard
 from fedgen.data.decoders.registry import by_ending, nameless
 from fedgen.data.findings import DataFinding, plural
 from fedgen.data.identity import composed, is_missing
@@ -85,47 +86,49 @@ def _pictures(request: Request, labels: LabelRows, result: Scan) -> Iterator[Pic
     without_institution = 0
     instances: set[str] = set()
     for path in _dicom_files(request):
+        # Elements are read when they are asked for, and a damaged one raises whatever it does then.
         try:
-            tags = read_tags(request.folder / path, stop_before_pixels=True)
-            modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
-            row = labels.row(tags)
-            aside = set_aside(tags, request.data.modality)
-            if aside == DICOMDIR:
-                result.leave_out(path, aside)
-                continue
-            if not request.wants(modality, series):
-                result.leave_out(path, f"other modality ({series or modality or 'none given'})")
-                continue
-            if aside is not None:
-                result.leave_out(path, aside)
-                continue
-            patient, institution = _text(tags, "PatientID"), _text(tags, "InstitutionName")
-            instance = _text(tags, "SOPInstanceUID")
-            native, notes = native_of(tags), burned_in(tags)
-            require_decodable(tags)
-            if is_missing(patient):
-                raise UnreadableError(NO_PATIENT)
-            if instance and instance in instances:
-                result.leave_out(path, "the same DICOM instance again")
-                continue
-            instances.add(instance)
-            keys, rank = series_keys(tags)
-            without_institution += not institution and request.site is None
-            yield Picture(
-                path=path,
-                patient=patient,
-                site=request.site or institution or _folder_site(request.folder, path),
-                label=label_of(None if row is None else row.cells, request.data),
-                mask=labels.mask(row),
-                modality=modality,
-                series=series,
-                study=_text(tags, "StudyInstanceUID"),
-                series_uid=_text(tags, "SeriesInstanceUID"),
-                native=native,
-                keys=keys,
-                rank=rank,
-                notes=(*native.plane.notes, *notes),
-            )
+            with guard("cannot be read as DICOM"):
+                tags = read_tags(request.folder / path, stop_before_pixels=True)
+                modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
+                row = labels.row(tags)
+                aside = set_aside(tags, request.data.modality)
+                if aside == DICOMDIR:
+                    result.leave_out(path, aside)
+                    continue
+                if not request.wants(modality, series):
+                    result.leave_out(path, f"other modality ({series or modality or 'none given'})")
+                    continue
+                if aside is not None:
+                    result.leave_out(path, aside)
+                    continue
+                patient, institution = _text(tags, "PatientID"), _text(tags, "InstitutionName")
+                instance = _text(tags, "SOPInstanceUID")
+                native, notes = native_of(tags), burned_in(tags)
+                require_decodable(tags)
+                if is_missing(patient):
+                    raise UnreadableError(NO_PATIENT)
+                if instance and instance in instances:
+                    result.leave_out(path, "the same DICOM instance again")
+                    continue
+                instances.add(instance)
+                keys, rank = series_keys(tags)
+                without_institution += not institution and request.site is None
+                yield Picture(
+                    path=path,
+                    patient=patient,
+                    site=request.site or institution or _folder_site(request.folder, path),
+                    label=label_of(None if row is None else row.cells, request.data),
+                    mask=labels.mask(row),
+                    modality=modality,
+                    series=series,
+                    study=_text(tags, "StudyInstanceUID"),
+                    series_uid=_text(tags, "SeriesInstanceUID"),
+                    native=native,
+                    keys=keys,
+                    rank=rank,
+                    notes=(*native.plane.notes, *notes),
+                )
         except SeveralDirectionsError:
             result.leave_out(path, "localizer, or slices of several directions in one file")
         except UnreadableError as error:

@@ -12,12 +12,21 @@ from typing import ClassVar
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fedgen.data.build import build_index
+from fedgen.data.decoders import guard as guard_module
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
-from fedgen.data.decoders.guard import MOST_VALUES, one_line, require_plausible
+from fedgen.data.decoders.guard import (
+    MOST_VALUES,
+    BoundedFile,
+    one_line,
+    require_inflatable,
+    require_plausible,
+)
 from fedgen.data.decoders.registry import by_ending, decoder_for
 from fedgen.data.index import SliceRange, read_index, write_index
 from fedgen.errors import DataError
@@ -188,3 +197,46 @@ def test_a_name_that_is_not_utf_8_is_indexed_and_written(
     written = tmp_path / "index.json"
     write_index(written, index)
     assert read_index(written) == index
+
+
+def test_no_memory_is_taken_for_bytes_that_are_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with BoundedFile(path) as file:
+        assert file.read(4) == b"0123"
+        assert file.read(2**33) == b"456789"
+        assert file.read(2**33) == b""
+        file.seek(2)
+        assert file.read() == b"23456789"
+        file.seek(100)
+        assert file.read(5) == b""
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100_000
+
+
+def test_a_deflated_bomb_is_refused_before_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_module, "MOST_VALUES", 2**20)
+    squeeze = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    small = squeeze.compress(bytes(2**22)) + squeeze.flush()
+    require_inflatable([small])
+    squeeze = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    bomb = squeeze.compress(bytes(2**22 + 2**20)) + squeeze.flush()
+    with pytest.raises(UnreadableError, match="larger than any picture"):
+        require_inflatable([bomb[:100], bomb[100:]])
+
+
+def test_a_deflated_dicom_bomb_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = pydicom.Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = "1.2.840.10008.5.1.4.1.1.4", "1.2.3", "MR"
+    dataset.Rows = dataset.Columns = 2**10
+    dataset.BitsAllocated = 8
+    dataset.PixelData = bytes(2**20)
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = tmp_path / "a.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    assert decoder_for(path).header(path, 0).size == (2**10, 2**10)
+    monkeypatch.setattr(guard_module, "MOST_VALUES", 2**17)
+    with pytest.raises(UnreadableError, match="larger than any picture"):
+        decoder_for(path).header(path, 0)

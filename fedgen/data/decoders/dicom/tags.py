@@ -11,10 +11,22 @@ from typing import Any
 
 import pydicom
 from pydicom.datadict import tag_for_keyword
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 from pydicom.valuerep import VR
 
-from fedgen.data.decoders.guard import UnreadableError, guard, one_line, require_file
+from fedgen.data.decoders.guard import (
+    BoundedFile,
+    UnreadableError,
+    guard,
+    one_line,
+    require_file,
+    require_inflatable,
+)
 
 # Its warnings repeat what a file holds, which may be of a patient; what matters of them is refused or noted here. The
 # filter is set once: one that is set and taken back around each file is not safe between threads.
@@ -24,6 +36,8 @@ warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 _VALUE_REPRESENTATIONS = {vr.value.encode() for vr in VR if len(vr.value) == 2}
 #: Of an element's length at the head of a file without preamble; longer ones mean that it is something else.
 _PLAUSIBLE_LENGTH = 4096
+#: Bytes within which a file names its transfer syntax, and that are read of a deflated one at once.
+_META, _CHUNK = 2048, 2**20
 
 
 def read_tags(path: Path, *, stop_before_pixels: bool) -> Any:
@@ -38,8 +52,9 @@ def read_tags(path: Path, *, stop_before_pixels: bool) -> Any:
     bare = head[128:] != b"DICM"
     if bare and not _bare_dicom(head):
         raise UnreadableError("is not a DICOM file")
-    with guard("cannot be read as DICOM"):
-        dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=bare)
+    with guard("cannot be read as DICOM"), BoundedFile(path) as file:
+        _require_no_bomb(file)
+        dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, force=bare)
         # pydicom reads elements when they are asked for; what follows reads none that can be damaged.
         if "TransferSyntaxUID" not in dataset.file_meta:
             implicit, little = dataset.original_encoding
@@ -48,6 +63,16 @@ def read_tags(path: Path, *, stop_before_pixels: bool) -> Any:
     if bare and "SOPClassUID" not in dataset and "Rows" not in dataset and "Modality" not in dataset:
         raise UnreadableError("is not a DICOM file")
     return dataset
+
+
+def _require_no_bomb(file: BoundedFile) -> None:
+    """Refuse a deflated dataset that becomes larger than any picture: pydicom decompresses it whole."""
+    head = file.read(_META)
+    if len(head) > 144 and DeflatedExplicitVRLittleEndian.encode() in head:
+        # What is deflated follows the group of meta information, whose length is its first element (PS3.10, 7.1).
+        file.seek(144 + int.from_bytes(head[140:144], "little"))
+        require_inflatable(iter(lambda: file.read(_CHUNK), b""))
+    file.seek(0)
 
 
 def looks_like_dicom(path: Path) -> bool:
