@@ -150,9 +150,15 @@ def inspect_command(
     ] = None,
     modality: Modality = None,
     site: Site = None,
+    phi: Annotated[
+        bool, typer.Option("--phi", help="Check instead what could tell who a patient is; no value is shown.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read every image, say what the folder holds and what is odd, and print a data section that would use it."""
+    if phi:
+        _inspect_phi(folder, as_json)
+        return
     named = {"image": image_column, "patient": patient_column, "site": site_column, "label": label_column}
     columns = {key: column for key, column in named.items() if column is not None}
     from fedgen.data.inspect.look import inspect_data
@@ -214,6 +220,18 @@ def phantom_command(
 
 def _columns(image: str, patient: str, site: str, label: str, mask: str | None) -> dict[str, str | None]:
     return {"image": image, "patient": patient, "site": site, "label": label, "mask": mask}
+
+
+def _inspect_phi(folder: Path, as_json: bool) -> None:
+    from fedgen.data.inspect.phi import check_phi
+
+    report = check_phi(folder)
+    if as_json:
+        _print_json(report.to_json())
+        return
+    from fedgen.cli.data_page import print_phi
+
+    print_phi(Console(), report, str(folder))
 
 
 def _outside(folder: Path) -> Path:

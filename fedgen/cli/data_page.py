@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedgen.data.findings import DataFinding, listing, plural
+from fedgen.data.inspect.phi import PhiReport
 from fedgen.data.inspect.report import Image2D, Inspection
 
 #: Lines of a list of files or groups that a person reads.
@@ -115,3 +116,41 @@ def _print_duplicates(console: Console, title: str, groups: Sequence[Sequence[Im
             listing(sorted({image.patient for image in group})), listing(image.path for image in group)
         )
     console.print(table)
+
+
+def print_phi(console: Console, report: PhiReport, folder: str) -> None:
+    """What could tell who a patient is, with numbers of files and no value."""
+    console.print(
+        f"{folder}: {plural(report.files, 'file')} looked at, {report.dicom} of them DICOM. No value is shown.",
+        markup=False,
+        soft_wrap=True,
+    )
+    if report.attributes:
+        table = Table(
+            "gives away", "attributes, and files in which they are filled", title="DICOM attributes (PS3.15)"
+        )
+        for kind, counts in report.attributes.items():
+            table.add_row(kind, _all_counted(counts))
+        console.print(table)
+    lines = [
+        f"PatientIdentityRemoved says YES in {report.said_removed} of {report.dicom} DICOM files."
+    ] * bool(report.dicom)
+    lines += [
+        f"Text in the picture: {what}: {plural(n, 'file')}." for what, n in report.text_in_picture.items()
+    ]
+    lines += [f"{place}: filled in {plural(n, 'file')}." for place, n in report.metadata.items()]
+    lines += [f"Column of a table that may tell: {column}." for column in report.columns]
+    if report.named_by_patient:
+        lines.append(
+            f"{plural(report.named_by_patient, 'file')} or their folders are named after the patient."
+        )
+    if report.heads:
+        lines.append(f"{plural(report.heads, 'file')} may be volumes of heads.")
+    if report.unreadable:
+        lines.append(f"{plural(report.unreadable, 'file')} could not be looked into.")
+    for line in (*lines, *report.not_checked):
+        console.print(f"- {line}", markup=False, soft_wrap=True)
+
+
+def _all_counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name or 'any'} ({count})" for name, count in counts.items())
