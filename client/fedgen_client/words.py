@@ -82,7 +82,6 @@ def _key(key: str) -> str:
 
 
 def _trains(study: Study) -> str:
-    height, width = study.data.image_size
     chosen = study.model.chosen
     training = study.training
     how = f"in {training.rounds} rounds of {training.local_steps} steps at each site"
@@ -92,9 +91,10 @@ def _trains(study: Study) -> str:
             if study.training_rounds == 1
             else f"from {study.training_rounds} sums"
         ) + " in all, without training steps at any site"
+    size = " x ".join(str(side) for side in study.data.image_size)
     return (
         f"A generative model of the family {study.model.family} for {_COLOURS[study.data.channels]} images of "
-        f"{height} x {width} pixels with the classes {', '.join(study.data.labels)}, {how}."
+        f"{size} pixels with the classes {', '.join(study.data.labels)}, {how}."
         + (f" The coordinator left the choice of the family to the plan: {chosen}" if chosen else "")
     )
 

@@ -83,14 +83,10 @@ def fitted_size(size: tuple[int, ...], spacing: Spacing | None, box: tuple[int, 
 
 
 def resize(image: Pixels, size: tuple[int, ...]) -> Pixels:
-    """Antialiased bilinear resampling of (H, W, c) to (h, w, c); the identity where the size agrees."""
-    if image.shape[:2] == size:
+    """Antialiased bilinear resampling of (H, W, c) or (D, H, W, c) to `size`; the identity where the size agrees."""
+    if image.shape[:-1] == size:
         return image
-    planes = [
-        np.asarray(Image.fromarray(image[..., c]).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-        for c in range(image.shape[-1])
-    ]
-    return np.stack(planes, axis=-1)
+    return np.stack([_resampled(image[..., c], size) for c in range(image.shape[-1])], axis=-1)
 
 
 def resize_mask(mask: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -99,6 +95,17 @@ def resize_mask(mask: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.ui
         old = mask.shape[axis]
         mask = mask.take(((np.arange(side) + 0.5) * (old / side)).astype(np.int64), axis)
     return mask
+
+
+def _resampled(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Pillow's filters are separable, so that a volume is resampled slice by slice, and then along its depth."""
+    how = Image.Resampling.BILINEAR
+    *depth, height, width = size
+    if not depth:
+        return np.asarray(Image.fromarray(array).resize((width, height), how))
+    slices = np.stack([np.asarray(Image.fromarray(each).resize((width, height), how)) for each in array])
+    rows = Image.fromarray(slices.reshape(len(array), height * width))
+    return np.asarray(rows.resize((height * width, depth[0]), how)).reshape(depth[0], height, width)
 
 
 def centre(image: NDArray[np.generic], box: tuple[int, ...], fill: float) -> NDArray[np.generic]:

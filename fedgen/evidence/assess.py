@@ -9,8 +9,9 @@ import torch
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError
 from fedgen.evidence.audit.audited import audited
-from fedgen.evidence.limits import audit_limits, evaluation_limits
+from fedgen.evidence.limits import OF_VOLUMES, audit_limits, evaluation_limits
 from fedgen.evidence.measure import AuditedModel, Measure, Real
+from fedgen.evidence.middle import made_as_pictures, sites_as_pictures
 from fedgen.evidence.pooled import pooled
 from fedgen.evidence.registry import AUDITS, METRICS, measures
 from fedgen.evidence.verdict import Undecided, decide
@@ -74,7 +75,7 @@ def assess_audit(
 def assess_evaluation(
     study: Study, sites: Sequence[SiteData], made: LabelledImages, progress: Progress = _silent
 ) -> Evaluated:
-    """Fidelity, diversity, downstream use and whatever else is measured of a release.
+    """Fidelity, diversity, downstream use and whatever else is measured of a release; volumes by their middle slices.
 
     Args:
         study: its sections `evaluation` and `data`, and its seed.
@@ -86,7 +87,8 @@ def assess_evaluation(
         DataError: no site, or images that cannot be compared.
     """
     check(study, sites, made)
-    real = Real(sites)
+    volumes = made.images.ndim > 4
+    real, made = Real(sites_as_pictures(sites)), made_as_pictures(made)
     metrics = [kind(study.evaluation) for kind in measures(*METRICS)]
     found = _measured(metrics, real, made, None, study.study.seed, progress)
     rows = decide(found, study.audit.alpha)
@@ -100,7 +102,7 @@ def assess_evaluation(
             "synthetic_images": int(made.images.shape[0]),
         },
         rows=rows,
-        limits=evaluation_limits(rows, test.n_patients, len(sites)),
+        limits=(*evaluation_limits(rows, test.n_patients, len(sites)), *((OF_VOLUMES,) if volumes else ())),
         seed=study.study.seed,
     )
 

@@ -18,6 +18,8 @@ _ALWAYS = (
     "These numbers are computed from real patients and are not covered by the training's epsilon.",
 )
 _POOLED = "TRTR pools the real images of all sites, which a simulation can do and a federation cannot."
+#: Of an evaluation of volumes.
+OF_VOLUMES = "Volumes were evaluated by their middle slices alone; the audit compared them whole."
 FEW_PATIENTS = 30
 
 

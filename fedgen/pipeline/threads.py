@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,10 +13,10 @@ SMALL_IMAGE = 128 * 128
 
 
 @contextmanager
-def suited_to(image_size: tuple[int, int]) -> Iterator[None]:
+def suited_to(image_size: tuple[int, ...]) -> Iterator[None]:
     """One thread for small images, torch's own choice for others, within the block."""
     before = torch.get_num_threads()
-    if image_size[0] * image_size[1] <= SMALL_IMAGE:
+    if math.prod(image_size) <= SMALL_IMAGE:
         torch.set_num_threads(1)
     try:
         yield

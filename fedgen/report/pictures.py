@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError
 from fedgen.run.atomic import write_atomic
-from fedgen.synthesis.formats import png_bytes
+from fedgen.synthesis.formats import picture_of, png_bytes
 from fedgen.synthesis.grid import pick, rows_png
 
 REAL_VS_SYNTHETIC = "real_vs_synthetic"
@@ -146,6 +146,7 @@ def draw_neighbours(figures: Path, triples: Sequence[Triple]) -> Path | None:
 
 
 def _draw(figures: Path, name: str, rows: Sequence[_Drawn]) -> Path:
+    rows = [replace(row, images=tuple(picture_of(image) for image in row.images)) for row in rows]
     listed = []
     for r, row in enumerate(rows):
         files = [f"{name}/{r + 1:03d}_{t + 1:02d}.png" for t in range(len(row.images))]

@@ -84,9 +84,12 @@ class DataSection(Section):
         None,
         description="keep only images of this modality (DICOM Modality or SeriesDescription, BIDS suffix such as T1w)",
     )
-    image_size: tuple[int, int] = Field(
+    image_size: tuple[int, ...] = Field(
         (64, 64),
-        description="height and width in pixels after resampling; multiples of 4, at least 16; some models need 8",
+        min_length=2,
+        max_length=3,
+        description="height and width in pixels after resampling, or depth, height and width where volumes stay whole; "
+        "multiples of 4, at least 16; some models need 8",
         strict=False,
     )
     channels: Literal[1, 3] = Field(
@@ -144,4 +147,8 @@ class DataSection(Section):
         for side in self.image_size:
             if side < 16 or side % 4:
                 raise ValueError(f"image_size {side} must be at least 16 and a multiple of 4")
+        if len(self.image_size) == 3 and self.slices != Slices():
+            raise ValueError("slices are of no use where image_size has three sides: volumes stay whole")
+        if len(self.image_size) == 3 and self.phantom is not None:
+            raise ValueError("phantom makes slices, so that image_size must have two sides")
         return self

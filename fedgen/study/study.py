@@ -71,6 +71,15 @@ class Study(Section):
             raise ValueError(
                 "model.prior.phantom is gray, but data.channels is 3: use a prior in a file (model.prior.sha256)"
             )
+        if len(self.data.image_size) == 3 and "png" in self.synthesis.formats:
+            raise ValueError(
+                "data.image_size has three sides, but synthesis.formats names png, which holds no volume: take nifti "
+                "or dicom"
+            )
+        if made is not None and len(self.data.image_size) == 3:
+            raise ValueError(
+                "model.prior.phantom makes slices, but data.image_size has three sides: use a prior in a file"
+            )
         unknown = set(self.synthesis.balance or ()) - set(self.data.labels)
         if unknown:
             raise ValueError(

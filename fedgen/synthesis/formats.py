@@ -24,6 +24,11 @@ NIFTI_DESCRIPTION = "synthetic, fedgen"
 _RGB24 = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
 
+def picture_of(image: Tensor) -> Tensor:
+    """(C, H, W) of an image as a person looks at it: of a volume (C, D, H, W) the middle slice."""
+    return image if image.ndim == 3 else image[:, image.shape[1] // 2]
+
+
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:
     """(C, H, W) in [-1, 1] to (H, W) or (H, W, 3) uint8: -1 is 0, +1 is 255, values outside are clamped."""
     pixels = ((image.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()

@@ -10,9 +10,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fedgen.synthesis.formats import PNG_SOFTWARE, to_uint8
+from fedgen.synthesis.formats import PNG_SOFTWARE, picture_of, to_uint8
 
-#: A row of a grid: its name and its images, each (C, H, W) in [-1, 1].
+#: A row of a grid: its name and its images, each (C, H, W) in [-1, 1], or (C, D, H, W), of which the middle is drawn.
 Row = tuple[str, Sequence[Tensor]]
 
 
@@ -23,6 +23,7 @@ def rows_png(rows: Sequence[Row], *, titles: Sequence[Sequence[str]] | None = No
         rows: at least one, each with a name and any number of images of one shape.
         titles: a short text above each image, row by row.
     """
+    rows = [(name, [picture_of(image) for image in images]) for name, images in rows]
     columns = max(1, *(len(images) for _, images in rows))
     first = next((images[0] for _, images in rows if len(images)), torch.zeros(1, 16, 16))
     height, width = first.shape[1:]

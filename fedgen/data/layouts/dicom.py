@@ -34,6 +34,7 @@ from fedgen.data.layouts.layout import (
     label_of,
     taken,
 )
+from fedgen.study.data import Slices
 
 #: Completes "FILE ...".
 NO_PATIENT = (
@@ -73,7 +74,7 @@ class DicomLayout(FolderLayout):
             except UnreadableError as error:
                 result.problems.append(Problem(stack[0].path, _of_series(stack, error)))
                 result.seen.update(each.path for each in stack)
-        result.notes += series_notes(pictures, one_by_one, "slices" in request.data.model_fields_set)
+        result.notes += series_notes(pictures, one_by_one, request.data.slices != Slices())
         result.findings.extend(labels.findings())
         return result
 

@@ -61,7 +61,7 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
         ("data: {labels: [a, a]}", "s.yaml, line 3: data: labels must be different from each other."),
         (
             "data: {image_size: [64]}",
-            "s.yaml, line 3: data.image_size needs at least 2 entries, but is [64].",
+            "s.yaml, line 3: data.image_size must have at least 2 entries, but is [64].",
         ),
         (
             "data: {image_size: [30, 30]}",
@@ -74,6 +74,22 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
         (
             "data: {slices: {lower: 0.9}}",
             "s.yaml, line 3: data.slices: lower (0.9) must not be above upper (0.6).",
+        ),
+        (
+            "data: {image_size: [16, 16, 16, 16]}",
+            "s.yaml, line 3: data.image_size",
+        ),
+        (
+            "data: {image_size: [16, 16, 16], slices: {every: 1}}",
+            "s.yaml, line 3: data: slices are of no use where image_size has three sides",
+        ),
+        (
+            "data: {image_size: [16, 16, 16], phantom: {}}",
+            "s.yaml, line 3: data: phantom makes slices, so that image_size must have two sides",
+        ),
+        (
+            "data: {image_size: [16, 16, 16]}",
+            "s.yaml, line 3: data.image_size has three sides, but synthesis.formats names png, which holds no volume",
         ),
         ("data: {dimensions: 2}", "s.yaml, line 3: unknown key data.dimensions"),
         ("release: {accept_review: seen}", "s.yaml, line 3: unknown key release"),
