@@ -12,7 +12,9 @@ def test_of_a_volume_the_middle_slice_is_seen_with_its_own_geometry() -> None:
     images = torch.rand(2, 1, 5, 16, 20).half()
     masks = (images > 0.5).to(torch.uint8)
     numbers = torch.zeros(2, dtype=torch.int64)
-    site = SiteData("north", ("a",), images, numbers, numbers, numbers, masks, (3.0, 1.0, 2.0), "SPR")
+    site = SiteData(
+        "north", ("a",), images, numbers, numbers, numbers, masks, spacing=(3.0, 1.0, 2.0), orientation="SPR"
+    )
     (seen,) = sites_as_pictures([site])
     assert torch.equal(seen.images, images[:, :, 2])
     assert seen.masks is not None
