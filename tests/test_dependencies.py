@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["
 ROOTS = {"fedgen": ".", "fedgen_privacy": "privacy", "fedgen_client": "client", "fedgen_server": "server"}
 
 #: Declared and not imported by us: who needs it and does not require it.
-NEEDED_BY = {"einops": "monai"}
+NEEDED_BY = {"einops": "monai", "pyjpegls": "pydicom", "pylibjpeg": "pydicom"}
 #: Imported by us and not declared under its own name: the requirement that brings it.
 BROUGHT_BY = {
     "annotated-types": "pydantic",

@@ -22,22 +22,24 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSTransferSyntaxes,
+    RLELossless,
 )
 
+from fedgen.data.decoders.dicom import jpeg
 from fedgen.data.decoders.dicom.tags import whole_number
 from fedgen.data.decoders.guard import UnreadableError, one_line
 
 _WAVELETS = (*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
-#: pydicom's name of the library that decodes a syntax, and the package that has it; later ones where the first cannot.
-_LIBRARIES: dict[UID, tuple[tuple[str, str], ...]] = {
-    JPEGBaseline8Bit: (("pillow", "pillow"),),
-    # Of 12 bits, pylibjpeg-libjpeg alone; its licence is the GPL, so that fedgen does not bring it.
-    JPEGExtended12Bit: (("pillow", "pillow"), ("pylibjpeg", "pylibjpeg-libjpeg")),
-    JPEGLossless: (("gdcm", "python-gdcm"),),
-    JPEGLosslessSV1: (("gdcm", "python-gdcm"),),
-    **dict.fromkeys(JPEGLSTransferSyntaxes, (("pyjpegls", "pyjpegls"),)),
-    **dict.fromkeys(_WAVELETS, (("pylibjpeg", "pylibjpeg-openjpeg"),)),
+#: pydicom's name of the library that decodes a syntax, and the package that has it; uncompressed ones need none.
+_LIBRARIES: dict[UID, tuple[str, str]] = {
+    # Another one, where it is installed, ends in what is no `Exception`.
+    RLELossless: ("pydicom", "pydicom"),
+    JPEGBaseline8Bit: ("pillow", "pillow"),
+    **dict.fromkeys((JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), (jpeg.PLUGIN, "imagecodecs")),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, ("pyjpegls", "pyjpegls")),
+    **dict.fromkeys(_WAVELETS, ("pylibjpeg", "pylibjpeg-openjpeg")),
 }
+jpeg.register()
 _EXPORT = "export it as Explicit VR Little Endian"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -63,13 +65,10 @@ def require_decodable(tags: Any) -> None:
         decoder = get_decoder(syntax)
     except NotImplementedError:
         raise UnreadableError(f"has {named}, which cannot be decoded: {_EXPORT}") from None
-    libraries = _LIBRARIES.get(syntax)
-    if libraries is None:
-        return
-    available = decoder.available_plugins
-    if not any(plugin in available for plugin, _ in libraries):
+    plugin, package = _LIBRARIES.get(syntax, ("", ""))
+    if plugin and plugin not in decoder.available_plugins:
         raise UnreadableError(
-            f"has {named}, which needs the Python package {libraries[0][1]}: install it, or {_EXPORT}"
+            f"has {named}, which needs the Python package {package}: install it, or {_EXPORT}"
         )
 
 
@@ -83,24 +82,15 @@ def decoded_frames(tags: Any, frames: Sequence[int]) -> Iterator[NDArray[Any]]:
         raise UnreadableError("has no pixels")
     require_decodable(tags)
     syntax = syntax_of(tags)
-    libraries = _LIBRARIES.get(syntax, (("", ""),))
-    available = get_decoder(syntax).available_plugins
-    problems = []
-    for plugin, _ in libraries:
-        if plugin and plugin not in available:
-            continue
-        try:
-            samples = _read(tags, frames, plugin)
-        except Exception as error:
-            problems.append(_reason(error))
-            continue
-        yield from samples
-        return
-    if syntax not in _LIBRARIES:
-        raise UnreadableError(f"has pixels that cannot be decoded ({problems[0]}): export it again")
-    missing = [package for plugin, package in libraries if plugin and plugin not in available]
-    what = f"has pixels that cannot be decoded ({problems[0]}; transfer syntax {syntax.name}): "
-    raise UnreadableError(what + (f"install {missing[0]}, or " if missing else "") + _EXPORT)
+    plugin, _ = _LIBRARIES.get(syntax, ("", ""))
+    try:
+        yield from _read(tags, frames, plugin)
+    except Exception as error:
+        compressed = f"; transfer syntax {syntax.name}" if plugin else ""
+        advice = f": {_EXPORT}" if plugin else ": export it again"
+        raise UnreadableError(
+            f"has pixels that cannot be decoded ({_reason(error)}{compressed}){advice}"
+        ) from error
 
 
 def _read(tags: Any, frames: Sequence[int], plugin: str) -> list[NDArray[Any]]:
