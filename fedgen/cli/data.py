@@ -125,13 +125,16 @@ def index_command(
     from fedgen.data.pseudonyms import own_pseudonyms
 
     write_index(path, own_pseudonyms().index(index))
+    from fedgen.data.sampled import sampled_findings
+
+    sampled = sampled_findings(folder, index, data)
     if as_json:
         summary = {key: value for key, value in index.to_json().items() if key != "entries"}
-        _print_json({"index": str(path), **summary})
+        _print_json({"index": str(path), **summary, "sampled": [finding.to_json() for finding in sampled]})
         return
     console = Console()
     console.print(_index_table(index))
-    for finding in index.findings:
+    for finding in (*index.findings, *sampled):
         console.print(f"- {finding.sentence}", markup=False, soft_wrap=True)
     console.print(f"Index written to {path}", soft_wrap=True)
 

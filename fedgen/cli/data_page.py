@@ -14,6 +14,7 @@ from fedgen.data.inspect.report import Image2D, Inspection
 #: Lines of a list of files or groups that a person reads.
 _MOST_LINES = 20
 _MOST_SERIES = 12
+_MOST_GROUPS = 8
 
 
 def print_page(console: Console, report: Inspection, folder: str) -> None:
@@ -111,10 +112,9 @@ def _print_duplicates(console: Console, title: str, groups: Sequence[Sequence[Im
     if not groups:
         return
     table = Table("patients", "files", title=f"{title} ({len(groups)})")
-    for group in groups[:_MOST_LINES]:
-        table.add_row(
-            listing(sorted({image.patient for image in group})), listing(image.path for image in group)
-        )
+    for group in groups[:_MOST_GROUPS]:
+        files = (image.path if image.slice is None else f"{image.path} ({image.slice})" for image in group)
+        table.add_row(listing(sorted({image.patient for image in group})), listing(files))
     console.print(table)
 
 

@@ -22,7 +22,7 @@ MOST_ALIKE = 5
 #: Side of the blocks of comparisons, which fit the processor's cache.
 _BLOCK = 1024
 #: Pairs whose detail is compared at once.
-_PAIRS = 8192
+_PAIRS = 2048
 
 
 def exact_groups(fingerprints: Fingerprints) -> list[NDArray[np.int64]]:
@@ -51,22 +51,33 @@ def near_pairs(fingerprints: Fingerprints, bits: int = NEAR_BITS) -> Pairs:
     found = [np.empty((0, 2), np.int64)]
     for row in range(0, len(kept), _BLOCK):
         for column in range(row, len(kept), _BLOCK):
-            pairs = kept[_near_block(words, row, column, bits)]
-            found.append(pairs[_same_detail(fingerprints.detail, pairs)])
+            pairs = _near_block(words, row, column, bits)
+            if len(pairs):
+                found.append(kept[_same_detail(fingerprints.detail, kept, pairs, row, column)])
     pairs = np.concatenate(found)
     equal = (fingerprints.exact[pairs[:, 0]] == fingerprints.exact[pairs[:, 1]]).all(axis=1)
     pairs = pairs[~equal]
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _same_detail(detail: NDArray[np.int8], pairs: Pairs) -> NDArray[np.bool_]:
-    same = np.zeros(len(pairs), bool)
+def _same_detail(
+    detail: NDArray[np.int8], kept: NDArray[np.int64], pairs: Pairs, row: int, column: int
+) -> Pairs:
+    """Those of a block's pairs, numbers in `kept`, whose detail is the same."""
+    rows, columns = (_unit(detail[kept[start : start + _BLOCK]]) for start in (row, column))
+    same = [np.empty((0, 2), np.int64)]
     for start in range(0, len(pairs), _PAIRS):
         some = pairs[start : start + _PAIRS]
-        one, other = (detail[some[:, side]].astype(np.float32) for side in (0, 1))
-        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-        same[start : start + _PAIRS] = np.einsum("ij,ij->i", one, other) >= NEAR_CORRELATION * lengths
-    return same
+        likeness = np.einsum("ij,ij->i", rows[some[:, 0] - row], columns[some[:, 1] - column])
+        same.append(some[likeness >= NEAR_CORRELATION])
+    return np.concatenate(same)
+
+
+def _unit(detail: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Each row by its length, so that a product of two is their correlation; a row without detail stays zero."""
+    rows = detail.astype(np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
 
 
 def _telling_words(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:

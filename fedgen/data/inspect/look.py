@@ -101,7 +101,7 @@ def _report(
     groups = exact_groups(read.prints)
     near = near_pairs(read.prints)
     exact = tuple(tuple(images[i] for i in group) for group in groups)
-    alike = across_patients(near, patients)
+    alike, tied = across_patients(near, patients), telling(near, patients)
     shared = tuple(group for group in exact if len({image.patient for image in group}) > 1)
     several = at_several_sites(entries)
     problems = (*seen.problems, *read.problems)
@@ -115,7 +115,7 @@ def _report(
         *left_out_findings(seen.excluded + seen.unasked),
         *_unreadable(len(problems)),
         *identity_findings(entries),
-        *_duplicates(len(pairs_of_groups(groups)), len(shared), len(alike), len(telling(near, patients))),
+        *_duplicates(len(pairs_of_groups(groups)), len(shared), len(alike), len(tied)),
         *other_label_findings(classes, pairs_of_groups(groups)),
         *_blank(read, section),
     ]
@@ -143,7 +143,7 @@ def _report(
         left_out=dict((seen.excluded + seen.unasked).most_common()),
         patients_at_several_sites=several,
         exact_duplicates=exact,
-        near_duplicates=tuple((images[i], images[j]) for i, j in alike[:_MOST_PAIRS].tolist()),
+        near_duplicates=tuple((images[i], images[j]) for i, j in tied[:_MOST_PAIRS].tolist()),
         shared_between_patients=shared,
         unreadable=problems,
         findings=tuple(findings),

@@ -64,8 +64,8 @@ class Inspection:
         left_out: images that are not used, by reason.
         patients_at_several_sites: identities seen at more than one site.
         exact_duplicates: groups of equal images (decoded values).
-        near_duplicates: pairs of nearly equal images of different patients, the first thousand of them;
-            the finding `near_duplicates` has their true number.
+        near_duplicates: pairs of nearly equal images of different patients whom they tie together, the first thousand;
+            the finding `near_duplicates` has their number, with that of pictures of a kind that many have.
         shared_between_patients: exact groups that span several patients: one person under two identities?
         unreadable: files that cannot be used, and why.
         findings: what a person should know, in sentences.

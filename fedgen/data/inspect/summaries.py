@@ -54,7 +54,7 @@ def series_summaries(entries: Sequence[IndexEntry]) -> list[SeriesSummary]:
             modality,
             series,
             len({entry.patient for entry in own}),
-            sum(len(entry.files) for entry in own),
+            len({file for entry in own for file in entry.files}),
             sum(entry.n_images for entry in own),
         )
         for (modality, series), own in kinds.items()

@@ -97,3 +97,18 @@ def test_wrong_options_are_study_errors(png_folder: Path, tmp_path: Path) -> Non
         run("index", png_folder, "--other-labels", "maybe")
     with pytest.raises(StudyError, match="--patients is not valid"):
         run("phantom", tmp_path / "p", "--patients", 1)
+
+
+def test_index_tells_of_values_after_a_few_files(png_folder: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    images = sorted((png_folder / "images").iterdir())
+    Image.fromarray(np.full((20, 28), 7, np.uint8)).save(images[3])
+    assert "1 image holds a single value" in run("index", png_folder)
+    for path in images:
+        Image.fromarray(np.full((20, 28), 60_000, np.uint16)).save(path)
+    value = json.loads(run("index", png_folder, "--json"))
+    assert [finding["kind"] for finding in value["sampled"]] == ["unreadable"]
+    assert "data.intensity.upper" in value["sampled"][0]["sentence"]
+    assert value["findings"] == []
