@@ -32,8 +32,9 @@ class ImageSpec(Section):
         channels: first axis of the tensor.
         size: (H, W) or (D, H, W).
         spacing: mm between neighbours along each axis of `size`; None where it is not known.
-        orientation: for each axis of `size` the side of the patient that it grows towards, such as `PL` for an axial
-            slice as a radiologist looks at it or `SPR` for a volume; empty where it is not known.
+        orientation: for each axis of `size` the side of the patient that it grows towards, such as `PR` for an axial
+            slice, `IR` for a coronal and `IA` for a sagittal one, or `SPR` for a volume, which is how images of every
+            source are turned where they say how they lie; empty where it is not known.
     """
 
     channels: Annotated[int, Field(ge=1)]

@@ -7,7 +7,7 @@ PatientID, the most specific one present.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -85,7 +85,7 @@ LAYOUT = DicomLayout()
 def _pictures(request: Request, labels: LabelRows, result: Scan) -> Iterator[Picture]:
     """Every picture that the study asks for; what else there is goes into `result`."""
     without_institution = 0
-    instances: set[str] = set()
+    instances: dict[str, Hashable] = {}
     for path in _dicom_files(request):
         # Elements are read when they are asked for, and a damaged one raises whatever it does then.
         try:
@@ -109,11 +109,16 @@ def _pictures(request: Request, labels: LabelRows, result: Scan) -> Iterator[Pic
                 require_decodable(tags)
                 if is_missing(patient):
                     raise UnreadableError(NO_PATIENT)
-                if instance and instance in instances:
-                    result.leave_out(path, "the same DICOM instance again")
-                    continue
-                instances.add(instance)
                 keys, rank = series_keys(tags)
+                itself = (patient, native.size, native.plane.position, keys, rank)
+                if instance and instance in instances:
+                    if instances[instance] == itself:
+                        result.leave_out(path, "the same DICOM instance again")
+                    else:
+                        reason = "an image with the SOPInstanceUID of another, which only one image can have"
+                        result.leave_out(path, reason, asked=False)
+                    continue
+                instances[instance] = itself
                 without_institution += not institution and request.site is None
                 yield Picture(
                     path=path,

@@ -66,9 +66,12 @@ def native_of(tags: Any) -> Native:
     count = whole_number(tags, "NumberOfFrames", 1)
     if count < 1:
         raise UnreadableError(f"has the NumberOfFrames {count}, which is none")
-    if count == 1 or "PerFrameFunctionalGroupsSequence" not in tags:
+    if count == 1:
         return Native(size, plane_of(tags), None, count)
-    planes = [plane_of(tags, frame) for frame in range(count)]
+    if "PerFrameFunctionalGroupsSequence" in tags:
+        planes = [plane_of(tags, frame) for frame in range(count)]
+    else:
+        planes = _offset(plane_of(tags), numbers(tags, "GridFrameOffsetVector"), count)
     if not all(same_direction(planes[0], plane) for plane in planes):
         raise SeveralDirectionsError(
             "holds slices of several directions, which are no one volume (a localizer?): export each for itself"
@@ -80,6 +83,16 @@ def native_of(tags: Any) -> Native:
     if len({len(volume) for volume in stack.volumes}) > 1:
         raise UnreadableError("holds volumes of different numbers of slices: export each for itself")
     return Native(size, planes[stack.volumes[0][0]], stack, count)
+
+
+def _offset(first: Plane, offsets: Sequence[float], count: int) -> list[Plane]:
+    """Planes of the frames of a dose grid, from the place of the first and how far the others are (PS3.3, C.8.8.3)."""
+    if first.position is None or first.across is None or first.down is None or len(offsets) != count:
+        return [replace(first, position=None)] * count
+    normal, origin = np.cross(first.across, first.down), np.array(first.position)
+    # The first offset is 0, unless they are places along an axis of the patient.
+    moved = [origin + normal * (offset - offsets[0]) for offset in offsets]
+    return [replace(first, position=(float(x), float(y), float(z))) for x, y, z in moved]
 
 
 def _frame_key(tags: Any, frame: int, macro: str, keyword: str) -> Hashable:

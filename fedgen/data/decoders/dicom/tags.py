@@ -11,6 +11,7 @@ from typing import Any
 
 import pydicom
 from pydicom.datadict import tag_for_keyword
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -34,6 +35,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 _VALUE_REPRESENTATIONS = {vr.value.encode() for vr in VR if len(vr.value) == 2}
+_PER_FRAME, _SHARED = BaseTag(0x52009230), BaseTag(0x52009229)
 #: Of an element's length at the head of a file without preamble; longer ones mean that it is something else.
 _PLAUSIBLE_LENGTH = 4096
 #: Bytes within which a file names its transfer syntax, and that are read of a deflated one at once.
@@ -190,6 +192,9 @@ def items(tags: Any, keyword: str) -> Sequence[Any]:
 
 def groups(tags: Any, frame: int, keyword: str) -> Iterator[Any]:
     """The item of a functional group of a frame: its own, then the one that all frames share (PS3.3, C.7.6.16)."""
+    # Asked of every element of every file, and most files have none.
+    if _PER_FRAME not in tags and _SHARED not in tags:
+        return
     own = items(tags, "PerFrameFunctionalGroupsSequence")
     shared = items(tags, "SharedFunctionalGroupsSequence")
     for macro in (*own[frame : frame + 1], *shared[:1]):

@@ -221,3 +221,20 @@ def test_a_volume_that_changed_on_disk_is_refused(series, write_dicom: WriteDico
     write_dicom(folder / "s1.dcm", pixels(1, (9, 9)), plane="PL", position=(0, 0, 5))
     with pytest.raises(Exception, match="index the folder again"):
         read_stored(folder, entry)
+
+
+def test_one_uid_for_all_is_no_copy_of_one_image(series) -> None:
+    folder = series([0, 5, 10], SOPInstanceUID="1.2.3.4")
+    with pytest.raises(DataError, match=r"2 of 3 images would be left out .* SOPInstanceUID of another"):
+        build_index(folder, data())
+
+
+def test_the_frames_of_a_dose_grid_lie_as_their_offsets_say(write_dicom: WriteDicom, tmp_path: Path) -> None:
+    frames = np.stack([pixels(n) for n in range(3)])
+    write_dicom(
+        tmp_path / "a.dcm", frames, plane="PL", position=(0, 0, 50), GridFrameOffsetVector=[0, -3, -6],
+        Modality="RTDOSE", PixelSpacing=[1, 1],
+    )  # fmt: skip
+    (entry,) = build_index(tmp_path, data(modality="RTDOSE")).entries
+    assert (entry.orientation, entry.slices is not None and entry.slices.axis) == ("PR", 2)
+    np.testing.assert_array_equal(read_stored(tmp_path, entry)[..., 0], frames[::-1, :, ::-1])
