@@ -37,6 +37,7 @@ FindingKind = Literal[
     "tilted_slices",
     "several_stacks",
     "slices_not_chosen",
+    "cut_across",
     "burned_in",
     "labels_spelled_otherwise",
     "participants_without_images",

@@ -22,7 +22,7 @@ from fedgen.data.decoders.registry import by_ending, nameless
 from fedgen.data.findings import DataFinding, plural
 from fedgen.data.identity import composed, is_missing
 from fedgen.data.index import IndexEntry
-from fedgen.data.layouts.dicom_series import Picture, series_keys, series_notes, stacks, volumes
+from fedgen.data.layouts.dicom_series import Picture, cut_across, series_keys, series_notes, stacks, volumes
 from fedgen.data.layouts.label_rows import LabelRows
 from fedgen.data.layouts.layout import (
     FolderLayout,
@@ -161,11 +161,13 @@ def _entry(stack: Sequence[Picture], request: Request, result: Scan) -> IndexEnt
         raise UnreadableError("is a slice of a volume whose slices have different labels: give it one label")
     for each in found:
         for picture in each.pictures if each is not volume else ():
-            result.leave_out(picture.path, f"another volume at the same place than data.volume {number}")
+            result.leave_out(picture.path, f"another volume at the same place (data.volume is {number})")
     for picture in volume.pictures:
         result.note(picture.path, picture.notes)
     if volume.native.stack is not None:
         result.note(first.path, volume.native.stack.notes)
+        if len(of_study.size) == 2 and header.axis != volume.native.axis:
+            result.note(first.path, cut_across(header, volume.native.axis))
     masks = {picture.mask for picture in volume.pictures}
     return IndexEntry(
         files=tuple(picture.path for picture in volume.pictures),

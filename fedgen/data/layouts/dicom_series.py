@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fedgen.data.decoders.decoder import Header
 from fedgen.data.decoders.dicom.native import Native
 from fedgen.data.decoders.dicom.plane import same_direction
 from fedgen.data.decoders.dicom.stack import Stack, stack_of
@@ -16,6 +17,9 @@ from fedgen.data.findings import Note
 _KEYS = ("EchoTime", "TemporalPositionIdentifier", "DiffusionBValue", "AcquisitionNumber", "TriggerTime")
 #: Modalities that cut the body into slices.
 _SLICED = ("CT", "MR", "PT", "NM")
+
+#: How many times as long as wide a pixel is before it is told.
+COARSE = 3.0
 
 _UNPLACED = Note(
     "slices_not_chosen",
@@ -168,6 +172,21 @@ def series_notes(
             )
         if not one_by_one and len(placed) > 1 and len(list(stacks(placed))) > 1:
             yield from ((picture.path, _MIXED) for picture in placed)
+
+
+def cut_across(header: Header, native_axis: int) -> Iterator[Note]:
+    """A word where slices are cut across thick ones, which makes pixels of very unequal sides.
+
+    Args:
+        header: of the volume as it is cut.
+        native_axis: the axis that its own slices follow one another along.
+    """
+    if header.spacing is not None and max(header.spacing) > COARSE * min(header.spacing):
+        yield Note(
+            "cut_across",
+            f"its own slices follow one another along axis {native_axis}, far apart, and are cut across along axis "
+            f"{header.axis}, which makes coarse images: data.slices.axis {native_axis} takes its own.",
+        )
 
 
 def _rounded(spacing: tuple[float, ...] | None) -> Hashable:

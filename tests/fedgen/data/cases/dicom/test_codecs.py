@@ -122,6 +122,7 @@ def test_a_stream_of_another_size_is_named(write_dicom: WriteDicom, tmp_path: Pa
         DECODER.pixels(tmp_path / "a.dcm", None)
 
 
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
 @pytest.mark.parametrize(
     "name", ["SC_rgb_jpeg_gdcm.dcm", "JPGExtended.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"]
 )

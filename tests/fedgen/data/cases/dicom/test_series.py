@@ -72,6 +72,13 @@ def test_rounded_places_are_equal_distances(series) -> None:
     assert not told(build_index(series([0, 3.333, 6.667, 10.001]), data()), "uneven_slices")
 
 
+@pytest.mark.parametrize(("step", "axis", "words"), [(5, 0, 1), (5, 2, 0), (2, 0, 0)])
+def test_to_cut_across_thick_slices_is_told(series, step: float, axis: int, words: int) -> None:
+    folder = series([step * n for n in range(6)])
+    index = build_index(folder, data(slices={"axis": axis}))
+    assert len(told(index, "cut_across")) == words
+
+
 def test_a_tilted_gantry_is_told(series) -> None:
     index = build_index(series([0, 5, 10], step=(0, 1.5)), data())
     assert len(told(index, "tilted_slices")) == 1
@@ -127,7 +134,7 @@ def test_of_several_images_at_a_place_one_must_be_named(
         index = build_index(tmp_path, data(volume=volume))
         (entry,) = index.entries
         assert entry.files == tuple(f"{name}-{n}.dcm" for n in range(3))
-        assert [(each.count, f"data.volume {volume}" in each.reason) for each in index.excluded] == [
+        assert [(each.count, f"data.volume is {volume}" in each.reason) for each in index.excluded] == [
             (3, True)
         ]
 
