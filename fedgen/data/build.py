@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fedgen.data.accounts import account, refuse_losses, unknown_findings
 from fedgen.data.findings import DataFinding, findings_of_notes, listing, plural
-from fedgen.data.index import Exclusion, IndexEntry, PatientIndex, site_names
+from fedgen.data.index import Exclusion, IndexEntry, PatientIndex, site_name, site_names
 from fedgen.data.layouts.layout import Request, Scan
 from fedgen.data.layouts.registry import layout_for
 from fedgen.data.people import identity_findings, merged_sites
@@ -53,6 +53,7 @@ def index_of(folder: Path, result: Scan, data: DataSection) -> PatientIndex:
             "patient in a file's path."
         )
     refuse_losses(result, data)
+    result = _without_sites(result, data.sites.leave_out)
     entries, unlisted = _labelled(result, data)
     excluded = result.excluded + result.unasked
     for value, count in unlisted.items():
@@ -158,6 +159,30 @@ def _refuse_problems(result: Scan) -> None:
     raise DataError(
         f"{problems[0].sentence}{rest}: correct or remove them; `fedgen data inspect` lists every such file."
     )
+
+
+def _without_sites(result: Scan, names: Sequence[str]) -> Scan:
+    """The scan without the sites that the study leaves out.
+
+    Raises:
+        DataError: there is no such site among several.
+    """
+    present = {entry.site for entry in result.entries}
+    unknown = [name for name in names if site_name(name) not in present]
+    # A hospital's own folder is one site, whatever the study says of others.
+    if unknown and len(present) > 1:
+        raise DataError(
+            f"data.sites.leave_out names {listing(unknown)}, which is no site of the folder "
+            f"({listing(sorted(present))}): correct it."
+        )
+    gone = {site_name(name) for name in names} & present if len(present) > 1 else set()
+    if not gone:
+        return result
+    kept = [entry for entry in result.entries if entry.site not in gone]
+    lost = Counter(
+        f"site {entry.site}, which data.sites leaves out" for entry in result.entries if entry.site in gone
+    )
+    return replace(result, entries=kept, excluded=result.excluded + lost)
 
 
 def _labelled(result: Scan, data: DataSection) -> tuple[list[IndexEntry], Counter[str]]:

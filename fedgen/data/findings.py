@@ -53,6 +53,7 @@ FindingKind = Literal[
     "patient_from_name",
     "label_from_folder",
     "outside_window",
+    "one_site",
     "equal_images_other_labels",
     "below_window",
     "converted",

@@ -18,6 +18,8 @@ SMALL, _BLOCK = 32, 4
 #: A step between neighbouring cells counts only beyond this share of the picture's range: the noise of a black
 #: background would otherwise make a hash of chance.
 _STEP = 0.02
+#: Detail beyond this many times its root mean square counts hardly more than that.
+_SOFT = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,17 @@ def dhash(small: Pixels) -> NDArray[np.uint8]:
 
 
 def detail(small: Pixels) -> NDArray[np.int8]:
-    """What is left of the small picture without the mean of each block of 4 x 4, scaled to the range of int8.
+    """What is left of the small picture without the mean of each block of 4 x 4, its strong edges softened, as int8.
 
-    The coarse shape, which all brains or chests share, is gone; what is left is the patient's own.
+    The coarse shape, which all brains or chests share, is gone, and the outline, which a common mask cuts, weighs no
+    more than the folds inside; what is left is the patient's own.
     """
     blocks = small.reshape(SMALL // _BLOCK, _BLOCK, SMALL // _BLOCK, _BLOCK)
     rest = blocks - blocks.mean(axis=(1, 3), keepdims=True)
-    most = float(np.abs(rest).max())
-    return np.round(rest * (127 / most if most > 0 else 0)).astype(np.int8).reshape(-1)
+    scale = _SOFT * float(np.sqrt(np.square(rest).mean()))
+    if scale == 0:
+        return np.zeros(SMALL**2, np.int8)
+    return np.round(127 * rest / np.hypot(rest, scale)).astype(np.int8).reshape(-1)
 
 
 def _resized(image: Pixels, height: int, width: int) -> Pixels:

@@ -53,6 +53,16 @@ class Slices(Section):
         return self
 
 
+class Sites(Section):
+    """Which of a folder's sites take part."""
+
+    leave_out: tuple[str, ...] = Field(
+        (),
+        description="names of sites whose images are left out, such as one with too few patients",
+        strict=False,
+    )
+
+
 class Split(Section):
     """Shares of patients kept from training, fixed before round 0."""
 
@@ -125,6 +135,7 @@ class DataSection(Section):
         description="who the patient is where no table or tag says so (folders of classes, .npz, idx): image, so that "
         "each image counts as a patient, or a regular expression whose first group in the path is the patient",
     )
+    sites: Sites = Field(default_factory=lambda: Sites())
     slices: Slices = Field(default_factory=lambda: Slices())
     volume: int | None = Field(
         None,

@@ -12,8 +12,10 @@ from pathlib import Path
 from fedgen.data.build import build_index, scan_folder
 from fedgen.data.findings import plural
 from fedgen.data.held_out import check_held_out
+from fedgen.data.people import one_person
 from fedgen.data.site_data import Part
 from fedgen.data.split import split_patients
+from fedgen.data.ties import connected
 from fedgen.errors import DataError, ExitCode, FedgenError
 from fedgen.study.data import DataSection
 from fedgen.study.study import Study
@@ -46,7 +48,8 @@ def usable(folder: Path, study: Study) -> Usable:
         DataError: see `fedgen.data.build.build_index`.
     """
     index = build_index(folder, study.data)
-    parts = split_patients(index, study.data.split, study.study.seed)
+    together = connected([(group[0], other) for group in one_person(index.entries) for other in group[1:]])
+    parts = split_patients(index, study.data.split, study.study.seed, together=together)
     count = Counter(parts.values())
     return Usable(len(index.patients), count[Part.TRAIN], count[Part.AUDIT], index.n_images)
 

@@ -119,6 +119,12 @@ def _report(
         *other_label_findings(classes, pairs_of_groups(groups)),
         *_blank(read, section),
     ]
+    if len({entry.site for entry in entries}) == 1:
+        sentence = (
+            "All images are of one site: a federation needs others beside it. To simulate it alone, set "
+            "aggregation.secure to false and aggregation.minimum_sites to 1."
+        )
+        findings.append(DataFinding("one_site", sentence, 1))
     if several:
         what = plural(len(several), "patient was", "patients were")
         sentence = f"{what} seen at more than one site: their epsilon is the sum over the sites."

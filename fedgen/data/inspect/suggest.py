@@ -113,14 +113,21 @@ def _keys(
         yield "volume", (0, "of files that hold several")
     labelled = [entry for entry in entries if entry.label is not None]
     classes = _classes(labelled)
+    small = _small_sites([entry for entry in entries if not classes or entry.label in classes])
     if classes:
         yield "labels", (classes, "")
         if any(entry.label not in classes for entry in entries):
             yield "other_labels", ("exclude", "images of other classes, or none, are left out")
-        if len(classes) > 1 and _one_class_sites([entry for entry in labelled if entry.label in classes]):
+        of_study = [entry for entry in labelled if entry.label in classes and entry.site not in small]
+        if len(classes) > 1 and _one_class_sites(of_study):
             yield "one_class_sites", ("allow", "a site of one class trains, but its own AUROC is undefined")
     else:
         yield "labels", (["any"], "nothing tells classes apart, or nobody asked for them")
+    if small:
+        yield (
+            "sites",
+            ({"leave_out": small}, f"fewer than {_FEWEST_PATIENTS} patients: none could be held out"),
+        )
     lost = scan.unasked.total()
     images = len({file for entry in scan.entries for file in entry.files}) + scan.excluded.total() + lost
     if lost > DataSection().unused_share * images:
@@ -172,6 +179,15 @@ def _classes(entries: Sequence[IndexEntry]) -> list[str]:
         and count >= _LEAST_SHARE * most
     ]
     return sorted(kept or images, key=lambda label: (label.casefold() not in _NEGATIVE, label))
+
+
+def _small_sites(entries: Sequence[IndexEntry]) -> list[str]:
+    """Sites without a patient for each part of the split, where others have enough."""
+    patients: dict[str, set[str]] = {}
+    for entry in entries:
+        patients.setdefault(entry.site, set()).add(entry.patient)
+    small = sorted(site for site, seen in patients.items() if len(seen) < _FEWEST_PATIENTS)
+    return small if len(small) < len(patients) else []
 
 
 def _one_class_sites(entries: Sequence[IndexEntry]) -> bool:

@@ -60,7 +60,7 @@ def test_pairs_agree_with_a_naive_loop(contents: list[int], bits: int, seed: int
         for i, j in pairs
         if contents[i] != contents[j]
         and (hashes[i] != hashes[j]).sum() <= bits
-        and cosine(prints.detail[i], prints.detail[j]) >= 0.95
+        and cosine(prints.detail[i], prints.detail[j]) >= 0.93
     ]
     assert [tuple(pair) for pair in near_pairs(prints, bits).tolist()] == near
     equal = {(i, j) for i, j in pairs if contents[i] == contents[j]}
@@ -210,3 +210,44 @@ def test_inspection_asks_about_one_person_under_two_identities(png_folder: Path)
     report = inspect_data(png_folder)
     assert len(report.shared_between_patients) == 1
     assert any("under two identities?" in finding.sentence for finding in report.findings)
+
+
+def brain(seed: int, size: int = 96) -> np.ndarray:
+    """A head on black, as registration leaves it: the shape is everybody's, the folds are one person's."""
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    inside = (x / 0.7) ** 2 + (y / 0.9) ** 2 < 1
+    coarse = np.random.default_rng(seed).normal(0, 1, (14, 14))
+    folds = np.asarray(
+        Image.fromarray(coarse.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC)
+    )
+    return np.clip((140 - 60 * np.hypot(x, y) + 12 * folds) * inside, 0, 255).astype(np.uint8)
+
+
+def test_heads_of_different_people_are_not_near() -> None:
+    images = [brain(seed) for seed in range(40)]
+    prints = fingerprints(images)
+    hashes = np.unpackbits(prints.near, axis=1)
+    # The hash alone would cry wolf: their shape is the same.
+    closest = min((hashes[i] != hashes[j]).sum() for i in range(40) for j in range(i))
+    assert closest <= 40
+    assert len(near_pairs(prints, bits=256)) == 0
+
+
+@pytest.mark.parametrize("change", ["noise", "jpeg", "half", "gamma", "moved"])
+def test_a_head_changed_a_little_is_near(change: str) -> None:
+    original = brain(3)
+    changed = original
+    if change == "noise":
+        changed = np.clip(original + np.random.default_rng(1).normal(0, 3, original.shape), 0, 255)
+    elif change == "jpeg":
+        buffer = io.BytesIO()
+        Image.fromarray(original).save(buffer, "JPEG", quality=40)
+        changed = np.asarray(Image.open(buffer))
+    elif change == "half":
+        changed = np.asarray(Image.fromarray(original).resize((48, 48), Image.Resampling.BILINEAR))
+    elif change == "gamma":
+        changed = 255 * (original / 255) ** 0.8
+    else:
+        changed = np.roll(original, 1, axis=1)
+    prints = fingerprints([original, *(brain(seed) for seed in range(10, 20)), changed])
+    assert near_pairs(prints).tolist() == [[0, 11]]

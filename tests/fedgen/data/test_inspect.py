@@ -117,6 +117,33 @@ def test_bids(bids_folder: Path, tmp_path: Path) -> None:
     assert [site.site for site in named.sites] == ["Ours"]
 
 
+def test_a_site_without_enough_patients_is_left_out(
+    png_folder: Path, png_rows: Any, write_rows: Any, tmp_path: Path
+) -> None:
+    png_rows[0]["site"] = png_rows[1]["site"] = png_rows[2]["site"] = "tiny place"
+    write_rows(png_folder / "metadata.csv", png_rows)
+    report = inspect_data(png_folder)
+    data = works(png_folder, report, tmp_path)
+    assert data.sites.leave_out == ("tiny_place",)
+    index = build_index(png_folder, data)
+    assert index.sites == ("north", "south")
+    assert {item.reason: item.count for item in index.excluded} == {
+        "site tiny_place, which data.sites leaves out": 3
+    }
+    by_name = data.model_copy(update={"sites": data.sites.model_copy(update={"leave_out": ("tiny place",)})})
+    assert build_index(png_folder, by_name) == index
+    wrong = data.model_copy(update={"sites": data.sites.model_copy(update={"leave_out": ("tiny",)})})
+    with pytest.raises(DataError, match=r"data.sites.leave_out names tiny, which is no site of the folder"):
+        build_index(png_folder, wrong)
+    # A hospital's own folder is one site by another name.
+    assert build_index(png_folder, wrong, site="Ours").sites == ("Ours",)
+
+
+def test_one_site_is_told(png_folder: Path, png_rows: Any, write_rows: Any) -> None:
+    write_rows(png_folder / "metadata.csv", [{**row, "site": "one"} for row in png_rows])
+    assert "one_site" in {finding.kind for finding in inspect_data(png_folder).findings}
+
+
 def test_blank_images_and_those_outside_the_window_are_told(png_folder: Path) -> None:
     images = sorted((png_folder / "images").iterdir())
     Image.fromarray(np.full((20, 28), 7, np.uint8)).save(images[0])

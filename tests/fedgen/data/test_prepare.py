@@ -111,6 +111,21 @@ def test_patients_who_share_an_image_stay_together(
     assert "north1" not in joined[0].sentence
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_patients_who_share_a_picture_that_was_saved_anew_stay_together(
+    png_folder: Path, tmp_path: Path, seed: int
+) -> None:
+    images = png_folder / "images"
+    copy = Image.open(images / "north-1-0.png").point(lambda value: int(0.9 * value + 10))
+    for other in ("south-0-0", "south-5-1"):
+        copy.resize((56, 40)).save(images / f"{other}.png")
+    prepared = prepare_sites(study(seed), png_folder, tmp_path / "data", tmp_path / "cache")
+    north, south = prepared.sites
+    assert len({int(north.parts[2]), int(south.parts[0]), int(south.parts[10])}) == 1
+    (joined,) = [finding for finding in prepared.findings if finding.kind == "joined_patients"]
+    assert joined.count == 3
+
+
 def test_a_patient_at_two_sites_is_in_one_part_and_reported(
     png_folder: Path, tmp_path: Path, png_rows, write_rows
 ) -> None:
