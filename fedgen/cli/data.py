@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from fedgen.cli.counted import counted
 from fedgen.data.findings import plural
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.errors import DataError, StudyError
@@ -119,8 +120,8 @@ def index_command(
     )
     from fedgen.data.build import build_index
 
-    with advice():
-        index = build_index(folder, data, table=table, site=site)
+    with advice(), counted("Reading headers") as progress:
+        index = build_index(folder, data, table=table, site=site, progress=progress)
     path = out or _outside(folder)
     from fedgen.data.pseudonyms import own_pseudonyms
 
@@ -166,8 +167,10 @@ def inspect_command(
     columns = {key: column for key, column in named.items() if column is not None}
     from fedgen.data.inspect.look import inspect_data
 
-    with advice():
-        report = inspect_data(folder, columns=columns, modality=modality, table=table, site=site)
+    with advice(), counted("Reading files") as progress:
+        report = inspect_data(
+            folder, columns=columns, modality=modality, table=table, site=site, progress=progress
+        )
     if as_json:
         _print_json(report.to_json())
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,12 @@ from fedgen.study.data import DataSection
 
 
 def build_index(
-    folder: Path, data: DataSection, *, table: Path | None = None, site: str | None = None
+    folder: Path,
+    data: DataSection,
+    *,
+    table: Path | None = None,
+    site: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> PatientIndex:
     """Index the images of `folder` that the study can use.
 
@@ -30,6 +35,7 @@ def build_index(
         table: the table, where it is neither `metadata.csv` nor the only table at the folder's top.
         site: the one site all of the folder belongs to, whatever sites its files name, or none; None for a folder of
             several sites, which the files tell apart.
+        progress: told (files or rows done, in all).
 
     Returns:
         Entries whose label is one of `data.labels`, in an order that does not depend on the file system.
@@ -39,7 +45,7 @@ def build_index(
             a label is not listed and `data.other_labels` is refuse, or a site has one class and `data.one_class_sites`
             is refuse.
     """
-    return index_of(folder, scan_folder(folder, data, table=table, site=site), data)
+    return index_of(folder, scan_folder(folder, data, table=table, site=site, progress=progress), data)
 
 
 def index_of(folder: Path, result: Scan, data: DataSection) -> PatientIndex:
@@ -76,7 +82,12 @@ def index_of(folder: Path, result: Scan, data: DataSection) -> PatientIndex:
 
 
 def scan_folder(
-    folder: Path, data: DataSection, *, table: Path | None = None, site: str | None = None
+    folder: Path,
+    data: DataSection,
+    *,
+    table: Path | None = None,
+    site: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Scan:
     """Find every image of the study's modality, whatever its label, and every file that cannot be used.
 
@@ -87,7 +98,7 @@ def scan_folder(
     """
     files = files_of(folder)
     found = find_table(folder, table)
-    return scan(Request(folder, files, data, None if found is None else read_table(found), site))
+    return scan(Request(folder, files, data, None if found is None else read_table(found), site, progress))
 
 
 def scan(request: Request) -> Scan:

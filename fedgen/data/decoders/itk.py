@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.guard import guard
+from fedgen.data.decoders.itk_header import HEADER, require_sane_header
 from fedgen.data.decoders.volume import Volume, VolumeDecoder
 from fedgen.data.findings import Note
 
-#: Bytes in which the text before the pixels ends, with room for long private fields.
-_HEADER = 1 << 16
 _COMPLEX = Note("converted", "the values are complex numbers, of which the magnitude is taken.")
 
 
@@ -32,6 +31,8 @@ class ItkDecoder(VolumeDecoder):
 
     def opened(self, path: Path) -> Volume:
         """The header, and how to read the rest."""
+        with path.open("rb") as file:
+            require_sane_header(file.read(HEADER))
         companions = _companions(path)
         with guard("cannot be read"):
             reader = _reader(path)
@@ -108,7 +109,7 @@ def _states_sides(path: Path, reader: Any) -> bool:
 def _fields(path: Path) -> dict[str, str]:
     """`key: value` or `key = value` lines before the pixels, keys in lower case without spaces."""
     with path.open("rb") as file:
-        text = file.read(_HEADER).decode("latin-1")
+        text = file.read(HEADER).decode("latin-1")
     fields: dict[str, str] = {}
     for line in text.splitlines():
         key, separator, value = line.partition(":" if text.startswith("NRRD") else "=")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -47,6 +47,7 @@ def inspect_data(
     modality: str | None = None,
     table: Path | None = None,
     site: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Inspection:
     """Read every image, whatever its label, and report; what is not given is found out.
 
@@ -70,7 +71,7 @@ def inspect_data(
         guess = guess_columns(found, files, folder, columns or {})
     data = DataSection(labels=_ANY, columns=guess.columns, modality=modality, volume=0)
     try:
-        seen = scan(Request(folder, files, data, found, site))
+        seen = scan(Request(folder, files, data, found, site, progress))
     except DataError as error:
         if found is None or columns or modality is not None:
             if columns or table is not None or modality is not None:
@@ -78,11 +79,11 @@ def inspect_data(
             return _nothing(files, said, error)
         # A table that describes something else is no reason not to look at the images.
         try:
-            seen = scan(Request(folder, files, data, None, site))
+            seen = scan(Request(folder, files, data, None, site, progress))
         except DataError:
             return _nothing(files, (*said, str(error)), error)
         said, found, guess = (*said, str(error)), None, Guess(Columns(), False, (), ())
-    return _report(folder, files, seen, measure(folder, seen.entries), found, guess, said, modality)
+    return _report(folder, files, seen, measure(folder, seen.entries, progress), found, guess, said, modality)
 
 
 def _report(

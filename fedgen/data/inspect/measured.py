@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,9 +51,21 @@ class _One:
     problem: Problem | None = None
 
 
-def measure(folder: Path, entries: Sequence[IndexEntry]) -> Measured:
-    """Read every entry, in threads; one that cannot be read is a problem, not an error."""
-    found = list(parallel(lambda entry: _measure(folder, entry), entries))
+def measure(
+    folder: Path, entries: Sequence[IndexEntry], progress: Callable[[int, int], None] | None = None
+) -> Measured:
+    """Read every entry, in threads; one that cannot be read is a problem, not an error.
+
+    Args:
+        folder: the folder.
+        entries: of it.
+        progress: told (entries done, entries in all).
+    """
+    found = []
+    for one in parallel(lambda entry: _measure(folder, entry), entries):
+        found.append(one)
+        if progress is not None:
+            progress(len(found), len(entries))
     good = [number for number, one in enumerate(found) if one.problem is None]
     return Measured(
         entries=tuple(entries[number] for number in good),

@@ -44,7 +44,7 @@ class ArraysLayout(FolderLayout):
         result = Scan(self.name)
         site = request.site or one_site(request, result) or request.folder.resolve().name
         used: set[str] = set()
-        for path in request.files:
+        for path in request.watched(request.files):
             try:
                 stacks = _stacks(request, path)
                 if not request.wants("", "") and stacks:

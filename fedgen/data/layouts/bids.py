@@ -101,7 +101,7 @@ class BidsLayout(FolderLayout):
         people = Participants(request, one_site(request, result))
         label_images: dict[tuple[tuple[str, str], str], str] = {}
         volumes: list[tuple[str, BidsName]] = []
-        for path in request.files:
+        for path in request.watched(request.files):
             if not path.lower().endswith(DECODER.supported_file_endings):
                 continue
             name = _of_subject(path)

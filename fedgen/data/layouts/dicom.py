@@ -86,7 +86,7 @@ def _pictures(request: Request, labels: LabelRows, result: Scan) -> Iterator[Pic
     """Every picture that the study asks for; what else there is goes into `result`."""
     without_institution = 0
     instances: dict[str, Hashable] = {}
-    for path in _dicom_files(request):
+    for path in request.watched(_dicom_files(request)):
         # Elements are read when they are asked for, and a damaged one raises whatever it does then.
         try:
             with guard("cannot be read as DICOM"):

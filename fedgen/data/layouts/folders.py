@@ -69,7 +69,7 @@ class FoldersLayout(FolderLayout):
         site_level = _site_level(images, level)
         fallback = request.site or (None if site_level is not None else one_site(request, result))
         companions: set[str] = set()
-        for path in images:
+        for path in request.watched(images):
             if path in companions:
                 continue
             folders = PurePosixPath(path).parts[:-1]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from fedgen.data.decoders.decoder import Header, UnreadableError
 from fedgen.data.findings import DataFinding, Note
@@ -16,6 +16,8 @@ from fedgen.data.index import Affine, IndexEntry, SliceRange
 from fedgen.data.table import Table
 from fedgen.study.data import Columns, DataSection, Slices
 from fedgen.task.image_spec import Spacing
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Request:
         data: the study's data section.
         table: the table that describes the folder, if there is one.
         site: the one site all images belong to, whatever the files say; None where the files tell the sites apart.
+        progress: told (files done, files in all), or rows of the table.
     """
 
     folder: Path
@@ -35,6 +38,15 @@ class Request:
     data: DataSection
     table: Table | None
     site: str | None = None
+    progress: Callable[[int, int], None] | None = None
+
+    def watched(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Each of `items`, and after each a word to whoever waits: (items done, items in all)."""
+        known = tuple(items)
+        for number, item in enumerate(known, start=1):
+            yield item
+            if self.progress is not None:
+                self.progress(number, len(known))
 
     def wants(self, modality: str, series: str) -> bool:
         """Whether the study asks for images of this modality or series."""

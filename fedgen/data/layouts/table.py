@@ -57,7 +57,7 @@ class TableLayout(FolderLayout):
                 table.require(column, f"data.columns.{key}")
         names = FileNames(request.files)
         first_row: dict[str, int] = {}
-        for row in table.rows:
+        for row in request.watched(table.rows):
             path = names.stored(relative_path(request.folder, table, row, columns.image))
             if path in first_row:
                 raise DataError(

@@ -27,6 +27,7 @@ from fedgen.data.decoders.guard import (
     require_inflatable,
     require_plausible,
 )
+from fedgen.data.decoders.itk_header import require_sane_header
 from fedgen.data.decoders.registry import by_ending, decoder_for
 from fedgen.data.index import SliceRange, read_index, write_index
 from fedgen.errors import DataError
@@ -240,3 +241,31 @@ def test_a_deflated_dicom_bomb_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(guard_module, "MOST_VALUES", 2**17)
     with pytest.raises(UnreadableError, match="larger than any picture"):
         decoder_for(path).header(path, 0)
+
+
+NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 6 5\nencoding: raw\n{}\n\n"
+META = (
+    "ObjectType = Image\nNDims = 3\nDimSize = 4 6 5\nElementType = MET_SHORT\n{}\nElementDataFile = LOCAL\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (NRRD, "q" * 5000),
+        (NRRD, "no field"),
+        (NRRD, "sizes: 4 6 5"),
+        (NRRD, "space directions: (1,0,0) (0,1,0)"),
+        (NRRD, "space origin: (0,nan,0)"),
+        (META, "TransformMatrix = 1 0 0"),
+        (META, "Offset = 0 0 1e999"),
+        (META, "\0"),
+        (META, "x" * 300 + " = 1"),
+        (META, "HeaderSize = 1e9"),
+    ],
+)
+def test_itk_sees_no_header_that_no_writer_makes(text: str, line: str) -> None:
+    # Some of these end the process inside ITK.
+    require_sane_header(text.format("# nothing odd" if text is NRRD else "Comment = nothing odd").encode())
+    with pytest.raises(UnreadableError, match="its header is damaged"):
+        require_sane_header(text.format(line).encode())

@@ -35,7 +35,7 @@ from fedgen.errors import FedgenError
 from fedgen.study.data import DataSection
 
 SECONDS, ADDRESSES, FILLED = 10, 6 * 2**30, 3 * 2**29
-DATA = DataSection(labels=("none",), image_size=(16, 16), unused_share=1.0)
+DATA = DataSection(labels=("none",), image_size=(16, 16), unused_share=1.0, patient_rule="image")
 #: In a folder with an inspection now and then: it reads every image twice.
 INSPECT_EVERY = 16
 
@@ -93,7 +93,7 @@ def _read(folder: Path, name: str, content: bytes, axis: int, inspect: bool) -> 
             if kind.startswith("nifti") and axis == 0:
                 (folder / "sub-1" / "anat").mkdir(parents=True)
                 (folder / file).rename(folder / "sub-1" / "anat" / file.replace("a", "sub-1_T1w", 1))
-            elif not (kind.startswith("dicom") and axis < 2):
+            elif not (kind.startswith(("dicom", "array")) and axis < 2):
                 (folder / "metadata.csv").write_text(f"image,patient,site,label\n{file},p,s,none\n")
         _use(folder)
         if inspect:
@@ -109,7 +109,7 @@ def _decode(path: Path, axis: int) -> None:
         if header.depth is None:
             pixels = decoder.pixels(path, None)
             # Of a size that the header does not say, `read_stored` says so.
-            assert (pixels.ndim, pixels.dtype) == (4, np.float32)
+            assert pixels.dtype == np.float32
 
     _told(whole)
 

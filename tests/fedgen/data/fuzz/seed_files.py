@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tempfile
 import warnings
@@ -36,7 +37,7 @@ def seed_files() -> dict[str, bytes]:
     """Content by name; what follows the last `/` is how the file is named."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return {**_dicom_files(), **_nifti_files(), **_itk_files(), **_rasters(), **_tables()}
+        return {**_dicom_files(), **_nifti_files(), **_itk_files(), **_rasters(), **_arrays(), **_tables()}
 
 
 def _dicom_files() -> dict[str, bytes]:
@@ -215,6 +216,22 @@ def _rasters() -> dict[str, bytes]:
         save(method, RAMP, ".tif", compression=method)
     save("plain", rgb, ".webp", lossless=True)
     save("plain", rgb, ".bmp")
+    return files
+
+
+def _arrays() -> dict[str, bytes]:
+    stack, labels = np.stack([RAMP] * 3), np.zeros(3, np.uint8)
+    files = {}
+    for name, save in (("plain", np.savez), ("zipped", np.savez_compressed)):
+        buffer = io.BytesIO()
+        save(buffer, train_images=stack, train_labels=labels)
+        files[f"array-{name}/a.npz"] = buffer.getvalue()
+    buffer = io.BytesIO()
+    np.save(buffer, stack)
+    files["array-single/a.npy"] = buffer.getvalue()
+    idx = bytes([0, 0, 8, 3]) + b"".join(side.to_bytes(4, "big") for side in stack.shape) + stack.tobytes()
+    files["array-idx/train-images-idx3-ubyte"] = idx
+    files["array-idx-zipped/train-images-idx3-ubyte.gz"] = gzip.compress(idx, mtime=0)
     return files
 
 
