@@ -7,6 +7,7 @@ index entries point into it.
 from __future__ import annotations
 
 import gzip
+import math
 import threading
 import zipfile
 from collections import OrderedDict
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
+from fedgen.data.decoders.guard import is_file
 from fedgen.data.index import SliceRange
 
 #: Types of an idx file by their code (Y. LeCun, "The MNIST database", file formats).
@@ -27,6 +29,10 @@ _GZIP = b"\x1f\x8b"
 #: A compressed array is held in memory; one larger than this is asked for uncompressed.
 _MOST_BYTES = 4 * 2**30
 _COLOURS = (1, 3)
+#: Rows and columns of fewer are numbers, not pictures.
+_LEAST_SIDE = 4
+#: Bytes that deflate makes of one at most.
+_DEFLATED = 1032
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class ArrayShape:
             n, _, height, width = self.shape
         else:
             return None
-        return (n, height, width) if min(n, height, width) > 0 else None
+        return (n, height, width) if n > 0 and min(height, width) >= _LEAST_SIDE else None
 
 
 class ArrayDecoder(Decoder):
@@ -103,8 +109,22 @@ def array_shapes(path: Path) -> Mapping[str, ArrayShape]:
     found = _SHAPES.get(key)
     if found is None:
         _SHAPES.clear()
-        found = _SHAPES[key] = _shapes(path)
+        found = _shapes(path)
+        _require_held(path, found)
+        _SHAPES[key] = found
     return found
+
+
+def _require_held(path: Path, arrays: Mapping[str, ArrayShape]) -> None:
+    """Refuse shapes that the bytes of the file cannot fill: each image would become an entry of the index."""
+    with path.open("rb") as file:
+        packed = file.read(2) in (_GZIP, b"PK")
+    room = path.stat().st_size * (_DEFLATED if packed else 1)
+    for name, array in arrays.items():
+        # A product of Python's whole numbers: none is too large for it.
+        if array.dtype.itemsize * math.prod(array.shape) > room:
+            sides = " x ".join(str(side) for side in array.shape)
+            raise UnreadableError(f"claims {sides} values in {name}, more than its bytes can hold")
 
 
 def array_place(folder: Path, address: str) -> tuple[str, SliceRange, tuple[int, int]] | None:
@@ -120,7 +140,7 @@ def array_place(folder: Path, address: str) -> tuple[str, SliceRange, tuple[int,
     parts = PurePosixPath(address).parts
     for length in range(len(parts) - 1, 0, -1):
         file = folder.joinpath(*parts[:length])
-        if file.is_file():
+        if is_file(file):
             break
     else:
         return None

@@ -77,6 +77,22 @@ def require_file(path: Path) -> None:
         raise UnreadableError("is a pipe, a socket or a device, not a file")
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; not so of a name that no file can have, of which Python raises instead."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file, folder or anything else of this name; see `is_file`."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def require_plausible(path: Path, *shape: int) -> None:
     """Refuse sizes that a damaged or made-up header claims, before memory is taken for them.
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 from fedgen.data import decoders
 from fedgen.data.decoders.decoder import Decoder, UnreadableError
+from fedgen.data.decoders.guard import is_file
 from fedgen.data.offered import offered
 from fedgen.errors import DataError
 
@@ -42,8 +43,8 @@ def decoder_for(path: Path) -> Decoder:
     if endings:
         return claims[max(endings, key=len)]
     named = not nameless(path)
-    if not named or path.is_file():
-        found = _by_content(path, path.stat().st_mtime_ns) if path.is_file() else _recognising(path)
+    if not named or is_file(path):
+        found = _by_content(path, path.stat().st_mtime_ns) if is_file(path) else _recognising(path)
         if found is not None:
             return found
     if named:

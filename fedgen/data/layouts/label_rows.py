@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from fedgen.data.decoders.guard import is_there
 from fedgen.data.findings import DataFinding, plural
 from fedgen.data.identity import composed, difference, form, is_missing
 from fedgen.data.layouts.layout import Request
@@ -80,7 +81,7 @@ class LabelRows:
         if row is None or self.table is None or column is None or is_missing(row.cells[column]):
             return None
         path = relative_path(self._request.folder, self.table, row, column)
-        if not (self._request.folder / path).is_file():
+        if not is_there(self._request.folder / path):
             raise DataError(
                 f"{path} (row {row.number} of {self.table.path.name}) does not exist: correct the path."
             )

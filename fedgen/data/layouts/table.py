@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from fedgen.data.decoders.arrays import array_place
 from fedgen.data.decoders.decoder import Header, UnreadableError
+from fedgen.data.decoders.guard import is_file, is_there
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.identity import is_missing
 from fedgen.data.index import IndexEntry
@@ -103,14 +104,14 @@ class TableLayout(FolderLayout):
                 header = Header(inside[2])
                 files, of_study = (inside[0],), taken(header, request.data)._replace(slices=inside[1])
         except UnreadableError as error:
-            absent = not file.exists() and not any(parent.is_file() for parent in file.parents)
+            absent = not is_there(file) and not any(is_file(parent) for parent in file.parents)
             reason = f"does not exist{names.hint(path)}" if absent else str(error)
             result.problems.append(Problem(path, reason, where))
             return
         mask = None
         if columns.mask is not None and not is_missing(row.cells[columns.mask]):
             mask = names.stored(relative_path(request.folder, table, row, columns.mask))
-            if not (request.folder / mask).is_file():
+            if not is_there(request.folder / mask):
                 result.problems.append(Problem(mask, f"does not exist{names.hint(mask)}", where))
                 return
         result.entries.append(

@@ -19,6 +19,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fedgen.data.build import build_index
 from fedgen.data.decoders import guard as guard_module
+from fedgen.data.decoders.arrays import array_shapes
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
 from fedgen.data.decoders.guard import (
     MOST_VALUES,
@@ -269,3 +270,22 @@ def test_itk_sees_no_header_that_no_writer_makes(text: str, line: str) -> None:
     require_sane_header(text.format("# nothing odd" if text is NRRD else "Comment = nothing odd").encode())
     with pytest.raises(UnreadableError, match="its header is damaged"):
         require_sane_header(text.format(line).encode())
+
+
+def test_an_array_file_claims_no_more_images_than_it_has_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "t-images-idx3-ubyte"
+    path.write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 8, 8) + bytes(128))
+    assert array_shapes(path)[path.name].images == (2, 8, 8)
+    path.write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">III", 2**30, 8, 8) + bytes(128))
+    os.utime(path, (1, 1))
+    with pytest.raises(UnreadableError, match="more than its bytes can hold"):
+        array_shapes(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".png", "a\0b.png"])
+def test_a_table_may_name_what_no_file_can_be_called(name: str, one_png: Callable[..., Path]) -> None:
+    folder = one_png(np.zeros((16, 16), np.uint8))
+    with (folder / "metadata.csv").open("a", encoding="utf-8") as table:
+        table.write(f"{name},p,s,none\n")
+    with pytest.raises(DataError, match="does not exist|cannot"):
+        build_index(folder, DataSection(labels=("none",)))
