@@ -282,10 +282,9 @@ def test_an_array_file_claims_no_more_images_than_it_has_bytes(tmp_path: Path) -
         array_shapes(path)
 
 
-@pytest.mark.parametrize("name", ["x" * 5000 + ".png", "a\0b.png"])
-def test_a_table_may_name_what_no_file_can_be_called(name: str, one_png: Callable[..., Path]) -> None:
+def test_a_table_may_name_what_no_file_can_be_called(one_png: Callable[..., Path]) -> None:
     folder = one_png(np.zeros((16, 16), np.uint8))
     with (folder / "metadata.csv").open("a", encoding="utf-8") as table:
-        table.write(f"{name},p,s,none\n")
-    with pytest.raises(DataError, match="does not exist|cannot"):
+        table.write("x" * 5000 + ".png,p,s,none\n")
+    with pytest.raises(DataError, match="does not exist"):
         build_index(folder, DataSection(labels=("none",)))
