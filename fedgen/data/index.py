@@ -60,6 +60,7 @@ class IndexEntry:
         size: of each image in stored pixels, (height, width) or (depth, height, width).
         stored_orientation: of rows and columns as the file stores them, where decoding turns them, such as `PL`; empty
             where it does not. A mask without geometry of its own is turned with its image.
+        structure: of a mask that holds several with names (DICOM SEG, RTSTRUCT) the one asked for; empty for all.
         affine: from (slice, row, column) of the whole volume, or of the one 2D image, to the patient: see
             `Header.affine`; None where unknown. By it a mask with geometry of its own finds its image.
         aspect: height of a pixel over its width, where that is known but no spacing; else None.
@@ -78,6 +79,7 @@ class IndexEntry:
     slices: SliceRange | None
     size: tuple[int, ...]
     stored_orientation: str = ""
+    structure: str = ""
     affine: Affine | None = None
     aspect: float | None = None
 

@@ -19,7 +19,8 @@ class Columns(Section):
     label: str = Field("label", description="class name; an empty cell means unlabelled")
     mask: str | None = Field(
         None,
-        description="path of the mask, if there are masks; in BIDS the ending of the label image, such as dseg",
+        description="path of the mask, if there are masks; in BIDS the ending of the label image, such as dseg; in "
+        "DICOM SEG or RTSTRUCT, with a name behind it for one structure alone, such as SEG/Liver",
     )
 
 

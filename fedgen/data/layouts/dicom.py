@@ -8,6 +8,7 @@ PatientID, the most specific one present.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from fedgen.data.decoders.registry import by_ending, nameless
 from fedgen.data.findings import DataFinding, plural
 from fedgen.data.identity import composed, is_missing
 from fedgen.data.index import IndexEntry
+from fedgen.data.layouts.dicom_masks import MaskObjects
 from fedgen.data.layouts.dicom_series import Picture, cut_across, series_keys, series_notes, stacks, volumes
 from fedgen.data.layouts.label_rows import LabelRows
 from fedgen.data.layouts.layout import (
@@ -66,11 +68,18 @@ class DicomLayout(FolderLayout):
         """
         result = Scan(self.name)
         labels = LabelRows(request)
-        pictures = list(_pictures(request, labels, result))
+        masks = MaskObjects(request.data.columns.mask)
+        pictures = list(_pictures(request, labels, masks, result))
+        if masks.kind:
+            pictures = [replace(picture, mask=masks.of(picture.series_uid)) for picture in pictures]
+            for path in masks.unmatched():
+                result.leave_out(path, f"{masks.kind} of no series of the folder")
+            result.problems += masks.problems()
         one_by_one = labels.of_single_images and len(request.data.image_size) == 2
         for stack in [[each] for each in pictures] if one_by_one else stacks(pictures):
             try:
-                result.entries.append(_entry(stack, request, result))
+                entry = _entry(stack, request, result)
+                result.entries.append(replace(entry, structure=masks.structure))
             except UnreadableError as error:
                 result.problems.append(Problem(stack[0].path, _of_series(stack, error)))
                 result.seen.update(each.path for each in stack)
@@ -82,7 +91,7 @@ class DicomLayout(FolderLayout):
 LAYOUT = DicomLayout()
 
 
-def _pictures(request: Request, labels: LabelRows, result: Scan) -> Iterator[Picture]:
+def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: Scan) -> Iterator[Picture]:
     """Every picture that the study asks for; what else there is goes into `result`."""
     without_institution = 0
     instances: dict[str, Hashable] = {}
@@ -91,6 +100,8 @@ def _pictures(request: Request, labels: LabelRows, result: Scan) -> Iterator[Pic
         try:
             with guard("cannot be read as DICOM"):
                 tags = read_tags(request.folder / path, stop_before_pixels=True)
+                if masks.take(path, tags):
+                    continue
                 modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
                 row = labels.row(tags)
                 aside = set_aside(tags, request.data.modality)

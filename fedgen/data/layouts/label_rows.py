@@ -9,6 +9,7 @@ from typing import Any
 from fedgen.data.decoders.guard import is_there
 from fedgen.data.findings import DataFinding, plural
 from fedgen.data.identity import composed, difference, form, is_missing
+from fedgen.data.layouts.dicom_masks import asked_kind
 from fedgen.data.layouts.layout import Request
 from fedgen.data.layouts.table import relative_path
 from fedgen.data.table import Table, TableRow
@@ -43,7 +44,7 @@ class LabelRows:
                 "add the one that says which DICOM files a row is about."
             )
         self._key = key
-        if request.data.columns.mask is not None:
+        if request.data.columns.mask is not None and not asked_kind(request.data.columns.mask)[0]:
             self.table.require(request.data.columns.mask, "data.columns.mask")
         for row in self.table.rows:
             value = row.cells[key]
@@ -78,7 +79,9 @@ class LabelRows:
     def mask(self, row: TableRow | None) -> str | None:
         """The mask a row names, or None."""
         column = self._request.data.columns.mask
-        if row is None or self.table is None or column is None or is_missing(row.cells[column]):
+        if row is None or self.table is None or column is None or asked_kind(column)[0]:
+            return None
+        if is_missing(row.cells[column]):
             return None
         path = relative_path(self._request.folder, self.table, row, column)
         if not is_there(self._request.folder / path):

@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform
 
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.index import Affine, IndexEntry
@@ -52,11 +51,9 @@ def placed(
             f"lies outside of its image {image.path}: see whether it is that of another image"
         )
     matrix = to_mask @ pick
-    moved = affine_transform(labels, matrix[:3, :3], matrix[:3, 3], shape, order=0, mode="constant")
-    covered = affine_transform(
-        np.ones_like(labels), matrix[:3, :3], matrix[:3, 3], shape, order=0, mode="constant"
-    )
-    return moved, MaskMark.RESAMPLED | (MaskMark(0) if covered.all() else MaskMark.PARTIAL)
+    moved, covered = _nearest(labels, matrix, shape)
+    mark = MaskMark(0) if _is_lattice(matrix, shape) else MaskMark.RESAMPLED
+    return moved, mark if covered else mark | MaskMark.PARTIAL
 
 
 def square(affine: Affine) -> NDArray[np.float64]:
@@ -79,6 +76,33 @@ def _corners(first: tuple[float, ...], last: tuple[float, ...]) -> NDArray[np.fl
 def _is_identity(to_mask: NDArray[np.float64], chosen: range, shape: tuple[int, int, int]) -> bool:
     corners = _corners((chosen[0], 0, 0), (chosen[-1], shape[1] - 1, shape[2] - 1))
     return bool(np.abs(to_mask @ corners - corners).max() < _SAME)
+
+
+def _nearest(labels: Labels, matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> tuple[Labels, bool]:
+    """The label at the place of each pixel, 0 outside of the mask, and whether no pixel is outside.
+
+    scipy.ndimage counts what is beyond the centre of a border pixel as outside, though it is nearest to that pixel.
+    """
+    rows, columns = np.indices(shape[1:], dtype=np.float64)
+    moved, covered = np.zeros(shape, np.uint8), True
+    sides = np.array(labels.shape)
+    for number in range(shape[0]):
+        places = matrix[:3, :3] @ np.stack([np.full(rows.size, float(number)), rows.ravel(), columns.ravel()])
+        nearest = np.floor(places + matrix[:3, 3:] + 0.5).astype(np.int64)
+        inside = ((nearest >= 0) & (nearest < sides[:, np.newaxis])).all(axis=0)
+        covered = covered and bool(inside.all())
+        moved[number].flat[np.flatnonzero(inside)] = labels[tuple(nearest[:, inside])]
+    return moved, covered
+
+
+def _is_lattice(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> bool:
+    """Whether each pixel is one of the mask's own, in whatever order and from whatever corner."""
+    whole = np.rint(matrix)
+    corners = _corners((0, 0, 0), (shape[0] - 1, shape[1] - 1, shape[2] - 1))
+    # A step over several slices of the mask is a whole number too.
+    return bool(np.abs((matrix - whole) @ corners).max() < _SAME) and bool(
+        (np.count_nonzero(whole[:3, :3], axis=0) == 1).all()
+    )
 
 
 def _meets(to_mask: NDArray[np.float64], mask: tuple[int, ...], shape: tuple[int, int, int]) -> bool:

@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.decoders.decoder import UnreadableError
+from fedgen.data.decoders.dicom import DECODER as DICOM
+from fedgen.data.decoders.dicom.tags import read_tags, text
+from fedgen.data.decoders.guard import guard
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.decoders.stored_mask import StoredMask
 from fedgen.data.decoders.volume import VolumeDecoder
 from fedgen.data.index import IndexEntry
+from fedgen.data.masks.contours import contour_labels
 from fedgen.data.masks.labels import MaskMark, class_labels
 from fedgen.data.masks.place import Labels, placed
+from fedgen.data.masks.segments import segments
 from fedgen.data.orientation import turned
 
 
@@ -27,9 +32,19 @@ def read_masks(folder: Path, entry: IndexEntry) -> tuple[Labels, MaskMark]:
         UnreadableError: damaged, of values with more than one meaning, or not where its image is.
     """
     assert entry.mask is not None
-    path = folder / entry.mask
+    with guard():
+        return _read(folder, entry, entry.mask)
+
+
+def _read(folder: Path, entry: IndexEntry, mask: str) -> tuple[Labels, MaskMark]:
+    path = folder / mask
     axis = 2 if entry.slices is None else entry.slices.axis
-    stored = decoder_for(path).mask(path, axis)
+    decoder = decoder_for(path)
+    modality = text(read_tags(path, stop_before_pixels=True), "Modality") if decoder is DICOM else ""
+    if modality == "RTSTRUCT":
+        labels, mark = contour_labels(read_tags(path, stop_before_pixels=False), entry), MaskMark.PRESENT
+        return (labels[np.newaxis] if len(entry.size) == 3 else labels), mark
+    stored = segments(path, entry.structure) if modality == "SEG" else decoder.mask(path, axis)
     labels, mark = class_labels(stored)
     if stored.affine is not None and entry.affine is not None:
         if _never_placed(path, folder / entry.path):

@@ -226,7 +226,8 @@ def test_a_mask_on_another_grid_is_laid_on_the_image(tmp_path: Path) -> None:
     labels, mark = read(tmp_path, image, mask)
     voxels = np.stack(np.meshgrid(*map(np.arange, volume().shape), indexing="ij"))
     places = nib.affines.apply_affine(np.linalg.inv(turned) @ affine(), np.moveaxis(voxels, 0, -1))
-    right = map_coordinates(classes, np.moveaxis(places, -1, 0), order=0, mode="constant")
+    inside = ((places > -0.5) & (places < np.array(classes.shape) - 0.5)).all(axis=-1)
+    right = map_coordinates(classes, np.moveaxis(places, -1, 0), order=0, mode="nearest") * inside
     right = np.rot90(np.moveaxis(right, 2, 0), axes=(1, 2))
     # Half-way places may be rounded either way.
     assert (labels != right).mean() < 1e-3
@@ -244,7 +245,7 @@ def test_a_cropped_mask_is_told_and_one_elsewhere_refused(tmp_path: Path) -> Non
     right = np.zeros(volume().shape, np.uint8)
     right[2:6, 3:8, 4:7] = 1
     np.testing.assert_array_equal(labels, np.rot90(np.moveaxis(right, 2, 0), axes=(1, 2)))
-    assert mark == PRESENT | MaskMark.RESAMPLED | MaskMark.PARTIAL
+    assert mark == PRESENT | MaskMark.PARTIAL
     elsewhere = save(tmp_path / "m.nii", crop, affine(origin=(500, 20, 30)))
     with pytest.raises(UnreadableError, match=r"lies outside of its image a\.nii"):
         read(tmp_path, image, elsewhere)
