@@ -31,7 +31,7 @@ _WITHOUT_EFFECT = {
 #: What is known of an entry's patient and changes no pixel.
 _IDENTITY = ("patient", "site", "label", "modality", "series", "study", "files", "mask")
 _LIBRARIES = (
-    "numpy", "scipy", "pillow", "pydicom", "nibabel", "SimpleITK", "highdicom", "pylibjpeg", "pyjpegls", "tifffile",
+    "numpy", "scipy", "pillow", "pydicom", "nibabel", "highdicom", "pylibjpeg", "pyjpegls", "tifffile",
 )  # fmt: skip
 #: Images are decoded so many at a time, and on disk before the next ones.
 _CHUNK = 256

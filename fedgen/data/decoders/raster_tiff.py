@@ -46,6 +46,8 @@ def tiff_values(path: Path) -> Pixels:
         if page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
             values = np.moveaxis(values, 0, -1)
         values = values if values.ndim == 3 else values[..., np.newaxis]
+        if values.shape != (int(page.imagelength), int(page.imagewidth), int(page.samplesperpixel)):
+            raise UnreadableError("is a TIFF whose pixels are not of the size that it states: it is damaged")
         return np.asarray(turned(values, _orientation(page)), dtype=np.float32)
 
 

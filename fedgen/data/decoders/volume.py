@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from fedgen.data.decoders.decoder import Decoder, Header, Pixels, UnreadableError
 from fedgen.data.decoders.guard import require_plausible
+from fedgen.data.decoders.pixel_block import PixelBlock
 from fedgen.data.findings import Note
 from fedgen.data.index import Affine, SliceRange
 from fedgen.task.image_spec import known_spacing
@@ -48,6 +50,54 @@ class Volume:
     volumes: int = 1
     companions: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+
+
+def arranged(
+    block: PixelBlock,
+    sizes: tuple[int, ...],
+    spatial: tuple[int, ...],
+    affine: NDArray[np.float64],
+    known: bool,
+    companions: tuple[str, ...],
+) -> Volume:
+    """A volume whose pixels are a block, the first axis fastest.
+
+    Args:
+        sizes: of its two to four axes.
+        spatial: the numbers of those that lie in space; one more of 3 bytes is colour, any other is of volumes.
+        affine: of the axes in space.
+        known, companions: see `Volume`.
+
+    Raises:
+        UnreadableError: more than one axis beside those in space.
+    """
+    others = [axis for axis in range(len(sizes)) if axis not in spatial and sizes[axis] > 1]
+    if len(others) > 1:
+        raise UnreadableError(f"has {len(others)} axes beside those in space: split it into 3D volumes")
+    sides = ([sizes[axis] for axis in spatial] + [1])[:3]
+    colour = (
+        bool(others) and sizes[others[0]] == 3 and block.dtype.str[1:] == "u1" and others[0] < min(spatial)
+    )
+
+    def read(number: int) -> NDArray[Any]:
+        stored = block.read(math.prod(sizes)).reshape(sizes[::-1]).T
+        inside = [axis for axis in range(len(sizes)) if axis in spatial]
+        chosen = (
+            np.moveaxis(stored, others, range(len(sizes) - len(others), len(sizes))) if others else stored
+        )
+        if not others:
+            return chosen.reshape(sides)
+        chosen = chosen.reshape(*(sizes[axis] for axis in inside), -1)
+        return chosen.reshape(*sides, 3) if colour else chosen[..., number].reshape(sides)
+
+    return Volume(
+        shape=(sides[0], sides[1], sides[2]),
+        affine=affine,
+        known=known,
+        read=read,
+        volumes=sizes[others[0]] if others and not colour else 1,
+        companions=companions,
+    )
 
 
 class VolumeDecoder(Decoder):
