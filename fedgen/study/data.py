@@ -54,7 +54,7 @@ class Slices(Section):
         return self
 
 
-class Sites(Section):
+class SiteChoice(Section):
     """Which of a folder's sites take part."""
 
     leave_out: tuple[str, ...] = Field(
@@ -136,7 +136,7 @@ class DataSection(Section):
         description="who the patient is where no table or tag says so (folders of classes, .npz, idx): image, so that "
         "each image counts as a patient, or a regular expression whose first group in the path is the patient",
     )
-    sites: Sites = Field(default_factory=lambda: Sites())
+    sites: SiteChoice = Field(default_factory=lambda: SiteChoice())
     slices: Slices = Field(default_factory=lambda: Slices())
     volume: int | None = Field(
         None,

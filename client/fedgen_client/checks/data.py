@@ -9,15 +9,15 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedgen.data.build import build_index, scan_folder
+from fedgen.data.build import build_index
 from fedgen.data.findings import plural
 from fedgen.data.held_out import check_held_out
+from fedgen.data.inspect.as_it_lies import open_folder
 from fedgen.data.people import one_person
 from fedgen.data.site_data import Part
 from fedgen.data.split import split_patients
 from fedgen.data.ties import connected
 from fedgen.errors import DataError, ExitCode, FedgenError
-from fedgen.study.data import DataSection
 from fedgen.study.study import Study
 from fedgen_client.checks.line import CheckLine, mend
 from fedgen_client.policy import cohort_problems
@@ -58,7 +58,7 @@ def cohort_line(name: str, folder: Path, policy: PolicySection) -> CheckLine:
     """The cohort as it lies there, whatever a study may ask of it."""
     about = f"cohort {name}"
     try:
-        scan = scan_folder(folder, DataSection())
+        scan = open_folder(folder).scan
     except FedgenError as error:
         return mend(about, error)
     patients = len({entry.patient for entry in scan.entries})

@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fedgen.data.build import files_of, left_out_findings, scan
+from fedgen.data.build import files_of, left_out_findings
 from fedgen.data.duplicates import across_patients, exact_groups, near_pairs, pairs_of_groups, telling
 from fedgen.data.findings import DataFinding, plural
-from fedgen.data.inspect.columns import Guess, guess_columns, pick_table
+from fedgen.data.inspect.as_it_lies import Opened, open_folder
+from fedgen.data.inspect.columns import Guess
 from fedgen.data.inspect.image_types import image_types
 from fedgen.data.inspect.measured import Measured, measure
 from fedgen.data.inspect.report import Inspection
@@ -27,17 +28,12 @@ from fedgen.data.inspect.summaries import (
     spacing_words,
     tally,
 )
-from fedgen.data.layouts.layout import Request, Scan
 from fedgen.data.people import identity_findings
-from fedgen.data.table import Table, read_table
 from fedgen.data.ties import other_label_findings
 from fedgen.errors import DataError
-from fedgen.study.data import Columns, DataSection
 
 #: Very simple images (digits) have millions of look-alikes; nobody reads more than this many.
 _MOST_PAIRS = 1000
-#: The single class of a look: it asks for none, so that whatever the folder says of classes is kept.
-_ANY = ("any",)
 
 
 def inspect_data(
@@ -62,40 +58,20 @@ def inspect_data(
         DataError: the folder cannot be read or is empty, or a table or column that was named cannot be used. Files
             that cannot be read, and a folder of no known layout, are said in the report instead.
     """
-    files = files_of(folder)
-    if not files:
-        raise DataError(f"{folder} is empty: give the folder that holds the images.")
-    found, said = (read_table(table), ()) if table is not None else pick_table(folder, files)
-    guess = Guess(Columns.model_validate(columns or {}), False, (), ())
-    if found is not None:
-        guess = guess_columns(found, files, folder, columns or {})
-    data = DataSection(labels=_ANY, columns=guess.columns, modality=modality, volume=0)
     try:
-        seen = scan(Request(folder, files, data, found, site, progress))
+        opened = open_folder(
+            folder, columns=columns, modality=modality, table=table, site=site, progress=progress
+        )
     except DataError as error:
-        if found is None or columns or modality is not None:
-            if columns or table is not None or modality is not None:
-                raise
-            return _nothing(files, said, error)
-        # A table that describes something else is no reason not to look at the images.
-        try:
-            seen = scan(Request(folder, files, data, None, site, progress))
-        except DataError:
-            return _nothing(files, (*said, str(error)), error)
-        said, found, guess = (*said, str(error)), None, Guess(Columns(), False, (), ())
-    return _report(folder, files, seen, measure(folder, seen.entries, progress), found, guess, said, modality)
+        files = files_of(folder)
+        if not files or columns or table is not None or modality is not None:
+            raise
+        return _nothing(files, error)
+    return _report(folder, opened, measure(folder, opened.scan.entries, progress), modality)
 
 
-def _report(
-    folder: Path,
-    files: Sequence[str],
-    seen: Scan,
-    read: Measured,
-    table: Table | None,
-    guess: Guess,
-    said: Sequence[str],
-    modality: str | None,
-) -> Inspection:
+def _report(folder: Path, opened: Opened, read: Measured, modality: str | None) -> Inspection:
+    files, seen, table, guess = opened.files, opened.scan, opened.table, opened.guess
     entries = seen.entries
     images = list(images_of(read.entries))
     patients = [image.patient for image in images]
@@ -107,10 +83,10 @@ def _report(
     several = at_several_sites(entries)
     problems = (*seen.problems, *read.problems)
     masks = mask_counts(files, seen, table, guess)
-    section = suggested(folder, seen, read, guess, tuple(masks), modality)
+    section = suggested(folder, opened, read, tuple(masks), modality)
     classes = np.unique([read.entries[n].label or "" for n in read.images], return_inverse=True)[1]
     findings = [
-        *(DataFinding("table_reading", sentence, 1) for sentence in said),
+        *(DataFinding("table_reading", sentence, 1) for sentence in opened.said),
         *_without_patients(guess, len(entries)),
         *seen.findings,
         *left_out_findings(seen.excluded + seen.unasked),
@@ -159,13 +135,11 @@ def _report(
     )
 
 
-def _nothing(files: Sequence[str], said: Sequence[str], error: DataError) -> Inspection:
+def _nothing(files: Sequence[str], error: DataError) -> Inspection:
     """The report on a folder in which no layout was recognised."""
     endings = Counter("".join(PurePosixPath(path).suffixes[-2:]).lower() or "no ending" for path in files)
-    findings = [DataFinding("table_reading", sentence, 1) for sentence in (*said, str(error))]
     return Inspection(
         beside={f"files with {ending}": count for ending, count in endings.most_common()},
-        findings=tuple(findings),
         section_note=str(error),
     )
 

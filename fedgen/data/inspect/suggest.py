@@ -14,7 +14,7 @@ import yaml
 
 from fedgen.data.build import index_of
 from fedgen.data.index import IndexEntry
-from fedgen.data.inspect.columns import Guess
+from fedgen.data.inspect.as_it_lies import Opened
 from fedgen.data.inspect.measured import PERCENTILES, Measured
 from fedgen.data.layouts.layout import Scan
 from fedgen.errors import DataError
@@ -63,21 +63,20 @@ class Suggestion:
 
 def suggested(
     folder: Path,
-    scan: Scan,
+    opened: Opened,
     read: Measured,
-    guess: Guess,
     masks: Sequence[str],
     modality: str | None,
 ) -> Suggestion:
     """The section, tried on the folder by indexing it.
 
     Args:
-        scan: of the whole folder, with a single class.
+        opened: the folder.
         read: what its images hold.
-        guess: what its columns are for.
         masks: what `data.columns.mask` could name.
         modality: what a person asked for.
     """
+    scan = opened.scan
     wanted = modality or _modality(scan.entries)
     entries = [entry for entry in read.entries if wanted is None or wanted in (entry.modality, entry.series)]
     if not entries:
@@ -87,7 +86,7 @@ def suggested(
     values = read.values[np.isin(read.images, chosen)]
     low, high = _window(values)
     below, above = values[:, PERCENTILES.index(60)] < low, values[:, PERCENTILES.index(75)] > high
-    keys = dict(_keys(scan, entries, guess, wanted))
+    keys = dict(_keys(opened, entries, wanted))
     colours = Counter(read.colours[number] for number in chosen)
     if colours.get("RGB", 0) > len(chosen) / 2:
         keys["channels"] = (3, "")
@@ -103,13 +102,12 @@ def suggested(
     return Suggestion(_yaml(keys, masks), note, (low, high), int((below | above).sum()))
 
 
-def _keys(
-    scan: Scan, entries: Sequence[IndexEntry], guess: Guess, modality: str | None
-) -> Iterator[tuple[str, Any]]:
+def _keys(opened: Opened, entries: Sequence[IndexEntry], modality: str | None) -> Iterator[tuple[str, Any]]:
+    scan, guess = opened.scan, opened.guess
     if modality is not None:
         yield "modality", (modality, "")
     yield "image_size", (_size(entries), "height and width after resampling")
-    if any("set data.volume" in problem.reason for problem in scan.problems):
+    if opened.several_volumes:
         yield "volume", (0, "of files that hold several")
     labelled = [entry for entry in entries if entry.label is not None]
     classes = _classes(labelled)

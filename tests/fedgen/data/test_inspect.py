@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from fedgen.cli.data import app
 from fedgen.data.build import build_index
+from fedgen.data.inspect.as_it_lies import open_folder
 from fedgen.data.inspect.columns import guess_columns, pick_table
 from fedgen.data.inspect.look import inspect_data
 from fedgen.data.inspect.report import Inspection
@@ -142,6 +144,27 @@ def test_a_site_without_enough_patients_is_left_out(
 def test_one_site_is_told(png_folder: Path, png_rows: Any, write_rows: Any) -> None:
     write_rows(png_folder / "metadata.csv", [{**row, "site": "one"} for row in png_rows])
     assert "one_site" in {finding.kind for finding in inspect_data(png_folder).findings}
+
+
+def test_files_of_several_volumes(bids_folder: Path, tmp_path: Path) -> None:
+    for path in bids_folder.rglob("*_T2w.nii.gz"):
+        volume = nib.load(path)
+        nib.save(
+            nib.Nifti1Image(np.stack([volume.get_fdata()] * 3, -1).astype(np.uint8), volume.affine), path
+        )
+    report = inspect_data(bids_folder, modality="T2w")
+    assert (report.unreadable, report.section_note) == ((), "")
+    assert section(report)["volume"] == 0
+
+
+def test_a_folder_as_it_lies_there_needs_no_names_of_columns(
+    png_folder: Path, png_rows: Any, write_rows: Any
+) -> None:
+    rows = [{"subject": row["patient"], "file": row["image"]} for row in png_rows]
+    write_rows(png_folder / "metadata.csv", rows)
+    opened = open_folder(png_folder)
+    assert len({entry.patient for entry in opened.scan.entries}) == 16
+    assert opened.guess.columns.image == "file"
 
 
 def test_blank_images_and_those_outside_the_window_are_told(png_folder: Path) -> None:
