@@ -82,13 +82,16 @@ def is_placeholder(text: str) -> bool:
 def form(identity: str) -> str:
     """What two identities share where they differ in form alone.
 
-    Alike are: compositions of Unicode, full and half width, case, spaces, leading zeros of a number, `7` and `7.0`,
-    a number and its scientific notation.
+    Alike are: compositions of Unicode, full and half width, invisible characters, case, spaces, leading zeros of a
+    number, `7` and `7.0`, a number and its scientific notation.
 
     >>> form("007") == form("7.0") == form("7"), form("1.20E+05") == form("120000"), form("P 01") == form("p1")
     (True, True, True)
     """
     text = identity if identity.isascii() else unicodedata.normalize("NFKC", identity)
+    if not text.isprintable():
+        # Zero-width spaces, byte-order marks and padding come along with copied cells and tags.
+        text = "".join(letter for letter in text if unicodedata.category(letter) not in ("Cc", "Cf"))
     text = "".join(text.casefold().split())
     if _SCIENTIFIC.fullmatch(text):
         text = format(Decimal(text), "f")
@@ -112,6 +115,8 @@ def difference(one: str, other: str) -> str:
         return "upper and lower case"
     if "".join(one.split()) == "".join(other.split()):
         return "spaces"
+    if not (one.isprintable() and other.isprintable()):
+        return "invisible characters"
     if any(_SCIENTIFIC.fullmatch(text.casefold()) for text in (one, other)):
         return "scientific notation"
     if any(_WHOLE.fullmatch(text) for text in (one, other)):

@@ -11,6 +11,8 @@ from fedgen.data.index import IndexEntry
 
 #: An identity that covers more examinations than this, and most of the folder's, is hardly one person's.
 _MANY_STUDIES = 10
+#: An examination of more patients than this is an identifier that a program has written over everybody's.
+_MOST_OF_ONE_STUDY = 4
 
 
 def one_person(entries: Sequence[IndexEntry]) -> tuple[tuple[str, ...], ...]:
@@ -24,7 +26,13 @@ def one_person(entries: Sequence[IndexEntry]) -> tuple[tuple[str, ...], ...]:
 def identity_findings(entries: Sequence[IndexEntry]) -> list[DataFinding]:
     """What is odd about the identities of the patients; no sentence names one."""
     patients = {entry.patient for entry in entries}
-    return [*_alike(patients), *_one_study(entries), *_damaged(patients), *_placeholders(entries)]
+    return [
+        *_alike(patients),
+        *_one_study(entries),
+        *_common_study(entries),
+        *_damaged(patients),
+        *_placeholders(entries),
+    ]
 
 
 def _alike(patients: set[str]) -> list[DataFinding]:
@@ -51,12 +59,28 @@ def _one_study(entries: Sequence[IndexEntry]) -> list[DataFinding]:
     return [DataFinding("study_of_several_patients", sentence, len(groups))]
 
 
+def _common_study(entries: Sequence[IndexEntry]) -> list[DataFinding]:
+    common = [group for group in _patients_of_studies(entries).values() if len(group) > _MOST_OF_ONE_STUDY]
+    if not common:
+        return []
+    sentence = (
+        f"{plural(len(common), 'StudyInstanceUID stands', 'StudyInstanceUIDs stand')} over as many as "
+        f"{max(map(len, common))} patients: something has replaced the identifiers by one, so they tie nobody together."
+    )
+    return [DataFinding("study_of_several_patients", sentence, len(common))]
+
+
 def _of_one_study(entries: Sequence[IndexEntry]) -> tuple[tuple[str, ...], ...]:
+    groups = _patients_of_studies(entries).values()
+    return tuple(sorted({tuple(sorted(group)) for group in groups if 1 < len(group) <= _MOST_OF_ONE_STUDY}))
+
+
+def _patients_of_studies(entries: Sequence[IndexEntry]) -> dict[str, set[str]]:
     patients: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         if _is_uid(entry.study):
             patients[entry.study].add(entry.patient)
-    return tuple(sorted({tuple(sorted(group)) for group in patients.values() if len(group) > 1}))
+    return patients
 
 
 def _is_uid(study: str) -> bool:

@@ -94,7 +94,7 @@ LAYOUT = DicomLayout()
 def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: Scan) -> Iterator[Picture]:
     """Every picture that the study asks for; what else there is goes into `result`."""
     without_institution = 0
-    instances: dict[str, Hashable] = {}
+    instances: dict[tuple[str, str], Hashable] = {}
     for path in request.watched(_dicom_files(request)):
         # Elements are read when they are asked for, and a damaged one raises whatever it does then.
         try:
@@ -121,15 +121,16 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
                 if is_missing(patient):
                     raise UnreadableError(NO_PATIENT)
                 keys, rank = series_keys(tags)
-                itself = (patient, native.size, native.plane.position, keys, rank)
-                if instance and instance in instances:
-                    if instances[instance] == itself:
+                itself = (native.size, native.plane.position, keys, rank)
+                # Under another patient it stays: it ties the two together, who may be one.
+                if instance and (instance, patient) in instances:
+                    if instances[instance, patient] == itself:
                         result.leave_out(path, "the same DICOM instance again")
                     else:
                         reason = "an image with the SOPInstanceUID of another, which only one image can have"
                         result.leave_out(path, reason, asked=False)
                     continue
-                instances[instance] = itself
+                instances[instance, patient] = itself
                 without_institution += not institution and request.site is None
                 yield Picture(
                     path=path,

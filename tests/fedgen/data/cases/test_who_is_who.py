@@ -65,6 +65,9 @@ def test_persons_missing_in_bids_are_each_their_own(bids: Callable, one_class: D
         ("120000", "1.2E+05", "scientific notation"),
         ("P-007", "P-7", "leading zeros"),
         ("Ümlaut", "U\u0308mlaut", "the composition of letters"),
+        ("P1", "\ufeffP1", "invisible characters"),
+        ("P1", "P1\x00", "invisible characters"),
+        ("P 1", "P\xa01", "spaces"),
     ],
 )
 def test_identities_of_one_form(one: str, other: str, how: str) -> None:
@@ -117,6 +120,28 @@ def test_one_examination_is_of_one_person(dicom: Callable, tmp_path: Path, one_c
     index = build_index(tmp_path / "d", one_class)
     assert counts(index.findings) == {"study_of_several_patients": 1}
     assert one_person(index.entries) == (("ann", "bob"),)
+
+
+def test_one_identifier_over_everybody_ties_nobody(
+    dicom: Callable, tmp_path: Path, one_class: DataSection
+) -> None:
+    uid = generate_uid()
+    for n in range(6):
+        dicom(tmp_path / "d" / f"{n}.dcm", n, StudyInstanceUID=uid)
+    index = build_index(tmp_path / "d", one_class)
+    assert one_person(index.entries) == ()
+    (finding,) = index.findings
+    assert "6 patients" in finding.sentence
+
+
+def test_one_instance_under_two_patients_ties_them(
+    dicom: Callable, tmp_path: Path, one_class: DataSection
+) -> None:
+    uid, study = generate_uid(), generate_uid()
+    for n, patient in enumerate(("ann", "bob")):
+        dicom(tmp_path / "d" / f"{n}.dcm", 0, PatientID=patient, SOPInstanceUID=uid, StudyInstanceUID=study)
+    index = build_index(tmp_path / "d", one_class)
+    assert (index.n_images, one_person(index.entries)) == (2, (("ann", "bob"),))
 
 
 @pytest.mark.parametrize(
