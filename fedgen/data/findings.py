@@ -54,6 +54,7 @@ FindingKind = Literal[
     "label_from_folder",
     "outside_window",
     "one_site",
+    "small_site",
     "equal_images_other_labels",
     "below_window",
     "converted",

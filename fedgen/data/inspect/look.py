@@ -34,6 +34,8 @@ from fedgen.errors import DataError
 
 #: Very simple images (digits) have millions of look-alikes; nobody reads more than this many.
 _MOST_PAIRS = 1000
+#: Sites with fewer patients have fewer to train on than a study takes by default at a time.
+_FEW = 30
 
 
 def inspect_data(
@@ -96,6 +98,12 @@ def _report(folder: Path, opened: Opened, read: Measured, modality: str | None) 
         *other_label_findings(classes, pairs_of_groups(groups)),
         *_blank(read, section),
     ]
+    if 0 < section.smallest < _FEW:
+        sentence = (
+            f"The smallest site has {plural(section.smallest, 'patient')}, some two thirds of whom train: "
+            "training.batch_patients must not be more (in privacy.mode distributed: than at all sites together)."
+        )
+        findings.append(DataFinding("small_site", sentence, section.smallest))
     if len({entry.site for entry in entries}) == 1:
         sentence = (
             "All images are of one site: a federation needs others beside it. To simulate it alone, set "

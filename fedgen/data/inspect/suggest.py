@@ -53,12 +53,14 @@ class Suggestion:
         note: why it would be refused even so; empty where it was tried and works.
         window: the stored values that it maps to [-1, 1].
         outside: images of which 60 % of the pixels lie below that window, or a quarter above it.
+        smallest: patients of the smallest site that takes part.
     """
 
     text: str
     note: str
     window: tuple[float, float]
     outside: int
+    smallest: int
 
 
 def suggested(
@@ -80,7 +82,7 @@ def suggested(
     wanted = modality or _modality(scan.entries)
     entries = [entry for entry in read.entries if wanted is None or wanted in (entry.modality, entry.series)]
     if not entries:
-        return Suggestion("", "No image can be used.", (0.0, 255.0), 0)
+        return Suggestion("", "No image can be used.", (0.0, 255.0), 0, 0)
     kept = set(entries)
     chosen = [number for number, entry in enumerate(read.entries) if entry in kept]
     values = read.values[np.isin(read.images, chosen)]
@@ -99,7 +101,8 @@ def suggested(
     if not note and len(colours.keys() - {"gray stored as RGB"}) > 1:
         mixed = " and ".join(f"{count} {kind}" for kind, count in colours.most_common())
         note = f"Files of both kinds of colour ({mixed}) cannot be of one study: convert those of the rarer kind."
-    return Suggestion(_yaml(keys, masks), note, (low, high), int((below | above).sum()))
+    outside = int((below | above).sum())
+    return Suggestion(_yaml(keys, masks), note, (low, high), outside, _smallest(entries))
 
 
 def _keys(opened: Opened, entries: Sequence[IndexEntry], modality: str | None) -> Iterator[tuple[str, Any]]:
@@ -186,6 +189,14 @@ def _small_sites(entries: Sequence[IndexEntry]) -> list[str]:
         patients.setdefault(entry.site, set()).add(entry.patient)
     small = sorted(site for site, seen in patients.items() if len(seen) < _FEWEST_PATIENTS)
     return small if len(small) < len(patients) else []
+
+
+def _smallest(entries: Sequence[IndexEntry]) -> int:
+    patients: dict[str, set[str]] = {}
+    for entry in entries:
+        patients.setdefault(entry.site, set()).add(entry.patient)
+    counts = [len(seen) for seen in patients.values()]
+    return min((count for count in counts if count >= _FEWEST_PATIENTS), default=min(counts))
 
 
 def _one_class_sites(entries: Sequence[IndexEntry]) -> bool:

@@ -201,6 +201,7 @@ def test_inspection_reports_everything_and_refuses_nothing(png_folder: Path, png
         "patient_at_several_sites": 1,
         "exact_duplicates": 1,
         "near_duplicates": 1,
+        "small_site": 8,
     }
 
 
