@@ -47,7 +47,10 @@ def add_to(app: typer.Typer) -> None:
 
 def simulate(
     file: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a preset.")],
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of the images.")] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="Folder of the images; several times for images in several folders."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where the run folder is made.")] = Path("runs"),
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study.")
@@ -61,9 +64,11 @@ def simulate(
 ) -> None:
     """Run a whole study on this machine: virtual sites train, then synthesis, audit, evaluation, report."""
     speak_as(NEW_RUN)
-    study = load_study(file, overrides or (), settle(patients, phantom=data is None))
-    if data is not None and not resume and not data.is_dir():
-        raise StudyError(f"--data {data} is not a folder: give the folder that holds the images.")
+    study = load_study(file, overrides or (), settle(patients, phantom=not data))
+    folders = data or []
+    for folder in () if resume else folders:
+        if not folder.is_dir():
+            raise StudyError(f"--data {folder} is not a folder: give the folder that holds the images.")
 
     from fedgen.cli.display import Display
     from fedgen.pipeline.pretrained_start import add_start
@@ -72,18 +77,21 @@ def simulate(
     from fedgen.run_view import RunView
 
     console = Console()
-    known = known_patients(study, patients, phantom=data is None)
+    known = known_patients(study, patients, phantom=not data)
     accepted = agreed(console, study, known, yes)
     if resume:
         here = unfinished(study, out, accepted=accepted)
         add_start(here.work.run, study, pretrained)
-        if data is not None and data.absolute() != here.folder:
+        if folders and [folder.absolute() for folder in folders] != [here.folder, *here.more]:
+            given = " ".join(f"--data {folder}" for folder in folders)
             raise StudyError(
-                f"--resume goes on with the data {here.work.run.path} was started with, not with --data {data}: "
+                f"--resume goes on with the data {here.work.run.path} was started with, not with {given}: "
                 "leave --data away."
             )
     else:
-        here = Simulation.create(study, data, out, pretrained, accepted=accepted)
+        here = Simulation.create(
+            study, folders[0] if folders else None, out, pretrained, accepted=accepted, more=folders[1:]
+        )
     work = here.work
     speak_as(SIMULATE)
     console.print(f"{study.study.name}  ->  {work.run.path}", highlight=False, soft_wrap=True)

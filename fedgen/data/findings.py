@@ -47,6 +47,7 @@ FindingKind = Literal[
     "identities_damaged",
     "identities_placeholder",
     "site_spellings",
+    "site_in_several_folders",
     "table_reading",
     "unknown_files",
     "image_is_patient",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from fedgen.data.findings import DataFinding
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.geometry import geometry_findings
 from fedgen.data.index import PatientIndex, write_index
+from fedgen.data.join_folders import common_folder, index_folders
 from fedgen.data.load import decoding_findings, site_data
 from fedgen.data.phantom.write import write_phantom
 from fedgen.data.pseudonyms import Pseudonyms, naming_no_file, own_pseudonyms
@@ -96,7 +98,12 @@ def prepare_site(
 
 
 def prepare_sites(
-    study: Study, source: Path | None, run_data: Path, cache: Path, progress: Progress | None = None
+    study: Study,
+    source: Path | None,
+    run_data: Path,
+    cache: Path,
+    progress: Progress | None = None,
+    more: Sequence[Path] = (),
 ) -> Prepared:
     """Index, split, check and decode the study's data; write `index.json`, `split.json`, `findings.json`.
 
@@ -108,17 +115,22 @@ def prepare_sites(
         run_data: the run's data folder; what is written there names patients and files by their pseudonyms.
         cache: folder for decoded images.
         progress: told (images done, images in all) while they are decoded.
+        more: further folders of the same study, beside `source`.
 
     Raises:
         StudyError: neither a source nor a phantom.
         DataError: the data cannot be used, a folder cannot be written, or the split differs from the one
             fixed by an earlier call because the data have changed since.
     """
-    folder = _phantom(study, run_data) if source is None else source
+    folders = (_phantom(study, run_data) if source is None else source, *more)
     pseudonyms = own_pseudonyms()
-    with naming_no_file(folder, pseudonyms):
-        index = build_index(folder, study.data)
-        sites, findings = _prepare(study, folder, index, run_data, cache, progress, pseudonyms)
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(naming_no_file(folder, pseudonyms))
+        index = index_folders(folders, study.data)
+        sites, findings = _prepare(
+            study, common_folder(folders), index, run_data, cache, progress, pseudonyms
+        )
     shared = sum(len(seen) > 1 for seen in index.sites_of_patients().values())
     return Prepared(sites, findings, shared)
 

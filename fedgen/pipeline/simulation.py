@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from fedgen.data.cache.store import cache_folder
 from fedgen.data.held_out import check_held_out
+from fedgen.data.join_folders import common_folder
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.data.site_data import LabelledImages, Part, SiteData
-from fedgen.errors import DataError
+from fedgen.errors import DataError, StudyError
 from fedgen.evidence.assess import assess_audit, assess_evaluation
 from fedgen.evidence.audit.neighbours import nearest_neighbours
 from fedgen.evidence.measure import AuditedModel
@@ -67,6 +68,7 @@ class Simulation(Setting):
         pretrained: Path | None = None,
         *,
         accepted: bool = False,
+        more: Sequence[Path] = (),
     ) -> Simulation:
         """A new run under `out`.
 
@@ -76,13 +78,26 @@ class Simulation(Setting):
             out: folder of runs.
             pretrained: file of the weights that it starts from, where the study names some.
             accepted: whether it is wanted although nothing useful is to be expected of it.
+            more: further folders of images, beside `source`.
 
         Raises:
-            DataError, StudyError: as `Workspace.create` and `given_start`.
+            DataError, StudyError: a release beside other images; or as `Workspace.create` and `given_start`.
         """
-        card = None if source is None else read_card(source)
+        folders = () if source is None else (source, *more)
+        if folders:
+            common_folder(folders)
+        cards = [card for card in map(read_card, folders) if card is not None]
+        if cards and more:
+            raise StudyError(
+                "One of the folders of --data is a release of synthetic images, which stands on the privacy of its own "
+                "run: train on it alone."
+            )
         work = Workspace.create(study, out, given_start(study, pretrained))
-        SourceFile(source=None if source is None else str(source.absolute()), release=card).write(work.run)
+        SourceFile(
+            source=None if source is None else str(source.absolute()),
+            more=tuple(str(folder.absolute()) for folder in more),
+            release=cards[0] if cards else None,
+        ).write(work.run)
         return cls(work, accepted)
 
     @classmethod
@@ -107,6 +122,11 @@ class Simulation(Setting):
         """The folder of images the run was started with, None where the study generates them."""
         source = SourceFile.read(self.work.run).source
         return None if source is None else Path(source)
+
+    @property
+    def more(self) -> tuple[Path, ...]:
+        """Further folders of images."""
+        return tuple(Path(folder) for folder in SourceFile.read(self.work.run).more)
 
     @property
     def source(self) -> Source:
@@ -140,7 +160,7 @@ class Simulation(Setting):
 
     def _prepared(self, progress: Callable[[int, int], None] | None) -> Prepared:
         run = self.work.run
-        return prepare_sites(self.work.study, self.folder, run.data, cache_folder(), progress)
+        return prepare_sites(self.work.study, self.folder, run.data, cache_folder(), progress, self.more)
 
     def admit(self) -> None:
         """Refuse what a site would refuse, what is of no use, and a start that its patients are unprotected in."""

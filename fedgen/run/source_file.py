@@ -13,10 +13,12 @@ class SourceFile(RunFile):
 
     Attributes:
         source: the folder; None where the study generates its data.
+        more: further folders of the same study.
         release: the card of the run whose synthetic images the folder holds; None for any other images.
     """
 
     name: ClassVar[str] = "data/source.json"
 
     source: str | None
+    more: tuple[str, ...] = ()
     release: ReleaseCard | None = None

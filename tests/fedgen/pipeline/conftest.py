@@ -40,7 +40,7 @@ def tiny_data(monkeypatch: pytest.MonkeyPatch, tiny_site: Callable[..., Any]) ->
     """Two sites of generated tensors in place of files; nine patients of a site train, eight are held out."""
     sites = [tiny_site(name, 9, held_out=4) for name in ("north", "south")]
 
-    def prepare(study: Any, source: Any, run_data: Path, cache: Path, progress: Any) -> Prepared:
+    def prepare(study: Any, source: Any, run_data: Path, cache: Path, progress: Any, more: Any) -> Prepared:
         write_index(run_data / "index.json", PatientIndex("table", ()))
         return Prepared(sites, [], 0)
 

@@ -98,7 +98,7 @@ def test_a_simulation_writes_what_its_sites_say(simulation, watcher, tiny_site, 
         replace(tiny_site(n, 9, held_out=4), spacing=(2.0, 1.5), orientation="IR") for n in ("north", "south")
     ]
 
-    def prepare(study: Any, source: Any, run_data: Any, cache: Any, progress: Any) -> Prepared:
+    def prepare(study: Any, source: Any, run_data: Any, cache: Any, progress: Any, more: Any) -> Prepared:
         write_index(run_data / "index.json", PatientIndex("bids", ()))
         return Prepared(sites, [], 0)
 

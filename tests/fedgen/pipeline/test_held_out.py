@@ -36,7 +36,9 @@ def lacking(
         made = [tiny_site(name, 9, held_out=4) for name in ("north", "south")]
         made = [without(site, part) if site.site in sites else site for site in made]
 
-        def prepare(study: Any, source: Any, run_data: Path, cache: Path, progress: Any) -> Prepared:
+        def prepare(
+            study: Any, source: Any, run_data: Path, cache: Path, progress: Any, more: Any
+        ) -> Prepared:
             write_index(run_data / "index.json", PatientIndex("table", ()))
             return Prepared(made, [], 0)
 

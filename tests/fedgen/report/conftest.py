@@ -72,7 +72,7 @@ def template_run(
 ) -> Path:
     """A finished simulation that tests copy, and never change."""
 
-    def prepare(study: Any, source: Any, run_data: Path, cache: Path, progress: Any) -> Prepared:
+    def prepare(study: Any, source: Any, run_data: Path, cache: Path, progress: Any, more: Any) -> Prepared:
         write_index(run_data / "index.json", PatientIndex("table", ()))
         return Prepared(chest_sites, [], 0)
 
