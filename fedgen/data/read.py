@@ -68,6 +68,9 @@ def parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> It
     Decoders and numpy release the interpreter's lock on large images; small ones are handed out in chunks,
     so that threads at least cost nothing there.
     """
+    if len(items) <= _CHUNK:
+        yield from map(function, items)
+        return
 
     def chunk(start: int) -> list[_Result]:
         return [function(item) for item in items[start : start + _CHUNK]]
