@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from fedgen.data.inspect.look import inspect_data
@@ -62,8 +63,10 @@ def test_chest_films(tmp_path: Path) -> None:
     }
     assert prepared.shared_patients == 0
     assert {(site.grid.spacing, site.grid.orientation) for site in prepared.sites} == {(None, "")}
-    excluded = [finding.count for finding in prepared.findings if finding.kind == "excluded"]
-    assert sum(excluded) == 19
+    excluded = [finding for finding in prepared.findings if finding.kind == "excluded"]
+    assert sum(finding.count for finding in excluded if "not in data.labels" in finding.sentence) == 19
+    # The masks, which the table names and the study does not use.
+    assert sum(finding.count for finding in excluded) == 19 + 78
     (single,) = [finding for finding in prepared.findings if finding.kind == "one_class_site"]
     assert "hannover (COVID-19)" in single.sentence
     for site in prepared.sites:
@@ -99,7 +102,7 @@ def test_brain_volumes(tmp_path: Path) -> None:
     assert masks is not None
     brain = sites["ixi_hammersmith"].images > -0.9
     # The tissue labels lie on the brain, which a wrong turn of either would destroy.
-    assert (masks.bool() & brain).sum() > 0.95 * masks.sum()
+    assert (masks.bool() & brain).sum() > 0.95 * masks.bool().sum()
     assert sites["ljubljana_ms"].masks is None
     reasons = Counter({f.sentence: f.count for f in prepared.findings if f.kind == "excluded"})
     assert sum(reasons.values()) == 101 + 11 + 11 + 5
@@ -138,3 +141,25 @@ def test_the_known_duplicates_of_pneumoniamnist_are_found(tmp_path: Path) -> Non
     assert within == 18
     assert shared == 8
     assert report.shared_between_patients == report.exact_duplicates
+
+
+@pytest.mark.parametrize(
+    ("name", "patients", "images", "labels"),
+    [
+        ("ccx", 149, 368, ["COVID-19", "Other pneumonia"]),
+        ("brainmri", 54, 581, ["any"]),
+        ("medmnist", 5856, 5856, ["0", "1"]),
+        pytest.param("mnist", 70000, 70000, [str(n) for n in range(10)], marks=pytest.mark.slow),
+    ],
+)
+def test_the_section_that_a_look_prints_works(
+    name: str, patients: int, images: int, labels: list[str], tmp_path: Path
+) -> None:
+    report = inspect_data(real(name))
+    assert (report.patients, report.images, report.section_note) == (patients, images, "")
+    # No brain and no chest is taken for another's.
+    assert name == "mnist" or report.near_duplicates == ()
+    data = yaml.safe_load(report.section)["data"]
+    assert data["labels"] == labels
+    prepared = prepare(real(name), tmp_path, **data)
+    assert all(site.part(part).n_patients for site in prepared.sites for part in Part)
