@@ -13,7 +13,7 @@ from fedgen.data.decoders.decoder import Decoder, Header, Pixels
 from fedgen.data.decoders.dicom.codecs import decoded_frames, require_decodable
 from fedgen.data.decoders.dicom.kinds import burned_in
 from fedgen.data.decoders.dicom.native import Native, header_of, native_of, placed
-from fedgen.data.decoders.dicom.plane import plane_of
+from fedgen.data.decoders.dicom.plane import Plane, plane_of
 from fedgen.data.decoders.dicom.tags import looks_like_dicom, read_tags
 from fedgen.data.decoders.dicom.values import image_values
 from fedgen.data.decoders.guard import UnreadableError, guarded
@@ -58,12 +58,13 @@ class DicomDecoder(Decoder):
 
     def series(self, paths: Sequence[Path], slices: SliceRange) -> Pixels:
         """As `pixels`, of files with one image each, in the order in which they lie."""
-        side = plane_of(read_tags(paths[0], stop_before_pixels=True)).side
-        if not side:
+        plane = plane_of(read_tags(paths[0], stop_before_pixels=True))
+        if not plane.side:
             raise UnreadableError("says not where it lies in the patient: index the folder again")
-        if axis_of(side) == slices.axis:
-            return _joined(paths[slices.start : slices.stop : slices.step])
-        return np.ascontiguousarray(placed(_joined(paths), axis_of(side), slices))
+        axis = axis_of(plane.side)
+        if axis == slices.axis:
+            return _joined(paths[slices.start : slices.stop : slices.step], plane)
+        return np.ascontiguousarray(placed(_joined(paths, plane), axis, slices))
 
 
 DECODER = DicomDecoder()
@@ -90,11 +91,12 @@ def _images(tags: Any, native: Native, frames: Sequence[int]) -> Pixels:
     return np.ascontiguousarray(np.stack(images))
 
 
-def _joined(paths: Sequence[Path]) -> Pixels:
+def _joined(paths: Sequence[Path], plane: Plane) -> Pixels:
+    """One image of each file, all turned as `plane` is: directions between two axes may be rounded to either."""
     images = []
     for path in paths:
         tags = read_tags(path, stop_before_pixels=False)
-        native = native_of(tags)
+        native = replace(native_of(tags), plane=plane)
         images.append(_images(tags, native, [0]))
         if native.frames != 1 or images[-1].shape != images[0].shape:
             raise UnreadableError("is no longer the volume that the index says: index the folder again")

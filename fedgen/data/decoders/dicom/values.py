@@ -37,6 +37,8 @@ def image_values(samples: Values, tags: Any, frame: int) -> NDArray[np.float32]:
     if meaning == "PALETTE COLOR":
         return _palette(samples, tags).astype(np.float32)
     if samples.ndim == 3:
+        if samples.shape[-1] != 3:
+            raise UnreadableError(f"has {samples.shape[-1]} colours a pixel: save it as gray or RGB")
         return samples.astype(np.float32)
     if meaning not in _GRAYS:
         raise UnreadableError(
