@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedgen.data.findings import Note
 from fedgen.data.index import Affine
 from fedgen.task.image_spec import OPPOSITES
 
@@ -19,6 +20,14 @@ from fedgen.task.image_spec import OPPOSITES
 CUTS = ("RIA", "AIR", "SPR")
 #: Rows and columns of a projection image: to the feet, and to the patient's left as radiographs are looked at.
 FRONTAL, LATERAL = "IL", "IA"
+
+#: Degrees off the patient's axes that are worth a word.
+OBLIQUE = 10.0
+OBLIQUE_NOTE = Note(
+    "turned",
+    f"its slices are oblique, more than {OBLIQUE:g} degrees off the patient's axes; they are turned to the closest "
+    "axes by quarter turns and flips, never resampled.",
+)
 
 _Value = TypeVar("_Value")
 _AXES = ({"R", "L"}, {"A", "P"}, {"S", "I"})

@@ -18,6 +18,7 @@ from fedgen.data.decoders.guard import require_plausible
 from fedgen.data.decoders.pixel_block import PixelBlock
 from fedgen.data.findings import Note
 from fedgen.data.index import Affine, SliceRange
+from fedgen.data.orientation import OBLIQUE, OBLIQUE_NOTE
 from fedgen.task.image_spec import known_spacing
 
 #: What rows and columns of a slice, and later slices, grow towards, by the axis of the RAS volume that is cut.
@@ -137,7 +138,7 @@ class VolumeDecoder(Decoder):
             volumes=stored.volumes,
             affine=_rows(affine) if stored.known else None,
             companions=stored.companions,
-            notes=stored.notes if stored.known else (*stored.notes, GUESSED),
+            notes=(*stored.notes, *_geometry_notes(stored, affine)),
         )
 
     def pixels(self, path: Path, slices: SliceRange | None) -> Pixels:
@@ -158,6 +159,15 @@ class VolumeDecoder(Decoder):
     def series(self, paths: Sequence[Path], slices: SliceRange) -> Pixels:
         """As `pixels` of the first file: the others are its companions."""
         return self.pixels(paths[0], slices)
+
+
+def _geometry_notes(stored: Volume, affine: NDArray[np.float64]) -> tuple[Note, ...]:
+    if not stored.known:
+        return (GUESSED,)
+    # Each axis of the slices against the closest one of the patient.
+    directions = np.abs(affine[:3, :3]) / np.linalg.norm(affine[:3, :3], axis=0)
+    degrees = np.degrees(np.arccos(np.clip(directions.max(axis=0), 0, 1))).max()
+    return (OBLIQUE_NOTE,) if degrees > OBLIQUE else ()
 
 
 def _turn(stored: Volume) -> NDArray[Any]:

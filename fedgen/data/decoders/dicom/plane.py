@@ -13,24 +13,17 @@ from numpy.typing import NDArray
 
 from fedgen.data.decoders.dicom.tags import groups, has_decimal_comma, items, numbers, words
 from fedgen.data.findings import Note
-from fedgen.data.orientation import FRONTAL, LATERAL, axis_of, upright
+from fedgen.data.orientation import FRONTAL, LATERAL, OBLIQUE, OBLIQUE_NOTE, axis_of, upright
 from fedgen.task.image_spec import Spacing, known_spacing
 
 Vector = tuple[float, float, float]
 
-#: Degrees off the patient's axes that are worth a word.
-OBLIQUE = 10.0
 #: How far from right angles, as a cosine, the two directions of an image may be.
 _SKEWED = 0.1
 #: DICOM's axes are LPS; nibabel's are RAS.
 _LPS_TO_RAS = np.array([[-1.0], [-1.0], [1.0]])
 _POSITIVE, _NEGATIVE = "RAS", "LPI"
 
-_OBLIQUE_NOTE = Note(
-    "turned",
-    f"its slices are oblique, more than {OBLIQUE:g} degrees off the patient's axes; they are turned to the closest "
-    "axes by quarter turns and flips, never resampled.",
-)
 _SKEWED_NOTE = Note(
     "guessed_geometry",
     "ImageOrientationPatient holds no two directions at right angles, so the image stays as it is stored and its "
@@ -97,7 +90,7 @@ def plane_of(tags: Any, frame: int = 0) -> Plane:
         across=across,
         down=down,
         position=(position[0], position[1], position[2]) if known else None,
-        notes=(*notes, _OBLIQUE_NOTE) if degrees > OBLIQUE else notes,
+        notes=(*notes, OBLIQUE_NOTE) if degrees > OBLIQUE else notes,
     )
 
 

@@ -191,8 +191,10 @@ def save(path: Path, array: np.ndarray, matrix: np.ndarray) -> str:
     return path.name
 
 
-def read(folder: Path, image: str, mask: str, **keys: Any) -> tuple[np.ndarray, MaskMark]:
-    data = section(slices={"lower": 0, "upper": 1, "every": 1, **keys})
+def read(
+    folder: Path, image: str, mask: str, unused_share: float = 0.1, **keys: Any
+) -> tuple[np.ndarray, MaskMark]:
+    data = section(slices={"lower": 0, "upper": 1, "every": 1, **keys}, unused_share=unused_share)
     (entry,) = build_index(listed(folder, (image, mask)), data).entries
     return read_masks(folder, entry)
 
@@ -235,6 +237,29 @@ def test_a_mask_on_another_grid_is_laid_on_the_image(tmp_path: Path) -> None:
     assert MaskMark.RESAMPLED in mark
     some, _ = read(tmp_path, image, mask, lower=0.25, upper=0.75, every=2)
     np.testing.assert_array_equal(some, labels[2:7:2])
+
+
+def test_a_volume_that_is_one_image_has_a_mask_of_three_sides(tmp_path: Path) -> None:
+    classes = (volume() % 4).astype(np.uint8)
+    image, mask = (
+        save(tmp_path / "a.nii", volume(), affine((1, 1, 1))),
+        save(tmp_path / "m.nii", classes, affine((1, 1, 1))),
+    )
+    site, _ = decoded(listed(tmp_path, (image, mask)), section(image_size=[36, 32, 48]))
+    assert site.masks is not None
+    assert site.masks.shape == (1, 1, 36, 32, 48)
+    # 9 x 16 x 12 voxels become twice as many along each side, in the middle of the box.
+    upright = np.rot90(np.moveaxis(classes, 2, 0), axes=(1, 2))
+    inside = site.masks[0, 0, 9:27, :, 12:36]
+    np.testing.assert_array_equal(inside[::2, ::2, ::2], upright)
+    assert int(site.masks.sum()) == 8 * int(upright.sum())
+
+
+def test_a_mask_in_two_files_is_refused(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.nii", volume(), affine())
+    nib.save(nib.Nifti1Pair(np.zeros((12, 16, 9), np.uint8), affine()), tmp_path / "m.img")
+    with pytest.raises(UnreadableError, match="is a mask in two files"):
+        read(tmp_path, image, "m.hdr", unused_share=1)
 
 
 def test_a_cropped_mask_is_told_and_one_elsewhere_refused(tmp_path: Path) -> None:

@@ -174,6 +174,14 @@ def test_forms_that_contradict_each_other_are_told(tmp_path: Path) -> None:
     assert not kinds(saved(tmp_path, anatomy(), edit=lambda image: image.set_qform(shifted, 2)))
 
 
+@pytest.mark.parametrize(("degrees", "told"), [(0, False), (9, False), (12, True)])
+def test_oblique_volumes_are_told(tmp_path: Path, degrees: float, told: bool) -> None:
+    turn = nib.eulerangles.euler2mat(z=np.radians(degrees)) @ np.diag([1, 2, 3.0])
+    path = saved(tmp_path, anatomy(), nib.affines.from_matvec(turn, (5, 6, 7)))
+    np.testing.assert_array_equal(DECODER.pixels(path, everything(2)), expected(2))
+    assert [note.kind for note in DECODER.header(path, 2).notes] == ["turned"] * told
+
+
 def test_without_a_form_left_and_right_are_a_guess(tmp_path: Path) -> None:
     def forget(image: Any) -> None:
         image.set_sform(None, 0)
