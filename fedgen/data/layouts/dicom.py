@@ -38,6 +38,8 @@ from fedgen.data.layouts.layout import (
 )
 from fedgen.study.data import Slices
 
+#: Letters of a name that tell somebody.
+_TELLING = 3
 #: Completes "FILE ...".
 NO_PATIENT = (
     "has no PatientID, or one that means none, so its privacy unit is unknown: give each file a pseudonym"
@@ -109,7 +111,8 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
                     result.leave_out(path, aside)
                     continue
                 if not request.wants(modality, series):
-                    result.leave_out(path, f"other modality ({series or modality or 'none given'})")
+                    named = _nameless_series(series, tags) or modality or "none given"
+                    result.leave_out(path, f"other modality ({named})")
                     continue
                 if aside is not None:
                     result.leave_out(path, aside)
@@ -216,6 +219,14 @@ def _recognised(path: Path) -> bool:
     except UnreadableError:
         # It may be an image, so the scan shall say that it cannot be read.
         return nameless(path)
+
+
+def _nameless_series(series: str, tags: Any) -> str:
+    """The series' name for a count that others may read; empty where a person typed the patient's own into it."""
+    words = _text(tags, "PatientName").replace("^", " ").replace("=", " ").split()
+    said = series.casefold()
+    own = (word.casefold() for word in (*words, _text(tags, "PatientID")) if len(word) >= _TELLING)
+    return "" if any(word in said for word in own) else series
 
 
 def _folder_site(folder: Path, path: str) -> str:

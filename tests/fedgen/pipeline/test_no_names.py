@@ -34,6 +34,9 @@ def planted(tmp_path: Path) -> Path:
             dataset = pydicom.dcmread(path)
             dataset.PatientID, dataset.PatientName = f"{IDENTITY}-{number}", NAME
             dataset.PatientBirthDate = "19480229"
+            if path.name == "T2w-1.dcm":
+                # A person at the scanner types what he likes.
+                dataset.SeriesDescription = "T2 Qzxmuster"
             dataset.save_as(path)
         text = text.replace(f"{place.parent.name}/{place.name}/", f"{place.parent.name}/{PLACE}_{number}/")
         place.rename(place.with_name(f"{PLACE}_{number}"))
