@@ -1,20 +1,18 @@
-"""From a folder to a patient index: find the layout, read it, judge labels and sites."""
+"""From a folder to a patient index: what a study can use of it, by its labels and sites."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fedgen.data.accounts import account, refuse_losses, unknown_findings
-from fedgen.data.findings import DataFinding, findings_of_notes, listing, plural
-from fedgen.data.index import Exclusion, IndexEntry, PatientIndex, site_name, site_names
-from fedgen.data.layouts.layout import Request, Scan
-from fedgen.data.layouts.registry import layout_for
-from fedgen.data.people import identity_findings, merged_sites
-from fedgen.data.table import find_table, read_table
+from fedgen.data.accounts import refuse_losses
+from fedgen.data.findings import DataFinding, listing, plural
+from fedgen.data.folder_scan import scan_folder
+from fedgen.data.index import Exclusion, IndexEntry, PatientIndex, site_name
+from fedgen.data.layouts.layout import Scan
+from fedgen.data.people import identity_findings
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection
 
@@ -79,84 +77,6 @@ def index_of(folder: Path, result: Scan, data: DataSection) -> PatientIndex:
         excluded=tuple(Exclusion(reason, excluded[reason]) for reason in sorted(excluded)),
         findings=tuple(findings),
     )
-
-
-def scan_folder(
-    folder: Path,
-    data: DataSection,
-    *,
-    table: Path | None = None,
-    site: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Scan:
-    """Find every image of the study's modality, whatever its label, and every file that cannot be used.
-
-    Arguments are those of `build_index`.
-
-    Raises:
-        DataError: the folder, its layout or its table cannot be used.
-    """
-    files = files_of(folder)
-    found = find_table(folder, table)
-    return scan(Request(folder, files, data, None if found is None else read_table(found), site, progress))
-
-
-def scan(request: Request) -> Scan:
-    """`scan_folder` of a folder whose files and table are known.
-
-    Raises:
-        DataError: the layout or the table cannot be used.
-    """
-    layout = layout_for(request)
-    result = layout.scan(request)
-    account(request, result, layout.unused)
-    result.findings += [*unknown_findings(result), *findings_of_notes(result.notes)]
-    if request.table is not None and request.table.note:
-        sentence = f"{request.table.path.name} {request.table.note}."
-        result.findings.append(DataFinding("table_reading", sentence, 1))
-    if request.site is None:
-        spelling, findings = merged_sites([entry.site for entry in result.entries])
-        names = site_names(spelling.values())
-        result.entries = [
-            entry
-            if names[spelling[entry.site]] == entry.site
-            else replace(entry, site=names[spelling[entry.site]])
-            for entry in result.entries
-        ]
-        result.findings += findings
-    result.entries.sort(key=lambda entry: (entry.site, entry.patient, entry.files, _volume(entry)))
-    return result
-
-
-def _volume(entry: IndexEntry) -> int:
-    return 0 if entry.slices is None else entry.slices.volume
-
-
-def files_of(folder: Path) -> tuple[str, ...]:
-    """Every file below `folder`, relative with forward slashes, sorted; names that begin with a dot are hidden.
-
-    Raises:
-        DataError: it is no folder, or a folder in it cannot be read.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give the folder that holds the images.")
-    found: list[str] = []
-    seen: set[Path] = set()
-    for parent, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
-        # Links are followed, because data folders often are links; a link to its own parent ends here.
-        real = Path(parent).resolve()
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inside = Path(parent).relative_to(folder)
-        found += [(inside / name).as_posix() for name in names if not name.startswith(".")]
-    return tuple(sorted(found))
-
-
-def _unreadable(error: OSError) -> None:
-    raise DataError(f"Cannot read the folder {error.filename} ({error.strerror}): grant access or remove it.")
 
 
 def _refuse_problems(result: Scan) -> None:

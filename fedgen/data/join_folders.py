@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fedgen.data.build import index_of, scan_folder
+from fedgen.data.build import index_of
 from fedgen.data.findings import DataFinding, listing, plural
+from fedgen.data.folder_scan import scan_folder
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.layouts.layout import Problem, Scan
 from fedgen.errors import DataError

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from fedgen.data.build import files_of
+from fedgen.data.folder_scan import files_of
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedgen.data.build import files_of, scan
+from fedgen.data.folder_scan import files_of, scan
 from fedgen.data.inspect.columns import Guess, guess_columns, pick_table
 from fedgen.data.layouts.layout import Request, Scan
 from fedgen.data.table import Table, read_table

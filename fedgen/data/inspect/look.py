@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fedgen.data.build import files_of, left_out_findings
+from fedgen.data.build import left_out_findings
 from fedgen.data.duplicates import across_patients, exact_groups, near_pairs, pairs_of_groups, telling
 from fedgen.data.findings import DataFinding, plural
+from fedgen.data.folder_scan import files_of
 from fedgen.data.inspect.as_it_lies import Opened, open_folder
 from fedgen.data.inspect.columns import Guess
 from fedgen.data.inspect.image_types import image_types

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedgen.data.build import build_index, files_of, scan_folder
+from fedgen.data.build import build_index
+from fedgen.data.folder_scan import files_of, scan_folder
 from fedgen.errors import DataError, ExitCode
 from fedgen.study.data import DataSection
 

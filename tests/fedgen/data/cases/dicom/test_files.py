@@ -18,11 +18,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from fedgen.data.build import build_index, scan_folder
+from fedgen.data.build import build_index
 from fedgen.data.decode import decode_site
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.dicom import DECODER
 from fedgen.data.decoders.registry import decoder_for
+from fedgen.data.folder_scan import scan_folder
 from fedgen.data.index import PatientIndex
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection

@@ -12,7 +12,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from fedgen.data.build import build_index, scan_folder
+from fedgen.data.build import build_index
+from fedgen.data.folder_scan import scan_folder
 from fedgen.data.index import PatientIndex
 from fedgen.data.read import read_stored
 from fedgen.errors import DataError
