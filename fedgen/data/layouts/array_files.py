@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from fedgen.data.decoders.arrays import DECODER, ArrayShape, array_shapes, array_values
-from fedgen.data.decoders.decoder import UnreadableError
+from fedgen.data.decoders.decoder import Header, UnreadableError
 from fedgen.data.decoders.guard import guard
 from fedgen.data.index import IndexEntry, SliceRange
-from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, one_site
+from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, one_site, taken
 from fedgen.data.layouts.patient_rule import by_rule, patient_by
 
 #: What an array of images, of labels and of patients is called, in this order, in one name.
@@ -87,6 +87,8 @@ def _entries(
     for volume, (name, array) in enumerate(stacks.items()):
         assert array.images is not None
         n, height, width = array.images
+        # A study of volumes has no use for images of two sides, and says so.
+        taken(Header((height, width)), request.data)
         labels = _beside(request, path, name, n, 1, result)
         patients = _beside(request, path, name, n, 2, result)
         for number in range(n):

@@ -8,13 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 import fedgen
+from fedgen.data.build import build_index
+from fedgen.data.decode import decode_site
+from fedgen.data.geometry import site_geometry
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
+from fedgen.study.data import DataSection
 from fedgen.synthesis.dicom_tags import Provenance
 from fedgen.synthesis.samples import write_samples
 from fedgen.task.image_spec import ImageSpec
@@ -74,15 +79,34 @@ def test_batches_and_transforms(release: Path) -> None:
     assert geometry.spacing.shape == (6, 2)
 
 
-def test_a_volume_has_three_axes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["nifti", "dicom"])
+def test_a_volume_has_three_axes(form: str, tmp_path: Path) -> None:
     grid = ImageSpec(channels=1, size=(5, 16, 24), spacing=(3.0, 1.0, 2.0), orientation="SPR")
     images = (torch.rand(2, *grid.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1).half().float()
     about = Provenance("ab", "", "CT", datetime(2026, 1, 2, tzinfo=UTC))
-    write_samples(tmp_path, LabelledImages(images, torch.zeros(2)), ("a",), ("nifti",), grid, about=about)
+    write_samples(tmp_path, LabelledImages(images, torch.zeros(2)), ("a",), (form,), grid, about=about)
     image, _, geometry = fedgen.load_release(tmp_path)[1]
     torch.testing.assert_close(image / 127.5 - 1, images[1], atol=1e-3, rtol=0)
     assert geometry.orientation == "SPR"
     assert geometry.spacing.tolist() == pytest.approx([3.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("form", ["nifti", "dicom"])
+def test_volumes_and_their_masks_are_data_for_another_study(form: str, tmp_path: Path) -> None:
+    grid = ImageSpec(channels=1, size=(16, 20, 24), spacing=(1.5, 1.5, 1.5), orientation="SPR")
+    images = (torch.rand(2, *grid.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1).half().float()
+    made = LabelledImages(images, torch.arange(2), (images > 0.5).to(torch.uint8))
+    about = Provenance("ab", "", "MR", datetime(2026, 1, 2, tzinfo=UTC))
+    write_samples(tmp_path, made, ("none", "lesion"), (form,), grid, about=about)
+    data = DataSection.model_validate({"image_size": grid.size, "columns": {"mask": "mask"}})
+    index = build_index(tmp_path, data)
+    assert site_geometry(index.entries, data) == (grid.spacing, grid.orientation)
+    decoded = decode_site(tmp_path, index.entries, data)
+    order = [int(entry.patient.removeprefix("synthetic-")) for entry in index.entries]
+    np.testing.assert_allclose(decoded.images, images.numpy()[order], atol=1e-3)
+    assert decoded.masks is not None
+    assert made.masks is not None
+    np.testing.assert_array_equal(decoded.masks > 0, made.masks.numpy()[order] > 0)
 
 
 def test_what_is_no_release_is_refused(release: Path, tmp_path: Path) -> None:

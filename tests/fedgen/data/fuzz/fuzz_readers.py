@@ -36,6 +36,7 @@ from fedgen.study.data import DataSection
 
 SECONDS, ADDRESSES, FILLED = 10, 6 * 2**30, 3 * 2**29
 DATA = DataSection(labels=("none",), image_size=(16, 16), unused_share=1.0, patient_rule="image")
+WHOLE = DATA.model_copy(update={"image_size": (16, 16, 16)})
 #: In a folder with an inspection now and then: it reads every image twice.
 INSPECT_EVERY = 16
 
@@ -98,7 +99,7 @@ def _read(folder: Path, name: str, content: bytes, axis: int, inspect: bool) -> 
                 (folder / file).rename(folder / "sub-1" / "anat" / file.replace("a", "sub-1_T1w", 1))
             elif not (kind.startswith(("dicom", "array")) and axis < 2):
                 (folder / "metadata.csv").write_text(f"image,patient,site,label\n{file},p,s,none\n")
-        _use(folder)
+        _use(folder, WHOLE if axis == 1 else DATA)
         if inspect:
             _told(lambda: json.dumps(inspect_data(folder).to_json(), allow_nan=False))
     finally:
@@ -118,12 +119,12 @@ def _decode(path: Path, axis: int) -> None:
     _told(whole)
 
 
-def _use(folder: Path) -> None:
+def _use(folder: Path, data: DataSection) -> None:
     def use() -> None:
-        index = build_index(folder, DATA, site="s")
+        index = build_index(folder, data, site="s")
         json.dumps(index.to_json(), allow_nan=False)
-        sites = {"s": decode_site(folder, index.entries, DATA)}
-        decoding_findings(index, sites, DATA)
+        sites = {"s": decode_site(folder, index.entries, data)}
+        decoding_findings(index, sites, data)
         assert np.isfinite(sites["s"].images).all()
 
     _told(use)
