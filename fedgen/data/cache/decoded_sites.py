@@ -96,10 +96,10 @@ def entry_keys(folder: Path, entries: Sequence[IndexEntry], data: DataSection, m
     way = transform(data)
     keys = []
     for entry, files in zip(entries, names, strict=True):
-        known = {key: value for key, value in asdict(entry).items() if key not in _IDENTITY}
+        known = {key: value for key, value in vars(entry).items() if key not in _IDENTITY}
         # The ending says by which decoder the bytes are read.
         content = [[_ending(name), hashes[name].hex()] for name in files]
-        text = json.dumps([way, known, len(entry.files), content], sort_keys=True)
+        text = json.dumps([way, known, len(entry.files), content], sort_keys=True, default=asdict)
         keys.append(hashlib.sha256(text.encode()).hexdigest())
     return keys
 
