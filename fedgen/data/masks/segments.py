@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def segments(path: Path, structure: str) -> StoredMask:
     fractional = str(found.segmentation_type.value) == "FRACTIONAL"
     try:
         values, affine = _volume(found, numbers, fractional)
-    except (AttributeError, TypeError, ValueError, KeyError, RuntimeError) as error:
+    # highdicom asks a database of the frames, which has no column for a place that they do not have.
+    except (AttributeError, TypeError, ValueError, KeyError, RuntimeError, sqlite3.Error) as error:
         if "overlap" in str(error).lower():
             raise UnreadableError(
                 f"has segments that overlap ({listing(labels.values())}): name one of them in data.columns.mask, such "
