@@ -12,6 +12,7 @@ from fedgen.data.findings import DataFinding, listing, plural
 from fedgen.data.folder_scan import scan_folder
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.data.layouts.layout import Problem, Scan
+from fedgen.data.people import merged_sites
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection
 
@@ -61,7 +62,9 @@ def index_folders(
         joined.problems += scan.problems
         joined.findings += scan.findings
         joined.patients_assumed |= scan.patients_assumed
-    joined.findings += _shared_sites(scans)
+    spelling, findings = merged_sites([entry.site for entry in joined.entries])
+    joined.entries = [replace(entry, site=spelling[entry.site]) for entry in joined.entries]
+    joined.findings += [*_shared_sites(scans), *findings]
     joined.entries.sort(key=lambda entry: (entry.site, entry.patient, entry.files))
     return index_of(root, joined, data)
 

@@ -139,5 +139,6 @@ def naming_no_file(folder: Path, pseudonyms: Pseudonyms) -> Iterator[None]:
         paths: tuple[str, ...] = ()
         with contextlib.suppress(DataError):
             paths = files_of(folder)
-        error.outline = pseudonyms.text(str(error), paths)
+        # Of several folders each hides its own names.
+        error.outline = pseudonyms.text(error.for_log, paths)
         raise

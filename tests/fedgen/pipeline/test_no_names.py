@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from fedgen.data.phantom.write import write_phantom
-from fedgen.data.pseudonyms import Pseudonyms, own_pseudonyms
+from fedgen.data.pseudonyms import Pseudonyms, naming_no_file, own_pseudonyms
 from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.federation.site.site import Site
 from fedgen.pipeline.runner import run_stages
@@ -133,6 +133,22 @@ def test_a_lost_key_is_not_taken_for_other_data(
     monkeypatch.setenv("FEDGEN_STATE", str(tmp_path / "elsewhere"))
     with pytest.raises(DataError, match=r"another key of pseudonyms .*restore the site's pseudonym.key"):
         prepare_sites(asked, planted, tmp_path / "data", tmp_path / "cache")
+
+
+def test_each_of_several_folders_hides_its_own_names(tmp_path: Path) -> None:
+    ours = Pseudonyms(b"k" * 32)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, name in zip(folders, ("anna.png", "bob.png"), strict=True):
+        folder.mkdir()
+        (folder / name).touch()
+    with (
+        pytest.raises(DataError) as caught,
+        naming_no_file(folders[0], ours),
+        naming_no_file(folders[1], ours),
+    ):
+        raise DataError("one/anna.png equals two/bob.png.")
+    assert str(caught.value) == "one/anna.png equals two/bob.png."
+    assert caught.value.for_log == f"one/{ours.file('anna.png')} equals two/{ours.file('bob.png')}."
 
 
 def test_a_sentence_loses_the_longest_names_first() -> None:
