@@ -26,12 +26,16 @@ class MaskObjects:
         self._of_series: dict[str, list[str]] = {}
         self._matched: set[str] = set()
         self._files: list[str] = []
+        self._names: dict[int, dict[str, str]] = {}
 
     def take(self, path: str, tags: Any) -> bool:
         """Whether an object is one of them; it is kept by the series that it names."""
         if not self.kind or text(tags, "Modality") != self.kind:
             return False
         self._files.append(path)
+        for segment in tags.get("SegmentSequence") or ():
+            name = text(segment, "SegmentLabel").strip()
+            self._names.setdefault(int(segment.get("SegmentNumber", 0)), {}).setdefault(name, path)
         for series in set(_series(tags)):
             self._of_series.setdefault(series, []).append(path)
         return True
@@ -47,11 +51,19 @@ class MaskObjects:
         yield from sorted(set(self._files) - self._matched)
 
     def problems(self) -> Iterator[Problem]:
-        """Series with several of them, of which nothing says which one is meant."""
+        """Series with several of them, and numbers of segments that are not the same everywhere."""
         for files in self._of_series.values():
             if len(files) > 1 and self._matched.issuperset(files):
                 reason = f"is of the same series as {files[0]}, and one mask an image is expected: keep one of them"
                 yield from (Problem(path, reason) for path in files[1:])
+        for number, names in self._names.items() if not self.structure else ():
+            (first, where), *others = names.items()
+            for name, path in others:
+                reason = (
+                    f"calls segment {number} {name!r} and {where} calls it {first!r}, so that numbers are no classes: "
+                    "name one segment in data.columns.mask, such as SEG/NAME"
+                )
+                yield Problem(path, reason)
 
 
 def _series(tags: Any) -> Iterator[str]:

@@ -140,6 +140,16 @@ def test_soft_edges_are_cut_and_few_levels_are_ambiguous(tmp_path: Path) -> None
         marked(tmp_path, Image.fromarray(levels))
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_a_mask_stands_upright_as_its_own_exif_says(tmp_path: Path, mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    labels, _ = marked(
+        tmp_path, Image.fromarray(np.rot90(disc()).astype(np.uint8) * 255).convert(mode), exif=exif
+    )
+    np.testing.assert_array_equal(labels, disc())
+
+
 def stored(values: Any, **how: Any) -> StoredMask:
     return StoredMask(np.array(values, np.float32).reshape(1, 1, -1), **how)
 

@@ -210,6 +210,26 @@ def test_which_segmentation_is_of_which_series(tmp_path: Path, write_dicom: Writ
     assert build_index(tmp_path, section(columns={})).entries[0].mask is None
 
 
+def test_numbers_of_segments_that_differ_between_files_are_no_classes(
+    tmp_path: Path, write_dicom: WriteDicom
+) -> None:
+    _, sources = whole_series(tmp_path, write_dicom)
+    segmentation(tmp_path / "seg.dcm", sources, np.ones((5, 16, 12), np.uint8), ["Liver"])
+    for path in sorted(tmp_path.glob("?.dcm")):
+        other = pydicom.dcmread(path)
+        other.PatientID, other.SeriesInstanceUID = "P2", "1.2.33"
+        other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = f"1.2.34.{path.stem}"
+        other.save_as(tmp_path / f"b{path.name}")
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    seg.ReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.33"
+    seg.SOPInstanceUID = seg.file_meta.MediaStorageSOPInstanceUID = "1.2.79"
+    seg.SegmentSequence[0].SegmentLabel = "Tumour"
+    seg.save_as(tmp_path / "seg2.dcm")
+    with pytest.raises(DataError, match=r"seg2\.dcm calls segment 1 'Tumour' and seg\.dcm calls it 'Liver'"):
+        build_index(tmp_path, section(columns={"mask": "SEG"}))
+    assert len(build_index(tmp_path, section(columns={"mask": "SEG/Liver"})).entries) == 2
+
+
 def structures(path: Path, contours: dict[str, list[list[tuple[float, float, float]]]]) -> None:
     """An RTSTRUCT of closed contours in the patient's mm, by name."""
     dataset = Dataset()
