@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fedgen.data.decoders.dicom.kinds import MASK_OBJECTS
 from fedgen.data.index import IndexEntry
 from fedgen.data.inspect.columns import Guess
 from fedgen.data.inspect.measured import PERCENTILES
@@ -65,9 +66,15 @@ def series_summaries(entries: Sequence[IndexEntry]) -> list[SeriesSummary]:
 def mask_counts(files: Sequence[str], seen: Scan, table: Table | None, guess: Guess) -> dict[str, int]:
     if seen.layout == "bids":
         return label_images(files)
-    if table is None:
-        return {}
-    return {column: sum(bool(row.cells[column]) for row in table.rows) for column in guess.masks}
+    columns = (
+        {}
+        if table is None
+        else {column: sum(bool(row.cells[column]) for row in table.rows) for column in guess.masks}
+    )
+    if seen.layout != "dicom":
+        return columns
+    objects = {kind: seen.excluded[what] for kind, what in MASK_OBJECTS.items()}
+    return columns | {kind: count for kind, count in objects.items() if count}
 
 
 def at_several_sites(entries: Sequence[IndexEntry]) -> tuple[str, ...]:

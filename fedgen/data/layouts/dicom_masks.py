@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fedgen.data.decoders.dicom.kinds import MASK_OBJECTS
 from fedgen.data.decoders.dicom.tags import text
 from fedgen.data.layouts.layout import Problem
 
-#: What `data.columns.mask` may say in a folder of DICOM: the Modality of objects that mark others.
-KINDS = ("SEG", "RTSTRUCT")
-
 
 def asked_kind(mask: str | None) -> tuple[str, str]:
-    """Modality and structure of `SEG`, `SEG/Liver` or `RTSTRUCT/GTV-1`; two empty words where it names a column."""
+    """Modality of the objects that mark others, and the structure that is asked for of them.
+
+    Args:
+        mask: `data.columns.mask`, such as `SEG`, `SEG/Liver` or `RTSTRUCT/GTV-1`.
+
+    Returns:
+        Two empty words where it names a column.
+    """
     kind, _, structure = (mask or "").partition("/")
-    return (kind, structure.strip()) if kind in KINDS else ("", "")
+    return (kind, structure.strip()) if kind in MASK_OBJECTS else ("", "")
 
 
 class MaskObjects:

@@ -55,6 +55,8 @@ _MODALITIES = {
     "PLAN": "radiotherapy plan",
     "M3D": "model for manufacturing",
 }
+#: Those of them that can be masks (`data.columns.mask`), by Modality.
+MASK_OBJECTS = {kind: _MODALITIES[kind] for kind in ("SEG", "RTSTRUCT")}
 #: Words of ImageType (PS3.3, C.7.6.1.1.2, and what makers add).
 _TYPES = {
     "LOCALIZER": "localizer",
