@@ -47,8 +47,9 @@ COLUMNS = Columns()
 #: The keys of a study that these commands have an option for.
 _KEY = re.compile(
     r"\bdata\.(columns\.(?P<column>image|patient|site|label|mask)|"
-    r"(?P<key>modality|labels|patient_rule|other_labels|one_class_sites|unused_share))\b"
+    r"(?P<key>modality|labels|volume|patient_rule|other_labels|one_class_sites|unused_share))\b"
 )
+_KEEP_ONE = "keep one, or name the one that lists the images metadata"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
@@ -58,7 +59,8 @@ def advice() -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(_KEY.sub(_option, str(error))) from error
+        said = str(error).replace(_KEEP_ONE, "choose one with --table")
+        raise DataError(_KEY.sub(_option, said)) from error
 
 
 def _option(key: re.Match[str]) -> str:
@@ -100,6 +102,9 @@ def index_command(
             help="Who the patient is where nothing says so: image, or a regular expression on the path."
         ),
     ] = None,
+    volume: Annotated[
+        int | None, typer.Option(min=0, help="Which volume of files that hold several, counted from 0.")
+    ] = None,
     unused_share: Annotated[
         float | None, typer.Option(help="Share of images that may be left out unasked; default 0.1.")
     ] = None,
@@ -116,6 +121,7 @@ def index_command(
         other_labels=other_labels,
         one_class_sites=one_class_sites,
         patient_rule=patient_rule,
+        volume=volume,
         unused_share=unused_share,
     )
     from fedgen.data.build import build_index

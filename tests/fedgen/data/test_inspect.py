@@ -247,3 +247,27 @@ def test_advice_names_options(png_folder: Path) -> None:
         CliRunner().invoke(app, ["index", str(png_folder), "--label-column", "x"], catch_exceptions=False)
     assert "data." not in str(caught.value)
     assert "--labels" in str(caught.value)
+
+
+def test_advice_about_tables_names_the_option(png_folder: Path) -> None:
+    (png_folder / "metadata.csv").rename(png_folder / "a.csv")
+    (png_folder / "b.csv").write_text("x\n1\n")
+    with pytest.raises(DataError, match=r"several tables \(a.csv, b.csv\): choose one with --table"):
+        CliRunner().invoke(app, ["index", str(png_folder)], catch_exceptions=False)
+    # A look picks the one that names images.
+    assert inspect_data(png_folder).table == "a.csv"
+
+
+def test_index_takes_a_volume_of_several(
+    bids_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in bids_folder.rglob("*_T2w.nii.gz"):
+        volume = nib.load(path)
+        nib.save(
+            nib.Nifti1Image(np.stack([volume.get_fdata()] * 2, -1).astype(np.uint8), volume.affine), path
+        )
+    asked = ["index", str(bids_folder), "--modality", "T2w", "--labels", "any"]
+    with pytest.raises(DataError, match="set --volume to the one to take"):
+        CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert CliRunner().invoke(app, [*asked, "--volume", "1"], catch_exceptions=False).exit_code == 0
