@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 #: No picture of a patient has more values: 4 GiB once they are float32.
 MOST_VALUES = 2**30
 #: So many are read without asking how many bytes the file has.
-UNASKED_VALUES = 2**26
+UNASKED_VALUES = 2**24
 #: Of one byte: deflate makes 1032 bytes of one, and a byte holds eight values of one bit.
 VALUES_A_BYTE = 8 * 1032
 _LONGEST = 160
