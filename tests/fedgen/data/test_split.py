@@ -104,8 +104,9 @@ def test_no_patient_is_favoured() -> None:
 
 
 def prints(*contents: int) -> Fingerprints:
-    """Fingerprints of images named by a number; the near hash of image n has n bits set."""
+    """Fingerprints of images named by a number; the near hash of image n has n bits set, all have the same detail."""
     found = Fingerprints.empty(len(contents))
+    found.detail[:, ::2] = 100
     for i, content in enumerate(contents):
         found.exact[i] = content
         found.near[i] = np.packbits(np.arange(256) < content)
