@@ -89,7 +89,7 @@ class Simulation(Setting):
         cards = [card for card in map(read_card, folders) if card is not None]
         if cards and more:
             raise StudyError(
-                "One of the folders of --data is a release of synthetic images, which stands on the privacy of its own "
+                "One of the folders of images is a release of synthetic images, which stands on the privacy of its own "
                 "run: train on it alone."
             )
         work = Workspace.create(study, out, given_start(study, pretrained))

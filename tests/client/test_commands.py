@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -234,7 +235,11 @@ def test_the_log(command, with_data) -> None:
 
 def test_the_log_is_followed(with_data) -> None:
     process = subprocess.Popen(
-        [*CLIENT, "log", "--follow", "--folder", with_data.path], stdout=subprocess.PIPE, text=True
+        [*CLIENT, "log", "--follow", "--folder", with_data.path],
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell makes what it runs in the background deaf to Ctrl-C, and so would it be here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         for expected in ("sent", "joined"):
