@@ -20,21 +20,28 @@ from fedgen.families.diffusion.samplers import (
     sigma_steps,
 )
 from fedgen.families.diffusion.unet import ConditionalUNet, require_divisible
+from fedgen.families.parts.conditioning import condition_of
 from fedgen.families.parts.folding import fold, patient_mean, rows
 from fedgen.families.parts.minus_loss import minus_loss
 from fedgen.families.parts.sampling import CHUNK, ImageNoise, device_of
-from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
+from fedgen.task.stack import stacked
 from fedgen.task.task import Task
 
 #: Noise draws an image in a membership score.
 MEMBERSHIP_DRAWS = 16
 
 
+def without(condition: Tensor, dropped: Tensor) -> Tensor:
+    """(n, width) conditions as (n, width + 1): where dropped (n,) nothing but a last number, 1, that says so."""
+    flag = dropped[:, None].to(condition.dtype)
+    return torch.cat([condition * (1 - flag), flag], dim=1)
+
+
 class DenoisingObjective(Objective):
     """lambda(sigma) |D(y + n; sigma) - y|^2, mean over pixels and K draws of sigma and n (equation 2).
 
-    Where `label_dropout` is positive, that share of the images is denoised without its label, as classifier-free
+    Where `label_dropout` is positive, that share of the images is denoised without its condition, as classifier-free
     guidance needs (Ho and Salimans 2022). All K copies of an image are, or none (DPDM): what an image teaches
     about its class is then not averaged away in its own gradient.
     """
@@ -45,12 +52,10 @@ class DenoisingObjective(Objective):
     #: the preconditioned loss of an untrained network is about 1
     loss_bound = 2.0
 
-    def __init__(
-        self, options: DiffusionOptions, image: ImageSpec, classes: int, label_dropout: float
-    ) -> None:
+    def __init__(self, task: Task, options: DiffusionOptions, label_dropout: float) -> None:
         self.parametrization = parametrization_of(options)
-        self.image = image
-        self.classes = classes
+        self.task = task
+        self.image = task.stack
         self.label_dropout = label_dropout
         self.optimizer = Adam(options.learning_rate)
 
@@ -73,31 +78,32 @@ class DenoisingObjective(Objective):
         if records is None:
             raise ValueError("the denoising objective needs records")
         p = self.parametrization
-        y, labels = fold(records.fields["image"], records.fields["class"], draws["level"].shape[2])
-        if "dropped" in draws:
-            labels = torch.where(rows(draws["dropped"]), self.classes, labels)
+        weights = records.weights["patient"]
+        images, given = stacked(self.task, records.fields), condition_of(self.task, records.fields, weights)
+        y, condition = fold(images, given, draws["level"].shape[2])
+        dropped = rows(draws["dropped"]) if "dropped" in draws else y.new_zeros(len(y), dtype=torch.bool)
+        condition = without(condition, dropped)
         sigma = p.training_sigma(rows(draws["level"]))
         x = y + per_row(sigma, y) * rows(draws["noise"])
-        D = denoise(lambda x, c: networks["unet"](x, c, labels), x, p.precondition(sigma))
+        D = denoise(lambda x, c: networks["unet"](x, c, condition), x, p.precondition(sigma))
         losses = p.loss_weight(sigma) * (D - y).square().flatten(1).mean(dim=1)
-        return patient_mean(losses, records.weights["patient"])
+        return patient_mean(losses, weights)
 
 
 class DiffusionFamily(Family):
     """One UNet, one objective."""
 
     def __init__(self, task: Task, options: DiffusionOptions) -> None:
-        self.image = task.image
-        self.classes = len(task.classes)
+        self.task, self.image = task, task.stack
         require_divisible(self.image.size, options)
         self.options = options
-        self.objective = DenoisingObjective(options, self.image, self.classes, options.label_dropout)
-        #: Without dropped labels, which would only blur a membership score.
-        self.scored = DenoisingObjective(options, self.image, self.classes, 0.0)
+        self.objective = DenoisingObjective(task, options, options.label_dropout)
+        #: Without dropped conditions, which would only blur a membership score.
+        self.scored = DenoisingObjective(task, options, 0.0)
 
     def networks(self) -> dict[str, nn.Module]:
         """`unet`."""
-        return {"unet": ConditionalUNet(self.image, self.classes, self.options).eval()}
+        return {"unet": ConditionalUNet(self.image, self.task.condition_width, self.options).eval()}
 
     def contributions(self) -> tuple[Objective, ...]:
         """Denoising."""
@@ -109,15 +115,16 @@ class DiffusionFamily(Family):
     ) -> Tensor:
         """Images by the study's sampler, (n, C, *size) float32 in [-1, 1]."""
         o = self.options
-        labels, device = given["class"], device_of(networks["unet"])
+        device = device_of(networks["unet"])
         # All noise at once, so that the images do not depend on how many are made at a time.
         noise = torch.randn(n, *self.image.shape, generator=rng, device=rng.device)
+        condition = condition_of(self.task, given, noise.flatten(1)[:, 0])
         seed = int(torch.randint(2**31, (1,), generator=rng, device=rng.device)) if o.stochastic else 0
         numbers = range(seed, seed + n)
         parts = []
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)
-            D = self._denoiser(networks["unet"], labels[part].to(device))
+            D = self._denoiser(networks["unet"], condition[part].to(device))
             fresh = ImageNoise(numbers[part] if o.stochastic else (), self.image.shape, device)
             parts.append(self._images(D, noise[part].to(device), fresh))
         return torch.cat(parts).to(noise.device)
@@ -139,19 +146,20 @@ class DiffusionFamily(Family):
         """Minus the denoising loss, (B,) (Matsumoto et al. 2023)."""
         return minus_loss(self.scored, networks, records, K=MEMBERSHIP_DRAWS, chunk=4, rng=rng)
 
-    def _denoiser(self, unet: Apply, labels: Tensor) -> Denoiser:
-        """D(x; sigma) for images of these labels, guided where the study asks for it.
+    def _denoiser(self, unet: Apply, condition: Tensor) -> Denoiser:
+        """D(x; sigma) for images of these conditions, guided where the study asks for it.
 
         Classifier-free guidance of strength w: (1 + w) D(x; sigma, y) - w D(x; sigma) (Ho and Salimans 2022).
         """
         p, w = self.objective.parametrization, self.options.guidance
-        no_label = torch.full_like(labels, self.classes)
+        every = torch.ones(len(condition), dtype=torch.bool, device=condition.device)
+        y, no_y = without(condition, ~every), without(condition, every)
 
         def denoiser(x: Tensor, sigma: Tensor) -> Tensor:
             c = p.precondition(sigma)
-            D = denoise(lambda x, c: unet(x, c, labels), x, c)
+            D = denoise(lambda x, c: unet(x, c, y), x, c)
             if w == 0:
                 return D
-            return (1 + w) * D - w * denoise(lambda x, c: unet(x, c, no_label), x, c)
+            return (1 + w) * D - w * denoise(lambda x, c: unet(x, c, no_y), x, c)
 
         return denoiser

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from fedgen.families.diffusion.edm import per_row
-from fedgen.families.parts.conditioning import one_hot
 from fedgen.families.parts.grids import average, upsample
 from fedgen.task.image_spec import ImageSpec
 
@@ -74,7 +73,7 @@ class AffineDenoiser(nn.Module):
     """A perceptron from a thumbnail to a coarse image.
 
     At high noise the best denoiser is nearly an affine map of the whole image onto its class's mean and
-    principal components; shared convolution weights approximate one slowly. A label beyond the classes is no label.
+    principal components; shared convolution weights approximate one slowly.
     """
 
     #: Hidden units, the rank of the map.
@@ -82,19 +81,18 @@ class AffineDenoiser(nn.Module):
     #: Adam moves the image by about GAIN times the learning rate a step.
     GAIN = 3.0
 
-    def __init__(self, image: ImageSpec, classes: int) -> None:
+    def __init__(self, image: ImageSpec, condition: int) -> None:
         super().__init__()
         C, size = image.channels, image.size
-        self.classes = classes
         self.shape = (C, *(side // 4 for side in size))
-        self.read = nn.Linear(C * prod(side // THUMBNAIL for side in size) + classes + 1, self.HIDDEN)
+        self.read = nn.Linear(C * prod(side // THUMBNAIL for side in size) + condition + 1, self.HIDDEN)
         self.write = nn.Linear(self.HIDDEN, prod(self.shape))
         nn.init.zeros_(self.write.weight)
         nn.init.zeros_(self.write.bias)
 
-    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """The map's share of F (n, C, *size), for x (n, C, *size) scaled by c_in, c_noise (n,) and labels (n,)."""
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor) -> Tensor:
+        """The map's share of F (n, C, *size), for x (n, C, *size) scaled by c_in, c_noise (n,), condition (n, w)."""
         thumbnail = average(x, THUMBNAIL).flatten(1)
-        condition = [c_noise[:, None], one_hot(labels, self.classes, x.dtype)]
-        coarse = self.write(silu(self.read(torch.cat([thumbnail, *condition], dim=1))))
+        known = torch.cat([thumbnail, c_noise[:, None], condition.to(x.dtype)], dim=1)
+        coarse = self.write(silu(self.read(known)))
         return self.GAIN * upsample(coarse.reshape(-1, *self.shape), 4)

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fedgen.families.parts.supported import image_of_class_in
+from fedgen.families.parts.supported import creation_in
 from fedgen.families.spec import FamilySpec
 from fedgen.schema.section import Section
 
@@ -97,7 +97,7 @@ SPEC = FamilySpec(
     summary="EDM diffusion on a UNet: best images, slowest to train and sample",
     options=DiffusionOptions,
     small=DiffusionOptions(channels=(8, 16), attention=(False, True), sampler_steps=3),
-    supports=image_of_class_in(2, 3),
+    supports=creation_in(2, 3),
     private=True,
     fastest={"cpu": "hooks"},
 )

@@ -51,13 +51,14 @@ def require_divisible(image_size: tuple[int, ...], options: DiffusionOptions) ->
 class ConditionalUNet(nn.Module):
     """F(x; c_noise, y).
 
-    Where labels are dropped in training, y = `classes` stands for no label: one more class embedding. A network
-    that never meets it has none.
+    Where conditions are dropped in training, y has one more number than the condition, 1 where that is dropped and the
+    others 0. A network that never meets that has none.
     """
 
-    def __init__(self, image: ImageSpec, classes: int, options: DiffusionOptions) -> None:
+    def __init__(self, image: ImageSpec, condition: int, options: DiffusionOptions) -> None:
         super().__init__()
         self.patch = patch_size(image.size)
+        self.condition = condition
         pixels = image.channels * self.patch**image.dimensions
         # Where a pixel is tells what it shows in an aligned modality; convolutions alone learn that slowly.
         self.coordinates: Tensor
@@ -66,7 +67,8 @@ class ConditionalUNet(nn.Module):
         self.linear = options.linear_denoisers
         if self.linear:
             self.wiener = WienerFilter(image, options.sigma_data)
-            self.affine = AffineDenoiser(image, classes)
+            self.affine = AffineDenoiser(image, condition)
+        self.width = condition + (1 if options.label_dropout > 0 else 0)
         self.unet: nn.Module = DiffusionModelUNet(
             spatial_dims=image.dimensions,
             in_channels=pixels + self.coordinates.shape[1],
@@ -76,17 +78,34 @@ class ConditionalUNet(nn.Module):
             num_res_blocks=options.residual_blocks,
             num_head_channels=NORM_GROUPS,
             norm_num_groups=NORM_GROUPS,
-            num_class_embeds=classes + (1 if options.label_dropout > 0 else 0),
+            num_class_embeds=self.width or None,
         )
+        if self.width:
+            _read_numbers(self.unet)
 
-    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """F, (n, C, *size), for images x (n, C, *size) scaled by c_in, c_noise (n,), labels (n,)."""
+    def forward(self, x: Tensor, c_noise: Tensor, y: Tensor) -> Tensor:
+        """F, (n, C, *size), for images x (n, C, *size) scaled by c_in, c_noise (n,), y (n, width).
+
+        Of y only what the network was made for is read: the affine part never sees what says that it was dropped.
+        """
         patches = space_to_channels(x, self.patch)
         maps = self.coordinates.expand(len(x), *self.coordinates.shape[1:])
         output = self.unet(
-            torch.cat([patches, maps], dim=1), timesteps=C_NOISE_SCALE * c_noise, class_labels=labels
+            torch.cat([patches, maps], dim=1),
+            timesteps=C_NOISE_SCALE * c_noise,
+            class_labels=y[:, : self.width] if self.width else None,
         )
         F = channels_to_space(output, self.patch)
         if self.linear:
-            F = F + self.wiener(x, c_noise) + self.affine(x, c_noise, labels)
+            F = F + self.wiener(x, c_noise) + self.affine(x, c_noise, y[:, : self.condition])
         return F
+
+
+def _read_numbers(unet: nn.Module) -> None:
+    """Let the class embedding read numbers, of which one-hot ones give what class indices gave."""
+    embedding = unet.class_embedding
+    assert isinstance(embedding, nn.Embedding)
+    linear = nn.utils.skip_init(nn.Linear, embedding.num_embeddings, embedding.embedding_dim, bias=False)
+    with torch.no_grad():
+        linear.weight.copy_(embedding.weight.T)
+    unet.class_embedding = linear

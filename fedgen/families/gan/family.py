@@ -16,9 +16,11 @@ from fedgen.families.contract import Adam, Apply, Draws, Family, Memory, Objecti
 from fedgen.families.gan.adaptive import AdaptiveRule, ScheduleState
 from fedgen.families.gan.networks import ConditionalDiscriminator, ConditionalGenerator
 from fedgen.families.gan.options import GANOptions
+from fedgen.families.parts.conditioning import condition_of, drawn_fields
 from fedgen.families.parts.folding import fold, patient_mean, rows
 from fedgen.families.parts.sampling import CHUNK, decode_in_chunks, device_of
 from fedgen.task.records import Records
+from fedgen.task.stack import stacked
 from fedgen.task.task import Task
 
 #: Radford et al. 2016: less momentum, against oscillation of the two players.
@@ -26,7 +28,7 @@ BETAS = (0.5, 0.999)
 
 
 class DiscriminatorObjective(Objective):
-    """-log D(x, y) - log(1 - D(G(z, y), y)): each image beside K fakes of its own label, in one loss.
+    """-log D(x, y) - log(1 - D(G(z, y), y)): each image beside K fakes of its own condition, in one loss.
 
     One loss, because real and fake must share the one clip of their patient.
     """
@@ -37,7 +39,8 @@ class DiscriminatorObjective(Objective):
     #: an undecided discriminator has 2 ln 2 = 1.4
     loss_bound = 4.0
 
-    def __init__(self, options: GANOptions) -> None:
+    def __init__(self, task: Task, options: GANOptions) -> None:
+        self.task = task
         self.latent_size = options.latent_size
         self.optimizer = Adam(options.learning_rate, BETAS)
 
@@ -49,11 +52,12 @@ class DiscriminatorObjective(Objective):
         """Loss of each patient, (B,)."""
         if records is None:
             raise ValueError("the discriminator's objective needs records")
-        images, labels, weights = records.fields["image"], records.fields["class"], records.weights["patient"]
-        B, M = labels.shape
+        weights = records.weights["patient"]
+        images, given = stacked(self.task, records.fields), condition_of(self.task, records.fields, weights)
+        B, M = weights.shape
         K = draws["z"].shape[2]
-        x, y = fold(images, labels, 1)
-        y_fake = fold(images, labels, K)[1]
+        x, y = fold(images, given, 1)
+        y_fake = fold(images, given, K)[1]
         fakes = networks["generator"](rows(draws["z"]), y_fake).detach()
         # One call for real and fake, no layer looks across rows; the rows of a patient stay neighbours.
         pair = [
@@ -66,9 +70,9 @@ class DiscriminatorObjective(Objective):
 
 
 class GeneratorObjective(Objective):
-    """-log D(G(z, y), y), the non-saturating loss, with labels drawn uniformly.
+    """-log D(G(z, y), y), the non-saturating loss, with conditions drawn uniformly.
 
-    Uniformly, because a site's real label counts are private.
+    Uniformly, because how often a site has which is private.
 
     Its turns come after a fixed number of the discriminator's, or as `AdaptiveRule` decides. Each site adapts by
     itself, from the fakes of its own turns: post-processing, since no data and nothing but the private
@@ -80,26 +84,24 @@ class GeneratorObjective(Objective):
     touches_data = False
     loss_bound = 4.0
 
-    def __init__(self, options: GANOptions, classes: int) -> None:
+    def __init__(self, task: Task, options: GANOptions) -> None:
+        self.task = task
         self.latent_size = options.latent_size
-        self.classes = classes
         self.every = options.discriminator_steps
         threshold = options.adaptive_threshold
         self.rule = None if threshold is None else AdaptiveRule(threshold)
         self.optimizer = Adam(options.learning_rate, BETAS)
 
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
-        """`z`: (B, M, K, latent_size) standard normal; `labels`: (B, M, K) uniform over the classes."""
-        return {
-            "z": torch.randn(B, M, K, self.latent_size, generator=rng, device=rng.device),
-            "labels": torch.randint(self.classes, (B, M, K), generator=rng, device=rng.device),
-        }
+        """`z`: (B, M, K, latent_size) standard normal; the task's conditions by name, (B, M, K, ...)."""
+        z = torch.randn(B, M, K, self.latent_size, generator=rng, device=rng.device)
+        return {"z": z, **drawn_fields(self.task, (B, M, K), rng)}
 
     def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
         """Loss of each of B groups of M*K fakes, (B,)."""
         if records is not None:
             raise ValueError("the generator's objective must not see records")
-        return softplus(-_judged(networks, draws)).reshape(draws["z"].shape[0], -1).mean(dim=1)
+        return softplus(-_judged(self.task, networks, draws)).reshape(draws["z"].shape[0], -1).mean(dim=1)
 
     def why_never(self, steps: int) -> str | None:
         """Fewer steps than `discriminator_steps`, unless the adaptive schedule goes on from round to round."""
@@ -125,14 +127,15 @@ class GeneratorObjective(Objective):
         state = ScheduleState.of(memory, self.every)
         if draws is None:
             return self.rule.wait(state).tensors()
-        accuracy = float((_judged(networks, draws) < 0).double().mean())
+        accuracy = float((_judged(self.task, networks, draws) < 0).double().mean())
         return self.rule.turn(state, accuracy).tensors()
 
 
-def _judged(networks: Mapping[str, Apply], draws: Draws) -> Tensor:
+def _judged(task: Task, networks: Mapping[str, Apply], draws: Draws) -> Tensor:
     """The discriminator's logits of the generator's turn, (B*M*K,); below 0 for a fake that it recognises."""
-    y = rows(draws["labels"])
-    logits: Tensor = networks["discriminator"](networks["generator"](rows(draws["z"]), y), y)
+    z = rows(draws["z"])
+    y = condition_of(task, {name: rows(draw) for name, draw in draws.items()}, z[:, 0])
+    logits: Tensor = networks["discriminator"](networks["generator"](z, y), y)
     return logits
 
 
@@ -140,20 +143,20 @@ class GANFamily(Family):
     """Two networks, two objectives."""
 
     def __init__(self, task: Task, options: GANOptions) -> None:
-        self.image = task.image
-        self.classes = len(task.classes)
+        self.task = task
         self.options = options
 
     def networks(self) -> dict[str, nn.Module]:
         """`generator` and `discriminator`."""
+        stack, condition = self.task.stack, self.task.condition_width
         return {
-            "generator": ConditionalGenerator(self.image, self.classes, self.options).eval(),
-            "discriminator": ConditionalDiscriminator(self.image, self.classes, self.options).eval(),
+            "generator": ConditionalGenerator(stack, condition, self.options).eval(),
+            "discriminator": ConditionalDiscriminator(stack, condition, self.options).eval(),
         }
 
     def contributions(self) -> tuple[Objective, ...]:
         """The discriminator's, then the generator's."""
-        return (DiscriminatorObjective(self.options), GeneratorObjective(self.options, self.classes))
+        return (DiscriminatorObjective(self.task, self.options), GeneratorObjective(self.task, self.options))
 
     @torch.no_grad()
     def sample(
@@ -162,12 +165,14 @@ class GANFamily(Family):
         """Images of z drawn from the prior, (n, C, *size) float32 in [-1, 1]."""
         generator = networks["generator"]
         z = torch.randn(n, self.options.latent_size, generator=rng, device=rng.device)
-        return decode_in_chunks(generator, z, given["class"], device_of(generator))
+        return decode_in_chunks(generator, z, condition_of(self.task, given, z[:, 0]), device_of(generator))
 
     @torch.no_grad()
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """The discriminator's logit, (B,) (LOGAN, Hayes et al. 2019), which rises as its loss on x falls."""
-        images, labels = fold(records.fields["image"], records.fields["class"], 1)
-        parts = zip(images.split(CHUNK), labels.split(CHUNK), strict=True)
+        weights = records.weights["patient"]
+        given = condition_of(self.task, records.fields, weights)
+        images, conditions = fold(stacked(self.task, records.fields), given, 1)
+        parts = zip(images.split(CHUNK), conditions.split(CHUNK), strict=True)
         logits = torch.cat([networks["discriminator"](x, y) for x, y in parts])
-        return patient_mean(logits, records.weights["patient"]).float()
+        return patient_mean(logits, weights).float()

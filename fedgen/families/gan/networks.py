@@ -15,7 +15,7 @@ from fedgen.families.parts.blocks import (
     level_strides,
     upsampling_convolution,
 )
-from fedgen.families.parts.conditioning import one_hot, with_label_maps
+from fedgen.families.parts.conditioning import with_condition_maps
 from fedgen.task.image_spec import ImageSpec
 
 
@@ -50,16 +50,15 @@ class _DiscriminatorBody(Regressor):
 
 
 class ConditionalGenerator(nn.Module):
-    """G(z, y): the label enters as a one-hot vector beside z."""
+    """G(z, y): the condition y enters as numbers beside z."""
 
-    def __init__(self, image: ImageSpec, classes: int, options: GANOptions) -> None:
+    def __init__(self, image: ImageSpec, condition: int, options: GANOptions) -> None:
         super().__init__()
         channels = options.generator_channels
         strides = level_strides(image.size, len(channels))[::-1]
         scale = 2 ** strides.count(2)
-        self.classes = classes
         self.generator = _UpsamplingGenerator(
-            latent_shape=(options.latent_size + classes,),
+            latent_shape=(options.latent_size + condition,),
             start_shape=(channels[0], *(side // scale for side in image.size)),
             channels=(*channels[1:], channels[-1], image.channels),
             strides=(*strides, 1),
@@ -67,24 +66,23 @@ class ConditionalGenerator(nn.Module):
         )
         he_initialise(self.generator)
         reduction = 4 if any(side % 8 for side in image.size) else 8
-        self.linear = LinearImage(options.latent_size + classes, image, reduction=reduction, gain=1.0)
+        self.linear = LinearImage(options.latent_size + condition, image, reduction=reduction, gain=1.0)
 
-    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Images (n, C, *size) in [-1, 1] of latents z (n, latent_size) with labels (n,)."""
-        z_and_label = torch.cat([z, one_hot(labels, self.classes, z.dtype)], dim=1)
-        return torch.tanh(self.generator(z_and_label) + self.linear(z_and_label))
+    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+        """Images (n, C, *size) in [-1, 1] of latents z (n, latent_size) with condition (n, width)."""
+        both = torch.cat([z, condition.to(z.dtype)], dim=1)
+        return torch.tanh(self.generator(both) + self.linear(both))
 
 
 class ConditionalDiscriminator(nn.Module):
-    """D(x, y): the label enters as constant extra channels."""
+    """D(x, y): the condition y enters as constant extra channels."""
 
-    def __init__(self, image: ImageSpec, classes: int, options: GANOptions) -> None:
+    def __init__(self, image: ImageSpec, condition: int, options: GANOptions) -> None:
         super().__init__()
         channels = options.discriminator_channels
-        self.classes = classes
         # No norm at all: one would hide brightness and contrast, in which fakes differ first.
         self.discriminator = _DiscriminatorBody(
-            in_shape=(image.channels + classes, *image.size),
+            in_shape=(image.channels + condition, *image.size),
             out_shape=(1,),
             channels=channels,
             strides=level_strides(image.size, len(channels)),
@@ -92,6 +90,6 @@ class ConditionalDiscriminator(nn.Module):
         )
         he_initialise(self.discriminator)
 
-    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Logits (n,) of being real, for images x (n, C, *size) with labels (n,)."""
-        return self.discriminator(with_label_maps(x, labels, self.classes))[:, 0]
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Logits (n,) of being real, for images x (n, C, *size) with condition (n, width)."""
+        return self.discriminator(with_condition_maps(x, condition))[:, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from fedgen.families.parts.supported import image_of_class_in
+from fedgen.families.parts.supported import creation_in
 from fedgen.families.spec import FamilySpec
 from fedgen.schema.section import Section
 
@@ -39,7 +39,7 @@ SPEC = FamilySpec(
     summary="conditional GAN: sharp images; only the discriminator sees data",
     options=GANOptions,
     small=GANOptions(generator_channels=(8, 4), discriminator_channels=(4, 8), latent_size=4),
-    supports=image_of_class_in(2, 3),
+    supports=creation_in(2, 3),
     private=True,
     fastest={"cpu": "hooks"},
 )

@@ -6,20 +6,24 @@ import torch
 from torch import Tensor
 
 
-def fold(images: Tensor, labels: Tensor, K: int) -> tuple[Tensor, Tensor]:
-    """Repeat every image K times and make one row of each.
+def fold(images: Tensor, condition: Tensor, K: int) -> tuple[Tensor, Tensor]:
+    """Repeat every image, and what it is given, K times and make one row of each.
 
     Args:
         images: (B, M, C, *size).
-        labels: (B, M) class index.
+        condition: (B, M, ...).
         K: draws an image.
 
     Returns:
-        images (B*M*K, C, *size) and labels (B*M*K,); the K copies of an image are neighbours.
+        images (B*M*K, C, *size) and condition (B*M*K, ...); the K copies of an image are neighbours.
     """
-    B, M = labels.shape
-    copies = images[:, :, None].expand(B, M, K, *images.shape[2:])
-    return copies.reshape(B * M * K, *images.shape[2:]), labels[:, :, None].expand(B, M, K).reshape(-1)
+    return _copies(images, K), _copies(condition, K)
+
+
+def _copies(tensor: Tensor, K: int) -> Tensor:
+    B, M, *rest = tensor.shape
+    # By shape, since an axis of no numbers cannot be inferred.
+    return tensor[:, :, None].expand(B, M, K, *rest).reshape(B * M * K, *rest)
 
 
 def rows(draw: Tensor) -> Tensor:

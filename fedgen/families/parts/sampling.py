@@ -39,13 +39,11 @@ def device_of(network: nn.Module) -> torch.device:
 
 
 def decode_in_chunks(
-    decode: Callable[[Tensor, Tensor], Tensor], z: Tensor, labels: Tensor, device: torch.device
+    decode: Callable[[Tensor, Tensor], Tensor], z: Tensor, given: Tensor, device: torch.device
 ) -> Tensor:
-    """Images of latents z (n, d) with labels (n,), computed on `device`, returned where z is.
+    """Images of latents z (n, d) with what is given (n, ...), computed on `device`, returned where z is.
 
     All latents are drawn before, so that the images do not depend on how many are made at once.
     """
-    parts = zip(z.split(CHUNK), labels.split(CHUNK), strict=True)
-    return torch.cat(
-        [decode(part.to(device), classes.to(device)).float().to(z.device) for part, classes in parts]
-    )
+    parts = zip(z.split(CHUNK), given.split(CHUNK), strict=True)
+    return torch.cat([decode(part.to(device), own.to(device)).float().to(z.device) for part, own in parts])

@@ -7,15 +7,30 @@ from collections.abc import Callable
 from fedgen.task.task import Task
 
 
+def creation_in(*dimensions: int) -> Callable[[Task], str | None]:
+    """`FamilySpec.supports` of a family that makes a picture, with a mask where one is asked for, given no picture."""
+
+    def supports(task: Task) -> str | None:
+        if task.translates or [field.kind for field in task.makes] not in (["image"], ["image", "mask"]):
+            return "it makes an image, or an image with its mask, and not from another image"
+        return _grid(task, dimensions)
+
+    return supports
+
+
 def image_of_class_in(*dimensions: int) -> Callable[[Task], str | None]:
     """`FamilySpec.supports` of a family that makes one image, given its class, on a grid of so many axes."""
 
     def supports(task: Task) -> str | None:
         if [field.kind for field in task.makes] != ["image"] or [f.kind for f in task.given] != ["class"]:
             return "it makes one image, given its class, and nothing else"
-        if task.image.dimensions not in dimensions:
-            known = " and ".join(f"{n}D" for n in dimensions)
-            return f"it makes {known} images, not {task.image.dimensions}D ones"
-        return None
+        return _grid(task, dimensions)
 
     return supports
+
+
+def _grid(task: Task, dimensions: tuple[int, ...]) -> str | None:
+    if task.stack.dimensions in dimensions:
+        return None
+    known = " and ".join(f"{n}D" for n in dimensions)
+    return f"it makes {known} images, not {task.stack.dimensions}D ones"

@@ -17,13 +17,14 @@ from fedgen.families.parts.blocks import (
     level_strides,
     upsampling_convolution,
 )
-from fedgen.families.parts.conditioning import one_hot, with_label_maps
+from fedgen.families.parts.conditioning import condition_of, with_condition_maps
 from fedgen.families.parts.folding import fold, patient_mean, rows
 from fedgen.families.parts.minus_loss import minus_loss
 from fedgen.families.parts.sampling import decode_in_chunks, device_of
 from fedgen.families.vae.options import VAEOptions
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
+from fedgen.task.stack import stacked
 from fedgen.task.task import Task
 
 #: Range of ln sigma^2 of the posterior: keeps exp, and so every loss, finite whatever the weights.
@@ -47,16 +48,15 @@ class _UpsamplingVAE(VarAutoEncoder):
 class ConditionalVAE(nn.Module):
     """q(z | x, y) and the mean of p(x | z, y).
 
-    The encoder reads the label as constant extra channels, the decoder as a one-hot vector beside z.
+    The encoder reads the condition y as constant extra channels, the decoder as numbers beside z.
     """
 
-    def __init__(self, image: ImageSpec, classes: int, options: VAEOptions) -> None:
+    def __init__(self, image: ImageSpec, condition: int, options: VAEOptions) -> None:
         super().__init__()
-        self.classes = classes
         self.latent_size = options.latent_size
         self.vae = _UpsamplingVAE(
             spatial_dims=image.dimensions,
-            in_shape=(image.channels + classes, *image.size),
+            in_shape=(image.channels + condition, *image.size),
             out_channels=image.channels,
             latent_size=options.latent_size,
             channels=options.channels,
@@ -64,29 +64,29 @@ class ConditionalVAE(nn.Module):
             act=LEAKY_RELU,
             norm=group_norm(options.channels),
         )
-        self.vae.decodeL = nn.Linear(options.latent_size + classes, self.vae.decodeL.out_features)
-        self.linear = LinearImage(options.latent_size + classes, image, reduction=2, gain=3.0)
+        self.vae.decodeL = nn.Linear(options.latent_size + condition, self.vae.decodeL.out_features)
+        self.linear = LinearImage(options.latent_size + condition, image, reduction=2, gain=3.0)
 
-    def forward(self, x: Tensor, labels: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, condition: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruct x from z = mu + sigma * eps.
 
         Args:
             x: (n, C, *size) in [-1, 1].
-            labels: (n,) class index.
+            condition: (n, width).
             eps: (n, latent_size) standard normal.
 
         Returns:
             the reconstruction (n, C, *size) in [-1, 1]; mu and logvar of the posterior, (n, latent_size) each.
         """
-        mu, logvar = self.vae.encode_forward(with_label_maps(x, labels, self.classes))
+        mu, logvar = self.vae.encode_forward(with_condition_maps(x, condition))
         logvar = logvar.clamp(*LOGVAR_RANGE)
-        return self.decode(mu + torch.exp(0.5 * logvar) * eps, labels), mu, logvar
+        return self.decode(mu + torch.exp(0.5 * logvar) * eps, condition), mu, logvar
 
-    def decode(self, z: Tensor, labels: Tensor) -> Tensor:
-        """The mean image (n, C, *size) in [-1, 1] of latents z (n, latent_size) with labels (n,)."""
-        z_and_label = torch.cat([z, one_hot(labels, self.classes, z.dtype)], dim=1)
-        convolutional = self.vae.decode_forward(z_and_label, use_sigmoid=False)
-        return torch.tanh(convolutional + self.linear(z_and_label))
+    def decode(self, z: Tensor, condition: Tensor) -> Tensor:
+        """The mean image (n, C, *size) in [-1, 1] of latents z (n, latent_size) with condition (n, width)."""
+        both = torch.cat([z, condition.to(z.dtype)], dim=1)
+        convolutional = self.vae.decode_forward(both, use_sigmoid=False)
+        return torch.tanh(convolutional + self.linear(both))
 
 
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -107,7 +107,8 @@ class NegativeELBO(Objective):
     updates = ("vae",)
     touches_data = True
 
-    def __init__(self, options: VAEOptions) -> None:
+    def __init__(self, task: Task, options: VAEOptions) -> None:
+        self.task = task
         self.beta = options.beta
         self.reconstruction_std = options.reconstruction_std
         self.latent_size = options.latent_size
@@ -124,28 +125,27 @@ class NegativeELBO(Objective):
         if records is None:
             raise ValueError("the VAE's objective needs records")
         eps = draws["eps"]
-        x, labels = fold(records.fields["image"], records.fields["class"], eps.shape[2])
-        reconstruction, mu, logvar = networks["vae"](x, labels, rows(eps))
+        weights = records.weights["patient"]
+        images, given = stacked(self.task, records.fields), condition_of(self.task, records.fields, weights)
+        x, condition = fold(images, given, eps.shape[2])
+        reconstruction, mu, logvar = networks["vae"](x, condition, rows(eps))
         squared_error = (x - reconstruction).square().flatten(1).mean(dim=1)
         D = x[0].numel()
         losses = squared_error / (2 * self.reconstruction_std**2)
-        return patient_mean(
-            losses + self.beta * kl_to_standard_normal(mu, logvar) / D, records.weights["patient"]
-        )
+        return patient_mean(losses + self.beta * kl_to_standard_normal(mu, logvar) / D, weights)
 
 
 class VAEFamily(Family):
     """One network, one objective."""
 
     def __init__(self, task: Task, options: VAEOptions) -> None:
-        self.image = task.image
-        self.classes = len(task.classes)
+        self.task = task
         self.options = options
-        self.objective = NegativeELBO(options)
+        self.objective = NegativeELBO(task, options)
 
     def networks(self) -> dict[str, nn.Module]:
         """`vae`."""
-        return {"vae": ConditionalVAE(self.image, self.classes, self.options).eval()}
+        return {"vae": ConditionalVAE(self.task.stack, self.task.condition_width, self.options).eval()}
 
     def contributions(self) -> tuple[Objective, ...]:
         """The negative ELBO."""
@@ -158,7 +158,7 @@ class VAEFamily(Family):
         """Mean images of z drawn from the prior, (n, C, *size) float32 in [-1, 1]."""
         vae: Any = networks["vae"]
         z = torch.randn(n, self.options.latent_size, generator=rng, device=rng.device)
-        return decode_in_chunks(vae.decode, z, given["class"], device_of(vae))
+        return decode_in_chunks(vae.decode, z, condition_of(self.task, given, z[:, 0]), device_of(vae))
 
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """The ELBO a pixel, (B,), without its constant."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedgen.errors import StudyError
 from fedgen.families.contract import objectives_of
 from fedgen.families.gan.adaptive import RATES, AdaptiveRule, ScheduleState, next_rate
+from fedgen.families.parts.conditioning import one_hot
 from fedgen.recipe import Recipe
 from fedgen.training.local import mechanism_steps
 
@@ -119,8 +120,9 @@ def test_the_generator_reads_the_accuracy_on_its_own_fakes(study_of, perturbed) 
     waited = generator.remember(networks, None, {})
     assert generator.due(2, waited)
     state = ScheduleState.of(generator.remember(networks, draws, waited), 2)
-    fakes = networks["generator"](draws["z"][:, 0, 0], draws["labels"][:, 0, 0])
-    logits = networks["discriminator"](fakes, draws["labels"][:, 0, 0])
+    y = one_hot(draws["class"][:, 0, 0], 3, torch.float32)
+    fakes = networks["generator"](draws["z"][:, 0, 0], y)
+    logits = networks["discriminator"](fakes, y)
     recognised = (torch.sigmoid(logits) < 0.5).double().mean().item()
     assert 0 < recognised < 1
     assert state == ScheduleState(2, waited=0, turns=1, accuracy=recognised)

@@ -10,7 +10,10 @@ from pydantic import ValidationError
 
 from fedgen.errors import StudyError
 from fedgen.families.contract import objectives_of
+from fedgen.families.diffusion.edm import denoise
+from fedgen.families.diffusion.family import without
 from fedgen.families.diffusion.options import DiffusionOptions
+from fedgen.families.parts.conditioning import one_hot
 from fedgen.families.parts.sampling import ImageNoise
 from fedgen.recipe import Recipe
 from fedgen.selftest.gradients import clipped_norms, equality, independence
@@ -57,7 +60,7 @@ def test_a_network_that_never_drops_labels_has_no_embedding_for_none(study_of) -
         .unet.class_embedding.weight
         for p in (0.0, 0.1)
     ]
-    assert [len(weight) for weight in embeddings] == [3, 4]
+    assert [weight.shape[1] for weight in embeddings] == [3, 4]
 
 
 def test_a_dropped_label_is_not_read_and_the_others_are(study_of, perturbed, ragged, draw_for) -> None:
@@ -97,8 +100,12 @@ def test_guidance_extrapolates_from_the_network_without_label(study_of, perturbe
     families = {w: Recipe.of(study_of("diffusion", label_dropout=0.1, guidance=w)).family for w in (0.0, 1.5)}
     networks = perturbed(families[0.0])
     x, sigma = torch.randn(5, 1, 16, 16, generator=rng()), torch.full((5,), 0.7)
-    plain, guided = (families[w]._denoiser(networks["unet"], LABELS)(x, sigma) for w in (0.0, 1.5))
-    none = families[0.0]._denoiser(networks["unet"], torch.full_like(LABELS, 3))(x, sigma)
+    plain, guided = (
+        families[w]._denoiser(networks["unet"], one_hot(LABELS, 3, x.dtype))(x, sigma) for w in (0.0, 1.5)
+    )
+    unknown = without(torch.zeros(5, 3), torch.ones(5, dtype=torch.bool))
+    c = families[0.0].objective.parametrization.precondition(sigma)
+    none = denoise(lambda x, c: networks["unet"](x, c, unknown), x, c)
     assert not torch.allclose(plain, none, atol=1e-3)
     assert torch.allclose(guided, 2.5 * plain - 1.5 * none, atol=1e-5)
 

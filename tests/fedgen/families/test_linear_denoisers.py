@@ -60,8 +60,8 @@ def test_wiener_filter_learns_the_spectrum_of_smooth_images() -> None:
 
 
 def test_affine_denoiser_starts_at_zero_and_sees_label_and_noise() -> None:
-    network = AffineDenoiser(ImageSpec(channels=1, size=(16, 24)), classes=3)
-    x, c_noise, labels = torch.randn(2, 1, 16, 24), torch.tensor([0.1, -1.0]), torch.tensor([0, 2])
+    network = AffineDenoiser(ImageSpec(channels=1, size=(16, 24)), condition=3)
+    x, c_noise, labels = torch.randn(2, 1, 16, 24), torch.tensor([0.1, -1.0]), torch.eye(3)[[0, 2]]
     assert torch.equal(network(x, c_noise, labels), torch.zeros(2, 1, 16, 24))
     torch.manual_seed(0)
     torch.nn.init.normal_(network.write.weight)

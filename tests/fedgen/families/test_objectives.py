@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fedgen.families.contract import objectives_of
 from fedgen.families.gan.family import DiscriminatorObjective, GeneratorObjective
+from fedgen.families.parts.conditioning import one_hot
 from fedgen.recipe import Recipe
 from fedgen_privacy.gradients.tree import tree_map
 
@@ -88,7 +89,8 @@ def test_vae_loss_is_the_negative_elbo_a_pixel(study_of, perturbed, ragged, draw
     objective = objectives_of(family)[0]
     draws = draw_for(objective, K=1, dtype=torch.float64)
     losses = objective.loss(networks, records, draws)
-    x, y, eps = records.fields["image"][1, :1], records.fields["class"][1, :1], draws["eps"][1, :1, 0]
+    x, eps = records.fields["image"][1, :1], draws["eps"][1, :1, 0]
+    y = one_hot(records.fields["class"][1, :1], 3, torch.float64)
     reconstruction, mu, logvar = networks["vae"](x, y, eps)
     posterior = Normal(mu, (0.5 * logvar).exp())
     # The sampled latent must be the posterior's: decode it again through the public decoder.
@@ -116,9 +118,9 @@ def test_discriminator_loss_is_bce_of_real_and_fake(study_of, perturbed, ragged,
     objective = objectives_of(family)[0]
     assert isinstance(objective, DiscriminatorObjective)
     draws = draw_for(objective, K=2, dtype=torch.float64)
-    x, y = records.fields["image"][0], records.fields["class"][0]
+    x, y = records.fields["image"][0], one_hot(records.fields["class"][0], 3, torch.float64)
     real = networks["discriminator"](x, y)
-    y_fake = y.repeat_interleave(2)
+    y_fake = y.repeat_interleave(2, dim=0)
     fake = networks["discriminator"](networks["generator"](draws["z"][0].reshape(6, -1), y_fake), y_fake)
     expected = binary_cross_entropy_with_logits(real, torch.ones_like(real))
     expected = expected + binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
@@ -139,7 +141,7 @@ def test_generator_never_sees_data(study_of, perturbed, ragged, draw_for) -> Non
     draws = draw_for(objective, dtype=torch.float64)
     with pytest.raises(ValueError, match="must not see records"):
         objective.loss(networks, ragged(torch.float64), draws)
-    z, y = draws["z"][2].reshape(6, -1), draws["labels"][2].reshape(6)
+    z, y = draws["z"][2].reshape(6, -1), one_hot(draws["class"][2].reshape(6), 3, torch.float64)
     logits = networks["discriminator"](networks["generator"](z, y), y)
     expected = binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
     losses = objective.loss(networks, None, draws)
@@ -149,6 +151,6 @@ def test_generator_never_sees_data(study_of, perturbed, ragged, draw_for) -> Non
 
 def test_generator_labels_are_uniform(study_of) -> None:
     objective = objectives_of(Recipe.of(study_of("gan")).family)[1]
-    labels = objective.draw(50, 10, 6, torch.Generator().manual_seed(0))["labels"]
+    labels = objective.draw(50, 10, 6, torch.Generator().manual_seed(0))["class"]
     share = labels.flatten().bincount(minlength=3) / labels.numel()
     assert torch.allclose(share, torch.full((3,), 1 / 3), atol=0.03)
