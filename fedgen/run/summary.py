@@ -65,6 +65,7 @@ class AdaptersEntry(Section):
     rank: int
     alpha: float
     targets: tuple[str, ...]
+    layers: tuple[str, ...]
 
 
 class ModelEntry(Section):

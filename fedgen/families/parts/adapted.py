@@ -31,6 +31,7 @@ class AdaptedFamily(Family):
         self.options = options
         self._start = start
         self._blank = blank
+        self.batch = inner.batch
 
     def networks(self) -> dict[str, nn.Module]:
         """The inner family's networks on the frozen weights, with adapters that change nothing yet.
@@ -49,7 +50,9 @@ class AdaptedFamily(Family):
             with torch.no_grad():
                 for network, module in networks.items():
                     for name, parameter in module.named_parameters():
-                        parameter.copy_(self._start[f"{network}/{name}"])
+                        # What the family itself never trains is in no file of weights.
+                        if parameter.requires_grad:
+                            parameter.copy_(self._start[f"{network}/{name}"])
         attach(networks, self.options)
         return networks
 
@@ -66,3 +69,7 @@ class AdaptedFamily(Family):
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """As the inner family."""
         return self.inner.score(networks, records, rng)
+
+    def remarks(self, networks: Mapping[str, nn.Module]) -> tuple[str, ...]:
+        """As the inner family."""
+        return self.inner.remarks(networks)
