@@ -151,6 +151,12 @@ class Recipe:
             return self.layout
         return ParameterLayout.of(_seeded(self._plain, self.study.study.seed))
 
+    def drawn(self) -> dict[str, Tensor]:
+        """All parameters of the family as the study's seed draws them, by `network/parameter`; copies."""
+        networks = _seeded(self._plain, self.study.study.seed)
+        layout = ParameterLayout.of(networks)
+        return layout.tensors(layout.flatten(networks))
+
     @cached_property
     def initial(self) -> Tensor:
         """(P,) the weights of round 0, the same for every site: drawn from the study's seed, or those it starts from.

@@ -24,9 +24,7 @@ from fedgen.run.release_card import ReleaseCard
 from fedgen.study.model import PretrainedSection
 from fedgen.study.modes import is_private
 from fedgen.study.study import Study
-from fedgen.training.pretrained import Origin, encode
-
-SUFFIX = ".safetensors"
+from fedgen.training.pretrained import SUFFIX, Origin, encode
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,10 @@ from fedgen.schema.section import Section
 
 
 class PretrainedSection(Section):
-    """Weights that training starts from, made from other data: `fedgen export` writes the file and these lines."""
+    """Weights that training starts from, made from other data.
+
+    `fedgen export` writes the file and these lines, and `fedgen import` of weights that others published.
+    """
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the safetensors file, in hexadecimal")
     source: str = Field(

@@ -20,6 +20,7 @@ from fedgen.run.tensors import KEY, NamedFile, metadata
 from fedgen.schema.section import Section
 from fedgen.training.vector import ParameterLayout
 
+SUFFIX = ".safetensors"
 FILE = NamedFile("pretrained weights", "model.pretrained", "--pretrained", "fedgen export")
 
 
