@@ -81,14 +81,14 @@ def bring(
     """Read a MONAI bundle's weights, running nothing of it, and print the lines with which a study starts there."""
     asked = load_study(study, overrides or ())
     from fedgen.bundles.fill import Wishes
-    from fedgen.pipeline.imported import Provenance, import_weights
+    from fedgen.pipeline.imported import Attribution, import_weights
 
     speak_as(EXPORT)
     made = import_weights(
         source,
         asked,
         out,
-        Provenance(trained_on, licence, sites or ()),
+        Attribution(trained_on, licence, sites or ()),
         Wishes(into or (), allow_missing or (), widen or ()),
         weights or (),
     )

@@ -32,7 +32,7 @@ TORCHSCRIPT = ".ts"
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Attribution:
     """What the one who imports says.
 
     Attributes:
@@ -70,7 +70,7 @@ class Imported:
 
 
 def import_weights(
-    source: Path, study: Study, out: Path, said: Provenance, wishes: Wishes, weights: Sequence[str] = ()
+    source: Path, study: Study, out: Path, said: Attribution, wishes: Wishes, weights: Sequence[str] = ()
 ) -> Imported:
     """Write published weights as a file of the study's networks.
 
@@ -130,7 +130,7 @@ def _chosen(files: BundleFiles, asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def _written(
-    own: About, said: Provenance, filled: Filled, contents: Mapping[str, bytes]
+    own: About, said: Attribution, filled: Filled, contents: Mapping[str, bytes]
 ) -> tuple[PretrainedSection, bytes]:
     made_of, licence = said.source or own.made_of, said.licence or own.licence
     if not made_of or not licence:
