@@ -24,11 +24,13 @@ class Real:
     Attributes:
         sites: all parts of every site; at least one.
         classes: class names.
+        mask_classes: names of the values 1, 2, ... of the masks that the study makes; empty where it makes none.
     """
 
-    def __init__(self, sites: Sequence[SiteData]) -> None:
+    def __init__(self, sites: Sequence[SiteData], mask_classes: Sequence[str] = ()) -> None:
         self.sites = tuple(sites)
         self.classes = self.sites[0].classes
+        self.mask_classes = tuple(mask_classes)
         self._known: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from threading import Lock
 
 import torch
 from torch import Tensor, nn
+
+from fedgen.evidence.downstream.first_weights import first_weights
 
 BATCH = 32
 LEARNING_RATE = 3e-3
@@ -16,9 +17,6 @@ SHIFT = 1 / 16
 #: largest change of contrast (a factor) and of brightness (an offset in [-1, 1] units)
 JITTER = 0.1
 CHANNELS = (8, 32, 32, 32, 32, 32, 32)
-
-#: First weights come from torch's global generator, which all threads share.
-_drawing = Lock()
 
 
 class PooledConvolutions(nn.Module):
@@ -84,9 +82,8 @@ class Training:
 
     def __init__(self, images: Tensor, labels: Tensor, classes: int, *, seed: int) -> None:
         self._rng = torch.Generator().manual_seed(seed)
-        with _drawing, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.net = build_classifier(images.shape[1], images.shape[2], images.shape[3], classes).train()
+        channels, height, width = images.shape[1:]
+        self.net = first_weights(lambda: build_classifier(channels, height, width, classes), seed).train()
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
         )
