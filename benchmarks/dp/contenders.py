@@ -53,7 +53,7 @@ def ours(
     def make(built: Built) -> Step:
         params = {n: p.detach() for n, p in trainable(built.objective, built.networks).items()}
         batch = built.records, built.draws
-        step = GaussianStep(C, SIGMA, float(size_of(batch)), built.objective.loss_bound, chunk)
+        step = GaussianStep(C, SIGMA, float(size_of(batch)), (built.objective.loss_bound,), chunk)
         random = SecretRandom()
 
         def run() -> object:
@@ -72,7 +72,7 @@ def compiled(built: Built) -> Step:
     )
     params = {n: p.detach() for n, p in trainable(built.objective, built.networks).items()}
     batch = built.records, built.draws
-    step = GaussianStep(C, SIGMA, float(size_of(batch)), built.objective.loss_bound, MICROBATCH)
+    step = GaussianStep(C, SIGMA, float(size_of(batch)), (built.objective.loss_bound,), MICROBATCH)
     random = SecretRandom()
     return lambda: step(lambda p, b, *, chunk: iter([run(p, b)]), params, batch, random)
 

@@ -39,7 +39,12 @@ class Adam:
 
 
 class Objective(ABC):
-    """One loss and the networks it updates."""
+    """One loss and the networks it updates.
+
+    Objectives that read data in one step are one vector of a record, clipped once (`fedgen.training.joint`). A family
+    that wants one of them to weigh less multiplies its loss by a public constant, and `loss_bound` with it: Adam does
+    not mind.
+    """
 
     #: name in logs and results
     name: str
@@ -49,7 +54,7 @@ class Objective(ABC):
     touches_data: bool
     #: public bound of one record's loss in what is reported; larger losses are reported as this
     loss_bound: float
-    #: steps of the site between two steps of this objective
+    #: its turns are the steps whose number, from 1, is a multiple of this
     every: int = 1
     optimizer: Adam
 
@@ -70,8 +75,13 @@ class Objective(ABC):
         """
 
     def why_never(self, steps: int) -> str | None:
-        """Why the objective would never have a turn in rounds of so many steps; None where it has."""
-        return None
+        """Why the objective would never have a turn in so many steps in a row; None where it has."""
+        if not self.touches_data or self.every <= steps:
+            return None
+        return (
+            f"The objective {self.name} has a turn in one of {self.every} steps, but there are {steps} in a row, so "
+            "that it would never have one: raise training.local_steps, or training.rounds where a round is one step"
+        )
 
     def due(self, step: int, memory: Memory) -> bool:
         """Whether an objective that does not touch data has its turn.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from fedgen.errors import StudyError
 from fedgen.families.contract import Contribution, Objective, Statistic
 from fedgen.study.training import PrivacySection, Schedule
-from fedgen.training.local import mechanism_steps
+from fedgen.training.joint import mechanism_steps
 from fedgen_privacy.accounting import Spend, calibrate_noise, epsilon_rdp
 
 

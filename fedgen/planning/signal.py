@@ -8,6 +8,9 @@ gradient averaged over them gains sqrt(T) and sqrt(n).
 
 A sum of vectors of norm at most 1 over all N patients is such a step with B = N, its length in place of P, and T = 1.
 
+Objectives that read patients in the same steps are one vector under one clip, so that P counts all their coordinates.
+Of those that share only some of their steps each is bounded by itself, as if the others asked for nothing.
+
 It is no forecast of quality. Real gradients disagree and change from step to step, so the true ratio is lower, by an
 unknown factor; and noise in directions the loss does not see does no harm. No threshold of this ratio below which
 training fails is known to us, and none is pretended: `fedgen.planning.published` gives a recipe with published results
@@ -17,14 +20,14 @@ to compare with.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fedgen.families.contract import objectives_of, statistics_of
+from fedgen.families.contract import Objective, objectives_of, statistics_of
 from fedgen.mechanisms.contract import SitePlan
 from fedgen.recipe import Recipe
 from fedgen.training.functional import trainable
-from fedgen.training.local import mechanism_steps
+from fedgen.training.joint import mechanism_steps
 
 #: Signal to noise of a sum below which its noise is longer than the sum could be at all.
 LEAST_OF_A_SUM = 1.0
@@ -32,12 +35,12 @@ LEAST_OF_A_SUM = 1.0
 
 @dataclass(frozen=True)
 class Signal:
-    """Upper bounds of signal to noise of one private objective or sum; ratios of norms, > 0.
+    """Upper bounds of signal to noise of one private sum, or of the objectives of a step; ratios of norms, > 0.
 
     Attributes:
-        objective: its name in the family.
+        objective: its name in the family, or theirs.
         parameters: P, the coordinates that are noised.
-        steps: T, private steps of the objective in the whole study.
+        steps: T, private steps of it in the whole study.
         one_step: B / (sigma sqrt(P)).
         all_steps: one_step sqrt(T).
         all_sites: all_steps sqrt(n), were all n sites like this one.
@@ -51,21 +54,29 @@ class Signal:
     all_sites: float
 
 
+def together_always(objectives: Iterable[Objective]) -> dict[str, tuple[Objective, ...]]:
+    """The objectives that read data, with those beside each other that do so in the same steps; by their names."""
+    groups: dict[int, list[Objective]] = {}
+    for objective in objectives:
+        if objective.touches_data:
+            groups.setdefault(objective.every, []).append(objective)
+    return {" and ".join(each.name for each in group): tuple(group) for group in groups.values()}
+
+
 def private_parameters(recipe: Recipe) -> dict[str, int]:
-    """P of each objective that reads data, by its name."""
-    family, networks = recipe.family, recipe.blank_networks()
+    """P of the objectives that read data, by the names of those that do so in the same steps."""
+    networks = recipe.blank_networks()
     return {
-        objective.name: sum(p.numel() for p in trainable(objective, networks).values())
-        for objective in objectives_of(family)
-        if objective.touches_data
+        name: sum(p.numel() for each in group for p in trainable(each, networks).values())
+        for name, group in together_always(objectives_of(recipe.family)).items()
     }
 
 
 def signal(objective: str, *, batch: float, sigma: float, parameters: int, steps: int, sites: int) -> Signal:
-    """The three ratios of one objective.
+    """The three ratios of one sum, or of the objectives of a step.
 
     Args:
-        objective: its name.
+        objective: its name, or theirs.
         batch: B > 0, expected patients of a step.
         sigma: noise multiplier, > 0.
         parameters: P >= 1.
@@ -78,7 +89,7 @@ def signal(objective: str, *, batch: float, sigma: float, parameters: int, steps
 
 
 def signals(recipe: Recipe, plan: SitePlan, sites: int) -> tuple[Signal, ...]:
-    """Signal to noise of each sum and each private objective at one site, in the order in which they are asked for.
+    """Signal to noise at one site of each sum, and of the objectives that step together, in the order of asking.
 
     Args:
         recipe: of a study with privacy.
@@ -101,17 +112,21 @@ def signals(recipe: Recipe, plan: SitePlan, sites: int) -> tuple[Signal, ...]:
         )
         for statistic in statistics_of(family)
     )
+    steps = {
+        name: mechanism_steps(group, study.training.local_steps)
+        for name, group in together_always(objectives_of(family)).items()
+    }
     return sums + tuple(
         signal(
-            objective.name,
+            name,
             batch=plan.local.batch,
             sigma=sigma,
-            parameters=parameters[objective.name],
-            steps=study.training.rounds * mechanism_steps((objective,), study.training.local_steps),
+            parameters=parameters[name],
+            steps=study.training.rounds * taken,
             sites=sites,
         )
-        for objective in objectives_of(family)
-        if mechanism_steps((objective,), study.training.local_steps)
+        for name, taken in steps.items()
+        if taken
     )
 
 

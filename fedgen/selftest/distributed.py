@@ -11,9 +11,8 @@ from scipy.stats import pearsonr
 from fedgen.selftest.finding import SHARED, CheckResult, at_least, at_most
 from fedgen.selftest.gradients import refusable
 from fedgen.selftest.noise import FALSE_ALARM, squares
-from fedgen.selftest.patients import COUNTS, draws, records
+from fedgen.selftest.patients import COUNTS, batch
 from fedgen.selftest.subject import Subject, perturbed
-from fedgen.training.functional import trainable
 from fedgen_privacy.distributed import NoiseShare
 from fedgen_privacy.gradients.protocol import records_of
 from fedgen_privacy.gradients.tree import tree_map
@@ -28,20 +27,20 @@ SITES, NEEDED, COLLUDERS, DIMENSION, SIGMA = 5, 4, 1, 4096, 1.7
 def integers(subject: Subject) -> CheckResult:
     """One patient, images and draws together, adds integers of norm Delta at most, in float32 as in training."""
     networks = perturbed(subject, torch.float32)
-    patients, drawn = records(subject), draws(subject)
-    params = {name: p.detach() for name, p in trainable(subject.objective, networks).items()}
-    batch = tree_map(lambda t: t.float() if t.is_floating_point() else t, (patients, drawn))
-    gradients = subject.gradients(subject.objective, networks, subject.backend)
-    C, share = 1e-2, _share(subject, sum(p.numel() for p in params.values()) + 1, 1e-2)
+    joint = subject.joint
+    params = joint.values(networks)
+    patients = joint.batch(tree_map(lambda t: t.float() if t.is_floating_point() else t, batch(subject)))
+    gradients = subject.per_record(networks)
+    C, share = 1e-2, _share(subject, joint.dimension(networks), 1e-2)
     norms = []
     for b in range(len(COUNTS)):
-        alone = records_of(batch, b, b + 1)
+        alone = records_of(patients, b, b + 1)
         total = subject.integers(
             gradients,
             params,
             alone,
             clipping_norm=C,
-            loss_bound=subject.objective.loss_bound,
+            loss_bounds=joint.loss_bounds,
             share=share,
             chunk=2,
         )

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Objective
-from fedgen.selftest.subject import Step, Subject, local_steps
+from fedgen.families.contract import Draws, Objective
+from fedgen.selftest.joint_faults import ClipsParts, integers_of_parts, several, train_apart
+from fedgen.selftest.patients import batch
+from fedgen.selftest.subject import Step, Subject, local_steps, perturbed
+from fedgen.task.records import Records
 from fedgen.training.backends import Backend
 from fedgen.training.functional import batch_loss
 from fedgen.training.local import Gaussian, LocalPlan
@@ -99,11 +102,11 @@ class _Unclipped(GaussianStep):
 
 def _without_clip(step: GaussianStep) -> GaussianStep:
     C, sigma = step.clipping_norm, step.noise_multiplier
-    return GaussianStep(1e6 * C, 1e-6 * sigma, step.expected_batch, step.loss_bound, step.chunk)
+    return GaussianStep(1e6 * C, 1e-6 * sigma, step.expected_batch, step.loss_bounds, step.chunk)
 
 
 def _train_unclipped(
-    objective: Objective,
+    objectives: tuple[Objective, ...],
     networks: Mapping[str, nn.Module],
     cohort: TrainingPatients,
     plan: LocalPlan,
@@ -112,7 +115,7 @@ def _train_unclipped(
     if plan.mechanism is not None:
         C, sigma = plan.mechanism.clipping_norm, plan.mechanism.noise_multiplier
         plan = replace(plan, mechanism=Gaussian(1e6 * C, 1e-6 * sigma))
-    return local_steps(objective, networks, cohort, plan, random)
+    return local_steps(objectives, networks, cohort, plan, random)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class _Mean(GaussianStep):
     ) -> PrivateGradient:
         size = 1 if batch is None else size_of(batch)
         mean = GaussianStep(
-            self.clipping_norm, self.noise_multiplier, float(size), self.loss_bound, self.chunk
+            self.clipping_norm, self.noise_multiplier, float(size), self.loss_bounds, self.chunk
         )
         return mean(per_record, params, batch, random)
 
@@ -136,11 +139,15 @@ class _ClipsImages(GaussianStep):
     def __call__(
         self, per_record: Gradients, params: Params, batch: Any, random: SecretRandom
     ) -> PrivateGradient:
-        if batch is not None:
-            present = batch[0].weights["patient"].flatten() > 0
-            records, drawn = tree_map(lambda tensor: tensor.flatten(0, 1)[present].unsqueeze(1), batch)
-            batch = records._replace(weights=tree_map(torch.ones_like, records.weights)), drawn
-        return super().__call__(per_record, params, batch, random)
+        images = None if batch is None else {name: _as_patients(*part) for name, part in batch.items()}
+        return super().__call__(per_record, params, images, random)
+
+
+def _as_patients(records: Records, drawn: Draws) -> tuple[Records, Draws]:
+    """Every image as a patient of its own."""
+    present = records.weights["patient"].flatten() > 0
+    records, drawn = tree_map(lambda tensor: tensor.flatten(0, 1)[present].unsqueeze(1), (records, drawn))
+    return records._replace(weights=tree_map(torch.ones_like, records.weights)), drawn
 
 
 class _Fronted(nn.Module):
@@ -170,18 +177,29 @@ class _Codebook(nn.Module):
         return x
 
 
-def _batch_norm(subject: Subject) -> nn.Module:
-    kind = nn.BatchNorm2d if subject.image.dimensions == 2 else nn.BatchNorm3d
-    return kind(subject.image.channels)
+def _batch_norm(x: Tensor) -> nn.Module:
+    kind = {2: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[x.ndim]
+    return kind(x.shape[1])
 
 
-def _behind(front: Callable[[Subject], nn.Module]) -> Callable[[Subject], Subject]:
+def _first_input(subject: Subject) -> tuple[str, Tensor]:
+    """The first network that a loss calls of those that it updates, and what it is given, rows first."""
+    networks, patients = perturbed(subject, torch.float64), batch(subject)
+    calls: list[tuple[str, Tensor]] = []
+    objective = subject.objectives[0]
+    for name in objective.updates:
+        networks[name].register_forward_pre_hook(lambda _, args, name=name: calls.append((name, args[0])))
+    objective.loss(networks, patients.records, patients.draws[objective.name])
+    return calls[0]
+
+
+def _behind(front: Callable[[Tensor], nn.Module]) -> Callable[[Subject], Subject]:
     def plant(subject: Subject) -> Subject:
-        trained = subject.objective.updates[0]
+        trained, x = _first_input(subject)
 
         def networks() -> dict[str, nn.Module]:
             built = subject.networks()
-            return {**built, trained: _Fronted(front(subject), built[trained]).train()}
+            return {**built, trained: _Fronted(front(x), built[trained]).train()}
 
         return replace(subject, networks=networks)
 
@@ -279,19 +297,24 @@ def _misread_channels_last(subject: Subject) -> Subject:
 
 
 def _convolves(subject: Subject) -> bool:
-    trained = [subject.networks()[name] for name in subject.objective.updates]
+    networks = subject.networks()
+    trained = [networks[name] for objective in subject.objectives for name in objective.updates]
     return any(isinstance(layer, nn.Conv2d | nn.Conv3d) for network in trained for layer in network.modules())
 
 
-#: Planted in every family, for the checks of a family to find.
+#: Planted in every family where they are possible, for the checks of a family to find.
 FAMILY_FAULTS = (
     _TRAINER_WITHOUT_CLIP,
     Fault("clipping off in the step", _make(_Unclipped)),
     Fault("mean instead of sum", _make(_Mean)),
     Fault("images clipped, patients reported", _make(_ClipsImages)),
     Fault("BatchNorm", _behind(_batch_norm)),
-    Fault("EMA codebook", _behind(lambda subject: _Codebook())),
+    Fault("EMA codebook", _behind(lambda x: _Codebook())),
     Fault("clipping off in integers", lambda subject: replace(subject, integers=_unclipped_integers)),
+    Fault("each objective clipped by itself", _make(ClipsParts), several),
+    Fault(
+        "each objective's integers by themselves", lambda s: replace(s, integers=integers_of_parts), several
+    ),
 )
 #: Planted in every family where they are possible, with gradients by hooks.
 BACKEND_FAULTS = (
@@ -307,6 +330,7 @@ SHARED_FAULTS = (
     Fault("shuffle instead of Poisson", _draw(_Shuffled)),
     Fault("wrong sampling rate", _draw(_WrongRate)),
     Fault("gradient of two batches", _draw(_TwoBatches)),
+    Fault("one step of each objective", lambda subject: replace(subject, train=train_apart)),
     Fault("30 % of the integer noise", lambda subject: replace(subject, noised=_weak_integers)),
     Fault("noise shared among all sites", lambda subject: replace(subject, share=_for_all_sites)),
     Fault("accountant forgets steps", lambda subject: replace(subject, epsilon=_one_step)),

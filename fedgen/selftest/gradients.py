@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Mapping
 
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import PrivacyRefusedError
 from fedgen.selftest.finding import Check, CheckResult, at_most
-from fedgen.selftest.patients import COUNTS, draws, one, records
+from fedgen.selftest.patients import COUNTS, batch, one
 from fedgen.selftest.subject import CLASSES, Subject, perturbed
 from fedgen.training.backends import Precision
 from fedgen.training.functional import trainable
+from fedgen.training.joint import JointBatch
 from fedgen.training.local import Gaussian, LocalPlan
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.gradients.protocol import Batch, Gradients, Params, records_of
@@ -62,12 +64,10 @@ def independence(subject: Subject) -> CheckResult:
     """No patient's loss depends on another in the batch, and a forward pass stores nothing of the data."""
     networks = perturbed(subject, torch.float64)
     before = _buffers(networks)
-    patients, drawn = records(subject), draws(subject)
-    together = subject.objective.loss(networks, patients, drawn).detach()
+    patients = batch(subject)
+    together = _losses(subject, networks, patients)
     stored = sum(not torch.equal(before[name], buffer) for name, buffer in _buffers(networks).items())
-    alone = torch.cat(
-        [subject.objective.loss(networks, *one(patients, drawn, b)).detach() for b in range(len(COUNTS))]
-    )
+    alone = torch.cat([_losses(subject, networks, one(patients, b)) for b in range(len(COUNTS))])
     difference = float(((together - alone).abs() / alone.abs().clamp_min(1e-12)).max())
     name = "patients are independent"
     if stored:
@@ -82,12 +82,12 @@ def independence(subject: Subject) -> CheckResult:
 @refusable(EQUALITY)
 def equality(subject: Subject) -> CheckResult:
     """Per-record gradients equal ordinary autograd, one patient at a time, in float64."""
-    per_record, params, batch, expected = _case(subject)
+    per_record, params, patients, expected = _case(subject)
     alive = float((expected != 0).any(dim=0).double().mean())
     if alive < ALIVE:
         sentence = f"only {alive:.0%} of the parameters have a gradient, so a comparison would prove nothing"
         return CheckResult(EQUALITY, subject.family, False, alive, ALIVE, ">=", sentence)
-    pieces = per_record(params, batch, chunk=3)
+    pieces = per_record(params, patients, chunk=3)
     actual = torch.cat([_rows(gradients) for gradients, _ in pieces])
     if len(actual) != len(expected):
         sentence = (
@@ -103,31 +103,34 @@ def equality(subject: Subject) -> CheckResult:
 @refusable(NORMS)
 def clipped_norms(subject: Subject) -> CheckResult:
     """One patient, images and draws together, moves gradient and reported loss by at most C."""
-    per_record, params, batch, expected = _case(subject)
-    C = _clipping_norm(expected)
+    per_record, params, patients, expected = _case(subject)
+    C = _clipping_norm(subject, expected)
     nobody = _released(subject, per_record, params, None, C)
     moved = []
     for b in range(len(COUNTS)):
-        alone = records_of(batch, b, b + 1)
+        alone = records_of(patients, b, b + 1)
         with_b = _released(subject, per_record, params, alone, C)
         gradient = EXPECTED_BATCH * (_vector(with_b.gradients) - _vector(nobody.gradients)).norm()
-        # In the units of the noise, which is the same for the loss as for every coordinate of the gradient.
-        reported = (with_b.loss - nobody.loss) / with_b.loss_std * SILENT * C
-        moved.append(float(torch.hypot(gradient.cpu(), torch.tensor(reported, dtype=torch.float64))))
-    sentence = "largest change of gradient sum and reported loss by one patient, in clipping norms C"
+        # In the units of the noise, which is the same for each loss as for every coordinate of the gradient.
+        reported = [
+            (there - before) / std * SILENT * C
+            for there, before, std in zip(with_b.losses, nobody.losses, with_b.loss_stds, strict=True)
+        ]
+        moved.append(math.hypot(float(gradient), *reported))
+    sentence = "largest change of gradient sum and reported losses by one patient, in clipping norms C"
     return at_most(NORMS, subject.family, max(moved) / C, 1 + 1e-6, sentence)
 
 
 @refusable(SUMS)
 def clipped_sums(subject: Subject) -> CheckResult:
     """The step is the SUM of clipped gradients over the public B, whatever the number of patients in the batch."""
-    per_record, params, batch, expected = _case(subject)
-    C = _clipping_norm(expected)
+    per_record, params, patients, expected = _case(subject)
+    C = _clipping_norm(subject, expected)
     share = C * (1 - LOSS_SHARE**2) ** 0.5
     clipped = expected * (share / expected.norm(dim=1, keepdim=True)).clamp(max=1)
     worst = 0.0
     for size in (1, len(COUNTS)):
-        some = records_of(batch, 0, size)
+        some = records_of(patients, 0, size)
         released = _vector(_released(subject, per_record, params, some, C).gradients)
         wrong = (EXPECTED_BATCH * released - clipped[:size].sum(dim=0)).norm() / C
         worst = max(worst, float(wrong))
@@ -173,7 +176,7 @@ def _trained_norm(subject: Subject, precision: Precision) -> float:
         backend=subject.backend,
         precision=precision,
     )
-    released = subject.train(subject.objective, networks, TrainingPatients(data, M), plan, subject.random())
+    released = subject.train(subject.objectives, networks, TrainingPatients(data, M), plan, subject.random())
     return B * float(_vector(released[0]).norm()) / C
 
 
@@ -186,39 +189,53 @@ FAMILY_CHECKS: tuple[Check, ...] = (independence,)
 def _case(subject: Subject) -> tuple[Gradients, Params, Batch, Tensor]:
     """Gradients and parameters as the step takes them, the batch, and the true gradients (B, P)."""
     networks = perturbed(subject, torch.float64)
-    patients, drawn = records(subject), draws(subject)
-    parameters = trainable(subject.objective, networks)
-    expected = []
-    for b in range(len(COUNTS)):
-        loss = subject.objective.loss(networks, *one(patients, drawn, b)).sum()
-        expected.append(
-            torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(parameters.values()))])
-        )
-    values = {name: parameter.detach() for name, parameter in parameters.items()}
+    patients, joint = batch(subject), subject.joint
+    expected = [_true_gradient(subject, networks, one(patients, b)) for b in range(len(COUNTS))]
     return (
-        subject.gradients(subject.objective, networks, subject.backend),
-        values,
-        (patients, drawn),
+        subject.per_record(networks),
+        joint.values(networks),
+        joint.batch(patients),
         torch.stack(expected),
     )
 
 
-def _clipping_norm(gradients: Tensor) -> float:
-    """A C that clips every patient."""
-    return float(gradients.norm(dim=1).min()) / 2
+def _true_gradient(subject: Subject, networks: Mapping[str, nn.Module], patient: JointBatch) -> Tensor:
+    """(P,) of one patient, by ordinary autograd: every objective's, for the networks it updates."""
+    found: list[Tensor] = []
+    for objective in subject.objectives:
+        loss = objective.loss(networks, patient.records, patient.draws[objective.name]).sum()
+        found += torch.autograd.grad(loss, list(trainable(objective, networks).values()))
+    return torch.cat([gradient.flatten() for gradient in found])
+
+
+def _losses(subject: Subject, networks: Mapping[str, nn.Module], patients: JointBatch) -> Tensor:
+    """(B, objectives)."""
+    found = [
+        objective.loss(networks, patients.records, patients.draws[objective.name]).detach()
+        for objective in subject.objectives
+    ]
+    return torch.stack(found, dim=1)
+
+
+def _clipping_norm(subject: Subject, gradients: Tensor) -> float:
+    """A C that clips every patient, in each objective's part of the vector by itself."""
+    networks = subject.networks()
+    sizes = [sum(p.numel() for p in trainable(each, networks).values()) for each in subject.objectives]
+    norms = torch.stack([part.norm(dim=1) for part in gradients.split(sizes, dim=1)])
+    return float(norms[norms > 0].min()) / 2
 
 
 def _released(
-    subject: Subject, per_record: Gradients, params: Params, batch: Batch | None, C: float
+    subject: Subject, per_record: Gradients, params: Params, patients: Batch | None, C: float
 ) -> PrivateGradient:
     step = subject.step(
         clipping_norm=C,
         noise_multiplier=SILENT,
         expected_batch=EXPECTED_BATCH,
-        loss_bound=subject.objective.loss_bound,
+        loss_bounds=subject.joint.loss_bounds,
         chunk=3,
     )
-    return step(per_record, params, batch, subject.random())
+    return step(per_record, params, patients, subject.random())
 
 
 def _buffers(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:

@@ -47,6 +47,7 @@ def noise(subject: Subject) -> CheckResult:
         _correlation(z, other),
         _distribution(z),
         squares(loss),
+        _correlation(loss[:, 0], loss[:, 1]),
     )
     sentence = (
         f"p-value of {z.size} coordinates of noise under independent Gaussians of standard deviation sigma C"
@@ -71,11 +72,13 @@ def _standardised(subject: Subject) -> Array:
 
 
 def _loss_reports(subject: Subject) -> Array:
-    """(REPORTS,) losses reported for empty batches, in units of the standard deviation they come with."""
-    step = subject.step(clipping_norm=C, noise_multiplier=SIGMA, expected_batch=5.0, loss_bound=1.0, chunk=1)
+    """(REPORTS, 2) losses of two objectives, reported for empty batches, in units of their standard deviations."""
+    step = subject.step(
+        clipping_norm=C, noise_multiplier=SIGMA, expected_batch=5.0, loss_bounds=(1.0, 3.0), chunk=1
+    )
     random = subject.random()
     reports = [step(vmapped(_no_loss), {"w": torch.zeros(1)}, None, random) for _ in range(REPORTS)]
-    return np.array([report.loss / report.loss_std for report in reports])
+    return np.array([np.divide(report.losses, report.loss_stds) for report in reports])
 
 
 def _no_loss(params: Params, record: Batch) -> Tensor:

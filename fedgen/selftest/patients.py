@@ -7,6 +7,7 @@ import torch
 from fedgen.families.contract import Draws
 from fedgen.selftest.subject import CLASSES, Subject
 from fedgen.task.records import Records
+from fedgen.training.joint import JointBatch
 from fedgen_privacy.gradients.tree import tree_map
 
 #: Images of each patient: ragged, since a clip per image instead of per patient shows only where there are several.
@@ -30,15 +31,19 @@ def records(subject: Subject) -> Records:
     return tree_map(lambda tensor: tensor.to(subject.device), made)
 
 
-def draws(subject: Subject) -> Draws:
-    """The objective's random numbers for `records`, floating ones as float64."""
-    drawn = subject.objective.draw(len(COUNTS), max(COUNTS), K, torch.Generator().manual_seed(2))
-    return {
-        name: (tensor.double() if tensor.is_floating_point() else tensor).to(subject.device)
-        for name, tensor in drawn.items()
-    }
+def draws(subject: Subject) -> dict[str, Draws]:
+    """Each objective's random numbers for `records`, floating ones as float64."""
+    drawn = subject.joint.draw(len(COUNTS), max(COUNTS), K, torch.Generator().manual_seed(2))
+    return tree_map(
+        lambda tensor: (tensor.double() if tensor.is_floating_point() else tensor).to(subject.device), drawn
+    )
 
 
-def one(patients: Records, drawn: Draws, b: int) -> tuple[Records, Draws]:
+def batch(subject: Subject) -> JointBatch:
+    """`records` with `draws`."""
+    return JointBatch(records(subject), draws(subject))
+
+
+def one(patients: JointBatch, b: int) -> JointBatch:
     """Patient `b` alone, with the absent images cut away."""
-    return tree_map(lambda tensor: tensor[b : b + 1, : COUNTS[b]], (patients, drawn))
+    return tree_map(lambda tensor: tensor[b : b + 1, : COUNTS[b]], patients)

@@ -1,6 +1,7 @@
 """An objective whose gradient shows who was in the batch: patient i's is 1 at coordinate i and 0 elsewhere.
 
-Run through the trainer, it turns each released gradient into a record of sampling, clipping and noise.
+Two of them are two networks' objectives that read the same patients. Run through the trainer, it turns each released
+gradient into a record of sampling, clipping and noise.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ GAIN = 10.0
 class Probe(Objective):
     """GAIN * <w, mean image of the patient>."""
 
-    name = "probe"
-    updates = ("probe",)
     touches_data = True
     loss_bound = 1.0
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "probe") -> None:
+        self.name = name
+        self.updates = (name,)
         self.optimizer = Adam(1e-3)
 
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
@@ -42,7 +43,7 @@ class Probe(Objective):
         if records is None:
             raise ValueError("the probe's objective needs records")
         images, weights = records.fields["image"], records.weights["patient"]
-        return GAIN * (networks["probe"](images.flatten(2)).squeeze(-1) * weights).sum(dim=1)
+        return GAIN * (networks[self.name](images.flatten(2)).squeeze(-1) * weights).sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class ProbeSetting:
         images: images of each patient, all of them alike.
         steps, batch, sampling_rate, clipping_norm, noise_multiplier: of the plan.
         present: patients of the cohort; their coordinates.
+        objectives: how many probes step together.
     """
 
     side: int
@@ -64,11 +66,15 @@ class ProbeSetting:
     clipping_norm: float
     noise_multiplier: float
     present: Tensor
+    objectives: int = 1
 
 
 def released(subject: Subject, setting: ProbeSetting) -> Tensor:
-    """What the trainer released times the divisor B, (steps, side^2) float64: the noised sums."""
-    networks: dict[str, nn.Module] = {"probe": nn.Linear(setting.side**2, 1, bias=False).to(subject.device)}
+    """What the trainer released times the divisor B, (steps, objectives * side^2) float64: the noised sums."""
+    probes = tuple(Probe(f"probe{number}") for number in range(setting.objectives))
+    networks: dict[str, nn.Module] = {
+        probe.name: nn.Linear(setting.side**2, 1, bias=False).to(subject.device) for probe in probes
+    }
     plan = LocalPlan(
         steps=setting.steps,
         batch=setting.batch,
@@ -79,8 +85,9 @@ def released(subject: Subject, setting: ProbeSetting) -> Tensor:
         device=subject.device,
         mechanism=Gaussian(setting.clipping_norm, setting.noise_multiplier),
     )
-    gradients = subject.train(Probe(), networks, _cohort(setting), plan, subject.random())
-    return torch.stack([g["probe/weight"].flatten() for g in gradients]).double().cpu() * setting.batch
+    steps = subject.train(probes, networks, _cohort(setting), plan, subject.random())
+    rows = [torch.cat([tensor.flatten() for tensor in gradients.values()]) for gradients in steps]
+    return torch.stack(rows).double().cpu() * setting.batch
 
 
 def _cohort(setting: ProbeSetting) -> TrainingPatients:

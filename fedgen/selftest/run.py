@@ -15,7 +15,7 @@ from fedgen.selftest.finding import SHARED, Check, CheckResult
 from fedgen.selftest.gradients import BACKEND_CHECKS as GRADIENT_CHECKS
 from fedgen.selftest.gradients import FAMILY_CHECKS
 from fedgen.selftest.noise import noise
-from fedgen.selftest.sampling import contribution, sampling
+from fedgen.selftest.sampling import contribution, joint_contribution, sampling
 from fedgen.selftest.subject import Subject, installed, private_families, stepping_families
 from fedgen.selftest.sum_canaries import canary
 from fedgen.selftest.sums import SUM_CHECKS, SumCheck, installed_sums, sum_faults
@@ -28,6 +28,7 @@ STATISTIC_CHECKS: tuple[SumCheck, ...] = (*SUM_CHECKS, canary)
 #: Checks of what every family shares: the trainer on a probe, and the accountant.
 SHARED_CHECKS: tuple[Check, ...] = (
     contribution,
+    joint_contribution,
     sampling,
     noise,
     honest_noise,

@@ -19,7 +19,7 @@ N, T, Q, B, C = 200, 200, 0.3, 60, 0.5
 SINGLE = 1e-5
 
 
-def _setting(*, steps: int, images: int) -> ProbeSetting:
+def _setting(*, steps: int, images: int, objectives: int = 1) -> ProbeSetting:
     return ProbeSetting(
         side=16,
         images=images,
@@ -30,6 +30,7 @@ def _setting(*, steps: int, images: int) -> ProbeSetting:
         # So little that a patient's part can be read; the two checks here are not about noise.
         noise_multiplier=1e-7,
         present=torch.arange(N),
+        objectives=objectives,
     )
 
 
@@ -41,6 +42,14 @@ def contribution(subject: Subject) -> CheckResult:
         "largest distance of a patient's part in a step from 0 and from 1 clipped gradient, over all steps"
     )
     return at_most("one part a patient and step", SHARED, worst, SINGLE, sentence)
+
+
+def joint_contribution(subject: Subject) -> CheckResult:
+    """The parts that a patient has in the steps of two objectives are one vector, clipped once."""
+    parts = released(subject, _setting(steps=10, images=2, objectives=2)).unflatten(1, (2, -1))[:, :, :N]
+    norms = parts.norm(dim=1) / (C * (1 - LOSS_SHARE**2) ** 0.5)
+    sentence = "largest norm of a patient's parts in a step of two objectives together, in clipping norms of a gradient"
+    return at_most("one clip of all objectives", SHARED, float(norms.max()), 1 + SINGLE, sentence)
 
 
 def sampling(subject: Subject) -> CheckResult:

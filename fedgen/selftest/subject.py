@@ -14,10 +14,12 @@ from fedgen.families.registry import family_class, specs
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.task import image_of_class
 from fedgen.training.backends import Backend, gradients_of
+from fedgen.training.joint import Joint
 from fedgen.training.local import LocalPlan, LocalTrainer
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 from fedgen_privacy.distributed import NoiseShare, noise_share
+from fedgen_privacy.gradients.joint import named
 from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.integer_step import Ring, integer_sum, with_noise
 from fedgen_privacy.random import SecretRandom
@@ -44,7 +46,7 @@ class StepMaker(Protocol):
         clipping_norm: float,
         noise_multiplier: float,
         expected_batch: float,
-        loss_bound: float,
+        loss_bounds: tuple[float, ...],
         chunk: int,
     ) -> Step:
         """A step with this mechanism."""
@@ -55,39 +57,44 @@ class Train(Protocol):
 
     def __call__(
         self,
-        objective: Objective,
+        objectives: tuple[Objective, ...],
         networks: Mapping[str, nn.Module],
         cohort: TrainingPatients,
         plan: LocalPlan,
         random: SecretRandom,
     ) -> list[Params]:
-        """The noised gradient the optimizer was given, for each step."""
+        """The noised gradients the optimizers were given, as one vector, for each step."""
 
 
 #: epsilon of a history at delta
 Accountant = Callable[[Sequence[Spend], float], float]
 
 
+class _Watched(LocalTrainer):
+    """The installed trainer, with what it gave the optimizers since the last step."""
+
+    given: dict[str, Params]
+
+    def apply(self, objective: Objective, gradients: Mapping[str, Tensor]) -> None:
+        super().apply(objective, gradients)
+        self.given[objective.name] = {name: tensor.clone() for name, tensor in gradients.items()}
+
+
 def local_steps(
-    objective: Objective,
+    objectives: tuple[Objective, ...],
     networks: Mapping[str, nn.Module],
     cohort: TrainingPatients,
     plan: LocalPlan,
     random: SecretRandom,
 ) -> list[Params]:
     """The installed trainer: `LocalTrainer`, the one that every site runs."""
-    trainer = LocalTrainer((objective,), networks)
+    trainer = _Watched(objectives, networks)
+    trainer.given = {}
     released: list[Params] = []
 
     def collect(step: int) -> None:
-        released.append(
-            {
-                f"{network}/{name}": parameter.grad.detach().clone()
-                for network in objective.updates
-                for name, parameter in networks[network].named_parameters()
-                if parameter.grad is not None
-            }
-        )
+        released.append(named(trainer.given))
+        trainer.given = {}
 
     trainer.run(cohort, plan, random, collect)
     return released
@@ -100,7 +107,7 @@ class Subject:
     Attributes:
         family: the family's name.
         networks: fresh networks by name, in the mode in which they are trained.
-        objective: the family's objective on data.
+        objectives: the family's objectives on data.
         image: what its images are.
         device: torch device of the gradient checks and of the trainer.
         backend: how per-record gradients are computed.
@@ -117,7 +124,7 @@ class Subject:
 
     family: str
     networks: Callable[[], dict[str, nn.Module]]
-    objective: Objective
+    objectives: tuple[Objective, ...]
     image: ImageSpec = IMAGES[2]
     device: str = "cpu"
     backend: Backend = "vmap"
@@ -131,19 +138,28 @@ class Subject:
     epsilon: Accountant = epsilon_prv
     epsilon_rdp: Accountant = epsilon_rdp
 
+    @property
+    def joint(self) -> Joint:
+        """The objectives as the trainer steps with them."""
+        return Joint(self.objectives)
+
+    def per_record(self, networks: Mapping[str, nn.Module]) -> Gradients:
+        """A patient's gradients of all objectives as one vector."""
+        return self.joint.gradients_by(lambda each: self.gradients(each, networks, self.backend))
+
 
 def installed(family: str, device: str = "cpu", backend: Backend = "vmap", axes: int = 2) -> Subject:
     """The installed code with a small network of `family`, for images of so many axes.
 
     Raises:
-        ValueError: the family has not exactly one objective on data.
+        ValueError: the family has no objective on data.
     """
     image = IMAGES[axes]
     built = family_class(family)(image_of_class(image, CLASSES), specs()[family].small)
-    objectives = [objective for objective in objectives_of(built) if objective.touches_data]
-    if len(objectives) != 1:
-        raise ValueError(f"the family {family} has {len(objectives)} objectives on data, not one")
-    return Subject(family, built.networks, objectives[0], image, device, backend)
+    objectives = tuple(objective for objective in objectives_of(built) if objective.touches_data)
+    if not objectives:
+        raise ValueError(f"the family {family} has no objective on data")
+    return Subject(family, built.networks, objectives, image, device, backend)
 
 
 def private_families() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """A site's local steps: the one trainer of every family.
 
-Each objective that touches data takes a private step (or, in a study without privacy, a plain one); the
+The objectives that touch data take a private step together (or, in a study without privacy, a plain one); the
 others see only networks that are already private and train plainly.
 """
 
@@ -14,10 +14,13 @@ from torch import Tensor, nn
 
 from fedgen.families.contract import Draws, Objective
 from fedgen.task.records import Records
-from fedgen.training.backends import Backend, Precision, casting, gradients_of
+from fedgen.training.backends import Backend, Precision, casting
 from fedgen.training.functional import trainable
+from fedgen.training.joint import Joint, JointBatch, reading
 from fedgen.training.optimizer_state import memory_of, remember
 from fedgen.training.training_patients import TrainingPatients
+from fedgen_privacy.gradients.joint import named
+from fedgen_privacy.gradients.protocol import Params
 from fedgen_privacy.gradients.tree import tree_map
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep
@@ -119,20 +122,23 @@ class LocalTrainer:
         running = {objective.name: _Running() for objective in self.objectives}
         draws_rng = random.generator()
         for step in range(1, plan.steps + 1):
+            joint = reading(self.objectives, step)
             for objective in self.objectives:
-                if self.due(objective, step):
-                    loss = self._step(objective, cohort, plan, random, draws_rng)
-                    if loss is not None:
-                        running[objective.name].add(loss.value, loss.std)
+                losses: dict[str, LossReport] = {}
+                if objective.touches_data:
+                    # All at once, where the first of them stands.
+                    if joint is not None and objective is joint.objectives[0]:
+                        losses = self._with_data(joint, cohort, plan, random, draws_rng)
+                elif self.due(objective, step):
+                    losses = {objective.name: self.without_data(objective, plan, draws_rng)}
+                for name, loss in losses.items():
+                    running[name].add(loss.value, loss.std)
             if on_step is not None:
                 on_step(step)
         return {name: losses.report() for name, losses in running.items() if losses.count}
 
     def due(self, objective: Objective, step: int) -> bool:
-        """Whether an objective has its turn in a step, counted from 1; asked once a step."""
-        # What touches data steps as `mechanism_steps` counts, whatever anything remembers.
-        if objective.touches_data:
-            return step % objective.every == 0
+        """Whether an objective without data has its turn in a step, counted from 1; asked once a step."""
         due = objective.due(step, memory_of(self.optimizers[objective.name]))
         if not due:
             self._remember(objective, None)
@@ -142,27 +148,24 @@ class LocalTrainer:
         optimizer = self.optimizers[objective.name]
         remember(optimizer, objective.remember(self.networks, draws, memory_of(optimizer)))
 
-    def _step(
+    def _with_data(
         self,
-        objective: Objective,
+        joint: Joint,
         cohort: TrainingPatients,
         plan: LocalPlan,
         random: SecretRandom,
         draws_rng: torch.Generator,
-    ) -> LossReport | None:
-        params = trainable(objective, self.networks)
-        if not objective.touches_data:
-            return self.without_data(objective, plan, draws_rng)
-        records, draws = sampled(objective, cohort, plan, random, draws_rng)
+    ) -> dict[str, LossReport]:
+        batch = sampled(joint, cohort, plan, random, draws_rng)
         if plan.mechanism is not None:
-            gradients, report = self._private(objective, params, records, draws, plan, random)
-        elif records is None:
-            return None
+            gradients, reports = self._private(joint, batch, plan, random)
+        elif batch is None:
+            return {}
         else:
-            gradients, value = self._plain(objective, params, records, draws, plan)
-            report = LossReport(value, 0.0)
-        self.apply(objective, gradients)
-        return report
+            gradients, reports = self._plain_jointly(joint, batch, plan)
+        for objective, part in joint.parts(gradients):
+            self.apply(objective, part)
+        return reports
 
     def apply(self, objective: Objective, gradients: Mapping[str, Tensor]) -> None:
         """Let an objective's optimizer take a step with these gradients, by parameter name."""
@@ -192,46 +195,46 @@ class LocalTrainer:
         gradients = torch.autograd.grad(loss, list(params.values()))
         return dict(zip(params, gradients, strict=True)), float(loss.detach())
 
+    def _plain_jointly(
+        self, joint: Joint, batch: JointBatch, plan: LocalPlan
+    ) -> tuple[Params, dict[str, LossReport]]:
+        parts, reports = {}, {}
+        for objective in joint.objectives:
+            name = objective.name
+            params = trainable(objective, self.networks)
+            parts[name], value = self._plain(objective, params, batch.records, batch.draws[name], plan)
+            reports[name] = LossReport(value, 0.0)
+        return named(parts), reports
+
     def _private(
-        self,
-        objective: Objective,
-        params: dict[str, Tensor],
-        records: Records | None,
-        draws: Draws,
-        plan: LocalPlan,
-        random: SecretRandom,
-    ) -> tuple[dict[str, Tensor], LossReport]:
+        self, joint: Joint, batch: JointBatch | None, plan: LocalPlan, random: SecretRandom
+    ) -> tuple[Params, dict[str, LossReport]]:
         assert plan.mechanism is not None
         step = GaussianStep(
             clipping_norm=plan.mechanism.clipping_norm,
             noise_multiplier=plan.mechanism.noise_multiplier,
             expected_batch=float(plan.batch),
-            loss_bound=objective.loss_bound,
+            loss_bounds=joint.loss_bounds,
             chunk=plan.chunk,
         )
-        values = {name: parameter.detach() for name, parameter in params.items()}
-        batch = None if records is None else (records, draws)
-        per_record = gradients_of(objective, self.networks, plan.backend, plan.precision)
-        private = step(per_record, values, batch, random)
-        return private.gradients, LossReport(private.loss, private.loss_std)
+        per_record = joint.gradients(self.networks, plan.backend, plan.precision)
+        values = joint.values(self.networks)
+        private = step(per_record, values, None if batch is None else joint.batch(batch), random)
+        losses = zip(joint.names, private.losses, private.loss_stds, strict=True)
+        return private.gradients, {name: LossReport(value, std) for name, value, std in losses}
 
 
 def sampled(
-    objective: Objective,
+    joint: Joint,
     cohort: TrainingPatients,
     plan: LocalPlan,
     random: SecretRandom,
     draws_rng: torch.Generator,
-) -> tuple[Records | None, Draws]:
-    """A Poisson sample of the cohort's patients with the objective's random numbers; None where nobody is in it."""
+) -> JointBatch | None:
+    """A Poisson sample of the cohort's patients with each objective's random numbers; None where nobody is in it."""
     patients = random.poisson_sample(cohort.n_patients, plan.sampling_rate)
     if not len(patients):
-        return None, {}
+        return None
     records = cohort.records(patients, random)
-    draws = objective.draw(len(patients), plan.images, plan.multiplicity, draws_rng)
-    return tree_map(lambda tensor: tensor.to(plan.device), (records, draws))
-
-
-def mechanism_steps(objectives: tuple[Objective, ...], local_steps: int) -> int:
-    """How often the data are touched in `local_steps`: what one round costs in the accountant."""
-    return sum(local_steps // objective.every for objective in objectives if objective.touches_data)
+    draws = joint.draw(len(patients), plan.images, plan.multiplicity, draws_rng)
+    return tree_map(lambda tensor: tensor.to(plan.device), JointBatch(records, draws))

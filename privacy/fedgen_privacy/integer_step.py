@@ -7,6 +7,7 @@ exact, and the noise is exact (see `distributed` and `discrete_gaussian`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from fedgen_privacy.discrete_gaussian import discrete_gaussian
 from fedgen_privacy.distributed import NoiseShare
 from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.random import SecretRandom
-from fedgen_privacy.step import LOSS_SHARE, clip_factors
+from fedgen_privacy.step import LOSS_SHARE, clamped_losses, clip_factors, loss_units
 
 #: The ring of a secure aggregation, two's complement.
 Ring = np.ndarray[Any, np.dtype[np.int32]]
@@ -32,26 +33,26 @@ def integer_sum(
     batch: Batch | None,
     *,
     clipping_norm: float,
-    loss_bound: float,
+    loss_bounds: Sequence[float],
     share: NoiseShare,
     chunk: int,
 ) -> Tensor:
-    """Sum over records of their vectors in levels, int64 (d,): gradients in the order of `params`, then the loss.
+    """Sum over records of their vectors in levels, int64 (d,): gradients in the order of `params`, then the losses.
 
-    The loss is one more coordinate of the clipped vector (docs/decisions/005). A record whose integers are longer than
+    Each loss is one more coordinate of the clipped vector (docs/decisions/005). A record whose integers are longer than
     the sensitivity, which no rounding that we know of can bring about, contributes nothing.
     """
-    d = sum(p.numel() for p in params.values()) + 1
+    d = sum(p.numel() for p in params.values()) + len(loss_bounds)
     total = torch.zeros(d, dtype=torch.int64)
     if batch is None:
         return total
     bound = MARGIN * clipping_norm
-    loss_unit = LOSS_SHARE * bound / loss_bound
+    units = loss_units(bound, loss_bounds)
     for gradients, losses in per_record(params, batch, chunk=chunk):
         factors = clip_factors(gradients, bound * (1.0 - LOSS_SHARE**2) ** 0.5) * share.scale
-        clamped = torch.nan_to_num(losses, nan=loss_bound).clamp(0.0, loss_bound)
         pieces = [*(_levels(g, factors) for g in gradients.values())]
-        pieces.append(torch.round(clamped * (loss_unit * share.scale))[:, None])
+        for clamped, unit in zip(clamped_losses(losses, loss_bounds), units, strict=True):
+            pieces.append(torch.round(clamped * (unit * share.scale))[:, None])
         total += _sum_of_fitting(pieces, share)
     return total
 
@@ -92,13 +93,13 @@ class OpenedStep:
 
     Attributes:
         gradients: by parameter name, summed over records and divided by the expected batch.
-        loss: noised mean loss of the batch.
-        loss_std: standard deviation of the noise in it.
+        losses: noised mean losses of the batch.
+        loss_stds: standard deviation of the noise in each.
     """
 
     gradients: Params
-    loss: float
-    loss_std: float
+    losses: tuple[float, ...]
+    loss_stds: tuple[float, ...]
 
 
 def read_step(
@@ -106,25 +107,27 @@ def read_step(
     shapes: dict[str, torch.Size],
     *,
     clipping_norm: float,
-    loss_bound: float,
+    loss_bounds: Sequence[float],
     expected_batch: float,
     share: NoiseShare,
     sites: int,
 ) -> OpenedStep:
-    """Gradients and loss of a sum of `sites` contributions; the inverse of `integer_sum`, up to the noise.
+    """Gradients and losses of a sum of `sites` contributions; the inverse of `integer_sum`, up to the noise.
 
     Args:
         levels: (d,) sum over the sites.
         shapes: of the parameters, in the order in which they were summed.
         expected_batch: B, patients of all sites together.
     """
-    unit = levels.double() / (share.scale * expected_batch)
-    pieces = torch.split(unit[:-1], [shape.numel() for shape in shapes.values()])
+    mean = levels.double() / (share.scale * expected_batch)
+    units = loss_units(MARGIN * clipping_norm, loss_bounds)
+    pieces = torch.split(mean[: -len(units)], [shape.numel() for shape in shapes.values()])
     gradients = {
         name: piece.reshape(shape).float()
         for (name, shape), piece in zip(shapes.items(), pieces, strict=True)
     }
-    loss_unit = LOSS_SHARE * MARGIN * clipping_norm / loss_bound
     return OpenedStep(
-        gradients, float(unit[-1]) / loss_unit, share.total_std(sites) / loss_unit / expected_batch
+        gradients,
+        tuple(float(value) / unit for value, unit in zip(mean[-len(units) :], units, strict=True)),
+        tuple(share.total_std(sites) / unit / expected_batch for unit in units),
     )

@@ -58,7 +58,7 @@ def test_a_record_moves_the_integers_by_at_most_the_sensitivity(B, d, size, C, s
     x = size * torch.randn(B, d, generator=rng)
     params = {"w": torch.randn(d, generator=rng)}
     share = noise_share(**{**SHARE, "clipping_norm": C, "dimension": d + 1})
-    options = {"clipping_norm": C, "loss_bound": 2.0, "share": share, "chunk": 2}
+    options = {"clipping_norm": C, "loss_bounds": (2.0,), "share": share, "chunk": 2}
     whole = integer_sum(quadratic, params, batch_of(x), **options)
     for leave in range(B):
         kept = [b for b in range(B) if b != leave]
@@ -73,26 +73,26 @@ def test_integers_are_the_clipped_sum_in_levels() -> None:
     x, params = 3 * torch.randn(9, 7, generator=rng), {"w": torch.zeros(7)}
     share = noise_share(**{**SHARE, "dimension": 8})
     levels = integer_sum(
-        quadratic, params, batch_of(x), clipping_norm=1.0, loss_bound=50.0, share=share, chunk=4
+        quadratic, params, batch_of(x), clipping_norm=1.0, loss_bounds=(50.0,), share=share, chunk=4
     )
     read = read_step(
         levels.float(),
         {"w": torch.Size((7,))},
         clipping_norm=1.0,
-        loss_bound=50.0,
+        loss_bounds=(50.0,),
         expected_batch=5.0,
         share=share,
         sites=4,
     )
-    expected = clipped_sum(quadratic, params, batch_of(x), bound=0.96**0.5, loss_bound=50.0, chunk=9)
+    expected = clipped_sum(quadratic, params, batch_of(x), bound=0.96**0.5, loss_bounds=(50.0,), chunk=9)
     assert torch.allclose(read.gradients["w"], expected.gradients["w"] / 5, rtol=1e-3)
-    assert read.loss == pytest.approx(float(expected.loss) / 5, rel=1e-3)
+    assert read.losses[0] == pytest.approx(float(expected.losses[0]) / 5, rel=1e-3)
 
 
 def test_records_that_are_not_finite_contribute_nothing() -> None:
     share = noise_share(**{**SHARE, "dimension": 3})
     x = torch.tensor([[1.0, 2.0], [math.nan, 0.0], [math.inf, 1.0]])
-    options = {"clipping_norm": 1.0, "loss_bound": 1.0, "share": share, "chunk": 3}
+    options = {"clipping_norm": 1.0, "loss_bounds": (1.0,), "share": share, "chunk": 3}
     good = integer_sum(quadratic, {"w": torch.zeros(2)}, batch_of(x[:1]), **options)
     every = integer_sum(quadratic, {"w": torch.zeros(2)}, batch_of(x), **options)
     assert torch.equal(good[:2], every[:2])
@@ -173,7 +173,7 @@ def one_training(seed, sites, sigma, steps=3):
     random = SecretRandom(seed.to_bytes(32, "little"))
     w = torch.zeros(3)
     if sites == 1:
-        step = GaussianStep(C, sigma, B, loss_bound=4.0, chunk=64)
+        step = GaussianStep(C, sigma, B, loss_bounds=(4.0,), chunk=64)
         for _ in range(steps):
             sampled = random.poisson_sample(40, q)
             batch = batch_of(x[sampled]) if len(sampled) else None
@@ -194,7 +194,7 @@ def one_training(seed, sites, sigma, steps=3):
             sampled = random.poisson_sample(len(own), q)
             batch = batch_of(own[sampled]) if len(sampled) else None
             total = integer_sum(
-                quadratic, {"w": w}, batch, clipping_norm=C, loss_bound=4.0, share=share, chunk=64
+                quadratic, {"w": w}, batch, clipping_norm=C, loss_bounds=(4.0,), share=share, chunk=64
             )
             parts.append(with_noise(total, share, random))
         levels = torch.from_numpy(np.sum(parts, axis=0, dtype=np.int64))
@@ -202,7 +202,7 @@ def one_training(seed, sites, sigma, steps=3):
             levels,
             {"w": torch.Size((3,))},
             clipping_norm=C,
-            loss_bound=4.0,
+            loss_bounds=(4.0,),
             expected_batch=B,
             share=share,
             sites=sites,

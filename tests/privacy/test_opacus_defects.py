@@ -144,7 +144,7 @@ def test_gradients_are_right_in_any_memory_order(backend, network) -> None:
 @pytest.mark.parametrize("network", [ChannelsLast, Mean])
 def test_a_record_moves_the_sum_by_c_at_most_and_not_by_less_than_it_may(backend, network) -> None:
     per_record, _, params, batch = backend(network())
-    step = GaussianStep(C, 0.0, expected_batch=1.0, loss_bound=1.0, chunk=2)
+    step = GaussianStep(C, 0.0, expected_batch=1.0, loss_bounds=(1.0,), chunk=2)
     for b in range(4):
         alone = step(per_record, params, {"x": batch["x"][b : b + 1]}, SecretRandom(KEY))
         assert float(vector(alone.gradients).norm()) == pytest.approx(
@@ -167,7 +167,7 @@ def test_batch_norm_is_refused(backend) -> None:
 
 def test_an_empty_batch_is_noised_without_a_forward_pass(backend) -> None:
     per_record, _, params, _ = backend(ChannelsLast())
-    step = GaussianStep(C, 1.0, expected_batch=4.0, loss_bound=1.0, chunk=2)
+    step = GaussianStep(C, 1.0, expected_batch=4.0, loss_bounds=(1.0,), chunk=2)
     released = vector(step(per_record, params, None, SecretRandom(KEY)).gradients)
     assert (released != 0).all()
     assert float(released.std()) == pytest.approx(C / 4, rel=0.2)
@@ -175,7 +175,7 @@ def test_an_empty_batch_is_noised_without_a_forward_pass(backend) -> None:
 
 def test_the_divisor_knows_nothing_of_the_data(backend) -> None:
     per_record, _, params, batch = backend(ChannelsLast())
-    step = GaussianStep(1e9, 0.0, expected_batch=7.0, loss_bound=1e9, chunk=2)
+    step = GaussianStep(1e9, 0.0, expected_batch=7.0, loss_bounds=(1e9,), chunk=2)
     sums = [
         7.0 * vector(step(per_record, params, {"x": batch["x"][:n]}, SecretRandom(KEY)).gradients)
         for n in (3, 4)

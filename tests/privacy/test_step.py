@@ -62,7 +62,7 @@ def test_per_record_gradients_equal_a_loop_whatever_the_chunk(records: int, chun
 @settings(deadline=None, max_examples=25)
 def test_the_clipped_sum_is_the_sum_of_clipped_gradients(bound: float, scale: float) -> None:
     params, batch = params_and_batch(6, scale=scale)
-    summed = clipped_sum(vmapped(record_loss), params, batch, bound=bound, loss_bound=1e9, chunk=4)
+    summed = clipped_sum(vmapped(record_loss), params, batch, bound=bound, loss_bounds=(1e9,), chunk=4)
     expected = {name: torch.zeros_like(p) for name, p in params.items()}
     for gradient in looped(params, batch):
         factor = min(1.0, bound / norm(gradient))
@@ -79,17 +79,17 @@ def test_one_record_moves_gradient_and_loss_together_by_at_most_the_clipping_nor
 ) -> None:
     params, batch = params_and_batch(6, scale=scale)
     without = {name: torch.cat([t[:left_out], t[left_out + 1 :]]) for name, t in batch.items()}
-    step = GaussianStep(C, 0.0, expected_batch=1.0, loss_bound=2.0, chunk=3)
+    step = GaussianStep(C, 0.0, expected_batch=1.0, loss_bounds=(2.0,), chunk=3)
     a = step(vmapped(record_loss), params, batch, SecretRandom(KEY))
     b = step(vmapped(record_loss), params, without, SecretRandom(KEY))
     moved = norm({name: a.gradients[name] - b.gradients[name] for name in params})
-    loss_coordinate = (a.loss - b.loss) * LOSS_SHARE * C / 2.0
+    loss_coordinate = (a.losses[0] - b.losses[0]) * LOSS_SHARE * C / 2.0
     assert math.hypot(moved, loss_coordinate) <= C * (1 + 1e-6)
 
 
 def test_the_divisor_is_the_expected_batch_not_the_number_of_records() -> None:
     params, batch = params_and_batch(6)
-    step = GaussianStep(1e9, 0.0, expected_batch=16.0, loss_bound=10.0, chunk=8)
+    step = GaussianStep(1e9, 0.0, expected_batch=16.0, loss_bounds=(10.0,), chunk=8)
     gradients = step(vmapped(record_loss), params, batch, SecretRandom(KEY)).gradients
     for name in params:
         assert torch.allclose(gradients[name], sum(g[name] for g in looped(params, batch)) / 16.0)
@@ -97,10 +97,10 @@ def test_the_divisor_is_the_expected_batch_not_the_number_of_records() -> None:
 
 def test_an_empty_batch_is_noised_like_any_other() -> None:
     params, batch = params_and_batch(6)
-    step = GaussianStep(1.0, 2.0, expected_batch=4.0, loss_bound=1.0, chunk=8)
+    step = GaussianStep(1.0, 2.0, expected_batch=4.0, loss_bounds=(1.0,), chunk=8)
     empty = step(vmapped(record_loss), params, None, SecretRandom(KEY))
     full = step(vmapped(record_loss), params, batch, SecretRandom(KEY))
-    still = GaussianStep(1.0, 0.0, expected_batch=4.0, loss_bound=1.0, chunk=8)
+    still = GaussianStep(1.0, 0.0, expected_batch=4.0, loss_bounds=(1.0,), chunk=8)
     signal = still(vmapped(record_loss), params, batch, SecretRandom(KEY))
     for name in params:
         assert empty.gradients[name].abs().min() > 0
@@ -111,7 +111,7 @@ def test_an_empty_batch_is_noised_like_any_other() -> None:
 def test_noise_has_the_stated_standard_deviation(sigma: float) -> None:
     params = {"w": torch.zeros(60_000, dtype=torch.float64)}
     C, B = 0.7, 5.0
-    step = GaussianStep(C, sigma, expected_batch=B, loss_bound=1.0, chunk=8)
+    step = GaussianStep(C, sigma, expected_batch=B, loss_bounds=(1.0,), chunk=8)
     noise = step(vmapped(record_loss), params, None, SecretRandom(KEY)).gradients["w"].numpy()
     assert stats.kstest(noise / (sigma * C / B), "norm").pvalue > 1e-3
 
@@ -119,10 +119,10 @@ def test_noise_has_the_stated_standard_deviation(sigma: float) -> None:
 def test_the_reported_loss_has_the_stated_noise() -> None:
     params, batch = params_and_batch(6)
     exact = sum(float(record_loss(params, {k: t[i] for k, t in batch.items()})) for i in range(6)) / 8.0
-    step = GaussianStep(1.0, 1.5, expected_batch=8.0, loss_bound=20.0, chunk=8)
+    step = GaussianStep(1.0, 1.5, expected_batch=8.0, loss_bounds=(20.0,), chunk=8)
     random = SecretRandom(KEY)
     reports = [step(vmapped(record_loss), params, batch, random) for _ in range(400)]
-    scaled = [(report.loss - exact) / report.loss_std for report in reports]
+    scaled = [(report.losses[0] - exact) / report.loss_stds[0] for report in reports]
     assert stats.kstest(scaled, "norm").pvalue > 1e-3
 
 
@@ -132,11 +132,11 @@ def test_a_record_with_a_gradient_that_is_not_finite_contributes_nothing() -> No
     poisoned["x"][2] = float("nan")
     poisoned["y"][4] = float("inf")
     clean = {name: t[[0, 1, 3, 5]] for name, t in batch.items()}
-    a = clipped_sum(vmapped(record_loss), params, poisoned, bound=1.0, loss_bound=1.0, chunk=4)
-    b = clipped_sum(vmapped(record_loss), params, clean, bound=1.0, loss_bound=1.0, chunk=4)
+    a = clipped_sum(vmapped(record_loss), params, poisoned, bound=1.0, loss_bounds=(1.0,), chunk=4)
+    b = clipped_sum(vmapped(record_loss), params, clean, bound=1.0, loss_bounds=(1.0,), chunk=4)
     for name in params:
         assert torch.allclose(a.gradients[name], b.gradients[name])
-    assert float(a.loss - b.loss) <= 2.0
+    assert float(a.losses[0] - b.losses[0]) <= 2.0
 
 
 def test_a_zero_gradient_is_not_scaled_up() -> None:
@@ -149,5 +149,5 @@ def test_clipping_images_instead_of_patients_breaks_the_bound() -> None:
     params, batch = params_and_batch(1, scale=50.0)
     halves = {name: t.reshape(2, 2, *t.shape[2:]) for name, t in batch.items()}
     C = 1e-3
-    summed = clipped_sum(vmapped(record_loss), params, halves, bound=C, loss_bound=1.0, chunk=4)
+    summed = clipped_sum(vmapped(record_loss), params, halves, bound=C, loss_bounds=(1.0,), chunk=4)
     assert norm(summed.gradients) > C * (1 + 1e-3)

@@ -22,8 +22,7 @@ from fedgen.mechanisms.contract import AtSite, Ingredients, JoinedVector, Vector
 from fedgen.mechanisms.schedule import Query, Turn
 from fedgen.mechanisms.statistics import levels_of_site
 from fedgen.run.checkpoint import Checkpoint
-from fedgen.training.backends import gradients_of
-from fedgen.training.functional import trainable
+from fedgen.training.joint import Joint, reading
 from fedgen.training.local import LocalTrainer, LossReport, sampled
 from fedgen.training.optimizer_state import load_state, state_tensors
 from fedgen.training.outbox import RoundResult
@@ -48,9 +47,14 @@ class SharedNoise(Planned):
 
     def __init__(self, made_of: Ingredients) -> None:
         super().__init__(made_of)
-        self._objective = private_objective(made_of.objectives)
-        if self._objective is None and self.turns.steps == 0:
+        private = self._private
+        if not private and self.turns.steps == 0:
             raise StudyError("No contribution of this family reads data, so that there is nothing to sum.")
+        if private and all(objective.every > 1 for objective in private):
+            raise StudyError(
+                f"In privacy.mode {self.name} a round is one step, but the objective {private[0].name} reads data only "
+                f"in one of {private[0].every}, so that some rounds would sum nothing: use privacy.mode local."
+            )
         self._share_of = cache(self._made_share)
 
     def _steps_in_a_row(self) -> int:
@@ -59,9 +63,9 @@ class SharedNoise(Planned):
 
     @cached_property
     def vector(self) -> VectorSpec:
-        """Integers: the objective's parameters and its loss, or the sums of a query if they are longer."""
-        steps = 0 if self._objective is None else dimension(self._objective, self._of.template())
-        # The loss of a step is among its integers.
+        """Integers: all that objectives which read data update, and their losses, or a query's sums if longer."""
+        steps = Joint(self._private).dimension(self._of.template()) if self._private else 0
+        # The losses of a step are among its integers.
         return VectorSpec(max(steps, self.turns.longest_query), "sum", ())
 
     def require_room(self, expected: float) -> None:
@@ -167,25 +171,31 @@ class SharedNoise(Planned):
         random: SecretRandom,
     ) -> Tensor:
         """(d,) int32: the site's patients' clipped sum with its share of the noise."""
-        objective, plan = self._private_objective, self.local_plan(turn, site.plan)
+        joint, plan = self._joint(turn), self.local_plan(turn, site.plan)
         assert plan.mechanism is not None
-        records, draws = sampled(objective, site.cohort, plan, random, random.generator())
+        batch = sampled(joint, site.cohort, plan, random, random.generator())
         total = integer_sum(
-            gradients_of(objective, networks, plan.backend, plan.precision),
-            {name: parameter.detach() for name, parameter in trainable(objective, networks).items()},
-            None if records is None else (records, draws),
+            joint.gradients(networks, plan.backend, plan.precision),
+            joint.values(networks),
+            None if batch is None else joint.batch(batch),
             clipping_norm=plan.mechanism.clipping_norm,
-            loss_bound=objective.loss_bound,
+            loss_bounds=joint.loss_bounds,
             share=share,
             chunk=plan.chunk,
         )
         return torch.from_numpy(with_noise(total, share, random))
 
     @property
-    def _private_objective(self) -> Objective:
-        if self._objective is None:
+    def _private(self) -> tuple[Objective, ...]:
+        """The objectives that read data, in one round or another."""
+        return tuple(objective for objective in self._of.objectives if objective.touches_data)
+
+    def _joint(self, turn: Turn) -> Joint:
+        """The objectives that read data in a round, which is a step."""
+        joint = reading(self._of.objectives, turn.training)
+        if joint is None:
             raise StudyError("A family of statistics alone has no step to take.")
-        return self._objective
+        return joint
 
     def _shared(self, turn: Turn, sites: int | None) -> NoiseShare:
         if sites is None:
@@ -201,26 +211,27 @@ class SharedNoise(Planned):
         return joined.vector / (share.scale * expected), share.total_std(len(joined.sites)) / expected
 
     def _after_steps(self, state: Checkpoint, turn: Turn, joined: JoinedVector, sites: int | None) -> Step:
-        share, private = self._shared(turn, sites), self._private_objective
+        share, joint = self._shared(turn, sites), self._joint(turn)
         networks = self._networks(state.model)
         trainer = LocalTrainer(self._of.objectives, networks, self._of.training.learning_rate)
         load_state(trainer.optimizers, dict(state.server))
-        shapes = {name: parameter.shape for name, parameter in trainable(private, networks).items()}
         opened = read_step(
-            joined.vector[: dimension(private, networks)],
-            shapes,
+            joined.vector[: joint.dimension(networks)],
+            {name: parameter.shape for name, parameter in joint.parameters(networks).items()},
             clipping_norm=turn.clipping_norm,
-            loss_bound=private.loss_bound,
+            loss_bounds=joint.loss_bounds,
             expected_batch=float(self._of.training.batch_patients),
             share=share,
             sites=len(joined.sites),
         )
-        losses = {private.name: LossReport(opened.loss, opened.loss_std)}
+        read = zip(joint.names, opened.losses, opened.loss_stds, strict=True)
+        losses = {name: LossReport(value, std) for name, value, std in read}
         rng = self._generator(turn.round)
         for objective in self._of.objectives:
-            if objective is private:
-                trainer.apply(objective, opened.gradients)
-            elif trainer.due(objective, turn.training):
+            if objective is joint.objectives[0]:
+                for each, part in joint.parts(opened.gradients):
+                    trainer.apply(each, part)
+            elif not objective.touches_data and trainer.due(objective, turn.training):
                 losses[objective.name] = trainer.without_data(objective, self._without_privacy, rng)
         told = {name: (report.value, report.std) for name, report in losses.items()}
         return self._of.layout.flatten(networks), state_tensors(trainer.optimizers), told
@@ -245,23 +256,3 @@ class SharedNoise(Planned):
             "A coordinator that breaks the protocol, by sites it made up or by asking a single site, is kept off by "
             "the sites' roster and thresholds, not by the noise.",
         )
-
-
-def private_objective(objectives: tuple[Objective, ...]) -> Objective | None:
-    """The one objective that reads data; None where a family has none.
-
-    Raises:
-        StudyError: there are several, whose steps would be several sums.
-    """
-    found = [objective for objective in objectives if objective.touches_data]
-    if len(found) > 1:
-        raise StudyError(
-            f"privacy.mode {SharedNoise.name} takes one private step a round, but {len(found)} objectives of this "
-            "family read data: use privacy.mode local."
-        )
-    return found[0] if found else None
-
-
-def dimension(objective: Objective, networks: Mapping[str, nn.Module]) -> int:
-    """d, integers in a site's vector: the objective's parameters and the loss."""
-    return sum(p.numel() for p in trainable(objective, networks).values()) + 1

@@ -28,8 +28,8 @@ class Gradients(Protocol):
         """Go through a batch of at least one record, `chunk` records at a time.
 
         Yields:
-            gradients with shape (b, *parameter shape) and the parameter's type, and losses (b,); b <= chunk, in
-            the batch's order.
+            gradients with shape (b, *parameter shape) and the parameter's type, and losses, (b,) of one loss or
+            (b, n) of n that are clipped together; b <= chunk, in the batch's order.
         """
 
 

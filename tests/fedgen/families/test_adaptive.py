@@ -14,7 +14,7 @@ from fedgen.families.contract import objectives_of
 from fedgen.families.gan.adaptive import RATES, AdaptiveRule, ScheduleState, next_rate
 from fedgen.families.parts.conditioning import one_hot
 from fedgen.recipe import Recipe
-from fedgen.training.local import mechanism_steps
+from fedgen.training.joint import mechanism_steps
 
 accuracies = st.floats(0, 1)
 states = st.builds(

@@ -197,6 +197,6 @@ def test_the_self_test_passes_on_the_options(study_of, options, check) -> None:
         update={"data": study.data.model_copy(update={"labels": ("none", "lesion")})},
     )
     family = Recipe.of(study).family
-    subject = replace(installed("diffusion"), networks=family.networks, objective=objectives_of(family)[0])
+    subject = replace(installed("diffusion"), networks=family.networks, objectives=objectives_of(family))
     finding = check(subject)
     assert finding.passed, finding

@@ -198,7 +198,7 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
         batch = records, fixed(objective, cohort.n_patients, 2, 1, None)
         params = {name: p.detach() for name, p in trainable(objective, networks).items()}
         central_step = clipped_sum(
-            gradients_of(objective, networks), params, batch, bound=0.96**0.5, loss_bound=2.0, chunk=64
+            gradients_of(objective, networks), params, batch, bound=0.96**0.5, loss_bounds=(2.0,), chunk=64
         )
         total = total + torch.cat([g.flatten() for g in central_step.gradients.values()])
     (opened,) = seen

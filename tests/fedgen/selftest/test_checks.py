@@ -16,7 +16,15 @@ from fedgen.selftest.distributed import integers
 from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS, Fault
 from fedgen.selftest.gradients import BACKEND_CHECKS, FAMILY_CHECKS, equality, independence
 from fedgen.selftest.run import SHARED_CHECKS, plant
-from fedgen.selftest.subject import perturbed, private_families, stepping_families
+from fedgen.selftest.subject import (
+    CLASSES,
+    IMAGES,
+    Subject,
+    perturbed,
+    private_families,
+    stepping_families,
+)
+from fedgen.task.task import image_of_class
 from fedgen.training.backends import BACKENDS
 from fedgen_privacy.accounting import epsilon_rdp
 
@@ -38,6 +46,7 @@ ABOUT_SHARED = {
     "shuffle instead of Poisson": {"Poisson sampling"},
     "wrong sampling rate": {"Poisson sampling"},
     "gradient of two batches": {"one part a patient and step"},
+    "one step of each objective": {"one clip of all objectives"},
     "30 % of the integer noise": {"noise of the honest sites"},
     "noise shared among all sites": {"noise of the honest sites"},
     "accountant forgets steps": {"epsilon not below the truth"},
@@ -47,6 +56,12 @@ ABOUT_BACKEND = {
     "channels-last misread": {"gradients equal a loop", "sum over a public divisor"},
     "rows clipped, patients reported": {"gradients equal a loop", "sum over a public divisor"},
 }
+#: Of objectives that are clipped together.
+ABOUT_JOINT = {
+    "each objective clipped by itself": {"true clipped norm", "sum over a public divisor"},
+    "each objective's integers by themselves": {"integers of one patient"},
+}
+ALONE = [fault for fault in FAMILY_FAULTS if fault.name not in ABOUT_JOINT]
 FAMILIES = stepping_families()
 CHECKS = (*FAMILY_CHECKS, *BACKEND_CHECKS, integers)
 
@@ -74,13 +89,33 @@ def test_the_installed_mechanism_passes(subject, check) -> None:
     assert finding.passed, finding
 
 
-@pytest.mark.parametrize("fault", FAMILY_FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", ALONE, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("family", ["gan", "vae"])
 def test_faults_of_a_family_are_caught(subject, family, fault) -> None:
     assert ABOUT_FAMILY[fault.name] <= set(plant(fault, subject(family), CHECKS))
 
 
-@pytest.mark.parametrize("fault", (*FAMILY_FAULTS, *BACKEND_FAULTS), ids=lambda fault: fault.name)
+@pytest.fixture
+def pair(duo_family):
+    """`pair("hooks")`: a family with two objectives that read patients."""
+    family = duo_family(image_of_class(IMAGES[2], CLASSES), None)
+    return lambda backend="vmap": Subject("duo", family.networks, family.contributions(), backend=backend)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_objectives_that_step_together_pass(pair, backend, check) -> None:
+    finding = check(pair(backend))
+    assert finding.passed, finding
+
+
+@pytest.mark.parametrize("fault", FAMILY_FAULTS, ids=lambda fault: fault.name)
+def test_faults_are_caught_where_objectives_step_together(pair, fault) -> None:
+    assert fault.possible(pair())
+    assert {**ABOUT_FAMILY, **ABOUT_JOINT}[fault.name] <= set(plant(fault, pair(), CHECKS))
+
+
+@pytest.mark.parametrize("fault", (*ALONE, *BACKEND_FAULTS), ids=lambda fault: fault.name)
 def test_faults_are_caught_in_volumes_too(subject, fault) -> None:
     checks = BACKEND_CHECKS if fault in BACKEND_FAULTS else CHECKS
     assert {**ABOUT_FAMILY, **ABOUT_BACKEND}[fault.name] <= set(plant(fault, subject("vae", axes=3), checks))

@@ -104,7 +104,9 @@ def test_each_patients_part_has_at_most_the_norm_asked_for(private_kind) -> None
     loss, params = record_loss(objective, networks), values(objective, networks)
 
     def total(part):
-        return vector(clipped_sum(vmapped(loss), params, part, bound=C, loss_bound=4.0, chunk=3).gradients)
+        return vector(
+            clipped_sum(vmapped(loss), params, part, bound=C, loss_bounds=(4.0,), chunk=3).gradients
+        )
 
     check_clipped(total(batch), expected, C)
     for b in range(4):
@@ -142,7 +144,7 @@ def test_the_gate_catches_a_clip_for_each_image(private_kind) -> None:
             cut = tree_map(lambda tensor, b=b, i=i: tensor[b : b + 1, i : i + 1], batch)
             image = cut[0]._replace(weights={"patient": torch.ones(1, 1)}), cut[1]
             broken += vector(
-                clipped_sum(vmapped(loss), params, image, bound=C, loss_bound=4.0, chunk=1).gradients
+                clipped_sum(vmapped(loss), params, image, bound=C, loss_bounds=(4.0,), chunk=1).gradients
             )
     with pytest.raises(AssertionError):
         check_clipped(broken, expected, C)
