@@ -7,18 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from fedgen.errors import StudyError
 from fedgen.families.contract import Adam, Apply, Draws, Family, Objective
 from fedgen.families.diffusion.edm import Denoiser, denoise, per_row
 from fedgen.families.diffusion.options import DiffusionOptions
 from fedgen.families.diffusion.parametrization import parametrization_of
-from fedgen.families.diffusion.samplers import (
-    Churn,
-    FreshNoise,
-    churn_sampler,
-    ddim_sampler,
-    heun_sampler,
-    sigma_steps,
-)
+from fedgen.families.diffusion.solver import solved
 from fedgen.families.diffusion.unet import ConditionalUNet, require_divisible
 from fedgen.families.parts.conditioning import condition_of
 from fedgen.families.parts.folding import fold, patient_mean, rows
@@ -96,6 +90,11 @@ class DiffusionFamily(Family):
     def __init__(self, task: Task, options: DiffusionOptions) -> None:
         self.task, self.image = task, task.stack
         require_divisible(self.image.size, options)
+        if options.conditioning == "cross_attention" and not task.condition_width:
+            raise StudyError(
+                "model.diffusion.conditioning is cross_attention, but the study gives the model nothing to look at: "
+                "use embedding."
+            )
         self.options = options
         self.objective = DenoisingObjective(task, options, options.label_dropout)
         #: Without dropped conditions, which would only blur a membership score.
@@ -126,21 +125,8 @@ class DiffusionFamily(Family):
             part = slice(start, start + CHUNK)
             D = self._denoiser(networks["unet"], condition[part].to(device))
             fresh = ImageNoise(numbers[part] if o.stochastic else (), self.image.shape, device)
-            parts.append(self._images(D, noise[part].to(device), fresh))
+            parts.append(solved(D, noise[part].to(device), fresh, o).clamp(-1, 1))
         return torch.cat(parts).to(noise.device)
-
-    def _images(self, D: Denoiser, noise: Tensor, fresh: FreshNoise) -> Tensor:
-        """Noise to images in [-1, 1], by the study's sampler."""
-        o = self.options
-        t = sigma_steps(o.sampler_steps, o.sigma_min, o.sigma_max, o.rho)
-        match o.sampler:
-            case "heun":
-                images = heun_sampler(D, noise, t)
-            case "churn":
-                images = churn_sampler(D, noise, t, Churn(o.S_churn, o.S_min, o.S_max, o.S_noise), fresh)
-            case "ddim":
-                images = ddim_sampler(D, noise, t, o.eta, fresh)
-        return images.clamp(-1, 1)
 
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """Minus the denoising loss, (B,) (Matsumoto et al. 2023)."""

@@ -32,10 +32,15 @@ class DiffusionOptions(Section):
         description="a Wiener filter and an affine map beside the UNet, which learn in few steps; written for the "
         "target of edm and for sides that are multiples of 8",
     )
-    parametrization: Literal["edm", "v"] = Field(
+    conditioning: Literal["embedding", "cross_attention"] = Field(
+        "embedding",
+        description="how the UNet reads what it is given: added to the embedding of the noise level, or as tokens that "
+        "its attention looks at, which suits an embedding of a text or an image",
+    )
+    parametrization: Literal["edm", "v", "ddpm", "flow"] = Field(
         "edm",
-        description="what the UNet predicts; v suits an epsilon below 1, ignores sigma_data, P_mean and P_std, and "
-        "needs linear_denoisers false",
+        description="what the UNet predicts: EDM's mixture, v, the noise (ddpm) or a rectified flow's velocity; v "
+        "suits an epsilon below 1; all but edm ignore sigma_data, P_mean and P_std, and need linear_denoisers false",
     )
     label_dropout: float = Field(
         0.0,
@@ -51,8 +56,10 @@ class DiffusionOptions(Section):
     sigma_min: float = Field(0.002, gt=0, description="lowest noise level of the sampler")
     sigma_max: float = Field(80.0, gt=0, description="highest noise level of the sampler")
     rho: float = Field(7.0, gt=0, description="how the sampler's noise levels crowd towards sigma_min")
-    sampler: Literal["heun", "churn", "ddim"] = Field(
-        "heun", description="how images are made: deterministic, with added noise, or by first-order steps"
+    sampler: Literal["heun", "churn", "ddim", "dpm", "pndm"] = Field(
+        "heun",
+        description="how images are made: heun, and churn, which adds noise, call the UNet twice a step; ddim, of "
+        "first order, dpm (DPM-Solver++) and pndm once",
     )
     sampler_steps: int = Field(18, ge=2, description="steps of the sampler")
     S_churn: float = Field(100.0, ge=0, description="noise that churn adds over all steps")
@@ -74,9 +81,10 @@ class DiffusionOptions(Section):
             )
         if any(c % 8 for c in self.channels):
             raise ValueError("channels must be multiples of 8 (GroupNorm with 8 groups)")
-        if self.parametrization == "v" and self.linear_denoisers:
+        if self.parametrization != "edm" and self.linear_denoisers:
             raise ValueError(
-                "parametrization v needs linear_denoisers: false, because they are written for the target of edm"
+                f"parametrization {self.parametrization} needs linear_denoisers: false, because they are written for "
+                "the target of edm"
             )
         if self.guidance > 0 and self.label_dropout == 0:
             raise ValueError(

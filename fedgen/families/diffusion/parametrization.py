@@ -1,4 +1,4 @@
-"""What the denoising network predicts, and at which noise levels it learns to: EDM or v-prediction."""
+"""What the denoising network predicts, and at which noise levels it learns to: EDM, v, noise or velocity."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedgen.families.diffusion.ddpm import ddpm_loss_weight, ddpm_precondition, ddpm_training_sigma
 from fedgen.families.diffusion.edm import Preconditioning, loss_weight, precondition, training_sigma
 from fedgen.families.diffusion.options import DiffusionOptions
+from fedgen.families.diffusion.rectified_flow import (
+    flow_loss_weight,
+    flow_precondition,
+    flow_training_sigma,
+)
 from fedgen.families.diffusion.v_prediction import v_loss_weight, v_precondition, v_training_sigma
 
 
@@ -58,16 +64,20 @@ class EDM(Parametrization):
         return loss_weight(sigma, self.sigma_data)
 
 
-@dataclass(frozen=True)
-class VPrediction(Parametrization):
-    """Salimans and Ho 2022 with the range of DPDM (Dockhorn et al. 2023)."""
-
-    log_snr_min: float = -9.0
-    log_snr_max: float = 13.0
+class _OfUniform(Parametrization):
+    """One whose noise levels of training are made from uniform numbers."""
 
     def draw(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         """Uniform in [0, 1)."""
         return torch.rand(shape, generator=rng, device=rng.device)
+
+
+@dataclass(frozen=True)
+class VPrediction(_OfUniform):
+    """Salimans and Ho 2022 with the range of DPDM (Dockhorn et al. 2023)."""
+
+    log_snr_min: float = -9.0
+    log_snr_max: float = 13.0
 
     def training_sigma(self, drawn: Tensor) -> Tensor:
         """Uniform in the angle."""
@@ -82,8 +92,50 @@ class VPrediction(Parametrization):
         return v_loss_weight(sigma)
 
 
+class DDPM(_OfUniform):
+    """Ho et al. 2020, in continuous time."""
+
+    def training_sigma(self, drawn: Tensor) -> Tensor:
+        """Uniform in the time of the linear schedule."""
+        return ddpm_training_sigma(drawn)
+
+    def precondition(self, sigma: Tensor) -> Preconditioning:
+        """Of the noise itself."""
+        return ddpm_precondition(sigma)
+
+    def loss_weight(self, sigma: Tensor) -> Tensor:
+        """1 / c_out^2."""
+        return ddpm_loss_weight(sigma)
+
+
+@dataclass(frozen=True)
+class RectifiedFlow(_OfUniform):
+    """Liu et al. 2023, between the noise levels of the sampler."""
+
+    sigma_min: float
+    sigma_max: float
+
+    def training_sigma(self, drawn: Tensor) -> Tensor:
+        """Uniform in the flow's time."""
+        return flow_training_sigma(drawn, self.sigma_min, self.sigma_max)
+
+    def precondition(self, sigma: Tensor) -> Preconditioning:
+        """Of the velocity."""
+        return flow_precondition(sigma)
+
+    def loss_weight(self, sigma: Tensor) -> Tensor:
+        """1 / c_out^2."""
+        return flow_loss_weight(sigma)
+
+
 def parametrization_of(options: DiffusionOptions) -> Parametrization:
     """The one a study asks for."""
-    if options.parametrization == "v":
-        return VPrediction()
-    return EDM(options.sigma_data, options.P_mean, options.P_std)
+    match options.parametrization:
+        case "v":
+            return VPrediction()
+        case "ddpm":
+            return DDPM()
+        case "flow":
+            return RectifiedFlow(options.sigma_min, options.sigma_max)
+        case "edm":
+            return EDM(options.sigma_data, options.P_mean, options.P_std)

@@ -15,6 +15,9 @@ from fedgen.task.image_spec import ImageSpec
 #: GroupNorm groups and channels of an attention head; the options demand channels that are multiples of it.
 NORM_GROUPS = 8
 
+#: Tokens in which the UNet's attention is told the condition.
+TOKENS = 4
+
 #: MONAI embeds timesteps of order 1000 as sinusoids; c_noise is of order 1.
 C_NOISE_SCALE = 1000.0
 
@@ -69,6 +72,9 @@ class ConditionalUNet(nn.Module):
             self.wiener = WienerFilter(image, options.sigma_data)
             self.affine = AffineDenoiser(image, condition)
         self.width = condition + (1 if options.label_dropout > 0 else 0)
+        attends = options.conditioning == "cross_attention" and self.width > 0
+        token = options.channels[-1]
+        self.tokens = nn.Linear(self.width, TOKENS * token) if attends else None
         self.unet: nn.Module = DiffusionModelUNet(
             spatial_dims=image.dimensions,
             in_channels=pixels + self.coordinates.shape[1],
@@ -78,9 +84,11 @@ class ConditionalUNet(nn.Module):
             num_res_blocks=options.residual_blocks,
             num_head_channels=NORM_GROUPS,
             norm_num_groups=NORM_GROUPS,
-            num_class_embeds=self.width or None,
+            with_conditioning=attends,
+            cross_attention_dim=token if attends else None,
+            num_class_embeds=None if attends else self.width or None,
         )
-        if self.width:
+        if self.width and not attends:
             _read_numbers(self.unet)
 
     def forward(self, x: Tensor, c_noise: Tensor, y: Tensor) -> Tensor:
@@ -90,10 +98,14 @@ class ConditionalUNet(nn.Module):
         """
         patches = space_to_channels(x, self.patch)
         maps = self.coordinates.expand(len(x), *self.coordinates.shape[1:])
+        known = y[:, : self.width] if self.width else None
         output = self.unet(
             torch.cat([patches, maps], dim=1),
             timesteps=C_NOISE_SCALE * c_noise,
-            class_labels=y[:, : self.width] if self.width else None,
+            context=None
+            if self.tokens is None or known is None
+            else self.tokens(known).unflatten(1, (TOKENS, -1)),
+            class_labels=known if self.tokens is None else None,
         )
         F = channels_to_space(output, self.patch)
         if self.linear:

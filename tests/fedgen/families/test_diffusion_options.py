@@ -11,14 +11,17 @@ from pydantic import ValidationError
 from fedgen.errors import StudyError
 from fedgen.families.contract import objectives_of
 from fedgen.families.diffusion.edm import denoise
-from fedgen.families.diffusion.family import without
+from fedgen.families.diffusion.family import DiffusionFamily, without
 from fedgen.families.diffusion.options import DiffusionOptions
 from fedgen.families.parts.conditioning import one_hot
 from fedgen.families.parts.sampling import ImageNoise
+from fedgen.families.registry import specs
 from fedgen.recipe import Recipe
 from fedgen.selftest.gradients import clipped_norms, equality, independence
-from fedgen.selftest.subject import installed
+from fedgen.selftest.subject import IMAGES, installed
+from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import one_image_each
+from fedgen.task.task import image_of, image_of_class
 
 PLAIN = {"linear_denoisers": False}
 V = {"parametrization": "v", **PLAIN}
@@ -114,6 +117,8 @@ def test_guidance_extrapolates_from_the_network_without_label(study_of, perturbe
     ("options", "message"),
     [
         ({"parametrization": "v"}, "linear_denoisers: false"),
+        ({"parametrization": "ddpm"}, "linear_denoisers: false"),
+        ({"parametrization": "flow"}, "linear_denoisers: false"),
         ({"guidance": 1.0}, "label_dropout above 0"),
         ({"label_dropout": 1.0}, "label_dropout"),
     ],
@@ -143,10 +148,19 @@ def test_the_other_families_take_multiples_of_4_too(study_of, name, size, pertur
     assert family.score(networks, one_image_each({"image": images, "class": LABELS}), rng()).shape == (5,)
 
 
+OTHERS = [{**PLAIN, "parametrization": name} for name in ("ddpm", "flow")]
 STOCHASTIC = [{"sampler": "churn", "S_churn": 3.0}, {"sampler": "ddim", "eta": 1.0}]
 
 
-@pytest.mark.parametrize("options", [*STOCHASTIC, {"sampler": "ddim"}, {**V, "sampler": "churn"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *STOCHASTIC,
+        *({"sampler": name} for name in ("ddim", "dpm", "pndm")),
+        {**V, "sampler": "churn"},
+        *OTHERS,
+    ],
+)
 def test_every_sampler_makes_images_that_do_not_depend_on_the_chunk(
     study_of, perturbed, monkeypatch, options
 ) -> None:
@@ -167,7 +181,7 @@ def test_samplers_differ_and_without_churn_they_do_not(study_of, perturbed) -> N
 
     heun = images()
     assert torch.equal(images(sampler="churn", S_churn=0.0), heun)
-    for options in (*STOCHASTIC, {"sampler": "ddim"}):
+    for options in (*STOCHASTIC, *({"sampler": name} for name in ("ddim", "dpm", "pndm"))):
         assert not torch.allclose(images(**options), heun, atol=1e-3)
 
 
@@ -188,15 +202,59 @@ def test_noise_of_an_image_is_its_own() -> None:
     assert correlation == pytest.approx(0, abs=5 / 100_000**0.5)
 
 
-@pytest.mark.parametrize("options", [{"label_dropout": 0.5}, {**V, "label_dropout": 0.5}, PLAIN])
-@pytest.mark.parametrize("check", [independence, equality, clipped_norms], ids=lambda check: check.__name__)
-def test_the_self_test_passes_on_the_options(study_of, options, check) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"label_dropout": 0.5},
+        {**V, "label_dropout": 0.5},
+        PLAIN,
+        *OTHERS,
+        {"conditioning": "cross_attention", "label_dropout": 0.5},
+    ],
+)
+@pytest.mark.parametrize(
+    ("check", "backend", "axes"),
+    [
+        (independence, "vmap", 2),
+        (clipped_norms, "vmap", 2),
+        (equality, "vmap", 2),
+        pytest.param(equality, "hooks", 2, marks=pytest.mark.slow),
+        pytest.param(equality, "hooks", 3, marks=pytest.mark.slow),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_the_self_test_passes_on_the_options(options, check, backend, axes) -> None:
     """Gradients of one patient equal a loop, and one clip bounds them, on the new loss paths."""
-    study = study_of("diffusion", **options)
-    study = study.model_copy(
-        update={"data": study.data.model_copy(update={"labels": ("none", "lesion")})},
+    task = image_of_class(IMAGES[axes], ("none", "lesion"))
+    family = DiffusionFamily(task, specs()["diffusion"].small.model_copy(update=options))
+    subject = replace(
+        installed("diffusion", backend=backend, axes=axes),
+        networks=family.networks,
+        objectives=objectives_of(family),
     )
-    family = Recipe.of(study).family
-    subject = replace(installed("diffusion"), networks=family.networks, objectives=objectives_of(family))
     finding = check(subject)
     assert finding.passed, finding
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_attention_looks_at_the_condition(study_of, perturbed, dropout) -> None:
+    family = Recipe.of(study_of("diffusion", conditioning="cross_attention", label_dropout=dropout)).family
+    networks = perturbed(family)
+    x, c_noise = torch.randn(4, 1, 16, 16, generator=rng()), torch.zeros(4)
+    y = without(one_hot(torch.tensor([0, 1, 2, 2]), 3, x.dtype), torch.tensor([False, False, False, True]))
+    alike = x[:1].expand(4, -1, -1, -1)
+    F = networks["unet"](alike, c_noise, y)
+    assert networks["unet"].unet.num_class_embeds is None
+    assert (F[0] - F[1]).abs().mean() > 1e-3
+    assert (F[1] - F[2]).abs().mean() > 1e-3
+    # and at what says that nothing is given, where the network was made to be told
+    assert (F[2] - F[3]).abs().mean() > 1e-3
+    assert family.sample(networks, GIVEN, 5, rng()).shape == (5, 1, 16, 16)
+
+
+def test_attention_needs_something_to_look_at() -> None:
+    with pytest.raises(StudyError, match=r"conditioning is cross_attention.*use embedding"):
+        DiffusionFamily(
+            image_of(ImageSpec(channels=1, size=(16, 16))),
+            DiffusionOptions(channels=(8, 8), attention=(False, True), conditioning="cross_attention"),
+        )
