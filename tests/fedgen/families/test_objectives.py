@@ -91,7 +91,8 @@ def test_vae_loss_is_the_negative_elbo_a_pixel(study_of, perturbed, ragged, draw
     losses = objective.loss(networks, records, draws)
     x, eps = records.fields["image"][1, :1], draws["eps"][1, :1, 0]
     y = one_hot(records.fields["class"][1, :1], 3, torch.float64)
-    reconstruction, mu, logvar = networks["vae"](x, y, eps)
+    encoded = networks["vae"](x, y, eps)
+    reconstruction, mu, logvar = encoded.reconstruction, encoded.mu, encoded.logvar
     posterior = Normal(mu, (0.5 * logvar).exp())
     # The sampled latent must be the posterior's: decode it again through the public decoder.
     again = networks["vae"].decode(posterior.mean + posterior.stddev * eps, y)
