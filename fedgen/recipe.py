@@ -23,8 +23,7 @@ from fedgen.mechanisms.registry import mechanism_class
 from fedgen.run.checkpoint import Checkpoint
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
-from fedgen.task.image_spec import ImageSpec
-from fedgen.task.task import Task, image_of_class
+from fedgen.task.task import Task
 from fedgen.training.pretrained import Pretrained, read_pretrained
 from fedgen.training.prior_start import phantom_prior, read_named_prior, read_phantom_prior
 from fedgen.training.vector import ParameterLayout
@@ -109,8 +108,7 @@ class Recipe:
     @cached_property
     def task(self) -> Task:
         """What is made from what."""
-        data = self.study.data
-        return image_of_class(ImageSpec(channels=data.channels, size=data.image_size), data.labels)
+        return self.study.made
 
     @cached_property
     def family(self) -> Family:

@@ -163,7 +163,7 @@ class Table:
             if not self.audited:
                 return likeness(study, sites, made)
             recipe, networks = networks_of(study, model, self.prior if row.on_prior else None)
-            score = membership_score(recipe.family, networks, study.training.device, study.study.seed)
+            score = membership_score(recipe, networks, study.training.device, study.study.seed)
             attacked = AuditedModel(score, row.epsilon, study.privacy.delta)
             return {**likeness(study, sites, made), **audits(study, sites, made, attacked)}
 

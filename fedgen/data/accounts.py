@@ -46,6 +46,7 @@ def account(request: Request, scan: Scan, unused: str) -> None:
     """
     used = {file for entry in scan.entries for file in entry.files}
     used |= {entry.mask for entry in scan.entries if entry.mask is not None}
+    used |= {entry.embedding for entry in scan.entries if entry.embedding is not None}
     used |= {problem.path for problem in scan.problems} | scan.seen
     left = [path for path in request.files if path not in used]
     if not left:

@@ -13,6 +13,7 @@ from fedgen.data.folder_scan import scan_folder
 from fedgen.data.index import Exclusion, IndexEntry, PatientIndex, site_name
 from fedgen.data.layouts.layout import Scan
 from fedgen.data.people import identity_findings
+from fedgen.data.usable import usable_entries
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection
 
@@ -60,6 +61,8 @@ def index_of(folder: Path, result: Scan, data: DataSection) -> PatientIndex:
     result = _without_sites(result, data.sites.leave_out)
     entries, unlisted = _labelled(result, data)
     excluded = result.excluded + result.unasked
+    entries, lost = usable_entries(entries, data)
+    excluded += lost
     for value, count in unlisted.items():
         excluded[f"label {value!r} not in data.labels" if value else "no label"] += count
     if not entries:

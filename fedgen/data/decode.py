@@ -57,7 +57,7 @@ def decode_site(folder: Path, entries: Sequence[IndexEntry], data: DataSection) 
     n = int(offsets[-1])
     with_masks = data.columns.mask is not None and any(entry.mask is not None for entry in entries)
     site = DecodedSite(
-        images=np.empty((n, data.channels, *data.image_size), np.float16),
+        images=np.empty((n, data.stacked_channels, *data.image_size), np.float16),
         masks=np.zeros((n, 1, *data.image_size), np.uint8) if with_masks else None,
         marks=np.zeros(n, np.uint8),
         entries=np.repeat(np.arange(len(entries)), counts),
@@ -78,14 +78,16 @@ def decode_site(folder: Path, entries: Sequence[IndexEntry], data: DataSection) 
 def _decode_entry(folder: Path, entry: IndexEntry, data: DataSection, site: DecodedSite, offset: int) -> None:
     box = data.image_size
     size = fitted_size(entry.size, entry.pixel_sides, box)
+    intensity = data.window(entry.contrast)
+    own = slice(data.slices.neighbours * data.channels, (data.slices.neighbours + 1) * data.channels)
     try:
         for i, stored in enumerate(read_images(folder, entry, data), start=offset):
-            check_window(stored, data.intensity)
-            site.fingerprints.put(i, stored)
-            scaled = window(stored, data.intensity)
+            check_window(stored, intensity)
+            site.fingerprints.put(i, stored[..., own])
+            scaled = window(stored, intensity)
             site.span[i] = (scaled.max() - scaled.min()) / 2
-            site.above[i] = np.mean(stored > data.intensity.upper) if scaled.max() == 1 else 0
-            site.below[i] = np.mean(stored < data.intensity.lower) if scaled.min() == -1 else 0
+            site.above[i] = np.mean(stored > intensity.upper) if scaled.max() == 1 else 0
+            site.below[i] = np.mean(stored < intensity.lower) if scaled.min() == -1 else 0
             site.images[i] = np.moveaxis(centre(resize(scaled, size), box, -1), -1, 0)
     except UnreadableError as error:
         raise data_error(entry.path, error) from error

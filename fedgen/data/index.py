@@ -18,14 +18,15 @@ from fedgen.task.image_spec import Spacing
 Affine = tuple[tuple[float, float, float, float], ...]
 
 #: Raised when the meaning of an index file changes; an older file is then refused, not misread.
-INDEX_VERSION = 5
+INDEX_VERSION = 6
 
 
 @dataclass(frozen=True)
 class SliceRange:
     """The 2D slices taken from a volume: `range(start, stop, step)` along array axis `axis`.
 
-    `volume` is the number of the volume in a file, or a series, that holds several.
+    `volume` is the number of the volume in a file, or a series, that holds several; `depth` how many slices it has in
+    all, or 0 where that is not known.
     """
 
     axis: int
@@ -33,6 +34,7 @@ class SliceRange:
     stop: int
     step: int
     volume: int = 0
+    depth: int = 0
 
     @property
     def n(self) -> int:
@@ -64,6 +66,9 @@ class IndexEntry:
         affine: from (slice, row, column) of the whole volume, or of the one 2D image, to the patient: see
             `Header.affine`; None where unknown. By it a mask with geometry of its own finds its image.
         aspect: height of a pixel over its width, where that is known but no spacing; else None.
+        contrast: of `data.contrasts` the one that it is; empty where the study names none.
+        covariates: numbers of `data.covariates`; None where one of them is missing.
+        embedding: file of the image's embedding, relative to the indexed folder, or None.
     """
 
     files: tuple[str, ...]
@@ -82,6 +87,9 @@ class IndexEntry:
     structure: str = ""
     affine: Affine | None = None
     aspect: float | None = None
+    contrast: str = ""
+    covariates: tuple[float, ...] | None = ()
+    embedding: str | None = None
 
     @property
     def path(self) -> str:
@@ -184,6 +192,7 @@ class PatientIndex:
 
 def _entry(item: dict[str, Any]) -> IndexEntry:
     slices, spacing, affine = item["slices"], item["spacing"], item["affine"]
+    covariates = item["covariates"]
     return IndexEntry(
         **{
             **item,
@@ -191,6 +200,7 @@ def _entry(item: dict[str, Any]) -> IndexEntry:
             "slices": None if slices is None else SliceRange(**slices),
             "spacing": None if spacing is None else tuple(float(side) for side in spacing),
             "size": tuple(int(side) for side in item["size"]),
+            "covariates": None if covariates is None else tuple(float(number) for number in covariates),
             "affine": None
             if affine is None
             else tuple(tuple(float(value) for value in row) for row in affine),

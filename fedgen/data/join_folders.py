@@ -78,7 +78,10 @@ def _below(root: Path, folder: Path, scan: Scan) -> Scan:
 
     def moved(entry: IndexEntry) -> IndexEntry:
         mask = None if entry.mask is None else named(entry.mask)
-        return replace(entry, files=tuple(named(file) for file in entry.files), mask=mask)
+        embedding = None if entry.embedding is None else named(entry.embedding)
+        return replace(
+            entry, files=tuple(named(file) for file in entry.files), mask=mask, embedding=embedding
+        )
 
     return replace(
         scan,

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fedgen.data.cache.decoded_sites import decode_sites
 from fedgen.data.decode import DecodedSite
+from fedgen.data.embeddings import read_embeddings
 from fedgen.data.findings import DataFinding, plural
 from fedgen.data.geometry import site_geometry
 from fedgen.data.index import IndexEntry, PatientIndex
+from fedgen.data.joined import joined_contrasts
 from fedgen.data.mask_findings import mask_findings
 from fedgen.data.site_data import Part, SiteData
 from fedgen.study.data import DataSection
@@ -38,7 +41,7 @@ def load_sites(
         KeyError: a patient has no part.
     """
     decoded = decode_sites(folder, index, data, cache)
-    return [site_data(site, index.at(site), decoded[site], parts, data) for site in index.sites]
+    return [site_data(site, index.at(site), decoded[site], parts, data, folder) for site in index.sites]
 
 
 def patient_numbers(entries: Sequence[IndexEntry]) -> dict[str, int]:
@@ -52,8 +55,13 @@ def site_data(
     decoded: DecodedSite,
     parts: Mapping[str, Part],
     data: DataSection,
+    folder: Path,
 ) -> SiteData:
-    """One site's tensors; images in the order of `decoded`."""
+    """One site's tensors; images in the order of `decoded`, contrasts of one time joined.
+
+    Raises:
+        DataError: an embedding cannot be read.
+    """
     numbers = patient_numbers(entries)
     labels = {label: number for number, label in enumerate(data.labels)}
     rows = torch.from_numpy(decoded.entries)
@@ -62,7 +70,7 @@ def site_data(
     ]
     columns = torch.tensor(by_entry, dtype=torch.int64)[rows]
     spacing, orientation = site_geometry(entries, data)
-    return SiteData(
+    found = SiteData(
         site=site,
         classes=data.labels,
         images=torch.from_numpy(decoded.images),
@@ -71,9 +79,18 @@ def site_data(
         parts=columns[:, 2].clone(),
         masks=None if decoded.masks is None else torch.from_numpy(decoded.masks),
         masked=None if decoded.masks is None else torch.from_numpy(decoded.marks > 0),
+        covariates=_covariates(entries, data, rows),
+        embeddings=None if data.embedding_size is None else read_embeddings(folder, entries, data)[rows],
         spacing=spacing,
         orientation=orientation,
     )
+    return joined_contrasts(found, entries, decoded.entries, data) if data.contrasts else found
+
+
+def _covariates(entries: Sequence[IndexEntry], data: DataSection, rows: Tensor) -> Tensor | None:
+    if not data.covariates:
+        return None
+    return torch.tensor([entry.covariates for entry in entries], dtype=torch.float32)[rows]
 
 
 def decoding_findings(

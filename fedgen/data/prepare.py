@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from fedgen.data.decode import DecodedSite
 from fedgen.data.findings import DataFinding
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.geometry import geometry_findings
-from fedgen.data.index import PatientIndex, write_index
+from fedgen.data.index import IndexEntry, PatientIndex, write_index
 from fedgen.data.join_folders import common_folder, index_folders
 from fedgen.data.load import decoding_findings, site_data
 from fedgen.data.phantom.write import write_phantom
@@ -149,12 +149,16 @@ def _prepare(
     likeness = Likeness.of(fingerprints)
     together = tied_patients(index, patients, likeness)
     parts = split_patients(index, study.data.split, study.study.seed, together=together)
-    sites = [site_data(site, index.at(site), decoded[site], parts, study.data) for site in index.sites]
+    sites = [
+        site_data(site, index.at(site), decoded[site], parts, study.data, folder) for site in index.sites
+    ]
+    classes = study.data.labels
+    labels = [classes.index(str(entry.label)) for entry in _entries_of_images(index, decoded)]
     of_images = np.array([int(parts[patient]) for patient in patients], np.int64)
     findings = [
         *index.findings,
         *decoding_findings(index, decoded, study.data),
-        *picture_findings(patients, np.concatenate([site.labels.numpy() for site in sites]), likeness),
+        *picture_findings(patients, np.array(labels), likeness),
         *check_split(patients, of_images, likeness),
         *part_findings(sites),
         *geometry_findings(index, study.data),
@@ -177,11 +181,14 @@ def _phantom(study: Study, run_data: Path) -> Path:
     return folder
 
 
-def _all_images(index: PatientIndex, decoded: Mapping[str, DecodedSite]) -> tuple[list[str], Fingerprints]:
-    patients: list[str] = []
+def _entries_of_images(index: PatientIndex, decoded: Mapping[str, DecodedSite]) -> Iterator[IndexEntry]:
     for site in index.sites:
         entries = index.at(site)
-        patients += [entries[number].patient for number in decoded[site].entries]
+        yield from (entries[number] for number in decoded[site].entries)
+
+
+def _all_images(index: PatientIndex, decoded: Mapping[str, DecodedSite]) -> tuple[list[str], Fingerprints]:
+    patients = [entry.patient for entry in _entries_of_images(index, decoded)]
     return patients, Fingerprints.concatenate([decoded[site].fingerprints for site in index.sites])
 
 

@@ -94,6 +94,7 @@ class Pseudonyms:
             files=tuple(self.file(file) for file in entry.files),
             patient=self.patient(entry.patient),
             mask=None if entry.mask is None else self.file(entry.mask),
+            embedding=None if entry.embedding is None else self.file(entry.embedding),
             study=self.study(entry.study),
             # Free text that a person typed at the scanner.
             series="",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,10 +50,25 @@ def read_stored(folder: Path, entry: IndexEntry) -> Pixels:
 def read_images(folder: Path, entry: IndexEntry, data: DataSection) -> Pixels:
     """The entry's stored values in the study's number of channels, (n, H, W, channels).
 
+    Where slices come with their neighbours, those are further channels, from the first slice to the last.
+
     Raises:
-        UnreadableError: the file is damaged, has NaN, or is of the other kind of colour.
+        UnreadableError: the file is damaged, has NaN, is of the other kind of colour, or has no neighbours.
     """
-    return to_channels(read_stored(folder, entry), data.channels)
+    around = data.slices.neighbours
+    if not around:
+        return to_channels(read_stored(folder, entry), data.channels)
+    chosen = entry.slices
+    if chosen is None:
+        raise UnreadableError("is a single image, but data.slices.neighbours asks for the slices beside it")
+    first, last = chosen.start, chosen.start + (chosen.n - 1) * chosen.step
+    start, stop = max(first - around, 0), min(last + around + 1, max(chosen.depth, last + 1))
+    read = replace(entry, slices=replace(chosen, start=start, stop=stop, step=1))
+    pixels = to_channels(read_stored(folder, read), data.channels)
+    places = np.arange(chosen.start, last + 1, chosen.step)[:, None] + np.arange(-around, around + 1)
+    # (n, neighbours, H, W, c) to (n, H, W, neighbours * c).
+    beside = np.moveaxis(pixels[places.clip(start, stop - 1) - start], 1, 3)
+    return beside.reshape(*beside.shape[:3], -1)
 
 
 def data_error(path: str, error: UnreadableError) -> DataError:

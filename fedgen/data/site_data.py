@@ -10,6 +10,19 @@ from torch import Tensor
 
 from fedgen.task.image_spec import ImageSpec, Spacing
 
+#: Fields of `SiteData` with an entry for each image; some may be None.
+OF_IMAGES = (
+    "images",
+    "labels",
+    "patients",
+    "parts",
+    "masks",
+    "masked",
+    "present",
+    "covariates",
+    "embeddings",
+)
+
 
 class Part(IntEnum):
     """Where a patient belongs; no patient is ever in two parts."""
@@ -26,12 +39,17 @@ class SiteData:
     Attributes:
         site: the site's name.
         classes: class names; a label is an index into them.
-        images: (N, C, *size) float16 in [-1, 1]; size is (H, W) or (D, H, W).
+        images: (N, C, *size) float16 in [-1, 1]; size is (H, W) or (D, H, W). Where the study names contrasts,
+            C are the channels of each of them in their order, 0 where it is absent.
         labels: (N,) int64 class index.
         patients: (N,) int64 patient number; 0..P-1 within the site, identities stay in the index.
         parts: (N,) int64 of `Part`, equal for all images of a patient.
         masks: (N, 1, *size) uint8 classes, 0 outside of all; None where no image of the site has a mask.
         masked: (N,) bool, which of the images have a mask: the others' are empty; None where masks are.
+        contrasts: names of the contrasts; empty where a record holds one image of no name.
+        present: (N, contrasts) bool, which of them are there; None where there are no contrasts.
+        covariates: (N, numbers) float32 of `data.covariates`; None where the study names none.
+        embeddings: (N, numbers) float32 of L2 norm 1; None where the study names none.
         spacing: mm between neighbours along each axis of size; None where the images do not agree on one.
         orientation: sides of the patient that the axes of size grow towards; empty where the images do not agree.
     """
@@ -44,30 +62,32 @@ class SiteData:
     parts: Tensor
     masks: Tensor | None = None
     masked: Tensor | None = None
+    contrasts: tuple[str, ...] = ()
+    present: Tensor | None = None
+    covariates: Tensor | None = None
+    embeddings: Tensor | None = None
     spacing: Spacing | None = None
     orientation: str = ""
 
     @property
     def grid(self) -> ImageSpec:
-        """What each of the images is."""
+        """What each of the images is; of contrasts, each of them."""
         channels, *size = self.images.shape[1:]
+        channels //= max(len(self.contrasts), 1)
         return ImageSpec(
             channels=channels, size=tuple(size), spacing=self.spacing, orientation=self.orientation
         )
 
     def part(self, part: Part) -> SiteData:
         """The images of one part; patients are numbered anew from 0."""
-        keep = self.parts == int(part)
-        _, patients = torch.unique(self.patients[keep], return_inverse=True)
-        return replace(
-            self,
-            images=self.images[keep],
-            labels=self.labels[keep],
-            patients=patients,
-            parts=self.parts[keep],
-            masks=None if self.masks is None else self.masks[keep],
-            masked=None if self.masked is None else self.masked[keep],
-        )
+        kept = self.only(self.parts == int(part))
+        _, patients = torch.unique(kept.patients, return_inverse=True)
+        return replace(kept, patients=patients)
+
+    def only(self, keep: Tensor) -> SiteData:
+        """The images that are kept (N,) bool; patients keep their numbers."""
+        tensors = {name: getattr(self, name) for name in OF_IMAGES}
+        return replace(self, **{name: t[keep] for name, t in tensors.items() if t is not None})
 
     @property
     def n_images(self) -> int:

@@ -8,11 +8,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from fedgen.data.site_data import SiteData
+from fedgen.data.site_data import OF_IMAGES, SiteData
 from fedgen.errors import DataError
 from fedgen.run.atomic import write_atomic
-
-TENSORS = ("images", "labels", "patients", "parts")
 
 
 def write_site(path: Path, data: SiteData) -> None:
@@ -21,14 +19,12 @@ def write_site(path: Path, data: SiteData) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    tensors = {name: getattr(data, name).contiguous() for name in TENSORS}
-    if data.masks is not None:
-        tensors["masks"] = data.masks.contiguous()
-    if data.masked is not None:
-        tensors["masked"] = data.masked.contiguous()
+    found = {name: getattr(data, name) for name in OF_IMAGES}
+    tensors = {name: tensor.contiguous() for name, tensor in found.items() if tensor is not None}
     metadata = {
         "site": data.site,
         "classes": json.dumps(data.classes),
+        "contrasts": json.dumps(data.contrasts),
         "spacing": json.dumps(data.spacing),
         "orientation": data.orientation,
     }
@@ -51,8 +47,7 @@ def read_site(path: Path) -> SiteData:
             classes=tuple(json.loads(metadata["classes"])),
             spacing=None if spacing is None else tuple(spacing),
             orientation=metadata["orientation"],
-            masks=tensors.pop("masks", None),
-            masked=tensors.pop("masked", None),
+            contrasts=tuple(json.loads(metadata["contrasts"])),
             **tensors,
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

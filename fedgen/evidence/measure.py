@@ -14,8 +14,8 @@ from fedgen.run.row import Row
 
 T = TypeVar("T")
 
-#: score(images (n, C, *size) float32, labels (n,)) -> (n,); higher means more likely a training image
-Score = Callable[[Tensor, Tensor], Tensor]
+#: score(images of a site, n of them) -> (n,); higher means more likely a training image
+Score = Callable[[SiteData], Tensor]
 
 
 class Real:

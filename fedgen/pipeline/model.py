@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fedgen.data.site_data import SiteData
 from fedgen.evidence.measure import Score
-from fedgen.families.contract import Family
 from fedgen.families.parts.adapters import merge
 from fedgen.recipe import Recipe
-from fedgen.task.records import one_image_each
+from fedgen.training.task_records import one_record_each
+from fedgen_privacy.gradients.tree import tree_map
 
 
 def trained_networks(recipe: Recipe, weights: Tensor, device: str) -> dict[str, nn.Module]:
@@ -24,14 +25,14 @@ def trained_networks(recipe: Recipe, weights: Tensor, device: str) -> dict[str, 
     return {name: network.eval().to(device) for name, network in networks.items()}
 
 
-def membership_score(family: Family, networks: dict[str, nn.Module], device: str, seed: int) -> Score:
-    """The loss attack's score of images (n, C, *size) with labels (n,), on the CPU."""
+def membership_score(recipe: Recipe, networks: dict[str, nn.Module], device: str, seed: int) -> Score:
+    """The loss attack's score of a site's images, (n,) on the CPU."""
 
-    def score(images: Tensor, labels: Tensor) -> Tensor:
+    def score(data: SiteData) -> Tensor:
         # The same noise for every image, so that differences between scores are differences between images.
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            records = one_image_each({"image": images.to(device), "class": labels.to(device)})
-            return family.score(networks, records, rng).cpu()
+            records = tree_map(lambda tensor: tensor.to(device), one_record_each(recipe.task, data))
+            return recipe.family.score(networks, records, rng).cpu()
 
     return score

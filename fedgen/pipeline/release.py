@@ -44,6 +44,7 @@ def draw_release(
         networks,
         study.synthesis,
         study.data.labels,
+        work.recipe.task,
         seed=study.study.seed,
         progress=progress,
     )

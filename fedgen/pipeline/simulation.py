@@ -214,7 +214,7 @@ class Simulation(Setting):
         """The measures on the patients of all sites together, and the picture of nearest neighbours."""
         work, study, made = self.work, self.work.study, LabelledImages(task.images, task.labels)
         score = membership_score(
-            work.recipe.family, work.networks(task.model), study.training.device, study.study.seed
+            work.recipe, work.networks(task.model), study.training.device, study.study.seed
         )
         model = AuditedModel(score, PrivacyFile.read(work.run).epsilon, study.privacy.delta)
         audit = assess_audit(study, self.sites, made, model)

@@ -35,7 +35,7 @@ def audit_numbers(
     study = recipe.study
     device = device or study.training.device
     networks = trained_networks(recipe, task.model, device)
-    score = membership_score(recipe.family, networks, device, study.study.seed)
+    score = membership_score(recipe, networks, device, study.study.seed)
     made = LabelledImages(task.images, task.labels)
     found = assess_audit(study, [data], made, AuditedModel(score, epsilon, study.privacy.delta))
     return leaving_audit(found, study.audit.minimum_patients)

@@ -17,11 +17,43 @@ class Columns(Section):
     patient: str = Field("patient", description="patient identity; the privacy unit")
     site: str = Field("site", description="hospital the image belongs to")
     label: str = Field("label", description="class name; an empty cell means unlabelled")
+    embedding: str | None = Field(
+        None,
+        description="path of a .npy file with the numbers of the image's embedding, or of its text's, relative to the "
+        "table",
+    )
     mask: str | None = Field(
         None,
         description="path of the mask, if there are masks; in BIDS the ending of the label image, such as dseg; in "
         "DICOM SEG or RTSTRUCT, with a name behind it for one structure alone, such as SEG/Liver",
     )
+
+
+class Covariate(Section):
+    """A column that tells something of a patient: a number in a range, or one of a few values.
+
+    It needs either `lower` and `upper`, or `values`.
+    """
+
+    lower: float | None = Field(None, description="number that becomes -1; lower ones count as it")
+    upper: float | None = Field(None, description="number that becomes +1; higher ones count as it")
+    values: tuple[str, ...] = Field((), strict=False, description="all values there are, as text")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        numbers = (self.lower is not None, self.upper is not None)
+        if numbers != (not self.values,) * 2:
+            raise ValueError("a covariate needs either lower and upper, or values: give one of the two")
+        if self.lower is not None and self.upper is not None and not self.lower < self.upper:
+            raise ValueError(f"lower ({self.lower:g}) must be below upper ({self.upper:g})")
+        if len(set(self.values)) != len(self.values) or len(self.values) == 1:
+            raise ValueError("values must be two or more, all different")
+        return self
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers say it: one for a number, one for each value otherwise."""
+        return len(self.values) or 1
 
 
 class Intensity(Section):
@@ -46,6 +78,14 @@ class Slices(Section):
     lower: float = Field(0.4, ge=0, le=1, description="first slice, as a fraction of the volume's depth")
     upper: float = Field(0.6, ge=0, le=1, description="last slice, as a fraction of the volume's depth")
     every: int = Field(2, ge=1, description="take every n-th slice between them")
+
+    neighbours: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="so many neighbours on either side come with each slice as further channels (2.5D); at the ends of "
+        "a volume the last slice stands for those that it does not have",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -95,6 +135,25 @@ class DataSection(Section):
         None,
         description="keep only images of this modality (DICOM Modality or SeriesDescription, BIDS suffix such as T1w)",
     )
+    contrasts: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="of a translation, the modalities that a record holds, each named as `modality` would name it",
+    )
+    required: tuple[str, ...] | None = Field(
+        None,
+        strict=False,
+        description="which contrasts each time of a patient must have, the target among them; all of them where not "
+        "given. What lacks one is left out and counted",
+    )
+    paired: bool = Field(
+        True,
+        description="whether contrasts of one patient and time (column `study`, BIDS session, DICOM study) belong "
+        "together; false where patients, or sites, have one or another",
+    )
+    windows: dict[str, Intensity] = Field(
+        {}, description="an intensity window of its own for a contrast, by name; `intensity` for the others"
+    )
     image_size: tuple[int, ...] = Field(
         (64, 64),
         min_length=2,
@@ -112,6 +171,24 @@ class DataSection(Section):
         min_length=1,
         description="class names, all different, in the order of their index",
         strict=False,
+    )
+    covariates: dict[str, Covariate] = Field(
+        {},
+        description="columns that tell something of a patient, such as age and sex, by name; in DICOM also PatientAge "
+        "(years) and PatientSex without a table",
+    )
+    embedding_size: int | None = Field(
+        None, ge=1, le=4096, description="numbers of an embedding, where columns.embedding names one"
+    )
+    mask_classes: tuple[str, ...] = Field(
+        ("mask",),
+        min_length=1,
+        strict=False,
+        description="names of a mask's values 1, 2, ... in their order, where the task makes masks; higher ones count "
+        "as none",
+    )
+    unmasked: Literal["keep", "exclude"] = Field(
+        "keep", description="whether images without a mask take part; always counted"
     )
     other_labels: Literal["refuse", "exclude"] = Field(
         "refuse", description="what happens to images whose label is missing or not listed; always counted"
@@ -149,6 +226,22 @@ class DataSection(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        for name in ("contrasts", "mask_classes"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise ValueError(f"{name} must be different from each other")
+        unknown = {*(self.required or ()), *self.windows} - set(self.contrasts)
+        if unknown:
+            raise ValueError(
+                f"required or windows name {', '.join(sorted(unknown))}, which contrasts does not list"
+            )
+        if self.contrasts and self.modality is not None:
+            raise ValueError("modality and contrasts say both which images are read: leave modality out")
+        if (self.columns.embedding is None) != (self.embedding_size is None):
+            raise ValueError("columns.embedding and embedding_size belong together: give both, or none")
+        if self.slices.neighbours and len(self.image_size) == 3:
+            raise ValueError("slices.neighbours is for slices, but image_size has three sides: leave it out")
+        if self.unmasked == "exclude" and self.columns.mask is None:
+            raise ValueError("unmasked is exclude, but columns.mask names no masks: name them")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be different from each other")
         if self.patient_rule is not None:
@@ -164,3 +257,17 @@ class DataSection(Section):
         if len(self.image_size) == 3 and self.phantom is not None:
             raise ValueError("phantom makes slices, so that image_size must have two sides")
         return self
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The contrasts that each time of a patient must have."""
+        return self.contrasts if self.required is None else self.required
+
+    @property
+    def stacked_channels(self) -> int:
+        """Channels of an image as it is read: its colours, for each slice that comes with it."""
+        return self.channels * (1 + 2 * self.slices.neighbours)
+
+    def window(self, contrast: str) -> Intensity:
+        """Of images of this contrast; of all others where it has none of its own."""
+        return self.windows.get(contrast, self.intensity)

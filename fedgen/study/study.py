@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 
 from fedgen.families.registry import specs
 from fedgen.schema.section import Section
+from fedgen.study.compile_task import compiled_task, why_impossible
 from fedgen.study.data import DataSection
 from fedgen.study.model import ModelSection
+from fedgen.study.task import TaskSection
 from fedgen.study.training import (
     AggregationSection,
     AuditSection,
@@ -18,6 +20,7 @@ from fedgen.study.training import (
     SynthesisSection,
     TrainingSection,
 )
+from fedgen.task.task import Task
 
 
 class StudySection(Section):
@@ -33,6 +36,7 @@ class Study(Section):
 
     study: StudySection
     data: DataSection = Field(default_factory=lambda: DataSection())
+    task: TaskSection = Field(default_factory=lambda: TaskSection())
     model: ModelSection = Field(default_factory=lambda: ModelSection())
     training: TrainingSection = Field(default_factory=lambda: TrainingSection())
     privacy: PrivacySection = Field(default_factory=lambda: PrivacySection())
@@ -53,6 +57,9 @@ class Study(Section):
                 "privacy.central_images is a query with noise, which privacy.mode none does not have: leave it out, "
                 "or use another mode"
             )
+        impossible = why_impossible(self.task, self.data)
+        if impossible is not None:
+            raise ValueError(impossible)
         family = specs()[self.model.family]
         if self.privacy.mode != "none" and not family.private:
             raise ValueError(
@@ -103,6 +110,11 @@ class Study(Section):
                 f"privacy.mode distributed sums single steps, so training.local_steps must be 1, not "
                 f"{self.training.local_steps}: set training.rounds to the number of steps"
             )
+
+    @property
+    def made(self) -> Task:
+        """What is made from what."""
+        return compiled_task(self.task, self.data)
 
     @property
     def steps(self) -> bool:

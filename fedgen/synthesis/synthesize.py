@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,11 @@ from torch import Tensor, nn
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.families.contract import Family
+from fedgen.families.parts.conditioning import drawn_fields
 from fedgen.study.training import SynthesisSection
 from fedgen.synthesis.counts import class_counts
+from fedgen.task.stack import classes_of_mask, unstacked
+from fedgen.task.task import Task
 
 
 def synthesize(
@@ -19,6 +23,7 @@ def synthesize(
     networks: Mapping[str, nn.Module],
     synthesis: SynthesisSection,
     classes: tuple[str, ...],
+    task: Task,
     *,
     seed: int,
     batch: int | None = None,
@@ -34,13 +39,15 @@ def synthesize(
         networks: the family's trained networks, in eval mode.
         synthesis: number of images and their balance.
         classes: class names in the order of their index.
+        task: what is made, and what else than a class it is given: that is drawn without any patient.
         seed: of every random number drawn.
         batch: images sampled at once, at least 1; the family's own number where None.
         progress: called with (images done, images in all) after every batch.
 
     Returns:
         (n, C, *size) float32 in [-1, 1] on the CPU, already rounded to float16 so that what is stored is
-        what the later stages of this very process see; labels in class order.
+        what the later stages of this very process see; labels in class order, and masks where the
+        task makes them.
 
     Raises:
         DataError: the model gives NaN or infinity.
@@ -52,19 +59,21 @@ def synthesize(
         (p.device for network in networks.values() for p in network.parameters()), torch.device("cpu")
     )
     rng = torch.Generator(device=device).manual_seed(seed)
+    others = replace(task, given=tuple(field for field in task.given if field.kind != "class"))
     parts: list[Tensor] = []
     done = 0
     with torch.no_grad():
         for chunk in labels.split(batch or family.batch):
-            images = family.sample(networks, {"class": chunk.to(device)}, len(chunk), rng).to(
-                "cpu", torch.float32
-            )
+            given = {**drawn_fields(others, (len(chunk),), rng), "class": chunk.to(device)}
+            images = family.sample(networks, given, len(chunk), rng).to("cpu", torch.float32)
             _require_finite(images, chunk, classes)
             parts.append(images.half().float())
             done += len(chunk)
             if progress is not None:
                 progress(done, len(labels))
-    return LabelledImages(images=torch.cat(parts), labels=labels)
+    made = unstacked(task, torch.cat(parts))
+    masks = None if task.mask is None else classes_of_mask(made[task.mask.name])
+    return LabelledImages(images=made["image"], labels=labels, masks=masks)
 
 
 def _require_finite(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> None:

@@ -12,8 +12,10 @@ class Records(NamedTuple):
     """B patients with up to M images each; a pytree, so that vmap, chunks and moves to a device need no code.
 
     Attributes:
-        fields: by name of the task's field, (B, M, ...) each: `image` (B, M, C, *size) float32 in [-1, 1], `class`
-            (B, M) int64 class index; what is absent is zero.
+        fields: by name of the task's field, (B, M, ...) each: images (B, M, C, *size) float32 in [-1, 1], masks
+            (B, M, classes, *size) float32 of 1 inside and -1 outside, `class` (B, M) int64 class index, `covariates`
+            and `embedding` (B, M, numbers) float32; of a translation of pairs also `present` (B, M, sources) float32
+            of 0 and 1. What is absent is zero.
         weights: by group, (B, M) float32; 1 / (number of the patient's images here) where present, 0 where absent, so
             that a weighted sum over M is the mean over the patient's images.
     """

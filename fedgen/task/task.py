@@ -54,10 +54,12 @@ class Task:
     Attributes:
         makes: fields that the model draws: pictures.
         given: fields that it is given for it.
+        downsample: of super-resolution, how much coarser its source `coarse` is than the target it is made of; else 1.
     """
 
     makes: tuple[Field, ...]
     given: tuple[Field, ...] = ()
+    downsample: int = 1
 
     @property
     def stack(self) -> ImageSpec:
@@ -132,19 +134,22 @@ def pairs_of(spec: ImageSpec, mask_classes: tuple[str, ...], *given: Field) -> T
     return Task((Field("image", "image", spec), Field("mask", "mask", mask, mask_classes)), given)
 
 
-def translation(sources: dict[str, ImageSpec], target: tuple[str, ImageSpec], *, paired: bool = True) -> Task:
+def translation(
+    sources: dict[str, ImageSpec], target: tuple[str, ImageSpec], *, paired: bool = True, downsample: int = 1
+) -> Task:
     """An image from others: contrasts by name, of one patient each time, or of different ones.
 
     Args:
         sources: what is given, by name.
         target: name and spec of what is made.
         paired: whether sources and target show one patient at one time.
+        downsample: see `Task`.
     """
     name, spec = target
     given = tuple(
         Field(source, "image", of, group=PATIENT if paired else source) for source, of in sources.items()
     )
-    return Task((Field(name, "image", spec, group=PATIENT if paired else name),), given)
+    return Task((Field(name, "image", spec, group=PATIENT if paired else name),), given, downsample)
 
 
 def _stack(fields: tuple[Field, ...]) -> ImageSpec:

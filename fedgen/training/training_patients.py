@@ -7,6 +7,8 @@ from torch import Tensor
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.task.records import Records
+from fedgen.task.task import Task
+from fedgen.training.task_records import fields_of, task_of, weights_of
 from fedgen_privacy.random import SecretRandom
 
 
@@ -16,12 +18,12 @@ class TrainingPatients:
     Args:
         data: the site's images; only the training part is kept.
         images_per_patient: m, the most images of a patient that enter one record.
+        task: whose fields a record has; an image of its class where None.
     """
 
-    def __init__(self, data: SiteData, images_per_patient: int) -> None:
-        train = data.part(Part.TRAIN)
-        self._images = train.images
-        self._labels = train.labels
+    def __init__(self, data: SiteData, images_per_patient: int, task: Task | None = None) -> None:
+        train = self._train = data.part(Part.TRAIN)
+        self._task = task or task_of(data)
         order = torch.argsort(train.patients, stable=True)
         counts = torch.bincount(train.patients)
         self._members = torch.split(order, counts.tolist()) if len(order) else ()
@@ -41,15 +43,14 @@ class TrainingPatients:
         """
         chosen = [self._choose(int(patient), random) for patient in patients]
         B, M = len(chosen), self._m
-        images = torch.zeros(B, M, *self._images.shape[1:])
-        labels = torch.zeros(B, M, dtype=torch.int64)
-        weights = torch.zeros(B, M)
-        for b, rows in enumerate(chosen):
-            n = len(rows)
-            images[b, :n] = self._images[rows].float()
-            labels[b, :n] = self._labels[rows]
-            weights[b, :n] = 1.0 / n
-        return Records({"image": images, "class": labels}, {"patient": weights})
+        rows, there = torch.zeros(B, M, dtype=torch.int64), torch.zeros(B, M)
+        for b, own in enumerate(chosen):
+            rows[b, : len(own)], there[b, : len(own)] = own, 1.0
+        fields = {}
+        for name, found in fields_of(self._task, self._train, torch.cat(chosen)).items():
+            fields[name] = found.new_zeros(B, M, *found.shape[1:])
+            fields[name][there > 0] = found
+        return Records(fields, weights_of(self._task, self._train, rows, there))
 
     def _choose(self, patient: int, random: SecretRandom) -> Tensor:
         rows = self._members[patient]

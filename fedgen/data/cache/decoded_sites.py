@@ -26,10 +26,22 @@ from fedgen.study.data import DataSection
 #: The options that choose and split images, but change nothing in any of them.
 _WITHOUT_EFFECT = {
     "labels", "other_labels", "one_class_sites", "unused_share", "images_per_patient", "columns", "split", "phantom",
-    "modality", "patient_rule",
+    "modality", "patient_rule", "contrasts", "required", "paired", "covariates", "embedding_size", "mask_classes",
+    "unmasked",
 }  # fmt: skip
 #: What is known of an entry's patient and changes no pixel.
-_IDENTITY = ("patient", "site", "label", "modality", "series", "study", "files", "mask")
+_IDENTITY = (
+    "patient",
+    "site",
+    "label",
+    "modality",
+    "series",
+    "study",
+    "files",
+    "mask",
+    "covariates",
+    "embedding",
+)
 _LIBRARIES = (
     "numpy", "scipy", "pillow", "pydicom", "nibabel", "highdicom", "pylibjpeg", "pyjpegls", "tifffile",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import ClassVar
 
+from fedgen.data.covariates import covariates_of
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.nifti import DECODER
 from fedgen.data.index import IndexEntry
@@ -133,6 +134,7 @@ class BidsLayout(FolderLayout):
         try:
             header = DECODER.header(request.folder / path, cut_axis(request.data))
             of_study = taken(header, request.data)
+            covariates = covariates_of(person.cells, request.data)
         except UnreadableError as error:
             result.problems.append(Problem(path, str(error)))
             return
@@ -146,6 +148,7 @@ class BidsLayout(FolderLayout):
                 modality=name.modality,
                 series=name.series,
                 study=name.session[1],
+                covariates=covariates,
                 **of_study._asdict(),
             )
         )

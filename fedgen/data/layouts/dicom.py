@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
+from fedgen.data.covariates import cells_of_tags, covariates_of
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.dicom import DECODER
 from fedgen.data.decoders.dicom.codecs import require_decodable
@@ -123,6 +124,7 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
                 require_decodable(tags)
                 if is_missing(patient):
                     raise UnreadableError(NO_PATIENT)
+                known = {**cells_of_tags(tags), **({} if row is None else row.cells)}
                 keys, rank = series_keys(tags)
                 itself = (native.size, native.plane.position, keys, rank)
                 # Under another patient it stays: it ties the two together, who may be one.
@@ -141,6 +143,8 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
                     site=request.site or institution or _folder_site(request.folder, path),
                     label=label_of(None if row is None else row.cells, request.data),
                     mask=labels.mask(row),
+                    covariates=covariates_of(known, request.data),
+                    embedding=labels.embedding(row),
                     modality=modality,
                     series=series,
                     study=_text(tags, "StudyInstanceUID"),
@@ -193,6 +197,8 @@ def _entry(stack: Sequence[Picture], request: Request, result: Scan) -> IndexEnt
         modality=first.modality,
         series=first.series,
         study=first.study,
+        covariates=first.covariates,
+        embedding=first.embedding,
         **of_study._asdict(),
     )
 

@@ -43,7 +43,7 @@ class Picture:
 
     Attributes:
         path: relative to the folder.
-        patient, site, label, mask, modality, series, study: as in an `IndexEntry`.
+        patient, site, label, mask, modality, series, study, covariates, embedding: as in an `IndexEntry`.
         series_uid: SeriesInstanceUID, or empty.
         native: its images.
         keys: of `_KEYS` and ImageType.
@@ -64,6 +64,8 @@ class Picture:
     keys: tuple[Hashable, ...]
     rank: float
     notes: tuple[Note, ...] = ()
+    covariates: tuple[float, ...] | None = ()
+    embedding: str | None = None
 
     @property
     def placed(self) -> bool:

@@ -46,6 +46,8 @@ class LabelRows:
         self._key = key
         if request.data.columns.mask is not None and not asked_kind(request.data.columns.mask)[0]:
             self.table.require(request.data.columns.mask, "data.columns.mask")
+        if request.data.columns.embedding is not None:
+            self.table.require(request.data.columns.embedding, "data.columns.embedding")
         for row in self.table.rows:
             value = row.cells[key]
             if is_missing(value):
@@ -79,7 +81,15 @@ class LabelRows:
     def mask(self, row: TableRow | None) -> str | None:
         """The mask a row names, or None."""
         column = self._request.data.columns.mask
-        if row is None or self.table is None or column is None or asked_kind(column)[0]:
+        return None if column is None or asked_kind(column)[0] else self._file(row, column)
+
+    def embedding(self, row: TableRow | None) -> str | None:
+        """The embedding a row names, or None."""
+        column = self._request.data.columns.embedding
+        return None if column is None else self._file(row, column)
+
+    def _file(self, row: TableRow | None, column: str) -> str | None:
+        if row is None or self.table is None:
             return None
         if is_missing(row.cells[column]):
             return None

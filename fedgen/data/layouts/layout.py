@@ -50,7 +50,8 @@ class Request:
 
     def wants(self, modality: str, series: str) -> bool:
         """Whether the study asks for images of this modality or series."""
-        return self.data.modality is None or self.data.modality in (modality, series)
+        asked = self.data.contrasts or ((self.data.modality,) if self.data.modality is not None else ())
+        return not asked or modality in asked or series in asked
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def taken(header: Header, data: DataSection) -> Taken:
         spacing = None if header.depth_spacing is None else (header.depth_spacing, *spacing)
     known = bool(header.depth_orientation and header.orientation)
     return Taken(
-        slices=SliceRange(header.axis, 0, header.depth, 1, volume),
+        slices=SliceRange(header.axis, 0, header.depth, 1, volume, header.depth),
         size=(header.depth, *header.size),
         spacing=spacing,
         orientation=header.depth_orientation + header.orientation if known else "",
@@ -222,7 +223,7 @@ def slice_range(header: Header, slices: Slices, volume: int = 0) -> SliceRange |
     last = header.depth - 1
     start = round(slices.lower * last)
     stop = round(slices.upper * last) + 1
-    return SliceRange(header.axis, start, stop, slices.every, volume)
+    return SliceRange(header.axis, start, stop, slices.every, volume, header.depth)
 
 
 def label_of(cells: Mapping[str, str] | None, data: DataSection) -> str | None:

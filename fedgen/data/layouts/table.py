@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
+from fedgen.data.covariates import covariates_of
 from fedgen.data.decoders.arrays import array_place
 from fedgen.data.decoders.decoder import Header, UnreadableError
 from fedgen.data.decoders.guard import is_file, is_there
@@ -52,7 +53,7 @@ class TableLayout(FolderLayout):
         table, columns = request.table, request.data.columns
         result = Scan(self.name)
         site = one_site(request, result)
-        for key in ("image", "patient", "site", "mask"):
+        for key in ("image", "patient", "site", "mask", "embedding"):
             column = getattr(columns, key)
             if column is not None and not (key == "site" and site is not None):
                 table.require(column, f"data.columns.{key}")
@@ -94,6 +95,11 @@ class TableLayout(FolderLayout):
             return
         file = request.folder / path
         try:
+            covariates = covariates_of(row.cells, request.data)
+        except UnreadableError as error:
+            result.problems.append(Problem(path, str(error), where))
+            return
+        try:
             inside = array_place(request.folder, path)
             if inside is None:
                 header = decoder_for(file).header(file, cut_axis(request.data))
@@ -114,6 +120,12 @@ class TableLayout(FolderLayout):
             if not is_there(request.folder / mask):
                 result.problems.append(Problem(mask, f"does not exist{names.hint(mask)}", where))
                 return
+        embedding = None
+        if columns.embedding is not None:
+            embedding = names.stored(relative_path(request.folder, table, row, columns.embedding))
+            if not is_there(request.folder / embedding):
+                result.problems.append(Problem(embedding, f"does not exist{names.hint(embedding)}", where))
+                return
         result.entries.append(
             IndexEntry(
                 files=files,
@@ -124,6 +136,8 @@ class TableLayout(FolderLayout):
                 modality=modality,
                 series=series,
                 study=row.cells.get("study", ""),
+                covariates=covariates,
+                embedding=embedding,
                 **of_study._asdict(),
             )
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fedgen.data.site_data import OF_IMAGES, SiteData
 from fedgen.errors import DataError
 from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite
 from fedgen.evidence.audit.membership import Scores
@@ -27,14 +30,22 @@ def _scores(cohort: AuditedSite, train: Tensor, held_out: Tensor) -> Scores:
     )
 
 
+def _together(cohort: AuditedSite) -> SiteData:
+    train, held_out = cohort.train.known, cohort.held_out.known
+    if train is None or held_out is None:
+        raise TypeError("only images of a site can be asked for")
+    both = {name: (getattr(train, name), getattr(held_out, name)) for name in OF_IMAGES}
+    joined: dict[str, Any] = {name: torch.cat(two) for name, two in both.items() if two[0] is not None}
+    return replace(train, **joined)
+
+
 def _ask(score: Score, cohort: AuditedSite, seed: int) -> Scores:
-    images = torch.cat([cohort.train.images, cohort.held_out.images])
-    labels = torch.cat([cohort.train.labels, cohort.held_out.labels])
+    known = _together(cohort)
     # In random order, so that nothing a chunk shares (its noise, its size) can tell members apart.
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(images.shape[0]))
-    scores = torch.empty(images.shape[0], dtype=torch.float64)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(known.n_images))
+    scores = torch.empty(known.n_images, dtype=torch.float64)
     for rows in order.split(_CHUNK):
-        given = score(images[rows].float(), labels[rows]).detach().cpu()
+        given = score(known.only(rows)).detach().cpu()
         if given.shape != rows.shape or not torch.isfinite(given).all():
             raise DataError(
                 f"The model's membership score of site {cohort.site} is not one finite number an image: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class AuditedGroup:
         patients: (n,) patient number, unique over all sites and parts.
         features: (n, d) thumbnails.
         mirrors: (n, d) thumbnails of the mirrored images.
+        known: all that the site knows of the images; None of a synthetic set.
     """
 
     images: Tensor
@@ -31,6 +32,7 @@ class AuditedGroup:
     patients: Tensor
     features: Tensor
     mirrors: Tensor
+    known: SiteData | None = None
 
     @property
     def n_images(self) -> int:
@@ -102,7 +104,8 @@ def cohorts(sites: Sequence[SiteData]) -> tuple[AuditedSite, ...]:
         groups = []
         for part in (Part.TRAIN, Part.AUDIT):
             chosen = site.part(part)
-            groups.append(group(chosen.images, chosen.labels, chosen.patients + offset))
+            own = group(chosen.images, chosen.labels, chosen.patients + offset)
+            groups.append(replace(own, known=chosen))
             offset += chosen.n_patients
         made.append(AuditedSite(site.site, groups[0], groups[1]))
     return tuple(made)

@@ -69,7 +69,7 @@ class Site:
         self._secure = recipe.study.aggregation.secure
         self._assessor = assessor
         self._journal = journal or SiteLog(folder / "log.jsonl")
-        cohort = TrainingPatients(data, recipe.study.data.images_per_patient)
+        cohort = TrainingPatients(data, recipe.study.data.images_per_patient, recipe.task)
         self.plan = recipe.mechanism.plan(cohort.n_patients, self.name, device)
         self._sessions_held = None
         if self._secure and holder is not None:

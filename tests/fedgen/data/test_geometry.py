@@ -311,5 +311,5 @@ def test_a_decoded_site_of_volumes_becomes_tensors() -> None:
         span=np.zeros(1, np.float32),
         fingerprints=Fingerprints.empty(1),
     )
-    site = site_data("s", [entry()], decoded, {"p": Part.TRAIN}, DataSection(labels=("none",)))
+    site = site_data("s", [entry()], decoded, {"p": Part.TRAIN}, DataSection(labels=("none",)), Path())
     assert site.grid.size == (3, 16, 16)

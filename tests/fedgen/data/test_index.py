@@ -91,7 +91,7 @@ def test_bids_layout_takes_persons_sessions_and_slices(bids_folder: Path) -> Non
         "other modality (ce-gad_T1w)": 4,
     }
     # 11 slices: the fractions 0.4 and 0.6 are slices 4 and 6, every second one.
-    assert {entry.slices for entry in index.entries} == {SliceRange(2, 4, 7, 2)}
+    assert {entry.slices for entry in index.entries} == {SliceRange(2, 4, 7, 2, depth=11)}
     assert index.n_images == 8
     assert {entry.size for entry in index.entries} == {(8, 6)}
     assert all(entry.mask and entry.mask.endswith("_dseg.nii.gz") for entry in index.entries)

@@ -66,6 +66,7 @@ def test_a_table_with_columns_of_its_own(
     data = works(png_folder, report, tmp_path)
     assert data.columns.model_dump() == {
         "image": "File", "patient": "Subject ID", "site": "Hospital", "label": "Diagnosis", "mask": None,
+        "embedding": None,
     }  # fmt: skip
     assert set(data.labels) == {"normal", "No"}
     assert build_index(png_folder, data).n_images == 32

@@ -30,8 +30,8 @@ def test_of_several_volumes_one_must_be_named() -> None:
         taken(header, section())
     with pytest.raises(UnreadableError, match=r"data\.volume is 3: name one of 0 to 2"):
         taken(header, section(volume=3))
-    assert taken(header, section(volume=2)).slices == SliceRange(2, 2, 3, 2, volume=2)
-    assert taken(Header((4, 6), depth=5, axis=2), section(volume=2)).slices == SliceRange(2, 2, 3, 2)
+    assert taken(header, section(volume=2)).slices == SliceRange(2, 2, 3, 2, volume=2, depth=5)
+    assert taken(Header((4, 6), depth=5, axis=2), section(volume=2)).slices == SliceRange(2, 2, 3, 2, depth=5)
 
 
 def test_slices_are_cut_where_the_study_says() -> None:

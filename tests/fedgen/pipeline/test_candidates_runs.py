@@ -45,7 +45,7 @@ def test_a_run_releases_images_of_the_prior_alone(study, tiny_site, tmp_path, mo
     rows = list(Ledger(run.site("north") / "ledger.jsonl"))
     assert len(rows) == (0 if mode == "none" else 1)
     networks = recipe.networks(done.checkpoint.ema)
-    made = synthesize(recipe.family, networks, asked.synthesis, ("none", "lesion"), seed=1)
+    made = synthesize(recipe.family, networks, asked.synthesis, ("none", "lesion"), recipe.task, seed=1)
     public = networks["candidates"].images
     same = (made.images[:, None] == public[None]).flatten(2).all(dim=2)
     assert same.sum(dim=1).tolist() == [1] * 8

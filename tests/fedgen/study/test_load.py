@@ -131,7 +131,7 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
         ),
         (
             "xyz: 3",
-            "s.yaml, line 3: unknown key xyz (allowed at the top: study, data, model, training, privacy,",
+            "s.yaml, line 3: unknown key xyz (allowed at the top: study, data, task, model, training, privacy,",
         ),
         (
             "data: {phantom: {patient: 9}}",

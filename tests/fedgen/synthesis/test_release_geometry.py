@@ -57,7 +57,7 @@ def head(codes: str) -> nib.Nifti1Image:
 def site_of(folder: Path, data: DataSection) -> SiteData:
     index = build_index(folder, data)
     parts = dict.fromkeys(index.patients, Part.TRAIN)
-    return site_data("s", index.entries, decode_site(folder, index.entries, data), parts, data)
+    return site_data("s", index.entries, decode_site(folder, index.entries, data), parts, data, folder)
 
 
 def released(

@@ -8,7 +8,9 @@ from fedgen.errors import DataError
 from fedgen.families.contract import Contribution, Family
 from fedgen.study.training import SynthesisSection
 from fedgen.synthesis.synthesize import synthesize
+from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
+from fedgen.task.task import image_of_class
 
 CLASSES = ("none", "lesion")
 
@@ -47,6 +49,7 @@ def _run(seed: int = 3, broken: int | None = None) -> tuple[Tensor, Tensor, list
         family.networks(),
         section,
         CLASSES,
+        image_of_class(ImageSpec(channels=1, size=(16, 24)), CLASSES),
         seed=seed,
         batch=4,
         progress=lambda done, total: calls.append((done, total)),

@@ -102,7 +102,7 @@ def random_score():
 
     def make(seed: int):
         rng = torch.Generator().manual_seed(seed)
-        return lambda images, labels: torch.randn(images.shape[0], generator=rng)
+        return lambda data: torch.randn(data.n_images, generator=rng)
 
     return make
 
@@ -115,9 +115,9 @@ def knowing_score():
         rng = torch.Generator().manual_seed(seed)
         seen = {image.half().numpy().tobytes() for image in known}
 
-        def score(images: Tensor, labels: Tensor) -> Tensor:
-            inside = torch.tensor([image.half().numpy().tobytes() in seen for image in images])
-            return torch.randn(images.shape[0], generator=rng) + advantage * inside
+        def score(data: SiteData) -> Tensor:
+            inside = torch.tensor([image.half().numpy().tobytes() in seen for image in data.images])
+            return torch.randn(data.n_images, generator=rng) + advantage * inside
 
         return score
 

@@ -94,9 +94,9 @@ def test_members_and_non_members_reach_the_model_in_mixed_chunks(audited):
     """A score that counts calls must not look like membership."""
     calls = []
 
-    def score(images, labels):
-        calls.append(images.shape[0])
-        return torch.full((images.shape[0],), float(len(calls)))
+    def score(data):
+        calls.append(data.n_images)
+        return torch.full((data.n_images,), float(len(calls)))
 
     assert row(audited(lambda world: score, None)).verdict is Verdict.PASS
     assert len(calls) > 1
@@ -167,7 +167,7 @@ def test_bad_input_is_refused_in_one_sentence(make_world, labelled, section, run
         run_audit(section, world.sites, labelled(world.strangers[:0]), None, **call)
     with pytest.raises(DataError, match="1 x 16 x 32 but those"):
         run_audit(section, world.sites, labelled(world.strangers[:, :, :16]), None, **call)
-    nan = lambda images, labels: torch.full((images.shape[0],), torch.nan)  # noqa: E731
+    nan = lambda data: torch.full((data.n_images,), torch.nan)  # noqa: E731
     with pytest.raises(DataError, match="finite"):
         run_audit(section, world.sites, labelled(world.strangers), nan, **call)
 

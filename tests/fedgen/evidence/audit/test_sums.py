@@ -14,9 +14,9 @@ from fedgen.mechanisms.statistics import advanced, mean_of_site
 from fedgen.priors.fit import fit
 from fedgen.run.row import Verdict
 from fedgen.task.image_spec import ImageSpec
-from fedgen.task.records import one_image_each
 from fedgen.task.task import image_of_class
 from fedgen.training.local import LocalPlan
+from fedgen.training.task_records import one_record_each, task_of
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.accounting import calibrate_noise
 from fedgen_privacy.random import SecretRandom
@@ -62,10 +62,8 @@ def audited(make_world, labelled, section, run_audit):
         world = make_world(seed, PATIENTS, HELD_OUT, STRANGERS)
         family, networks, images = released(name, world, epsilon, seed)
 
-        def score(images, labels):
-            return family.score(
-                networks, one_image_each({"image": images, "class": labels}), torch.Generator()
-            )
+        def score(data):
+            return family.score(networks, one_record_each(task_of(data), data), torch.Generator())
 
         found = run_audit(section, world.sites, labelled(images), score, epsilon=epsilon, delta=DELTA, seed=0)
         return {row.id: row for row in found.rows}
