@@ -26,6 +26,10 @@ Apply = Callable[..., Any]
 #: Random numbers of a step, drawn outside the loss; every tensor starts with the record dimension B.
 Draws = dict[str, Tensor]
 
+#: Among the draws of an objective that is `paced`, (B,): the share of the study's steps that are done, in [0, 1), which
+#: is public. Outside of a study's rounds there is none, and a loss reads that all of them are done.
+PROGRESS = "progress"
+
 #: What an objective without data remembers from step to step and round to round: named scalars.
 Memory = Mapping[str, Tensor]
 
@@ -56,6 +60,10 @@ class Objective(ABC):
     loss_bound: float
     #: its turns are the steps whose number, from 1, is a multiple of this
     every: int = 1
+    #: whether the loss asks how far the study is, see `PROGRESS`
+    paced: bool = False
+    #: whether the loss differentiates a network by itself (`torch.func`), where hooks cannot follow: vmap is then taken
+    second_order: bool = False
     optimizer: Adam
 
     @abstractmethod

@@ -187,11 +187,17 @@ class Planned(Mechanism):
 
     def local_plan(self, turn: Turn, plan: SitePlan) -> LocalPlan:
         """What a site runs in one round of the training, by the schedule of noise and clipping."""
-        if plan.local.mechanism is None or plan.spend is None:
-            return plan.local
+        local = self.spanned(plan.local, turn)
+        if local.mechanism is None or plan.spend is None:
+            return local
         noise = replace(
-            plan.local.mechanism,
+            local.mechanism,
             clipping_norm=turn.clipping_norm,
             noise_multiplier=self.turns.spend(turn.round, plan.spend).noise_multiplier,
         )
-        return replace(plan.local, mechanism=noise)
+        return replace(local, mechanism=noise)
+
+    def spanned(self, plan: LocalPlan, turn: Turn) -> LocalPlan:
+        """The plan of a round that knows how far the training is."""
+        rounds = self._of.training.rounds
+        return replace(plan, span=((turn.training - 1) / rounds, turn.training / rounds))

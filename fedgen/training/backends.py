@@ -35,11 +35,11 @@ def gradients_of(
     backend: Backend = "vmap",
     precision: Precision = "float32",
 ) -> Gradients:
-    """Per-record gradients of the objective for the networks it updates."""
+    """Per-record gradients of the objective for the networks it updates; by vmap where hooks cannot follow its loss."""
     loss = batch_loss(objective, networks)
     if precision == "bfloat16":
         loss = _mixed(loss)
-    if backend == "hooks":
+    if backend == "hooks" and not objective.second_order:
         return HookedGradients(loss, {name: networks[name] for name in objective.updates})
     return vmapped(first_of(loss))
 

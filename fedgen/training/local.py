@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Draws, Objective
+from fedgen.families.contract import PROGRESS, Draws, Objective
 from fedgen.task.records import Records
 from fedgen.training.backends import Backend, Precision, casting
 from fedgen.training.functional import trainable
@@ -49,6 +49,7 @@ class LocalPlan:
         mechanism: None for a run without privacy.
         backend: how per-record gradients are computed.
         precision: of forward and backward passes.
+        span: the shares of the study's training that are done before the round and after it; None outside of one.
     """
 
     steps: int
@@ -61,6 +62,16 @@ class LocalPlan:
     mechanism: Gaussian | None
     backend: Backend = "vmap"
     precision: Precision = "float32"
+    span: tuple[float, float] | None = None
+
+    def told(self, objective: Objective, draws: Draws, step: int) -> Draws:
+        """The draws of a step of the round, from 1, with how far the study is where the objective asks."""
+        if self.span is None or not objective.paced:
+            return draws
+        begin, end = self.span
+        done = begin + (end - begin) * (step - 1) / self.steps
+        like = next(iter(draws.values()))
+        return {**draws, PROGRESS: torch.full((len(like),), done, device=like.device)}
 
 
 @dataclass(frozen=True)
@@ -128,9 +139,9 @@ class LocalTrainer:
                 if objective.touches_data:
                     # All at once, where the first of them stands.
                     if joint is not None and objective is joint.objectives[0]:
-                        losses = self._with_data(joint, cohort, plan, random, draws_rng)
+                        losses = self._with_data(joint, cohort, plan, random, draws_rng, step)
                 elif self.due(objective, step):
-                    losses = {objective.name: self.without_data(objective, plan, draws_rng)}
+                    losses = {objective.name: self.without_data(objective, plan, draws_rng, step)}
                 for name, loss in losses.items():
                     running[name].add(loss.value, loss.std)
             if on_step is not None:
@@ -155,8 +166,9 @@ class LocalTrainer:
         plan: LocalPlan,
         random: SecretRandom,
         draws_rng: torch.Generator,
+        step: int,
     ) -> dict[str, LossReport]:
-        batch = sampled(joint, cohort, plan, random, draws_rng)
+        batch = sampled(joint, cohort, plan, random, draws_rng, step)
         if plan.mechanism is not None:
             gradients, reports = self._private(joint, batch, plan, random)
         elif batch is None:
@@ -173,9 +185,11 @@ class LocalTrainer:
             parameter.grad = gradients[name].to(parameter.device)
         self.optimizers[objective.name].step()
 
-    def without_data(self, objective: Objective, plan: LocalPlan, draws_rng: torch.Generator) -> LossReport:
-        """A plain step of an objective that reads no data."""
-        drawn = objective.draw(plan.batch, 1, 1, draws_rng)
+    def without_data(
+        self, objective: Objective, plan: LocalPlan, draws_rng: torch.Generator, step: int
+    ) -> LossReport:
+        """A plain step of an objective that reads no data; the step's number in the round is from 1."""
+        drawn = plan.told(objective, objective.draw(plan.batch, 1, 1, draws_rng), step)
         draws = {name: tensor.to(plan.device) for name, tensor in drawn.items()}
         self._remember(objective, draws)
         gradients, value = self._plain(objective, trainable(objective, self.networks), None, draws, plan)
@@ -230,11 +244,16 @@ def sampled(
     plan: LocalPlan,
     random: SecretRandom,
     draws_rng: torch.Generator,
+    step: int,
 ) -> JointBatch | None:
-    """A Poisson sample of the cohort's patients with each objective's random numbers; None where nobody is in it."""
+    """A Poisson sample of the cohort's patients with each objective's random numbers; None where nobody is in it.
+
+    The step's number in the round is from 1.
+    """
     patients = random.poisson_sample(cohort.n_patients, plan.sampling_rate)
     if not len(patients):
         return None
     records = cohort.records(patients, random)
-    draws = joint.draw(len(patients), plan.images, plan.multiplicity, draws_rng)
+    drawn = joint.draw(len(patients), plan.images, plan.multiplicity, draws_rng)
+    draws = {each.name: plan.told(each, drawn[each.name], step) for each in joint.objectives}
     return tree_map(lambda tensor: tensor.to(plan.device), JointBatch(records, draws))

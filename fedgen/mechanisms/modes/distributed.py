@@ -173,7 +173,7 @@ class SharedNoise(Planned):
         """(d,) int32: the site's patients' clipped sum with its share of the noise."""
         joint, plan = self._joint(turn), self.local_plan(turn, site.plan)
         assert plan.mechanism is not None
-        batch = sampled(joint, site.cohort, plan, random, random.generator())
+        batch = sampled(joint, site.cohort, plan, random, random.generator(), 1)
         total = integer_sum(
             joint.gradients(networks, plan.backend, plan.precision),
             joint.values(networks),
@@ -226,13 +226,13 @@ class SharedNoise(Planned):
         )
         read = zip(joint.names, opened.losses, opened.loss_stds, strict=True)
         losses = {name: LossReport(value, std) for name, value, std in read}
-        rng = self._generator(turn.round)
+        rng, plan = self._generator(turn.round), self.spanned(self._without_privacy, turn)
         for objective in self._of.objectives:
             if objective is joint.objectives[0]:
                 for each, part in joint.parts(opened.gradients):
                     trainer.apply(each, part)
             elif not objective.touches_data and trainer.due(objective, turn.training):
-                losses[objective.name] = trainer.without_data(objective, self._without_privacy, rng)
+                losses[objective.name] = trainer.without_data(objective, plan, rng, 1)
         told = {name: (report.value, report.std) for name, report in losses.items()}
         return self._of.layout.flatten(networks), state_tensors(trainer.optimizers), told
 
