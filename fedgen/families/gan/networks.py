@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import accumulate
+from math import prod
+from operator import mul
+from typing import Any
+
 import torch
 from monai.networks.blocks import Convolution
 from monai.networks.nets import Generator, Regressor
 from torch import Tensor, nn
 
+from fedgen.families.gan.growing import Inlets, Outlets
 from fedgen.families.gan.options import GANOptions
+from fedgen.families.gan.style import StyledBody
+from fedgen.families.parts.attention import attended, attention
 from fedgen.families.parts.blocks import (
     LEAKY_RELU,
     LinearImage,
@@ -26,6 +35,14 @@ class _UpsamplingGenerator(Generator):
         return upsampling_convolution(
             self.dimensions, in_channels, out_channels, strides, self.norm, last=is_last
         )
+
+    def features(self, both: Tensor, after: Mapping[int, nn.Module]) -> list[Tensor]:
+        """As `StyledBody.features`."""
+        found: list[Tensor] = [self.reshape(self.linear(both))]
+        for number, level in enumerate(self.conv):
+            h = level(found[-1])
+            found.append(after[number](h) if number in after else h)
+        return found
 
 
 class _DiscriminatorBody(Regressor):
@@ -54,42 +71,99 @@ class ConditionalGenerator(nn.Module):
 
     def __init__(self, image: ImageSpec, condition: int, options: GANOptions) -> None:
         super().__init__()
-        channels = options.generator_channels
-        strides = level_strides(image.size, len(channels))[::-1]
+        widths = options.generator_channels
+        strides = level_strides(image.size, len(widths))[::-1]
         scale = 2 ** strides.count(2)
-        self.generator = _UpsamplingGenerator(
-            latent_shape=(options.latent_size + condition,),
-            start_shape=(channels[0], *(side // scale for side in image.size)),
-            channels=(*channels[1:], channels[-1], image.channels),
-            strides=(*strides, 1),
-            norm=None,
+        numbers = options.latent_size + condition
+        start = (widths[0], *(side // scale for side in image.size))
+        channels = (*widths[1:], widths[-1], image.channels)
+        self.generator: Any = (
+            StyledBody(numbers, start, channels, (*strides, 1), options.latent_size)
+            if options.style
+            else _UpsamplingGenerator((numbers,), start, channels, (*strides, 1), norm=None)
         )
         he_initialise(self.generator)
         reduction = 4 if any(side % 8 for side in image.size) else 8
-        self.linear = LinearImage(options.latent_size + condition, image, reduction=reduction, gain=1.0)
+        self.linear = LinearImage(numbers, image, reduction=reduction, gain=1.0)
+        grids = [tuple(side * grown for side in start[1:]) for grown in accumulate(strides, mul)]
+        self.attends = attended(grids)
+        if options.self_attention:
+            self.attention = attention(image.dimensions, channels[self.attends])
+        #: Features behind which the resolution doubles.
+        self.doubles = [level for level, stride in enumerate(strides) if stride == 2]
+        if options.progressive is not None:
+            before = [(start[0], *channels)[level] for level in self.doubles]
+            self.outlets = Outlets(image.dimensions, before, image.channels)
 
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        """Images (n, C, *size) in [-1, 1] of latents z (n, latent_size) with condition (n, width)."""
+    def forward(self, z: Tensor, condition: Tensor, stage: Tensor | None = None) -> Tensor:
+        """Images (n, C, *size) in [-1, 1].
+
+        Args:
+            z: (n, latent_size) latents.
+            condition: (n, width) what they are given.
+            stage: (n,) doublings of the resolution that are done; None for all of them.
+        """
         both = torch.cat([z, condition.to(z.dtype)], dim=1)
-        return torch.tanh(self.generator(both) + self.linear(both))
+        after = {self.attends: self.attention} if hasattr(self, "attention") else {}
+        features = self.generator.features(both, after)
+        picture = features[-1]
+        if stage is not None:
+            picture = self.outlets([features[level] for level in self.doubles], picture, stage)
+        return torch.tanh(picture + self.linear(both))
 
 
 class ConditionalDiscriminator(nn.Module):
-    """D(x, y): the condition y enters as constant extra channels."""
+    """D(x, y): the condition y enters as constant extra channels, is guessed, or is projected upon."""
 
     def __init__(self, image: ImageSpec, condition: int, options: GANOptions) -> None:
         super().__init__()
         channels = options.discriminator_channels
+        strides = level_strides(image.size, len(channels))
+        self.concatenates = options.conditioning == "concatenation"
+        looked_at = image.channels + (condition if self.concatenates else 0)
         # No norm at all: one would hide brightness and contrast, in which fakes differ first.
         self.discriminator = _DiscriminatorBody(
-            in_shape=(image.channels + condition, *image.size),
+            in_shape=(looked_at, *image.size),
             out_shape=(1,),
             channels=channels,
-            strides=level_strides(image.size, len(channels)),
+            strides=strides,
             num_res_units=0,
         )
         he_initialise(self.discriminator)
+        grids = [tuple(side // shrunk for side in image.size) for shrunk in accumulate(strides, mul)]
+        self.attends = attended(grids)
+        if options.self_attention:
+            self.attention = attention(image.dimensions, channels[self.attends])
+        #: Levels that halve, in order.
+        self.halves = [level for level, stride in enumerate(strides) if stride == 2]
+        if options.progressive is not None:
+            self.inlets = Inlets(image.dimensions, [channels[level] for level in self.halves], looked_at)
+        if options.conditioning == "acgan" and condition:
+            self.guess = nn.Linear(channels[-1] * prod(grids[-1]), condition)
+        if options.conditioning == "projection" and condition:
+            # From zero: a discriminator that does not yet ask what the image was given.
+            self.projection = nn.Linear(condition, channels[-1], bias=False)
+            nn.init.zeros_(self.projection.weight)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Logits (n,) of being real, for images x (n, C, *size) with condition (n, width)."""
-        return self.discriminator(with_condition_maps(x, condition))[:, 0]
+    def forward(self, x: Tensor, condition: Tensor, stage: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits (n,) of being real, and guesses (n, width) of the condition, of no numbers where none is made.
+
+        Args:
+            x: (n, C, *size) images.
+            condition: (n, width) what they were given.
+            stage: (n,) doublings of the resolution that are done; None for all of them.
+        """
+        if self.concatenates:
+            x = with_condition_maps(x, condition)
+        h = x
+        for level, layer in enumerate(self.discriminator.net):
+            h = layer(h)
+            if stage is not None and level in self.halves:
+                h = self.inlets(1 + self.halves.index(level), h, x, stage)
+            if level == self.attends and hasattr(self, "attention"):
+                h = self.attention(h)
+        logits: Tensor = self.discriminator.final(h)[:, 0]
+        if hasattr(self, "projection"):
+            # Miyato and Koyama 2018, equation 3: features summed over the grid.
+            logits = logits + (self.projection(condition.to(h.dtype)) * h.flatten(2).sum(dim=2)).sum(dim=1)
+        return logits, self.guess(h.flatten(1)) if hasattr(self, "guess") else h.new_zeros(len(h), 0)

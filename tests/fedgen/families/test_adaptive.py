@@ -122,7 +122,7 @@ def test_the_generator_reads_the_accuracy_on_its_own_fakes(study_of, perturbed) 
     state = ScheduleState.of(generator.remember(networks, draws, waited), 2)
     y = one_hot(draws["class"][:, 0, 0], 3, torch.float32)
     fakes = networks["generator"](draws["z"][:, 0, 0], y)
-    logits = networks["discriminator"](fakes, y)
+    logits, _ = networks["discriminator"](fakes, y)
     recognised = (torch.sigmoid(logits) < 0.5).double().mean().item()
     assert 0 < recognised < 1
     assert state == ScheduleState(2, waited=0, turns=1, accuracy=recognised)

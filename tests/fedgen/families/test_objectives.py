@@ -10,7 +10,8 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fedgen.families.contract import objectives_of
-from fedgen.families.gan.family import DiscriminatorObjective, GeneratorObjective
+from fedgen.families.gan.discriminator import DiscriminatorObjective
+from fedgen.families.gan.generator import GeneratorObjective
 from fedgen.families.parts.conditioning import one_hot
 from fedgen.recipe import Recipe
 from fedgen_privacy.gradients.tree import tree_map
@@ -120,9 +121,10 @@ def test_discriminator_loss_is_bce_of_real_and_fake(study_of, perturbed, ragged,
     assert isinstance(objective, DiscriminatorObjective)
     draws = draw_for(objective, K=2, dtype=torch.float64)
     x, y = records.fields["image"][0], one_hot(records.fields["class"][0], 3, torch.float64)
-    real = networks["discriminator"](x, y)
+    real, _ = networks["discriminator"](x, y)
     y_fake = y.repeat_interleave(2, dim=0)
-    fake = networks["discriminator"](networks["generator"](draws["z"][0].reshape(6, -1), y_fake), y_fake)
+    fakes = networks["generator"](draws["z"][0].reshape(6, -1), y_fake)
+    fake, _ = networks["discriminator"](fakes, y_fake)
     expected = binary_cross_entropy_with_logits(real, torch.ones_like(real))
     expected = expected + binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
     losses = objective.loss(networks, records, draws)
@@ -143,7 +145,7 @@ def test_generator_never_sees_data(study_of, perturbed, ragged, draw_for) -> Non
     with pytest.raises(ValueError, match="must not see records"):
         objective.loss(networks, ragged(torch.float64), draws)
     z, y = draws["z"][2].reshape(6, -1), one_hot(draws["class"][2].reshape(6), 3, torch.float64)
-    logits = networks["discriminator"](networks["generator"](z, y), y)
+    logits, _ = networks["discriminator"](networks["generator"](z, y), y)
     expected = binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
     losses = objective.loss(networks, None, draws)
     assert losses.shape == (4,)
