@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fedgen.errors import DataError, StudyError
-from fedgen.families.contract import Family
+from fedgen.errors import DataError, PrivacyRefusedError, StudyError
+from fedgen.families.contract import Family, objectives_of
 from fedgen.families.parts.adapted import AdaptedFamily
 from fedgen.families.registry import family_class, specs
 from fedgen.mechanisms.contract import Ingredients, Mechanism
@@ -24,13 +24,17 @@ from fedgen.run.checkpoint import Checkpoint
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.task.task import Task
+from fedgen.training.backends import backend_for
 from fedgen.training.pretrained import Pretrained, read_pretrained
 from fedgen.training.prior_start import phantom_prior, read_named_prior, read_phantom_prior
+from fedgen.training.soundness import unsound
 from fedgen.training.vector import ParameterLayout
 from fedgen_privacy.secagg import Parameters
 
 #: Recipes that a process keeps: a hospital answers for several studies.
 KEPT = 8
+#: What this process has found sound: family, its part of the study, task, and the way to gradients.
+_SOUND: set[tuple[type[Family], str, str, str]] = set()
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,6 +224,27 @@ class Recipe:
             networks=self.networks,
         )
         return mechanism_class(study.privacy.mode)(made_of)
+
+    def require_sound(self) -> None:
+        """Refuse a private study whose losses mix patients or remember them; cheap from the second time on.
+
+        Raises:
+            PrivacyRefusedError: with the layer, why, and what to use instead.
+        """
+        study = self.study
+        if not self.mechanism.private:
+            return
+        backend = backend_for(study.training.gradients, study.model.family, study.training.device)
+        kind = (type(self._plain), study.model.model_dump_json(), repr(self.task), backend)
+        if kind in _SOUND:
+            return
+        found = unsound(objectives_of(self.family), self._template, self.task, backend)
+        if found is not None:
+            raise PrivacyRefusedError(
+                f"model.family {study.model.family} cannot be trained under privacy.mode {self.mechanism.name}: "
+                f"{found.sentence}, or set privacy.mode to none."
+            )
+        _SOUND.add(kind)
 
     @property
     def rounds(self) -> int:

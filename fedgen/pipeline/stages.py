@@ -66,6 +66,7 @@ def _train(here: Setting, watcher: Watcher) -> None:
         ),
     )
     # A run is resumed on whatever machine, and the ledgers are charged from here on.
+    work.recipe.require_sound()
     require_study_device(work.study.training.device)
     require_start(work.run, work.study)
     here.admit()

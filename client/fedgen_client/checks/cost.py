@@ -47,7 +47,9 @@ def cost_line(
         patients: training patients.
     """
     try:
-        mechanism = Recipe.of(study).mechanism
+        recipe = Recipe.of(study)
+        recipe.require_sound()
+        mechanism = recipe.mechanism
         plan = mechanism.plan(patients, name)
         ledger = open_ledger(folder.ledger(name))
         steps: list[Spend | None] = [None] if plan.spend is None else [*mechanism.turns.history(plan.spend)]

@@ -69,6 +69,7 @@ class Rounds:
         # Before the charge: what cannot be trained must not cost the patients a round.
         networks = self._recipe.networks(task.model)
         mechanism.check(round, here.sites)
+        self._recipe.require_sound()
         if self._charged:
             spend = mechanism.spend(round, here.plan.spend)
             self._charging.charge(round, task.model_sha256, spend, kept=self._outbox.holds(round))
