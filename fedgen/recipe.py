@@ -71,7 +71,7 @@ class Recipe:
         if model.prior is not None and model.prior.phantom is not None:
             return self._fitting(read_phantom_prior(model.prior.phantom, self.study.data, path))
         if model.prior is not None:
-            return self._fitting(read_named_prior(str(model.prior.sha256), self.task.image, path))
+            return self._fitting(read_named_prior(str(model.prior.sha256), self.task.stack, path))
         asked = model.pretrained
         return None if asked is None else read_pretrained(asked.sha256, self.plain_layout, path)
 

@@ -18,7 +18,7 @@ from fedgen.selftest.noise import noise
 from fedgen.selftest.sampling import contribution, joint_contribution, sampling
 from fedgen.selftest.subject import Subject, installed, private_families, stepping_families
 from fedgen.selftest.sum_canaries import canary
-from fedgen.selftest.sums import SUM_CHECKS, SumCheck, installed_sums, sum_faults
+from fedgen.selftest.sums import COVARIATES, SUM_CHECKS, SumCheck, installed_sums, sum_faults
 from fedgen.training.backends import BACKENDS
 
 #: Checks of each family with each backend: of gradients, and of the integers made from them.
@@ -121,7 +121,13 @@ def selftest(
             f"choose from {', '.join(known)}."
         )
     subjects = [installed(name, device) for name in names if not specs()[name].sums]
-    sums = [subject for name in names if specs()[name].sums for subject in installed_sums(name, device)]
+    sums = [
+        subject
+        for name in names
+        if specs()[name].sums
+        for given in ((), (COVARIATES,))
+        for subject in installed_sums(name, device, given=given)
+    ]
     # What all families share is checked on the trainer, whose networks and losses are the check's own.
     shared = subjects[0] if subjects else installed(stepping_families()[0], device)
     findings: list[CheckResult] = []

@@ -18,15 +18,15 @@ from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.families.contract import Draws, Statistic, statistics_of
+from fedgen.families.parts.conditioning import drawn_fields
 from fedgen.families.registry import family_class, specs
 from fedgen.mechanisms.schedule import Query
 from fedgen.mechanisms.statistics import levels_of_site, mean_of_site
 from fedgen.selftest.finding import CheckResult, at_least, at_most
 from fedgen.selftest.noise import FALSE_ALARM, squares
 from fedgen.selftest.subject import CLASSES, IMAGES
-from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
-from fedgen.task.task import image_of_class
+from fedgen.task.task import Field, Task, image_of_class
 from fedgen.training.local import LocalPlan
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.distributed import NoiseShare, noise_share
@@ -45,6 +45,10 @@ OWN, NORM, PART, INTEGERS, NOISE = (
 EXACT, SINGLE = 1e-9, 1e-5
 #: A longest vector shorter than this was never near the bound.
 NEAR = 0.5
+#: What a record holds where nothing else is said.
+PLAIN = image_of_class(IMAGES[2], CLASSES)
+#: What a patient may be known by beside her class: two numbers, and one of three values.
+COVARIATES = Field("covariates", "covariates", parts=(1, 1, 3))
 #: Patients, images of each, and factors on random images: a black box must hold for what no camera takes.
 PATIENTS, M, FACTORS = 12, 3, (1.0, 10.0, 1e3, 1e6)
 #: Draws of the noise that are looked at, and its sigma.
@@ -61,7 +65,7 @@ class SumSubject:
         family: the family's name.
         networks: fresh networks by name.
         statistic: of the family.
-        image: what its images are.
+        task: what its records hold.
         device: torch device.
         mean: a site's mean with its noise.
         levels: a site's sum in integers with its share of the noise.
@@ -71,7 +75,7 @@ class SumSubject:
     family: str
     networks: Callable[[], dict[str, nn.Module]]
     statistic: Statistic
-    image: ImageSpec = IMAGES[2]
+    task: Task = PLAIN
     device: str = "cpu"
     mean: Callable[..., Tensor] = mean_of_site
     levels: Callable[..., Tensor] = levels_of_site
@@ -81,12 +85,21 @@ class SumSubject:
 SumCheck = Callable[[SumSubject], CheckResult]
 
 
-def installed_sums(family: str, device: str = "cpu", axes: int = 2) -> tuple[SumSubject, ...]:
-    """The statistics of a family, with its small options, for images of so many axes."""
-    image = IMAGES[axes]
-    built = family_class(family)(image_of_class(image, CLASSES), specs()[family].small)
+def installed_sums(
+    family: str, device: str = "cpu", axes: int = 2, given: tuple[Field, ...] = ()
+) -> tuple[SumSubject, ...]:
+    """The statistics of a family, with its small options, for images of so many axes, their class and `given`.
+
+    None where the family cannot be given that.
+    """
+    plain = image_of_class(IMAGES[axes], CLASSES)
+    task = replace(plain, given=(*plain.given, *given))
+    if specs()[family].supports(task) is not None:
+        return ()
+    built = family_class(family)(task, specs()[family].small)
+    name = ", ".join((family, *(field.name for field in given)))
     return tuple(
-        SumSubject(family, built.networks, statistic, image, device) for statistic in statistics_of(built)
+        SumSubject(name, built.networks, statistic, task, device) for statistic in statistics_of(built)
     )
 
 
@@ -237,13 +250,18 @@ def _states(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
 def _records(subject: SumSubject, dtype: torch.dtype, factor: float) -> tuple[Records, Draws]:
     """Patients with 1 to M images, each of any class; a patient's images are alike, which makes long vectors."""
     rng = torch.Generator().manual_seed(4)
-    shape = subject.image.shape
+    shape = subject.task.stack.shape
     present = torch.arange(M)[None, :] < (1 + torch.arange(PATIENTS) % M)[:, None]
     images = factor * (torch.rand(PATIENTS, 1, *shape, generator=rng, dtype=dtype) * 2 - 1)
     images = images.expand(-1, M, *[-1] * len(shape)) * present.reshape(PATIENTS, M, *[1] * len(shape))
     labels = torch.arange(M).repeat(PATIENTS, 1) % len(CLASSES) * present
     weights = present.to(dtype) / present.sum(dim=1, keepdim=True)
-    records = Records({"image": images, "class": labels}, {"patient": weights})
+    # As far out of their ranges as the images are.
+    others = {
+        name: factor * values.to(dtype) * present[..., None]
+        for name, values in drawn_fields(_others(subject.task), (PATIENTS, M), rng).items()
+    }
+    records = Records({"image": images, "class": labels, **others}, {"patient": weights})
     draws = subject.statistic.draw(PATIENTS, M, 1, torch.Generator().manual_seed(2))
     return tree_map(lambda tensor: tensor.to(subject.device), (records, draws))
 
@@ -256,11 +274,13 @@ def cohort_of(subject: SumSubject, patients: range, *, alike: bool = False) -> T
     """Some of the same `PATIENTS`; number 0 has M images far beyond any camera's, of several classes or all alike."""
     rng = torch.Generator().manual_seed(6)
     numbers = torch.cat([torch.arange(PATIENTS), torch.zeros(M - 1, dtype=torch.int64)])
-    images = torch.rand(len(numbers), *subject.image.shape, generator=rng) * 2 - 1
+    images = torch.rand(len(numbers), *subject.task.stack.shape, generator=rng) * 2 - 1
     images[numbers == 0] = 1e3 * images[0]
     labels = torch.arange(len(numbers)) % len(CLASSES)
     labels[numbers == 0] = 0 if alike else torch.arange(M) % len(CLASSES)
     keep = torch.isin(numbers, torch.tensor(patients))
+    others = drawn_fields(_others(subject.task), (len(numbers),), rng)
+    covariates = 1e3 * others["covariates"][keep] if others else None
     data = SiteData(
         site="selftest",
         classes=CLASSES,
@@ -268,8 +288,13 @@ def cohort_of(subject: SumSubject, patients: range, *, alike: bool = False) -> T
         labels=labels[keep],
         patients=numbers[keep],
         parts=torch.full((int(keep.sum()),), int(Part.TRAIN)),
+        covariates=covariates,
     )
-    return TrainingPatients(data, M)
+    return TrainingPatients(data, M, subject.task)
+
+
+def _others(task: Task) -> Task:
+    return replace(task, given=tuple(field for field in task.given if field.kind != "class"))
 
 
 def plan_of(subject: SumSubject) -> LocalPlan:

@@ -21,12 +21,14 @@ from fedgen.families.candidates.choice import drawn, surest
 from fedgen.families.candidates.network import Candidates, features_of
 from fedgen.families.candidates.options import CandidatesOptions
 from fedgen.families.contract import Family, Statistic
+from fedgen.families.parts.given_groups import GivenGroups
 from fedgen.families.parts.moment_sum import MomentSum
 from fedgen.families.parts.moments import Layout
 from fedgen.families.parts.sampling import device_of
 from fedgen.priors.analytic import analytic
 from fedgen.priors.prior import Prior
 from fedgen.task.records import Records
+from fedgen.task.stack import stacked
 from fedgen.task.task import Task
 
 #: Public images a class that a prior must hold.
@@ -45,12 +47,11 @@ class CandidatesFamily(Family):
     batch = sys.maxsize
 
     def __init__(self, task: Task, options: CandidatesOptions) -> None:
-        self.names, self.options = task.classes, options
-        self.prior = analytic(task.image.shape, options.latent_size)
-        self.layout = Layout(
-            len(task.classes), features_of(task.image.shape[0], options.latent_size), options
-        )
-        self.statistic = MomentSum(self.layout, "candidates")
+        self.task, self.given, self.options = task, GivenGroups(task), options
+        self.names = self.given.names
+        self.prior = analytic(task.stack.shape, options.latent_size)
+        self.layout = Layout(len(self.names), features_of(task.stack.channels, options.latent_size), options)
+        self.statistic = MomentSum(self.layout, "candidates", task)
 
     def on(self, prior: Prior) -> CandidatesFamily:
         """The family with the prior's donors as its candidates.
@@ -90,7 +91,7 @@ class CandidatesFamily(Family):
             raise StudyError(
                 "The family candidates has no public images to choose from: name a prior with donors (model.prior)."
             )
-        labels = given["class"].to(rng.device)
+        labels = self.given.labels(given, torch.zeros(n, device=rng.device))
         probability = network.probabilities()
         which = torch.zeros(n, dtype=torch.int64, device=rng.device)
         for label in labels.unique().tolist():
@@ -112,7 +113,7 @@ class CandidatesFamily(Family):
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """Mean log density of each record's clipped features under its class, (B,)."""
         network = cast(Candidates, networks["candidates"])
-        images, weights = records.fields["image"], records.weights["patient"]
+        images, weights = stacked(self.task, records.fields), records.weights["patient"]
         z = self.layout.clipped(network(images.flatten(0, 1)))
-        density = network.log_density(z, records.fields["class"].flatten())
+        density = network.log_density(z, self.given.labels(records.fields, weights).flatten())
         return (weights * density.reshape(weights.shape)).sum(dim=1).float()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from fedgen.families.parts.moment_options import MomentOptions
-from fedgen.families.parts.supported import image_of_class_in
+from fedgen.families.parts.supported import creation_in
 from fedgen.families.spec import FamilySpec
+from fedgen.task.task import Task
 
 
 class CandidatesOptions(MomentOptions):
@@ -26,12 +27,24 @@ class CandidatesOptions(MomentOptions):
     )
 
 
+def _chooses(task: Task) -> str | None:
+    """Why the task gives nothing by which public images could be chosen; None where it does."""
+    made = creation_in(2, 3)(task)
+    if made is not None:
+        return made
+    if any(field.kind == "embedding" or 1 in field.parts for field in task.conditions):
+        return "it chooses among public images by classes and values, and a number is neither"
+    if not task.conditions:
+        return "with nothing given there is nothing by which to choose among public images"
+    return None
+
+
 SPEC = FamilySpec(
     name="candidates",
     summary="public images, chosen and labelled by one private sum: sees what is small and anywhere",
     options=CandidatesOptions,
     small=CandidatesOptions(latent_size=3),
-    supports=image_of_class_in(2, 3),
+    supports=_chooses,
     private=True,
     prior=True,
     needs_prior="it makes no image of its own, and chooses among the public images that a prior holds",

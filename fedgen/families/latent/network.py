@@ -12,6 +12,7 @@ from torch import Tensor
 from fedgen.families.parts.class_gaussians import KNOWN, ClassGaussians
 from fedgen.families.parts.estimate import estimated
 from fedgen.families.parts.moments import Layout, Moments
+from fedgen.families.parts.regression import regressed
 from fedgen.families.parts.sampling import CHUNK
 from fedgen.priors.prior import Prior
 
@@ -34,7 +35,7 @@ class LatentImages(ClassGaussians):
     donors: Tensor
 
     def __init__(self, prior: Prior, layout: Layout) -> None:
-        super().__init__(layout.kinds, prior.d, max(1, layout.groups))
+        super().__init__(layout.kinds, prior.d, max(1, layout.groups), layout.numbers)
         self.layout = layout
         d, donors = prior.d, prior.donors
         with torch.no_grad():
@@ -54,8 +55,12 @@ class LatentImages(ClassGaussians):
 
     def learn(self, moments: Moments) -> None:
         """Take the Gaussians that the moments hold as the model, with the public covariance if they have none."""
-        found = estimated(moments, self.layout.centres.within)
+        by_numbers = regressed(moments)
+        found = estimated(by_numbers.rest, self.layout.centres.within - by_numbers.explained)
         self.put(replace(found, means=found.means + self._centres().double()))
+        if self.slopes is not None:
+            with torch.no_grad():
+                self.slopes.copy_(by_numbers.slopes)
 
     def component(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """For each class (n,) one of its Gaussians (n,), by their shares."""
@@ -68,14 +73,14 @@ class LatentImages(ClassGaussians):
         drawn = torch.multinomial(shares[labels.to(rng.device)], 1, generator=rng)[:, 0]
         return labels * k + drawn.to(labels.device)
 
-    def density_of_class(self, z: Tensor, labels: Tensor) -> Tensor:
-        """ln p(z | class) of classes (n,), (n,) float64."""
+    def density_of_class(self, z: Tensor, labels: Tensor, values: Tensor | None = None) -> Tensor:
+        """ln p(z | class, numbers) of classes (n,) and numbers (n, p), (n,) float64."""
         k = len(self.layout.centres.points)
         if k == 1:
-            return self.log_density(z, labels)
+            return self.log_density(z, labels, values)
         shares = self.shares.detach().double().clamp_min(1e-12).reshape(-1, k)
         weights = (shares / shares.sum(dim=1, keepdim=True)).log()[labels]
-        each = [self.log_density(z, labels * k + c) for c in range(k)]
+        each = [self.log_density(z, labels * k + c, values) for c in range(k)]
         return torch.logsumexp(torch.stack(each, dim=1) + weights, dim=1)
 
     def unknown(self, names: Sequence[str]) -> tuple[str, ...]:

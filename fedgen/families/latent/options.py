@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from fedgen.families.parts.moment_options import MomentOptions
-from fedgen.families.parts.supported import image_of_class_in
+from fedgen.families.parts.supported import creation_in
 from fedgen.families.spec import FamilySpec
 
 
@@ -31,7 +31,7 @@ SPEC = FamilySpec(
     options=LatentOptions,
     # With all that can be asked for, so that the self-test looks at each of its bounds.
     small=LatentOptions(latent_size=4, moment_weight=0.65, components=2),
-    supports=image_of_class_in(2, 3),
+    supports=creation_in(2, 3),
     private=True,
     prior=True,
     sums=1,

@@ -18,18 +18,24 @@ KNOWN = 0.5
 class ClassGaussians(Learner):
     """Shares, means, covariance and `known` of K classes of points of d numbers; before any sum, every class alike.
 
+    Where numbers stand beside the images, also the slopes by which they move the mean of every class.
+
     Args:
         classes: K.
         d: numbers of a point.
         groups: of classes with a covariance of their own: 1 or K.
+        numbers: p, beside an image.
     """
 
-    def __init__(self, classes: int, d: int, groups: int = 1) -> None:
+    slopes: Tensor | None
+
+    def __init__(self, classes: int, d: int, groups: int = 1, numbers: int = 0) -> None:
         super().__init__()
         self.shares = nn.Parameter(torch.full((classes,), 1 / classes))
         self.means = nn.Parameter(torch.zeros(classes, d))
         self.covariance = nn.Parameter(torch.eye(d).repeat(groups, 1, 1))
         self.known = nn.Parameter(torch.zeros(classes))
+        self.register_parameter("slopes", nn.Parameter(torch.zeros(d, numbers)) if numbers else None)
 
     def put(self, found: Gaussians) -> None:
         """Take these as the model."""
@@ -39,9 +45,16 @@ class ClassGaussians(Learner):
             self.covariance.copy_(found.covariance)
             self.known.copy_(found.known)
 
-    def placed(self, noise: Tensor, labels: Tensor) -> Tensor:
+    def middle(self, labels: Tensor, values: Tensor | None = None) -> Tensor:
+        """Mean points (n, d) of the classes labels (n,) with these numbers (n, p) beside the images."""
+        means = self.means.detach()[labels]
+        if self.slopes is None or values is None:
+            return means
+        return means + values.to(means) @ self.slopes.detach().mT
+
+    def placed(self, noise: Tensor, labels: Tensor, values: Tensor | None = None) -> Tensor:
         """Points (n, d) of the classes labels (n,), from standard normal numbers (n, d)."""
-        return self.means.detach()[labels] + torch.einsum(
+        return self.middle(labels, values) + torch.einsum(
             "nij,nj->ni", self._factors(labels).to(noise.dtype), noise
         )
 
@@ -53,10 +66,10 @@ class ClassGaussians(Learner):
         factors = torch.linalg.cholesky(valid(self.covariance.detach().double()))
         return factors.expand(len(self.shares), -1, -1)[labels]
 
-    def log_density(self, z: Tensor, labels: Tensor) -> Tensor:
-        """ln p(z | class), (n,) float64."""
+    def log_density(self, z: Tensor, labels: Tensor, values: Tensor | None = None) -> Tensor:
+        """ln p(z | class, numbers), (n,) float64."""
         factors = self._factors(labels)
-        away = (z - self.means.detach()[labels]).double()
+        away = (z - self.middle(labels, values)).double()
         standard = torch.linalg.solve_triangular(factors, away[:, :, None], upper=False)
         size = 2 * factors.diagonal(dim1=1, dim2=2).log().sum(dim=1) + z.shape[1] * math.log(2 * math.pi)
         return -0.5 * (standard.square().sum(dim=(1, 2)) + size)

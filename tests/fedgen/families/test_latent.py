@@ -16,7 +16,7 @@ from fedgen.mechanisms.statistics import bounded
 from fedgen.priors.analytic import analytic
 from fedgen.priors.linear_space import LinearSpace
 from fedgen.priors.prior import Prior
-from fedgen.selftest.sums import SUM_CHECKS, installed_sums, sum_faults
+from fedgen.selftest.sums import COVARIATES, SUM_CHECKS, installed_sums, sum_faults
 from fedgen.study.load import load_study
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records, one_image_each
@@ -24,6 +24,7 @@ from fedgen.task.task import image_of_class
 
 CLASSES = ("a", "b", "c")
 OPTIONS = LatentOptions(latent_size=5, radius=1.3)
+ABOUT_NUMBERS = {"missing clip", "covariates unbounded", "products unshared"}
 
 
 def task(size=(8, 8)):
@@ -151,6 +152,22 @@ def test_the_self_test_passes_and_catches_each_mistake(axes) -> None:
         "share not counted": "norm of a patient's vector",
         "second moment unscaled": "norm of a patient's vector",
     }
+    _catches(subject, about)
+
+
+def test_the_self_test_passes_with_covariates_and_catches_their_mistakes() -> None:
+    (subject,) = installed_sums("latent", given=(COVARIATES,))
+    assert subject.statistic.layout.numbers == 2 and subject.statistic.layout.classes == 6
+    for check in SUM_CHECKS:
+        assert check(subject).passed, check(subject)
+    norm = "norm of a patient's vector"
+    faults = {what: fault for what, fault in sum_faults(subject).items() if what in ABOUT_NUMBERS}
+    assert faults.keys() == ABOUT_NUMBERS
+    for what, planted in faults.items():
+        assert any(not check(planted).passed for check in SUM_CHECKS if check(planted).check == norm), what
+
+
+def _catches(subject, about) -> None:
     faults = sum_faults(subject)
     assert faults.keys() == about.keys()
     for what, planted in faults.items():

@@ -124,8 +124,9 @@ def test_every_check_of_a_sum_passes_in_its_space(axes) -> None:
     image = ImageSpec(channels=1, size=size)
     # A normalised network makes little of noise, however strong it is: a small radius is within its reach.
     options = LatentOptions(latent_size=3, radius=0.1)
-    family = LatentFamily(image_of_class(image, CLASSES), options).on(prior)
-    subject = SumSubject("latent", family.networks, family.statistic, image)
+    task = image_of_class(image, CLASSES)
+    family = LatentFamily(task, options).on(prior)
+    subject = SumSubject("latent", family.networks, family.statistic, task)
     for check in SUM_CHECKS:
         assert check(subject).passed, check(subject)
 
@@ -142,9 +143,10 @@ def test_a_space_that_looks_at_its_batch_is_caught() -> None:
                     parent, name, nn.BatchNorm2d(child.num_channels, affine=False, track_running_stats=False)
                 )
     image = ImageSpec(channels=1, size=(16, 16))
-    family = LatentFamily(image_of_class(image, CLASSES), LatentOptions(latent_size=3)).on(prior)
+    task = image_of_class(image, CLASSES)
+    family = LatentFamily(task, LatentOptions(latent_size=3)).on(prior)
     own, *_ = SUM_CHECKS
-    assert not own(SumSubject("latent", family.networks, family.statistic, image)).passed
+    assert not own(SumSubject("latent", family.networks, family.statistic, task)).passed
 
 
 @pytest.mark.slow
