@@ -14,7 +14,7 @@ from opacus.utils.fast_gradient_clipping_utils import DPTensorFastGradientClippi
 from torch import Tensor, nn
 
 from dp.case import Built
-from fedgen.families.diffusion.linear_denoisers import WienerFilter
+from fedgen.families.parts.denoising.linear_denoisers import WienerFilter
 from fedgen.training.backends import Backend, Precision, gradients_of
 from fedgen.training.functional import record_loss, trainable
 from fedgen_privacy.gradients.layers import any_layer

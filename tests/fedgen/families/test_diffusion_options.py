@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from fedgen.errors import StudyError
 from fedgen.families.contract import objectives_of
-from fedgen.families.diffusion.edm import denoise
-from fedgen.families.diffusion.family import DiffusionFamily, without
+from fedgen.families.diffusion.family import DiffusionFamily
 from fedgen.families.diffusion.options import DiffusionOptions
 from fedgen.families.parts.conditioning import one_hot
+from fedgen.families.parts.denoising.edm import denoise
+from fedgen.families.parts.denoising.objective import without
 from fedgen.families.parts.sampling import ImageNoise
 from fedgen.families.registry import specs
 from fedgen.recipe import Recipe
@@ -104,7 +105,7 @@ def test_guidance_extrapolates_from_the_network_without_label(study_of, perturbe
     networks = perturbed(families[0.0])
     x, sigma = torch.randn(5, 1, 16, 16, generator=rng()), torch.full((5,), 0.7)
     plain, guided = (
-        families[w]._denoiser(networks["unet"], one_hot(LABELS, 3, x.dtype))(x, sigma) for w in (0.0, 1.5)
+        families[w].denoiser(networks["unet"], one_hot(LABELS, 3, x.dtype))(x, sigma) for w in (0.0, 1.5)
     )
     unknown = without(torch.zeros(5, 3), torch.ones(5, dtype=torch.bool))
     c = families[0.0].objective.parametrization.precondition(sigma)
@@ -170,7 +171,7 @@ def test_every_sampler_makes_images_that_do_not_depend_on_the_chunk(
     assert whole.shape == (5, 1, 16, 16)
     assert whole.abs().max() <= 1
     assert torch.equal(whole, family.sample(networks, GIVEN, 5, rng(3)))
-    monkeypatch.setattr("fedgen.families.diffusion.family.CHUNK", 2)
+    monkeypatch.setattr("fedgen.families.parts.denoising.family.CHUNK", 2)
     assert torch.allclose(whole, family.sample(networks, GIVEN, 5, rng(3)), atol=1e-4)
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedgen.families.diffusion.edm import denoise, loss_weight, precondition, training_sigma
+from fedgen.families.parts.denoising.edm import denoise, loss_weight, precondition, training_sigma
 
 
 def test_preconditioning_at_a_sigma_worked_by_hand() -> None:

@@ -45,7 +45,7 @@ def test_samples_do_not_depend_on_the_chunk(family, perturbed, monkeypatch) -> N
     labels = torch.tensor([0, 1, 2, 0, 1])
     whole = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
     monkeypatch.setattr("fedgen.families.parts.sampling.CHUNK", 2)
-    monkeypatch.setattr("fedgen.families.diffusion.family.CHUNK", 2)
+    monkeypatch.setattr("fedgen.families.parts.denoising.family.CHUNK", 2)
     parts = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
     # Rounding, which a sampler's steps enlarge; other noise would change an image by as much as it holds.
     assert torch.allclose(whole, parts, atol=1e-3)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen.families.diffusion.edm import denoise, precondition
-from fedgen.families.diffusion.linear_denoisers import AffineDenoiser, WienerFilter, bands
 from fedgen.families.parts.blocks import LinearImage, he_initialise
+from fedgen.families.parts.denoising.edm import denoise, precondition
+from fedgen.families.parts.denoising.linear_denoisers import AffineDenoiser, WienerFilter, bands
 from fedgen.families.parts.grids import upsample
 from fedgen.task.image_spec import ImageSpec
 

@@ -14,14 +14,14 @@ from monai.networks.schedulers import DDIMScheduler, PNDMScheduler, RFlowSchedul
 from scipy import stats
 from torch import Tensor
 
-from fedgen.families.diffusion.ddpm import ddpm_sigma, ddpm_time, ddpm_training_sigma
-from fedgen.families.diffusion.edm import denoise, per_row
-from fedgen.families.diffusion.multistep import dpm_sampler, pndm_sampler
-from fedgen.families.diffusion.options import DiffusionOptions
-from fedgen.families.diffusion.parametrization import parametrization_of
-from fedgen.families.diffusion.rectified_flow import flow_time, flow_training_sigma
-from fedgen.families.diffusion.samplers import ddim_sampler, heun_sampler, sigma_steps
-from fedgen.families.diffusion.solver import solved
+from fedgen.families.parts.denoising.ddpm import ddpm_sigma, ddpm_time, ddpm_training_sigma
+from fedgen.families.parts.denoising.edm import denoise, per_row
+from fedgen.families.parts.denoising.multistep import dpm_sampler, pndm_sampler
+from fedgen.families.parts.denoising.options import DenoisingOptions
+from fedgen.families.parts.denoising.parametrization import parametrization_of
+from fedgen.families.parts.denoising.rectified_flow import flow_time, flow_training_sigma
+from fedgen.families.parts.denoising.samplers import ddim_sampler, heun_sampler, sigma_steps
+from fedgen.families.parts.denoising.solver import solved
 
 #: Probability that a right sampler fails one of a test's comparisons.
 FALSE_ALARM = 1e-7
@@ -78,7 +78,7 @@ TRUTHS = {
 
 def exact_denoiser(truth: Mixture, name: str) -> Callable[[Tensor, Tensor], Tensor]:
     """The denoiser of the network that is right everywhere, which is told c_in x and c_noise and no more."""
-    p = parametrization_of(DiffusionOptions(parametrization=name, linear_denoisers=False))
+    p = parametrization_of(DenoisingOptions(parametrization=name, linear_denoisers=False))
 
     def network(scaled: Tensor, c_noise: Tensor) -> Tensor:
         sigma = SIGMA_OF[name](c_noise)
@@ -107,7 +107,7 @@ def assert_moments(x: Tensor, truth: Mixture) -> None:
 @pytest.mark.parametrize("sampler", STEPS)
 def test_every_sampler_draws_from_the_truth(sampler: str, parametrization: str, truth: str) -> None:
     n = 1000
-    o = DiffusionOptions(
+    o = DenoisingOptions(
         sampler="ddim" if sampler == "ancestral" else sampler,
         eta=1.0 if sampler == "ancestral" else 0.0,
         sampler_steps=STEPS[sampler],
@@ -141,7 +141,7 @@ def test_moments_notice_a_wrong_sampler() -> None:
 def test_a_network_that_says_the_papers_target_denoises_perfectly(
     name: str, s: float, y: float, n: float
 ) -> None:
-    p = parametrization_of(DiffusionOptions(parametrization=name, linear_denoisers=False))
+    p = parametrization_of(DenoisingOptions(parametrization=name, linear_denoisers=False))
     x, sigma = torch.full((1, 1), y + s * n, dtype=torch.float64), torch.tensor([s], dtype=torch.float64)
     D = denoise(lambda x, c: torch.full_like(x, TARGET[name](y, n, s)), x, p.precondition(sigma))
     assert D.item() == pytest.approx(y, abs=1e-9)

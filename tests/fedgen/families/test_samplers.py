@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fedgen.families.diffusion.samplers import Churn, churn_sampler, ddim_sampler, heun_sampler, sigma_steps
+from fedgen.families.parts.denoising.samplers import (
+    Churn,
+    churn_sampler,
+    ddim_sampler,
+    heun_sampler,
+    sigma_steps,
+)
 
 #: Probability that a right sampler fails a test of its mean or its variance.
 FALSE_ALARM = 1e-6

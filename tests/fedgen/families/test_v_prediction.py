@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedgen.families.diffusion.edm import denoise, loss_weight, precondition
-from fedgen.families.diffusion.parametrization import EDM, VPrediction
-from fedgen.families.diffusion.v_prediction import v_loss_weight, v_precondition, v_training_sigma
+from fedgen.families.parts.denoising.edm import denoise, loss_weight, precondition
+from fedgen.families.parts.denoising.parametrization import EDM, VPrediction
+from fedgen.families.parts.denoising.v_prediction import v_loss_weight, v_precondition, v_training_sigma
 
 sigmas = st.floats(0.0015, 90)
 

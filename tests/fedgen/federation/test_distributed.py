@@ -176,7 +176,7 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
             "noise": torch.zeros(B, M, K, *self.image.shape),
         }
 
-    monkeypatch.setattr("fedgen.families.diffusion.family.DenoisingObjective.draw", fixed)
+    monkeypatch.setattr("fedgen.families.parts.denoising.objective.DenoisingObjective.draw", fixed)
     monkeypatch.setattr(TrainingPatients, "_choose", lambda self, patient, random: self._members[patient][:2])
     seen = []
 

@@ -7,8 +7,8 @@ from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 
 from fedgen.errors import StudyError
-from fedgen.families.diffusion.linear_denoisers import THUMBNAIL, AffineDenoiser, WienerFilter
-from fedgen.families.diffusion.options import DiffusionOptions
+from fedgen.families.parts.denoising.linear_denoisers import THUMBNAIL, AffineDenoiser, WienerFilter
+from fedgen.families.parts.denoising.options import DenoisingOptions
 from fedgen.families.parts.grids import channels_to_space, coordinate_maps, space_to_channels
 from fedgen.task.image_spec import ImageSpec
 
@@ -31,7 +31,7 @@ def patch_size(image_size: tuple[int, ...]) -> int:
     return 2 if min(image_size) >= 64 else 1
 
 
-def require_divisible(image_size: tuple[int, ...], options: DiffusionOptions) -> None:
+def require_divisible(image_size: tuple[int, ...], options: DenoisingOptions) -> None:
     """Check that the image can be halved between all levels, and that the linear denoisers' thumbnail is exact.
 
     Raises:
@@ -41,13 +41,13 @@ def require_divisible(image_size: tuple[int, ...], options: DiffusionOptions) ->
     factor = patch_size(image_size) * 2 ** (levels - 1)
     if any(side % factor for side in image_size):
         raise StudyError(
-            f"data.image_size {list(image_size)} does not suit the {levels} levels of model.diffusion.channels: "
+            f"data.image_size {list(image_size)} does not suit the {levels} levels of the model's channels: "
             f"use sides that are multiples of {factor}, or fewer levels."
         )
     if options.linear_denoisers and any(side % THUMBNAIL for side in image_size):
         raise StudyError(
             f"data.image_size {list(image_size)} does not suit the linear denoisers beside the UNet: use sides that "
-            f"are multiples of {THUMBNAIL}, or set model.diffusion.linear_denoisers to false."
+            f"are multiples of {THUMBNAIL}, or set the model's linear_denoisers to false."
         )
 
 
@@ -58,7 +58,7 @@ class ConditionalUNet(nn.Module):
     others 0. A network that never meets that has none.
     """
 
-    def __init__(self, image: ImageSpec, condition: int, options: DiffusionOptions) -> None:
+    def __init__(self, image: ImageSpec, condition: int, options: DenoisingOptions) -> None:
         super().__init__()
         self.patch = patch_size(image.size)
         self.condition = condition

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fedgen.families.diffusion.edm import Denoiser
-from fedgen.families.diffusion.multistep import dpm_sampler, pndm_sampler
-from fedgen.families.diffusion.options import DiffusionOptions
-from fedgen.families.diffusion.samplers import (
+from fedgen.families.parts.denoising.edm import Denoiser
+from fedgen.families.parts.denoising.multistep import dpm_sampler, pndm_sampler
+from fedgen.families.parts.denoising.options import DenoisingOptions
+from fedgen.families.parts.denoising.samplers import (
     Churn,
     FreshNoise,
     churn_sampler,
@@ -17,7 +17,7 @@ from fedgen.families.diffusion.samplers import (
 )
 
 
-def solved(D: Denoiser, noise: Tensor, fresh: FreshNoise, o: DiffusionOptions) -> Tensor:
+def solved(D: Denoiser, noise: Tensor, fresh: FreshNoise, o: DenoisingOptions) -> Tensor:
     """What the denoiser makes of standard normal noise (n, ...), of its own range.
 
     Args:

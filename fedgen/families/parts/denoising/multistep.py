@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from fedgen.families.diffusion.edm import Denoiser
+from fedgen.families.parts.denoising.edm import Denoiser
 
 #: Adams-Bashforth weights of the newest derivative, the one before, and so on, for as many as are known.
 ADAMS_BASHFORTH = (

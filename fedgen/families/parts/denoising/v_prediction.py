@@ -12,7 +12,7 @@ from math import atan, exp, pi
 import torch
 from torch import Tensor
 
-from fedgen.families.diffusion.edm import Preconditioning
+from fedgen.families.parts.denoising.edm import Preconditioning
 
 
 def v_precondition(sigma: Tensor) -> Preconditioning:

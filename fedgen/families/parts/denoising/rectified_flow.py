@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fedgen.families.diffusion.edm import Preconditioning
+from fedgen.families.parts.denoising.edm import Preconditioning
 
 
 def flow_time(sigma: Tensor) -> Tensor:

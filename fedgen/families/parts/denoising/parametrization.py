@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedgen.families.diffusion.ddpm import ddpm_loss_weight, ddpm_precondition, ddpm_training_sigma
-from fedgen.families.diffusion.edm import Preconditioning, loss_weight, precondition, training_sigma
-from fedgen.families.diffusion.options import DiffusionOptions
-from fedgen.families.diffusion.rectified_flow import (
+from fedgen.families.parts.denoising.ddpm import ddpm_loss_weight, ddpm_precondition, ddpm_training_sigma
+from fedgen.families.parts.denoising.edm import Preconditioning, loss_weight, precondition, training_sigma
+from fedgen.families.parts.denoising.options import DenoisingOptions
+from fedgen.families.parts.denoising.rectified_flow import (
     flow_loss_weight,
     flow_precondition,
     flow_training_sigma,
 )
-from fedgen.families.diffusion.v_prediction import v_loss_weight, v_precondition, v_training_sigma
+from fedgen.families.parts.denoising.v_prediction import v_loss_weight, v_precondition, v_training_sigma
 
 
 class Parametrization(ABC):
@@ -128,7 +128,7 @@ class RectifiedFlow(_OfUniform):
         return flow_loss_weight(sigma)
 
 
-def parametrization_of(options: DiffusionOptions) -> Parametrization:
+def parametrization_of(options: DenoisingOptions) -> Parametrization:
     """The one a study asks for."""
     match options.parametrization:
         case "v":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedgen.families.diffusion.edm import Preconditioning
+from fedgen.families.parts.denoising.edm import Preconditioning
 
 #: Ho et al. have 1000 steps with beta from 1e-4 to 0.02; times 1000 they are beta_min and beta_min + beta_d.
 BETA_MIN, BETA_D = 0.1, 19.9

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from fedgen.families.diffusion.edm import per_row
+from fedgen.families.parts.denoising.edm import per_row
 from fedgen.families.parts.grids import average, upsample
 from fedgen.task.image_spec import ImageSpec
 

@@ -13,7 +13,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from fedgen.families.diffusion.edm import Denoiser
+from fedgen.families.parts.denoising.edm import Denoiser
 
 #: Gives standard normal numbers of the images' shape, new ones at each call.
 FreshNoise = Callable[[], Tensor]

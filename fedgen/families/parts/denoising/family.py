@@ -1,0 +1,103 @@
+"""Diffusion (Karras et al. 2022); under DP it is DPDM (Dockhorn et al. 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.errors import StudyError
+from fedgen.families.contract import Apply, Family, Objective
+from fedgen.families.parts.conditioning import condition_of
+from fedgen.families.parts.denoising.edm import Denoiser, denoise
+from fedgen.families.parts.denoising.objective import DenoisingObjective, without
+from fedgen.families.parts.denoising.options import DenoisingOptions
+from fedgen.families.parts.denoising.samplers import FreshNoise
+from fedgen.families.parts.denoising.solver import solved
+from fedgen.families.parts.denoising.unet import ConditionalUNet, require_divisible
+from fedgen.families.parts.minus_loss import minus_loss
+from fedgen.families.parts.sampling import CHUNK, ImageNoise, device_of
+from fedgen.task.records import Records
+from fedgen.task.task import Task
+
+#: Noise draws an image in a membership score.
+MEMBERSHIP_DRAWS = 16
+
+
+class DenoisingFamily(Family):
+    """One UNet, one objective; images are drawn from noise in steps."""
+
+    def __init__(self, task: Task, options: DenoisingOptions) -> None:
+        self.task, self.image = task, task.stack
+        require_divisible(self.image.size, options)
+        if options.conditioning == "cross_attention" and not task.condition_width:
+            raise StudyError(
+                "The model's conditioning is cross_attention, but the study gives it nothing to look at: use embedding."
+            )
+        self.options = options
+        self.objective = DenoisingObjective(task, options, options.label_dropout)
+        #: Without dropped conditions, which would only blur a membership score.
+        self.scored = DenoisingObjective(task, options, 0.0)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """`unet`."""
+        return {"unet": ConditionalUNet(self.image, self.task.condition_width, self.options).eval()}
+
+    def contributions(self) -> tuple[Objective, ...]:
+        """Denoising."""
+        return (self.objective,)
+
+    @torch.no_grad()
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
+        """Images by the study's sampler, (n, C, *size) float32 in [-1, 1]."""
+        device, stochastic = device_of(networks["unet"]), self.options.stochastic
+        # All noise at once, so that the images do not depend on how many are made at a time.
+        noise = torch.randn(n, *self.image.shape, generator=rng, device=rng.device)
+        condition = condition_of(self.task, given, noise.flatten(1)[:, 0])
+        seed = int(torch.randint(2**31, (1,), generator=rng, device=rng.device)) if stochastic else 0
+        numbers = range(seed, seed + n)
+        parts = []
+        for start in range(0, n, CHUNK):
+            part = slice(start, start + CHUNK)
+            D = self.denoiser(networks["unet"], condition[part].to(device))
+            fresh = ImageNoise(numbers[part] if stochastic else (), self.image.shape, device)
+            parts.append(self.drawn(D, noise[part].to(device), fresh).clamp(-1, 1))
+        return torch.cat(parts).to(noise.device)
+
+    def drawn(self, D: Denoiser, noise: Tensor, fresh: FreshNoise) -> Tensor:
+        """What the study's sampler makes of standard normal noise (n, C, *size)."""
+        return solved(D, noise, fresh, self.options)
+
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """Minus the denoising loss, (B,) (Matsumoto et al. 2023)."""
+        return minus_loss(self.scored, networks, records, K=MEMBERSHIP_DRAWS, chunk=4, rng=rng)
+
+    @property
+    def guidance(self) -> float:
+        """Strength of classifier-free guidance."""
+        return self.options.guidance
+
+    def denoiser(self, unet: Apply, condition: Tensor) -> Denoiser:
+        """D(x; sigma) for images of these conditions (n, width), guided where the study asks for it.
+
+        Classifier-free guidance of strength w: (1 + w) D(x; sigma, y) - w D(x; sigma) (Ho and Salimans 2022).
+        """
+        return self.guided(unet, condition, self.guidance)
+
+    def guided(self, unet: Apply, condition: Tensor, w: float) -> Denoiser:
+        """As `denoiser`, by this strength w."""
+        p = self.objective.parametrization
+        every = torch.ones(len(condition), dtype=torch.bool, device=condition.device)
+        y, no_y = without(condition, ~every), without(condition, every)
+
+        def denoiser(x: Tensor, sigma: Tensor) -> Tensor:
+            c = p.precondition(sigma)
+            D = denoise(lambda x, c: unet(x, c, y), x, c)
+            if w == 0:
+                return D
+            return (1 + w) * D - w * denoise(lambda x, c: unet(x, c, no_y), x, c)
+
+        return denoiser
