@@ -55,11 +55,11 @@ class DenoisingOptions(Section):
     sigma_max: float = Field(80.0, gt=0, description="highest noise level of the sampler")
     rho: float = Field(7.0, gt=0, description="how the sampler's noise levels crowd towards sigma_min")
     sampler: Literal["heun", "churn", "ddim", "dpm", "pndm"] = Field(
-        "heun",
+        "pndm",
         description="how images are made: heun, and churn, which adds noise, call the UNet twice a step; ddim, of "
         "first order, dpm (DPM-Solver++) and pndm once",
     )
-    sampler_steps: int = Field(18, ge=2, description="steps of the sampler")
+    sampler_steps: int = Field(12, ge=2, description="steps of the sampler")
     S_churn: float = Field(100.0, ge=0, description="noise that churn adds over all steps")
     S_min: float = Field(0.05, ge=0, description="lowest noise level at which churn adds noise")
     S_max: float = Field(50.0, ge=0, description="highest noise level at which churn adds noise")
