@@ -18,7 +18,7 @@ from fedgen.data.site_data import Part, SiteData
 from fedgen.families.registry import specs
 from fedgen.mechanisms import plan
 from fedgen.run.hints import Hints, speak_as
-from fedgen.selftest.subject import CLASSES, IMAGES
+from fedgen.selftest.tasks import CLASSES, IMAGES
 from fedgen.study.study import Study
 from fedgen.task.task import image_of_class
 

@@ -25,6 +25,10 @@ def selftest(
     faults: Annotated[
         bool, typer.Option("--faults", help="Also plant known faults, and fail unless each is caught.")
     ] = False,
+    wide: Annotated[
+        bool,
+        typer.Option("--wide", help="Also check every task and every choice between a family's options."),
+    ] = False,
     device: Annotated[str, typer.Option(help="Torch device to check, such as cpu or cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
@@ -42,7 +46,11 @@ def selftest(
     console = Console(stderr=True)
     with console.status("Self-test") as status:
         result = run(
-            family, faults=faults, device=device, on_progress=lambda what: status.update(f"Self-test: {what}")
+            family,
+            faults=faults,
+            wide=wide,
+            device=device,
+            on_progress=lambda what: status.update(f"Self-test: {what}"),
         )
     if as_json:
         typer.echo(dumps(document(result, device), indent=2))

@@ -28,10 +28,12 @@ class FamilySpec:
         needs_prior: why it cannot do without one that the study names; empty where it can.
         sums: of a family of statistics alone how many it has, each asked for once and of every patient, so that
             `training` has no say in how many rounds there are; 0 for a family that takes steps.
+        variants: further options as small, by what differs, whose loss or networks a check should see; those that
+            differ from `small` in one choice between words, or one switch, are seen without being named.
 
     Raises:
-        ValueError: `small` is of another family, privacy is refused without a reason, or a prior is needed on which it
-            does not stand.
+        ValueError: `small` or a variant is of another family, privacy is refused without a reason, or a prior is needed
+            on which it does not stand.
     """
 
     name: str
@@ -45,10 +47,13 @@ class FamilySpec:
     prior: bool = False
     needs_prior: str = ""
     sums: int = 0
+    variants: Mapping[str, Section] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if type(self.small) is not self.options:
-            raise ValueError(f"small of the family {self.name} must be of {self.options.__name__}")
+        if any(type(each) is not self.options for each in (self.small, *self.variants.values())):
+            raise ValueError(
+                f"small and variants of the family {self.name} must be of {self.options.__name__}"
+            )
         if self.private == bool(self.why_not):
             raise ValueError(
                 f"why_not of the family {self.name} must say why it is not private, and only then"

@@ -145,9 +145,9 @@ class _ClipsImages(GaussianStep):
 
 def _as_patients(records: Records, drawn: Draws) -> tuple[Records, Draws]:
     """Every image as a patient of its own."""
-    present = records.weights["patient"].flatten() > 0
+    present = torch.stack([*records.weights.values()]).amax(dim=0).flatten() > 0
     records, drawn = tree_map(lambda tensor: tensor.flatten(0, 1)[present].unsqueeze(1), (records, drawn))
-    return records._replace(weights=tree_map(torch.ones_like, records.weights)), drawn
+    return records._replace(weights=tree_map(lambda w: (w > 0).to(w.dtype), records.weights)), drawn
 
 
 class _Fronted(nn.Module):

@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import PrivacyRefusedError
+from fedgen.families.parts.noise_records import noise_records
 from fedgen.selftest.finding import Check, CheckResult, at_most
-from fedgen.selftest.patients import COUNTS, batch, one
-from fedgen.selftest.subject import CLASSES, Subject, perturbed
+from fedgen.selftest.patients import COUNTS, Pretended, batch, one
+from fedgen.selftest.subject import Subject, perturbed
 from fedgen.training.backends import Precision
 from fedgen.training.functional import trainable
 from fedgen.training.joint import JointBatch
 from fedgen.training.local import Gaussian, LocalPlan
-from fedgen.training.training_patients import TrainingPatients
+from fedgen.training.soundness import unsound
 from fedgen_privacy.gradients.protocol import Batch, Gradients, Params, records_of
 from fedgen_privacy.step import LOSS_SHARE, PrivateGradient
 
@@ -77,6 +77,13 @@ def independence(subject: Subject) -> CheckResult:
         return CheckResult(name, subject.family, False, float(stored), 0.0, "<=", sentence)
     sentence = "largest relative change of a patient's loss by the other patients in the batch, and no buffer written"
     return at_most(name, subject.family, difference, EXACT, sentence)
+
+
+def soundness(subject: Subject) -> CheckResult:
+    """What a private study is refused for: a layer or a loss that mixes patients, or keeps something of them."""
+    found = unsound(subject.objectives, subject.networks(), subject.task, subject.backend)
+    sentence = "how many layers or losses mix patients or remember them" if found is None else found.sentence
+    return at_most("network is sound", subject.family, float(found is not None), 0.0, sentence)
 
 
 @refusable(EQUALITY)
@@ -154,16 +161,8 @@ def mixed_norm(subject: Subject) -> CheckResult:
 
 def _trained_norm(subject: Subject, precision: Precision) -> float:
     networks = perturbed(subject, torch.float32)
-    rng = torch.Generator().manual_seed(3)
     M, C, B = 3, 1e-3, 2
-    data = SiteData(
-        site="selftest",
-        classes=CLASSES,
-        images=torch.rand(M, *subject.image.shape, generator=rng) * 2 - 1,
-        labels=torch.arange(M) % len(CLASSES),
-        patients=torch.zeros(M, dtype=torch.int64),
-        parts=torch.full((M,), int(Part.TRAIN)),
-    )
+    patient = Pretended(noise_records(subject.task, (M,), torch.Generator().manual_seed(3)))
     plan = LocalPlan(
         steps=1,
         batch=B,
@@ -176,12 +175,21 @@ def _trained_norm(subject: Subject, precision: Precision) -> float:
         backend=subject.backend,
         precision=precision,
     )
-    released = subject.train(subject.objectives, networks, TrainingPatients(data, M), plan, subject.random())
+    released = subject.train(subject.objectives, networks, patient, plan, subject.random())
     return B * float(_vector(released[0]).norm()) / C
 
 
 #: What every backend must pass in every family.
-BACKEND_CHECKS: tuple[Check, ...] = (equality, clipped_norms, clipped_sums, trained_norm, mixed_norm)
+BACKEND_CHECKS: tuple[Check, ...] = (
+    soundness,
+    equality,
+    clipped_norms,
+    clipped_sums,
+    trained_norm,
+    mixed_norm,
+)
+#: What it must pass for every task, and with every choice between its options.
+WIDE_CHECKS: tuple[Check, ...] = (soundness, equality, clipped_norms)
 #: What a family must pass however its gradients are computed.
 FAMILY_CHECKS: tuple[Check, ...] = (independence,)
 

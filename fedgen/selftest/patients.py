@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from fedgen.families.contract import Draws
-from fedgen.selftest.subject import CLASSES, Subject
+from fedgen.families.parts.noise_records import noise_records
+from fedgen.selftest.subject import Subject
 from fedgen.task.records import Records
+from fedgen.task.task import Task
 from fedgen.training.joint import JointBatch
+from fedgen.training.training_patients import TrainingPatients
 from fedgen_privacy.gradients.tree import tree_map
+from fedgen_privacy.random import SecretRandom
 
 #: Images of each patient: ragged, since a clip per image instead of per patient shows only where there are several.
 COUNTS = (3, 1, 2, 3)
@@ -17,26 +22,33 @@ K = 2
 
 def records(subject: Subject) -> Records:
     """B = 4 patients with up to M = 3 images, float64 on the subject's device."""
-    rng = torch.Generator().manual_seed(1)
-    counts = torch.tensor(COUNTS)
-    B, M = len(COUNTS), max(COUNTS)
-    present = torch.arange(M)[None, :] < counts[:, None]
-    images = torch.rand(B, M, *subject.image.shape, generator=rng, dtype=torch.float64) * 2 - 1
-    here = present.reshape(B, M, *[1] * len(subject.image.shape))
-    labels = torch.randint(len(CLASSES), (B, M), generator=rng)
-    made = Records(
-        {"image": torch.where(here, images, 0.0), "class": labels * present},
-        {"patient": present.double() / counts[:, None]},
-    )
-    return tree_map(lambda tensor: tensor.to(subject.device), made)
+    made = noise_records(subject.task, COUNTS, torch.Generator().manual_seed(1))
+    if not subject.task.paired:
+        made = _one_sided(subject.task, made)
+    return tree_map(lambda tensor: as_double(tensor).to(subject.device), made)
+
+
+def _one_sided(task: Task, made: Records) -> Records:
+    """The same with a patient who has no image of the first group, since a hospital may hold one kind alone."""
+    gone = next(field.group for field in task.sources)
+    fields, weights = dict(made.fields), dict(made.weights)
+    for name in (gone, *(field.name for field in (*task.makes, *task.given) if field.group == gone)):
+        for tensors in (fields, weights):
+            if name in tensors:
+                tensors[name] = tensors[name].clone()
+                tensors[name][1] = 0
+    return Records(fields, weights)
+
+
+def as_double(tensor: Tensor) -> Tensor:
+    """Floating numbers as float64."""
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def draws(subject: Subject) -> dict[str, Draws]:
     """Each objective's random numbers for `records`, floating ones as float64."""
     drawn = subject.joint.draw(len(COUNTS), max(COUNTS), K, torch.Generator().manual_seed(2))
-    return tree_map(
-        lambda tensor: (tensor.double() if tensor.is_floating_point() else tensor).to(subject.device), drawn
-    )
+    return tree_map(lambda tensor: as_double(tensor).to(subject.device), drawn)
 
 
 def batch(subject: Subject) -> JointBatch:
@@ -47,3 +59,23 @@ def batch(subject: Subject) -> JointBatch:
 def one(patients: JointBatch, b: int) -> JointBatch:
     """Patient `b` alone, with the absent images cut away."""
     return tree_map(lambda tensor: tensor[b : b + 1, : COUNTS[b]], patients)
+
+
+class Pretended(TrainingPatients):
+    """Patients of noise where the trainer looks for a site's.
+
+    Args:
+        records: all of them.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    @property
+    def n_patients(self) -> int:
+        """N."""
+        return len(next(iter(self._records.weights.values())))
+
+    def records(self, patients: Tensor, random: SecretRandom) -> Records:
+        """Those of these numbers, with all their images."""
+        return tree_map(lambda tensor: tensor[patients], self._records)

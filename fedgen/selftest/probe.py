@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.families.contract import Adam, Apply, Draws, Objective
-from fedgen.selftest.subject import CLASSES, Subject
+from fedgen.selftest.subject import Subject
+from fedgen.selftest.tasks import CLASSES
 from fedgen.task.records import Records
 from fedgen.training.local import Gaussian, LocalPlan
 from fedgen.training.training_patients import TrainingPatients

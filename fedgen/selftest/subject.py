@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from fedgen.families.contract import Objective, objectives_of
 from fedgen.families.registry import family_class, specs
-from fedgen.task.image_spec import ImageSpec
-from fedgen.task.task import image_of_class
+from fedgen.schema.section import Section
+from fedgen.selftest.tasks import CLASSES, IMAGES, Cell, cells
+from fedgen.task.task import Task, image_of_class
 from fedgen.training.backends import Backend, gradients_of
 from fedgen.training.joint import Joint
 from fedgen.training.local import LocalPlan, LocalTrainer
@@ -24,11 +25,6 @@ from fedgen_privacy.gradients.protocol import Batch, Gradients, Params
 from fedgen_privacy.integer_step import Ring, integer_sum, with_noise
 from fedgen_privacy.random import SecretRandom
 from fedgen_privacy.step import GaussianStep, PrivateGradient
-
-CLASSES = ("none", "lesion")
-#: Images small enough for a check, by the number of their axes.
-IMAGES = {2: ImageSpec(channels=1, size=(16, 16)), 3: ImageSpec(channels=1, size=(8, 8, 8))}
-
 
 #: `fedgen.training.backends.gradients_of`
 GradientsMaker = Callable[[Objective, Mapping[str, nn.Module], Backend], Gradients]
@@ -108,7 +104,7 @@ class Subject:
         family: the family's name.
         networks: fresh networks by name, in the mode in which they are trained.
         objectives: the family's objectives on data.
-        image: what its images are.
+        task: what its records are of.
         device: torch device of the gradient checks and of the trainer.
         backend: how per-record gradients are computed.
         gradients: makes per-record gradients of an objective and networks.
@@ -125,7 +121,7 @@ class Subject:
     family: str
     networks: Callable[[], dict[str, nn.Module]]
     objectives: tuple[Objective, ...]
-    image: ImageSpec = IMAGES[2]
+    task: Task = field(default_factory=lambda: image_of_class(IMAGES[2], CLASSES))
     device: str = "cpu"
     backend: Backend = "vmap"
     gradients: GradientsMaker = gradients_of
@@ -148,18 +144,32 @@ class Subject:
         return self.joint.gradients_by(lambda each: self.gradients(each, networks, self.backend))
 
 
-def installed(family: str, device: str = "cpu", backend: Backend = "vmap", axes: int = 2) -> Subject:
-    """The installed code with a small network of `family`, for images of so many axes.
+def installed(
+    family: str,
+    device: str = "cpu",
+    backend: Backend = "vmap",
+    cell: Cell | None = None,
+    options: Section | None = None,
+) -> Subject:
+    """The installed code with a small network of `family`.
+
+    Args:
+        family: its name.
+        device: torch device.
+        backend: of per-record gradients.
+        cell: what is asked of it; the first that it does where None.
+        options: instead of its small ones.
 
     Raises:
         ValueError: the family has no objective on data.
     """
-    image = IMAGES[axes]
-    built = family_class(family)(image_of_class(image, CLASSES), specs()[family].small)
+    spec = specs()[family]
+    task = (cell or next(cells(spec))).task
+    built = family_class(family)(task, options or spec.small)
     objectives = tuple(objective for objective in objectives_of(built) if objective.touches_data)
     if not objectives:
         raise ValueError(f"the family {family} has no objective on data")
-    return Subject(family, built.networks, objectives, image, device, backend)
+    return Subject(family, built.networks, objectives, task, device, backend)
 
 
 def private_families() -> tuple[str, ...]:

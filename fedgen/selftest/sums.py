@@ -24,7 +24,7 @@ from fedgen.mechanisms.schedule import Query
 from fedgen.mechanisms.statistics import levels_of_site, mean_of_site
 from fedgen.selftest.finding import CheckResult, at_least, at_most
 from fedgen.selftest.noise import FALSE_ALARM, squares
-from fedgen.selftest.subject import CLASSES, IMAGES
+from fedgen.selftest.tasks import CLASSES, IMAGES
 from fedgen.task.records import Records
 from fedgen.task.task import Field, Task, image_of_class
 from fedgen.training.local import LocalPlan

@@ -218,6 +218,40 @@ def test_what_hooks_cannot_see_is_refused(network, error, words) -> None:
         list(case.by_hooks()(case.params, case.batch, chunk=2))
 
 
+def _slope_by_func(call, x):
+    return torch.func.grad(lambda x: call(x).sum())(x)
+
+
+def _slope_by_autograd(call, x):
+    x = x.requires_grad_()
+    return torch.autograd.grad(call(x).sum(), x, create_graph=True)[0]
+
+
+@pytest.mark.parametrize("slope", [_slope_by_func, _slope_by_autograd])
+def test_a_loss_that_differentiates_a_network_is_refused_and_never_misread(slope) -> None:
+    """The inner pass would be taken for the loss's; vmap follows it."""
+    case = Case([1, 1], 1)
+
+    def penalised(params, batch):
+        own = {name.removeprefix("net/"): p for name, p in params.items()}
+        labels = batch["labels"][:, 0]
+        made = slope(lambda x: functional_call(case.network, own, (x, labels)), batch["x"][:, 0].clone())
+        return made.flatten(1).square().sum(dim=1)
+
+    with pytest.raises(
+        PrivacyRefusedError, match=r"as a gradient penalty does: set training\.gradients to vmap"
+    ):
+        list(HookedGradients(penalised, {"net": case.network})(case.params, case.batch, chunk=2))
+    if slope is _slope_by_func:
+        by_vmap = vmapped(lambda p, r: penalised(p, {name: t[None] for name, t in r.items()})[0])
+        gradients, _ = flat(by_vmap(case.params, case.batch, chunk=2))
+        leaves = {name: p.clone().requires_grad_() for name, p in case.params.items()}
+        total = torch.autograd.grad(
+            penalised(leaves, case.batch)[1], list(leaves.values()), materialize_grads=True, allow_unused=True
+        )
+        assert torch.allclose(gradients[1], torch.cat([g.flatten() for g in total]), atol=1e-10)
+
+
 def test_gradients_of_mixed_precision_have_the_type_of_the_parameters() -> None:
     case = Case([2, 1], 2)
     params = {name: p.float() for name, p in case.params.items()}

@@ -19,6 +19,8 @@ from fedgen_privacy.errors import PrivacyRefusedError
 from fedgen_privacy.gradients.layers import Rule, rule_of
 from fedgen_privacy.gradients.protocol import Batch, BatchLoss, Params, pieces, size_of
 
+DIFFERENTIATES = "the loss differentiates a network by itself, as a gradient penalty does"
+
 #: Told a layer's gradients (b, *shape), by name of the parameter in the layer.
 Collect = Callable[[Params], None]
 
@@ -73,8 +75,13 @@ class HookedGradients:
         found: Params = {}
         root = torch.zeros((), device=next(iter(params.values())).device, requires_grad=True)
 
+        running = True
+
         def collector(layer: str) -> Collect:
             def collect(gradients: Params) -> None:
+                if running:
+                    # The gradient of something else than the loss would be taken for the record's.
+                    raise _refused(DIFFERENTIATES)
                 for local, gradient in gradients.items():
                     key = self._names[layer][local]
                     if key not in params:
@@ -86,8 +93,15 @@ class HookedGradients:
             return collect
 
         before = self._buffers()
-        with torch.enable_grad(), self._hooked(root, b, collector, params):
-            losses = self._loss({name: p.detach() for name, p in params.items()}, piece)
+        try:
+            with torch.enable_grad(), self._hooked(root, b, collector, params):
+                losses = self._loss({name: p.detach() for name, p in params.items()}, piece)
+        except RuntimeError as error:
+            # What torch.func says of a tap on its way.
+            if "setup_context" not in str(error):
+                raise
+            raise _refused(DIFFERENTIATES) from None
+        running = False
         if any(not torch.equal(old, new) for old, new in zip(before, self._buffers(), strict=True)):
             raise _refused("a forward pass writes to a buffer")
         if losses.requires_grad:

@@ -14,7 +14,7 @@ from fedgen.families.contract import Family, Objective
 from fedgen.families.registry import family_class, specs
 from fedgen.priors.analytic import analytic
 from fedgen.priors.prior import Prior
-from fedgen.selftest.subject import IMAGES
+from fedgen.selftest.tasks import IMAGES
 from fedgen.study.study import Study
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from pydantic import ValidationError
@@ -19,7 +17,8 @@ from fedgen.families.parts.sampling import ImageNoise
 from fedgen.families.registry import specs
 from fedgen.recipe import Recipe
 from fedgen.selftest.gradients import clipped_norms, equality, independence
-from fedgen.selftest.subject import IMAGES, installed
+from fedgen.selftest.subject import Subject
+from fedgen.selftest.tasks import IMAGES
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import one_image_each
 from fedgen.task.task import image_of, image_of_class
@@ -228,11 +227,7 @@ def test_the_self_test_passes_on_the_options(options, check, backend, axes) -> N
     """Gradients of one patient equal a loop, and one clip bounds them, on the new loss paths."""
     task = image_of_class(IMAGES[axes], ("none", "lesion"))
     family = DiffusionFamily(task, specs()["diffusion"].small.model_copy(update=options))
-    subject = replace(
-        installed("diffusion", backend=backend, axes=axes),
-        networks=family.networks,
-        objectives=objectives_of(family),
-    )
+    subject = Subject("diffusion", family.networks, objectives_of(family), task, backend=backend)
     finding = check(subject)
     assert finding.passed, finding
 

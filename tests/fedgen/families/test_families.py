@@ -18,7 +18,7 @@ from fedgen.families.contract import objectives_of, statistics_of
 from fedgen.families.parts.conditioning import one_hot
 from fedgen.families.registry import family_class, specs
 from fedgen.recipe import Recipe
-from fedgen.selftest.subject import IMAGES
+from fedgen.selftest.tasks import IMAGES
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import one_image_each
 from fedgen.task.task import image_of_class

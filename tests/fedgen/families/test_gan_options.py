@@ -20,7 +20,7 @@ from fedgen.families.parts.adversarial import ADVERSARIAL, gradient_penalty
 from fedgen.families.parts.attention import attended
 from fedgen.families.parts.augment import KINDS, MOST, augmented, numbers
 from fedgen.families.parts.conditioning import condition_of
-from fedgen.selftest.subject import IMAGES
+from fedgen.selftest.tasks import IMAGES
 from fedgen.task.records import Records, one_image_each
 from fedgen.task.task import Field, Task, image_of
 from fedgen.training.backends import BACKENDS, gradients_of

@@ -7,7 +7,7 @@ import torch
 
 from fedgen.families.contract import Statistic, statistics_of
 from fedgen.families.registry import family_class, specs
-from fedgen.selftest.subject import IMAGES
+from fedgen.selftest.tasks import IMAGES
 from fedgen.task.records import Records
 from fedgen.task.task import image_of_class
 

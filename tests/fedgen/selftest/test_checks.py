@@ -14,8 +14,14 @@ from fedgen.selftest import sampling as sampling_check
 from fedgen.selftest.accountant import order
 from fedgen.selftest.distributed import integers
 from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS, Fault
-from fedgen.selftest.gradients import BACKEND_CHECKS, FAMILY_CHECKS, equality, independence
-from fedgen.selftest.run import SHARED_CHECKS, plant
+from fedgen.selftest.gradients import (
+    BACKEND_CHECKS,
+    FAMILY_CHECKS,
+    WIDE_CHECKS,
+    equality,
+    independence,
+)
+from fedgen.selftest.run import SHARED_CHECKS, plant, wide_subjects
 from fedgen.selftest.subject import (
     CLASSES,
     IMAGES,
@@ -24,6 +30,8 @@ from fedgen.selftest.subject import (
     private_families,
     stepping_families,
 )
+from fedgen.selftest.tasks import Cell, cells
+from fedgen.selftest.variants import variants
 from fedgen.task.task import image_of_class
 from fedgen.training.backends import BACKENDS
 from fedgen_privacy.accounting import epsilon_rdp
@@ -34,8 +42,8 @@ ABOUT_FAMILY = {
     "clipping off in the step": {"true clipped norm", "sum over a public divisor"},
     "mean instead of sum": {"sum over a public divisor"},
     "images clipped, patients reported": {"true clipped norm", "sum over a public divisor"},
-    "BatchNorm": {"patients are independent", "gradients equal a loop"},
-    "EMA codebook": {"patients are independent", "gradients equal a loop"},
+    "BatchNorm": {"patients are independent", "gradients equal a loop", "network is sound"},
+    "EMA codebook": {"patients are independent", "gradients equal a loop", "network is sound"},
     "clipping off in integers": {"integers of one patient"},
 }
 ABOUT_SHARED = {
@@ -63,6 +71,12 @@ ABOUT_JOINT = {
 }
 ALONE = [fault for fault in FAMILY_FAULTS if fault.name not in ABOUT_JOINT]
 FAMILIES = stepping_families()
+#: Each family with the first task that it does along two axes, and along three.
+FIRSTS = [
+    pytest.param(name, cell, id=f"{name}-{cell.what}-{cell.axes}D")
+    for name in FAMILIES
+    for cell in {cell.axes: cell for cell in reversed([*cells(specs()[name])])}.values()
+]
 CHECKS = (*FAMILY_CHECKS, *BACKEND_CHECKS, integers)
 
 
@@ -76,11 +90,40 @@ def test_the_families_are_those_that_can_be_trained_privately(monkeypatch) -> No
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_installed_families_pass(subject, private_kind, backend, check) -> None:
-    family, axes = private_kind
-    finding = check(subject(family, backend=backend, axes=axes))
+@pytest.mark.parametrize(("family", "cell"), FIRSTS)
+def test_the_installed_families_pass(subject, family, cell, backend, check) -> None:
+    finding = check(subject(family, backend=backend, cell=cell))
     assert finding.passed, finding
     assert finding.family == family
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_task_and_every_choice_of_a_family_passes(family, backend) -> None:
+    """The gate: each patient's own gradient, clipped once, for every family, task, backend, and number of axes."""
+    found = [check(replace(each, backend=backend)) for each in wide_subjects(family) for check in WIDE_CHECKS]
+    assert [finding for finding in found if not finding.passed] == []
+    asked = {finding.family for finding in found}
+    for cell in cells(specs()[family]):
+        assert f"{family}, {cell.what} {cell.axes}D" in asked
+
+
+def test_the_gate_walks_each_task_each_number_of_axes_and_each_choice() -> None:
+    asked = {each.family for each in wide_subjects("gan")}
+    for what in ("class", "nothing", "covariates", "embedding", "pairs", "loss=wasserstein, class"):
+        assert {f"gan, {what} 2D", f"gan, {what} 3D"} <= asked
+    assert "gan, self_attention=True, class 2D" in asked
+    assert any(each.objectives[0].second_order for each in wide_subjects("gan")), "no gradient penalty"
+
+
+def test_options_that_a_family_names_are_walked_too() -> None:
+    spec = specs()["vae"]
+    named = replace(spec, variants={"flow": spec.small.model_copy(update={"iaf_steps": 2})})
+    assert variants(named)["flow"].iaf_steps == 2
+    assert {"prior=mixture", "prior=vamp"} <= set(variants(named))
+    with pytest.raises(ValueError, match="variants of the family vae must be of VAEOptions"):
+        replace(spec, variants={"other": specs()["gan"].small})
 
 
 @pytest.mark.parametrize("check", SHARED_CHECKS, ids=lambda check: check.__name__)
@@ -118,7 +161,8 @@ def test_faults_are_caught_where_objectives_step_together(pair, fault) -> None:
 @pytest.mark.parametrize("fault", (*ALONE, *BACKEND_FAULTS), ids=lambda fault: fault.name)
 def test_faults_are_caught_in_volumes_too(subject, fault) -> None:
     checks = BACKEND_CHECKS if fault in BACKEND_FAULTS else CHECKS
-    assert {**ABOUT_FAMILY, **ABOUT_BACKEND}[fault.name] <= set(plant(fault, subject("vae", axes=3), checks))
+    volumes = subject("vae", cell=Cell("class", 3))
+    assert {**ABOUT_FAMILY, **ABOUT_BACKEND}[fault.name] <= set(plant(fault, volumes, checks))
 
 
 @pytest.mark.parametrize("fault", BACKEND_FAULTS, ids=lambda fault: fault.name)

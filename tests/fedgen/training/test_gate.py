@@ -12,7 +12,7 @@ from torch.func import grad
 
 from fedgen.families.contract import objectives_of
 from fedgen.families.registry import family_class, specs
-from fedgen.selftest.subject import CLASSES, IMAGES
+from fedgen.selftest.tasks import CLASSES, IMAGES
 from fedgen.task.records import Records
 from fedgen.task.task import image_of_class
 from fedgen.training.functional import record_loss, trainable

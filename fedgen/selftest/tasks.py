@@ -1,0 +1,54 @@
+"""Tasks small enough for a check: one of each kind that a study can ask for, along two axes and three."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fedgen.families.spec import FamilySpec
+from fedgen.task.image_spec import ImageSpec
+from fedgen.task.task import Field, Task, image_of, image_of_class, pairs_of, translation
+
+CLASSES = ("none", "lesion")
+#: Images small enough for a check, by the number of their axes.
+IMAGES = {2: ImageSpec(channels=1, size=(16, 16)), 3: ImageSpec(channels=1, size=(8, 8, 8))}
+
+
+def tasks(axes: int) -> dict[str, Task]:
+    """By what is asked for."""
+    image = IMAGES[axes]
+    return {
+        "class": image_of_class(image, CLASSES),
+        "nothing": image_of(image),
+        "covariates": image_of(image, Field("covariates", "covariates", parts=(1, 2))),
+        "embedding": image_of(image, Field("embedding", "embedding", parts=(4,))),
+        "pairs": pairs_of(image, ("organ", "lesion"), Field("class", "class", classes=CLASSES)),
+        "translation": translation({"T1w": image, "T2w": image}, ("FLAIR", image)),
+        "unpaired": translation({"T1w": image}, ("FLAIR", image), paired=False),
+    }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A task that a family does.
+
+    Attributes:
+        what: its key in `tasks`.
+        axes: of its images.
+    """
+
+    what: str
+    axes: int
+
+    @property
+    def task(self) -> Task:
+        """Itself."""
+        return tasks(self.axes)[self.what]
+
+
+def cells(spec: FamilySpec) -> Iterator[Cell]:
+    """Every task that a family does; what it is best known for comes first."""
+    for axes in IMAGES:
+        for what, task in tasks(axes).items():
+            if spec.supports(task) is None:
+                yield Cell(what, axes)
