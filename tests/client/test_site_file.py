@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from fedgen.errors import StudyError
+from fedgen.families.registry import specs
 from fedgen.study import presets
 from fedgen_client.site_file import PolicySection, RuntimeSection, SiteFile, load_site_file
 
+*_FIRST, _LAST = (f"'{name}'" for name in specs())
+#: Every family's name, as a sentence of choices has them.
+FAMILIES = f"{', '.join(_FIRST)} or {_LAST}"
 COHORT = "cohorts:\n  chest: {folder: data, maximum_epsilon: 2.5}\n"
 
 
@@ -69,7 +73,7 @@ def test_no_limit_has_to_be_written(write) -> None:
         ("polcy: {}", "line 3: unknown key polcy, did you mean policy (allowed at the top: cohorts, policy, runtime)."),
         ("policy: {minimum_sites: '3'}", "line 3: policy.minimum_sites must be a whole number, but is '3', which is"),
         ("policy: {minimum_sites: 0}", "line 3: policy.minimum_sites must be at least 1, but is 0."),
-        ("policy: {families: [vae, vea]}", "families[1] must be 'candidates', 'diffusion', 'gan', 'latent' or 'vae'"),
+        ("policy: {families: [vae, vea]}", f"families[1] must be {FAMILIES}"),
         ("policy: {families: []}", "line 3: policy.families must have at least 1 entries, but is []."),
         ("policy: {modes: [global]}", "policy.modes[0] must be 'distributed', 'local' or 'none', but is 'global'."),
         ("policy: {metrics: [images]}", "policy.metrics[0] must be 'loss', 'audit' or 'evaluation', but is 'images'."),

@@ -42,7 +42,7 @@ def he_initialise(network: nn.Module) -> None:
     short training spends itself on growing them back.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear | nn.ConvTranspose2d | nn.ConvTranspose3d):
             nn.init.kaiming_normal_(module.weight, a=LEAKY_RELU[1]["negative_slope"])
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from fedgen.errors import StudyError
+from fedgen.families.registry import specs
 from fedgen.study.load import load_study, parse_study
 from fedgen.study.study import Study
+
+*_FIRST, _LAST = (f"'{name}'" for name in specs())
+#: Every family's name, as a sentence of choices has them.
+FAMILIES = f"{', '.join(_FIRST)} or {_LAST}"
 
 Refusal = Callable[..., list[str]]
 
@@ -42,7 +47,7 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
         ),
         (
             "model: {family: vea}",
-            "s.yaml, line 3: model.family must be 'candidates', 'diffusion', 'gan', 'latent' or 'vae', but is 'vea'.",
+            f"s.yaml, line 3: model.family must be {FAMILIES}, but is 'vea'.",
         ),
         ("model: [vae]", "s.yaml, line 3: model must be a section with keys beneath it, but is [vae]."),
         (

@@ -1,0 +1,1 @@
+"""A quantised autoencoder with a prior over its codes."""
