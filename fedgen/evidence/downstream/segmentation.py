@@ -6,15 +6,15 @@ alone, case by case.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.site_data import LabelledImages, Part
-from fedgen.evidence.downstream.cells import Score
-from fedgen.evidence.downstream.over_cases import Replicates, score_of, too_few
+from fedgen.evidence.downstream.case_rows import Tested, less
+from fedgen.evidence.downstream.over_cases import Replicates, score_of
 from fedgen.evidence.downstream.overlap import DICE, HD95, SCORES
 from fedgen.evidence.downstream.segmentation_arms import (
     COMPARISONS,
@@ -25,14 +25,13 @@ from fedgen.evidence.downstream.segmentation_arms import (
 from fedgen.evidence.downstream.segmentation_worth import real_task, synthetic_worth
 from fedgen.evidence.downstream.segmented import SegmentedArm, measure_segmentation
 from fedgen.evidence.measure import AuditedModel, Measure, Real
-from fedgen.run.row import Finding, Row, SitePart, Value, cut
+from fedgen.run.row import Row, Value, cut
 from fedgen.study.training import EvaluationSection
 from fedgen.task.image_spec import Spacing
 
 FloatArray = NDArray[np.float64]
 
 GROUP, DIFFERENCES = "segmentation", "segmentation-differences"
-PATIENTS = "test_patients"
 
 
 @dataclass(frozen=True)
@@ -64,102 +63,48 @@ class Segmentation(Measure):
             seed=seed,
         )
         _, first = np.unique(test.patients.numpy(), return_index=True)
-        owners = test.sites.numpy()[first]
-        boot = Replicates(options.bootstrap, seed)
-        leads = _leads(arms, boot)
-        findings = {
-            "TRTR": real_task(leads, test.n_patients),
-            "TSTR": synthetic_worth(leads, test.n_patients),
+        tested = Tested(
+            sites=[site.site for site in real.sites],
+            owners=test.sites.numpy()[first],
+            boot=Replicates(options.bootstrap, seed),
+        )
+        columns = {arm: _columns(found, spacing) for arm, found in arms.items()}
+        leads = {
+            pair: score_of(less(columns[pair[0]][DICE], columns[pair[1]][DICE]), tested.boot)
+            for pair in COMPARISONS
         }
-        unit = "pixels" if spacing is None else "mm"
+        findings = {"TRTR": real_task(leads, tested.cases), "TSTR": synthetic_worth(leads, tested.cases)}
         for arm, found in arms.items():
-            yield _arm(
-                arm, found, owners, [site.site for site in real.sites], boot, unit, findings.get(arm, ())
+            yield tested.row(
+                f"segmentation-{arm}",
+                arm,
+                GROUP,
+                columns[arm],
+                about=TITLES[arm],
+                findings=findings.get(arm, ()),
+                note="There is nothing that this arm could learn from." if found.cases is None else None,
+                more=(Value(name="training images", value=found.n_train),),
+                seeds={DICE: found.by_seed},
             )
-        yield from _differences(arms, boot, unit, test.n_patients)
+        for ours, theirs in COMPARISONS:
+            yield tested.difference(
+                f"segmentation-{ours}-against-{theirs}",
+                f"{ours} against {theirs}",
+                DIFFERENCES,
+                columns[ours],
+                columns[theirs],
+            )
         yield Row(
             id="segmentation-task", title="Task", group=GROUP, note=cut(_task(real.mask_classes, options))
         )
 
 
-def _leads(arms: Mapping[str, SegmentedArm], boot: Replicates) -> dict[tuple[str, str], Score | None]:
-    return {pair: score_of(_less(arms, pair, SCORES.index(DICE)), boot) for pair in COMPARISONS}
-
-
-def _less(arms: Mapping[str, SegmentedArm], pair: tuple[str, str], column: int) -> FloatArray | None:
-    ours, theirs = arms[pair[0]].cases, arms[pair[1]].cases
-    return None if ours is None or theirs is None else ours[:, column] - theirs[:, column]
-
-
-def _arm(
-    arm: str,
-    found: SegmentedArm,
-    owners: NDArray[np.int64],
-    sites: Sequence[str],
-    boot: Replicates,
-    unit: str,
-    findings: tuple[Finding, ...],
-) -> Row:
-    def values(keep: NDArray[np.bool_], seeds: tuple[float, ...]) -> tuple[Value, ...]:
-        return tuple(
-            _value(
-                name,
-                score_of(
-                    None if found.cases is None else found.cases[keep, column],
-                    boot,
-                    seeds=seeds if name == DICE else (),
-                ),
-                unit,
-            )
-            for column, name in enumerate(SCORES)
-        )
-
-    everyone = np.ones(len(owners), dtype=bool)
-    parts = []
-    for number, site in enumerate(sites):
-        own = owners == number
-        count = int(own.sum())
-        parts.append(SitePart(site=site, values=values(own, ()), n={PATIENTS: count}, note=too_few(count)))
-    return Row(
-        id=f"segmentation-{arm}",
-        title=arm,
-        group=GROUP,
-        about=TITLES[arm],
-        values=(*values(everyone, found.by_seed), Value(name="training images", value=found.n_train)),
-        per_site=tuple(parts),
-        n={PATIENTS: len(owners)},
-        findings=findings,
-        note=too_few(len(owners))
-        or ("There is nothing that this arm could learn from." if found.cases is None else None),
-    )
-
-
-def _value(name: str, score: Score | None, unit: str) -> Value:
-    return Value(
-        name=f"{name}, {unit}" if name == HD95 else name,
-        value=None if score is None else score.value,
-        low=None if score is None else score.low,
-        high=None if score is None else score.high,
-        std=None if score is None else score.std_seeds,
-        pool="mean",
-        weight=PATIENTS,
-    )
-
-
-def _differences(
-    arms: Mapping[str, SegmentedArm], boot: Replicates, unit: str, patients: int
-) -> Iterator[Row]:
-    for pair in COMPARISONS:
-        yield Row(
-            id=f"segmentation-{pair[0]}-against-{pair[1]}",
-            title=f"{pair[0]} against {pair[1]}",
-            group=DIFFERENCES,
-            values=tuple(
-                _value(name, score_of(_less(arms, pair, column), boot), unit)
-                for column, name in enumerate(SCORES)
-            ),
-            n={PATIENTS: patients},
-        )
+def _columns(found: SegmentedArm, spacing: Spacing | None) -> dict[str, FloatArray | None]:
+    unit = "pixels" if spacing is None else "mm"
+    return {
+        f"{name}, {unit}" if name == HD95 else name: None if found.cases is None else found.cases[:, column]
+        for column, name in enumerate(SCORES)
+    }
 
 
 def _common_spacing(spacings: Sequence[Spacing | None]) -> Spacing | None:
