@@ -7,6 +7,7 @@ the parameters of its secure aggregation. Rooms below are given those, never the
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -121,6 +122,18 @@ class Recipe:
         if adapters is None:
             return self._plain
         return AdaptedFamily(self._plain, adapters, None if self.start is None else self.start.weights)
+
+    @property
+    def plain_family(self) -> Family:
+        """The family without adapters."""
+        return self._plain
+
+    def plain_networks(self, weights: Mapping[str, Tensor]) -> dict[str, nn.Module]:
+        """Networks of the family without adapters, in eval mode on the CPU, with weights by `network/parameter`."""
+        networks = _seeded(self._plain, self.study.study.seed)
+        flat = torch.cat([weights[name].flatten() for name, _ in self.plain_layout.entries])
+        self.plain_layout.load(networks, flat)
+        return {name: network.eval() for name, network in networks.items()}
 
     @cached_property
     def _plain(self) -> Family:

@@ -9,6 +9,7 @@ from fedgen.errors import DataError
 from fedgen.run.directory import RunDirectory
 from fedgen.run.events import Event, RoundDone
 from fedgen.run.evidence_files import AUDIT, EVALUATION, AuditFile, EvaluationFile
+from fedgen.run.model_card import ModelCard
 from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.row import Row
 from fedgen.run.summary import RunSummary
@@ -24,7 +25,10 @@ PIECES = {
     "samples": "synthesize",
     AUDIT: "assess",
     EVALUATION: "assess",
+    ModelCard.name: "release",
 }
+#: Of them, those that a study that translates has not, and those that it alone has.
+OF_IMAGES, OF_MODELS = ("samples",), (ModelCard.name,)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,15 @@ class RunView:
     @cached_property
     def missing(self) -> frozenset[str]:
         """Pieces that are not there."""
-        return frozenset(piece for piece in PIECES if not (self.run.path / piece).exists())
+        never = OF_IMAGES if self.translates else OF_MODELS
+        return frozenset(
+            piece for piece in PIECES if piece not in never and not (self.run.path / piece).exists()
+        )
+
+    @cached_property
+    def translates(self) -> bool:
+        """Whether its study makes images from others, so that its model is the release."""
+        return self.study is not None and self.study.made.translates
 
     @property
     def missing_stages(self) -> list[str]:

@@ -26,6 +26,7 @@ from fedgen.pipeline.assessment import Assessor
 from fedgen.protocol.messages import (
     Answer,
     Assess,
+    AssessModel,
     Describe,
     MaskedUpdate,
     Refusal,
@@ -220,7 +221,7 @@ def _version(path: Path) -> tuple[int, int, int] | None:
 
 
 def _about(task: Task, sha256: str) -> AboutTask:
-    if isinstance(task, Assess):
+    if isinstance(task, Assess | AssessModel):
         return AboutTask(study=sha256, kind=task.kind)
     if isinstance(task, SecureStep):
         return AboutTask(study=sha256, kind=task.kind, round=task.round, phase=task.phase.value)
@@ -233,7 +234,7 @@ def _active(task: Task, answer: Answer, offered: OfferedStudy) -> float:
         return 0.0
     if isinstance(task, Describe):
         return SOON
-    if isinstance(task, Assess):
+    if isinstance(task, Assess | AssessModel):
         return 0.0
     last = offered.study.total_rounds
     if isinstance(task, SecureStep) and task.phase is Phase.UNMASK and task.round >= last:
@@ -253,4 +254,4 @@ def _said(answer: Answer, task: Task, ready: _Ready | None) -> str | None:
     if isinstance(answer, MaskedUpdate | RoundUpdate):
         rounds = "?" if ready is None else ready.offered.study.total_rounds
         return f"{name}sent round {answer.round} of {rounds}."
-    return f"{name}assessed the release." if isinstance(task, Assess) else None
+    return f"{name}assessed the release." if isinstance(task, Assess | AssessModel) else None

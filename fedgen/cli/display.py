@@ -16,6 +16,7 @@ TITLES = {
     "train": "Training",
     "synthesize": "Sampling",
     "assess": "Auditing and evaluating",
+    "release": "Writing the model with its evidence",
     "report": "Writing the report",
 }
 

@@ -149,10 +149,15 @@ def _again(path: Path, name: str, pretrained: Path | None = None, *, accepted: b
     from fedgen.pipeline.pretrained_start import add_start
     from fedgen.pipeline.runner import run_again
     from fedgen.pipeline.simulation import Simulation
-    from fedgen.pipeline.stages import STAGES
+    from fedgen.pipeline.stages import stages_of
 
     here = Simulation.open(path, accepted=accepted)
-    (stage,) = (stage for stage in STAGES if stage.name == name)
+    stage = next((stage for stage in stages_of(here.work) if stage.name == name), None)
+    if stage is None:
+        raise StudyError(
+            f"{path} has no stage {name}, because its study translates: its release is the model (folder model), which "
+            "`fedgen translate` uses."
+        )
     add_start(here.work.run, here.work.study, pretrained)
     with Display(Console()) as display:
         run_again(here, stage, display.watcher)

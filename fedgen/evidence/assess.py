@@ -9,7 +9,7 @@ import torch
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError
 from fedgen.evidence.audit.audited import audited
-from fedgen.evidence.limits import OF_VOLUMES, audit_limits, evaluation_limits
+from fedgen.evidence.limits import OF_MODELS, OF_VOLUMES, audit_limits, evaluation_limits
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.middle import made_as_pictures, sites_as_pictures
 from fedgen.evidence.pooled import pooled
@@ -30,7 +30,7 @@ def _silent(title: str) -> None:
 def assess_audit(
     study: Study,
     sites: Sequence[SiteData],
-    made: LabelledImages,
+    made: LabelledImages | None,
     model: AuditedModel,
     progress: Progress = _silent,
 ) -> Audited:
@@ -39,19 +39,22 @@ def assess_audit(
     Args:
         study: its sections `audit` and `data`, and its seed.
         sites: all parts of every site; train and audit part are read, the test part is not.
-        made: the release, images (n, C, *size) float32 in [-1, 1].
+        made: the release, images (n, C, *size) float32 in [-1, 1]; None where the model itself is the release.
         model: the attacked model and its claim.
         progress: told each row.
 
     Raises:
         DataError: no site, images that cannot be compared, or scores that are not finite.
     """
-    check(study, sites, made)
+    check_sites(study, sites)
+    if made is not None:
+        check(study, sites, made)
     real, options = Real(sites), study.audit
-    audits = [kind(options) for kind in measures(*AUDITS)]
+    audits = [kind(options) for kind in measures(*AUDITS) if made is not None or not kind.of_images]
+    shown = made or LabelledImages(sites[0].images[:0].float(), sites[0].labels[:0])
     cohorts = audited(real)
     if any(each.train.n_images and each.held_out.n_images for each in cohorts):
-        rows = decide(_measured(audits, real, made, model, study.study.seed, progress), options.alpha)
+        rows = decide(_measured(audits, real, shown, model, study.study.seed, progress), options.alpha)
     else:
         rows = tuple(_without_patients(audit) for audit in audits)
     n = {
@@ -59,15 +62,19 @@ def assess_audit(
         "train_images": sum(each.train.n_images for each in cohorts),
         "audit_patients": sum(each.held_out.n_patients for each in cohorts),
         "audit_images": sum(each.held_out.n_images for each in cohorts),
-        "synthetic_images": int(made.images.shape[0]),
     }
+    if made is not None:
+        n["synthetic_images"] = int(made.images.shape[0])
     few = [each.site for each in cohorts if len(cohorts) > 1 and not each.judged(options.minimum_patients)]
     return Audited(
         alpha=options.alpha,
         claim=Claim(epsilon=model.epsilon, delta=model.delta),
         n=n,
         rows=rows,
-        limits=audit_limits(n, options.alpha, model.epsilon, few),
+        limits=(
+            *audit_limits(n, options.alpha, model.epsilon, few),
+            *((OF_MODELS,) if made is None else ()),
+        ),
         seed=study.study.seed,
     )
 
@@ -88,7 +95,8 @@ def assess_evaluation(
     """
     check(study, sites, made)
     volumes = made.images.ndim > 4
-    real, made = Real(sites_as_pictures(sites)), made_as_pictures(made)
+    masks = () if study.made.mask is None else study.data.mask_classes
+    real, made = Real(sites_as_pictures(sites), masks), made_as_pictures(made)
     metrics = [kind(study.evaluation) for kind in measures(*METRICS)]
     found = _measured(metrics, real, made, None, study.study.seed, progress)
     rows = decide(found, study.audit.alpha)
@@ -127,8 +135,8 @@ def _without_patients(audit: Measure) -> Row:
     return Row(id=audit.id, title=audit.title, group="audit", findings=(finding,))
 
 
-def check(study: Study, sites: Sequence[SiteData], made: LabelledImages) -> None:
-    """Refuse what would fail or mislead later.
+def check_sites(study: Study, sites: Sequence[SiteData]) -> None:
+    """Refuse data of which nothing can be measured.
 
     Raises:
         DataError: with what is wrong.
@@ -140,13 +148,23 @@ def check(study: Study, sites: Sequence[SiteData], made: LabelledImages) -> None
             raise DataError(
                 f"Site {site.site} has other classes than the study: prepare its data again with this study."
             )
+        if not bool(torch.isfinite(site.images).all()):
+            raise DataError(f"Site {site.site} has images with NaN or infinite values: read its data again.")
+
+
+def check(study: Study, sites: Sequence[SiteData], made: LabelledImages) -> None:
+    """Refuse what would fail or mislead later.
+
+    Raises:
+        DataError: with what is wrong.
+    """
+    check_sites(study, sites)
+    for site in sites:
         if site.images.shape[1:] != made.images.shape[1:]:
             raise DataError(
                 f"Synthetic images are {_size(made.images)} but those of site {site.site} are "
                 f"{_size(site.images)}: synthesise again with this study's image_size and channels."
             )
-        if not bool(torch.isfinite(site.images).all()):
-            raise DataError(f"Site {site.site} has images with NaN or infinite values: read its data again.")
     if len(made.images) == 0:
         raise DataError("The synthetic set is empty: run the synthesize stage again.")
     if not bool(torch.isfinite(made.images).all()):

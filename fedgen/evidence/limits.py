@@ -18,9 +18,39 @@ _ALWAYS = (
     "These numbers are computed from real patients and are not covered by the training's epsilon.",
 )
 _POOLED = "TRTR pools the real images of all sites, which a simulation can do and a federation cannot."
+#: Of an audit without released images.
+OF_MODELS = (
+    "The release is the model, not images of patients: copies, neighbours and data copying are audits of released "
+    "images, and do not apply."
+)
 #: Of an evaluation of volumes.
 OF_VOLUMES = "Volumes were evaluated by their middle slices alone; the audit compared them whole."
 FEW_PATIENTS = 30
+
+
+def translation_limits(test_patients: int, n_sites: int) -> tuple[str, ...]:
+    """What an evaluation of a translation does not say.
+
+    Args:
+        test_patients: in the TEST part of all sites.
+        n_sites: sites evaluated together.
+    """
+    found = [
+        "One trained model was evaluated: no spread covers training it again.",
+        "Intervals cover the choice of test patients; they are not corrected for the number of comparisons.",
+        "A small error is not a small risk: a lesion that is missing, or one that is not there, is few voxels.",
+        "These numbers are computed from real patients and are not covered by the training's epsilon.",
+    ]
+    if n_sites > 1:
+        found.append("The controls are fitted to the patients of all sites, which a federation cannot do.")
+    if test_patients < FEW_PATIENTS:
+        found.append(few_patients(test_patients))
+    return tuple(found)
+
+
+def few_patients(test_patients: int) -> str:
+    """That intervals are of few patients."""
+    return f"Only {test_patients} test patients: intervals from so few are uncertain, mostly too narrow."
 
 
 def evaluation_limits(rows: Sequence[Row], test_patients: int, n_sites: int) -> tuple[str, ...]:
@@ -33,9 +63,7 @@ def evaluation_limits(rows: Sequence[Row], test_patients: int, n_sites: int) -> 
     """
     found = [*_ALWAYS, _POOLED] if n_sites > 1 else list(_ALWAYS)
     if test_patients < FEW_PATIENTS:
-        found.append(
-            f"Only {test_patients} test patients: intervals from so few are uncertain, mostly too narrow."
-        )
+        found.append(few_patients(test_patients))
     for row in rows:
         if row.id not in SHUFFLED or (mean := _away_from_chance(row.get(SAID["simple"]))) is None:
             continue

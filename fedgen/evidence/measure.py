@@ -65,11 +65,13 @@ class Measure(ABC):
         id: stable name.
         title: for people.
         order: place in the report, smaller first.
+        of_images: whether it looks at released images, of which there are none where the release is a model.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     order: ClassVar[int] = 100
+    of_images: ClassVar[bool] = True
 
     @abstractmethod
     def __init__(self, options: Any) -> None:

@@ -26,14 +26,14 @@ class Translating:
         task: what is made from what.
         needed: sources that every patient has; the others may be missing.
         make: the target from the sources.
-        back: where the family goes both ways, the sources from what was made, by name; else None.
+        back: the sources from what was made, by name; None where the family goes one way alone.
         mask_classes: names of the values 1, 2, ... of the patients' masks; empty where the study reads none.
     """
 
     task: Task
     needed: tuple[str, ...]
     make: Make
-    back: Callable[[Tensor], dict[str, Tensor]] | None = None
+    back: Callable[[Tensor], Mapping[str, Tensor] | None] = lambda made: None
     mask_classes: tuple[str, ...] = ()
 
     @property

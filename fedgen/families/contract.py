@@ -204,6 +204,12 @@ class Family(ABC):
         objective's loss, with the same noise for every record.
         """
 
+    def back(
+        self, networks: Mapping[str, nn.Module], made: Tensor, rng: torch.Generator
+    ) -> Mapping[str, Tensor] | None:
+        """Of a translation that goes both ways, the sources (n, C, *size) of what was made, by name; None elsewhere."""
+        return None
+
     def remarks(self, networks: Mapping[str, nn.Module]) -> tuple[str, ...]:
         """What a person should know of the trained model before its images are used, in sentences."""
         return ()

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
 from fedgen.pipeline.site_numbers import audit_numbers, evaluation_numbers
-from fedgen.protocol.messages import Assess, Assessment
+from fedgen.protocol.messages import Assessment, AssessModel, Question
 from fedgen.protocol.release import check_pixels
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
@@ -40,7 +40,7 @@ def assess(
     recipe: Recipe,
     data: SiteData,
     epsilon: float | None,
-    task: Assess,
+    task: Question,
     metrics: frozenset[str],
     device: str | None = None,
 ) -> Assessment:
@@ -63,7 +63,7 @@ def assess(
         site=data.site,
         question_sha256=task.sha256,
         audit=audit_numbers(recipe, data, epsilon, task, device) if AUDIT in metrics else None,
-        evaluation=evaluation_numbers(recipe.study, data, task) if EVALUATION in metrics else None,
+        evaluation=evaluation_numbers(recipe, data, task, device) if EVALUATION in metrics else None,
     )
 
 
@@ -85,7 +85,7 @@ class Assessor:
     metrics: frozenset[str]
     device: str | None = None
 
-    def __call__(self, task: Assess) -> Assessment:
+    def __call__(self, task: Question) -> Assessment:
         """Answer the question, from disk where it was answered before.
 
         Raises:
@@ -111,11 +111,11 @@ class Assessor:
                 evaluation=self._kept(
                     EVALUATION,
                     EvaluationNumbers,
-                    lambda: evaluation_numbers(self.recipe.study, self.data, task),
+                    lambda: evaluation_numbers(self.recipe, self.data, task, self.device),
                 ),
             )
 
-    def _bind(self, task: Assess) -> None:
+    def _bind(self, task: Question) -> None:
         # Before anything is computed: a crash must not leave room for a second question.
         path = _question(self.folder)
         question = {"study": task.study_sha256, "question": task.sha256}
@@ -164,8 +164,8 @@ def _read(path: Path, parse: Callable[[bytes], T]) -> T:
         ) from None
 
 
-def check_question(recipe: Recipe, task: Assess) -> None:
-    """Refuse what is not the release that the study asks for: its study, model, image size, number and balance.
+def check_question(recipe: Recipe, task: Question) -> None:
+    """Refuse what is not the release that the study asks for: its study, model, image size, masks, number, balance.
 
     Raises:
         PrivacyRefusedError: another study.
@@ -177,13 +177,26 @@ def check_question(recipe: Recipe, task: Assess) -> None:
         raise FederationError("The model that came does not have the hash that came with it.")
     check_vector(task.model, recipe.layout.size)
     study, data = recipe.study, recipe.study.data
-    expected = (study.synthesis.images, data.channels, *data.image_size)
+    if isinstance(task, AssessModel) != recipe.task.translates:
+        what = "a model alone" if isinstance(task, AssessModel) else "images"
+        raise FederationError(f"A site was asked to assess {what}, which is not what the study releases.")
+    if isinstance(task, AssessModel):
+        return
+    expected = (study.synthesis.images, *recipe.task.image.shape)
     if tuple(task.images.shape) != expected:
         raise FederationError(
             f"A release of shape {tuple(task.images.shape)} came where the study asks for {expected}: "
             "synthesize it again."
         )
     check_pixels(task.images)
+    if (task.masks is None) != (recipe.task.mask is None):
+        raise FederationError(
+            "A release came with masks, or without, unlike the study's: synthesize it again."
+        )
+    if task.masks is not None and int(task.masks.max()) > len(data.mask_classes):
+        raise FederationError(
+            "A release came with masks of more classes than the study has: synthesize it again."
+        )
     counts = class_counts(study.synthesis.images, data.labels, study.synthesis.balance)
     found = torch.bincount(task.labels, minlength=len(counts))
     if found.tolist() != counts:

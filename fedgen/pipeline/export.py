@@ -65,11 +65,32 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
         raise StudyError(f"{out} must end in {SUFFIX}, the only format that weights are written in.")
     if out.exists():
         raise StudyError(f"{out} exists: name another file, or remove it.")
-    weights = work.trained().ema
-    privacy = PrivacyFile.read(work.run)
-    release = card_of_data(work)
     if public is None:
-        _refuse_unprotected(work, privacy, release)
+        _refuse_unprotected(work, PrivacyFile.read(work.run), card_of_data(work))
+    content, origin = _encoded(work, public)
+    try:
+        start = PretrainedSection(sha256=hashlib.sha256(content).hexdigest(), source=origin.source)
+    except ValidationError:
+        raise StudyError(
+            "--public must be one sentence on one line, of what the data are and by which licence, not longer than "
+            "2000 characters together with what the run itself started from."
+        ) from None
+    write_atomic(out, content)
+    return Exported(out, start, origin)
+
+
+def weights_file(work: Workspace) -> bytes:
+    """The weights of a finished run in the same form, for a release whose card says what may be done with them.
+
+    Raises:
+        DataError: training has not finished.
+    """
+    return _encoded(work, None)[0]
+
+
+def _encoded(work: Workspace, public: str | None) -> tuple[bytes, Origin]:
+    weights = work.trained().ema
+    privacy, release = PrivacyFile.read(work.run), card_of_data(work)
     unprotected, protected = patients_in(work, privacy)
     origin = Origin(
         study=work.study.study.name,
@@ -93,15 +114,7 @@ def export(work: Workspace, out: Path, public: str | None = None) -> Exported:
         },
         origin,
     )
-    try:
-        start = PretrainedSection(sha256=hashlib.sha256(content).hexdigest(), source=origin.source)
-    except ValidationError:
-        raise StudyError(
-            "--public must be one sentence on one line, of what the data are and by which licence, not longer than "
-            "2000 characters together with what the run itself started from."
-        ) from None
-    write_atomic(out, content)
-    return Exported(out, start, origin)
+    return content, origin
 
 
 def _refuse_unprotected(work: Workspace, privacy: PrivacyFile, release: ReleaseCard | None) -> None:

@@ -11,7 +11,7 @@ from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.setting import ASSESS_DEADLINE, Setting
 from fedgen.pipeline.workspace import Workspace
-from fedgen.protocol.messages import Assess
+from fedgen.protocol.messages import Question
 from fedgen.report.pictures import draw_synthetic
 from fedgen.run.events import AskedSite
 from fedgen.run.summary import Parts, SiteEntry, Source
@@ -53,7 +53,7 @@ class FederationSetting(Setting):
         """Through the exchange."""
         return main(self.exchange)
 
-    def assessors(self, task: Assess) -> Exchange:
+    def assessors(self, task: Question) -> Exchange:
         """The same exchange."""
         return self.exchange
 

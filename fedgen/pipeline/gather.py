@@ -9,16 +9,15 @@ from fedgen.errors import ExitCode
 from fedgen.evidence.files import joined_audit, joined_evaluation
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.entries import describe_audit, describe_evaluation
+from fedgen.pipeline.question import question_of
 from fedgen.pipeline.setting import Pooled, Setting
 from fedgen.pipeline.workspace import Workspace
-from fedgen.protocol.messages import Answer, Assess, Assessment, Refusal
+from fedgen.protocol.messages import Answer, Assessment, Question, Refusal
 from fedgen.run.directory import RunDirectory
 from fedgen.run.events import Assessed, NotAssessed, RoundDone
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers, SiteAnswer
 from fedgen.run.summary import Parts, RunSummary, SiteEntry, update_summary
 from fedgen.study.study import Study
-from fedgen.synthesis.samples import read_samples
-from fedgen.training.vector import vector_sha256
 
 #: Seconds in which a site that is away may come back before the others' answers are joined without it.
 RECONNECT_SECONDS = 60.0
@@ -34,20 +33,13 @@ def assess(here: Setting) -> None:
     What a site has sent is kept in assessments/, so a second call asks only the others and joins again.
 
     Args:
-        here: a synthesized run, and how its sites are reached.
+        here: a run with its release, and how its sites are reached.
 
     Raises:
         DataError: the run has no release, or what is measured in one place cannot be measured.
     """
     work, run = here.work, here.work.run
-    model, release = work.trained().ema, read_samples(run.samples)
-    task = Assess(
-        study_sha256=work.recipe.sha256,
-        model_sha256=vector_sha256(model),
-        model=model,
-        images=release.images,
-        labels=release.labels,
-    )
+    task = question_of(work)
     members = sorted({site for done in run.read_events(RoundDone) for site in done.sites})
     question = task.sha256
     kept = {site: found for site in members if (found := _kept(run, site, question))}
@@ -79,7 +71,7 @@ def assess(here: Setting) -> None:
 
 
 def _answers(
-    exchange: Exchange, task: Assess, why: dict[str, str], deadline: float
+    exchange: Exchange, task: Question, why: dict[str, str], deadline: float
 ) -> Iterator[tuple[str, Answer]]:
     """Answers of the sites in `why`, which learns who was asked and has not answered yet.
 

@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from fedgen.data.site_data import SiteData
 from fedgen.evidence.measure import Score
+from fedgen.evidence.translating import Translating
 from fedgen.families.parts.adapters import merge
 from fedgen.recipe import Recipe
+from fedgen.synthesis.translate import translator, translator_back
 from fedgen.training.task_records import one_record_each
 from fedgen_privacy.gradients.tree import tree_map
 
@@ -23,6 +25,25 @@ def trained_networks(recipe: Recipe, weights: Tensor, device: str) -> dict[str, 
     networks = recipe.networks(weights)
     merge(networks)
     return {name: network.eval().to(device) for name, network in networks.items()}
+
+
+def translating(recipe: Recipe, networks: dict[str, nn.Module], device: str) -> Translating:
+    """A trained translation, as its measures ask it."""
+    study, family = recipe.study, recipe.family
+    return Translating(
+        task=recipe.task,
+        needed=needed_sources(recipe),
+        make=translator(family, networks, device, study.study.seed),
+        back=translator_back(family, networks, device, study.study.seed),
+        mask_classes=() if study.data.columns.mask is None else study.data.mask_classes,
+    )
+
+
+def needed_sources(recipe: Recipe) -> tuple[str, ...]:
+    """The sources of a translation that every patient must have; without pairs, each is one of its own."""
+    data = recipe.study.data
+    optional = set(data.contrasts) - set(data.needed) if data.paired else set()
+    return tuple(source.name for source in recipe.task.sources if source.name not in optional)
 
 
 def membership_score(recipe: Recipe, networks: dict[str, nn.Module], device: str, seed: int) -> Score:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from fedgen.pipeline.setting import Setting
-from fedgen.pipeline.stages import REPORT, STAGES, Stage
+from fedgen.pipeline.stages import REPORT, Stage, stages_of
 from fedgen.pipeline.watch import SILENT, Watcher, guarded, timed
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
-from fedgen.run.directory import RunDirectory
 from fedgen.run.events import Done
 from fedgen.run.summary import RunSummary, update_summary
 
@@ -21,7 +20,7 @@ def run_stages(here: Setting, watcher: Watcher = SILENT) -> None:
     """
     run = here.work.run
     with guarded(here.work):
-        for stage in STAGES:
+        for stage in stages_of(here.work):
             if not stage.done(run):
                 _run(here, stage, watcher)
         update_summary(run, RunSummary(status="done"))
@@ -31,7 +30,7 @@ def run_stages(here: Setting, watcher: Watcher = SILENT) -> None:
 
 
 def run_again(here: Setting, stage: Stage, watcher: Watcher = SILENT) -> None:
-    """Run one stage, done or not.
+    """Run one stage, done or not, and those that pack what it leaves.
 
     Raises:
         FedgenError, KeyboardInterrupt: as `run_stages`.
@@ -39,7 +38,10 @@ def run_again(here: Setting, stage: Stage, watcher: Watcher = SILENT) -> None:
     run = here.work.run
     with guarded(here.work):
         _run(here, stage, watcher)
-        finished = complete(run) and (run.path / "report.html").exists()
+        for later in stages_of(here.work):
+            if later.packs == stage.name:
+                _run(here, later, watcher)
+        finished = complete(here.work) and (run.path / "report.html").exists()
         update_summary(run, RunSummary(status="done" if finished else "running"))
 
 
@@ -49,7 +51,7 @@ def rewrite_report(work: Workspace, watcher: Watcher = SILENT) -> None:
     Raises:
         FedgenError: the report could not be written; the run's status stays what it was.
     """
-    if complete(work.run):
+    if complete(work):
         # Before it is written, or the report would say that the run is not finished.
         update_summary(work.run, RunSummary(status="done"))
     watcher.stage(REPORT.name)
@@ -57,9 +59,9 @@ def rewrite_report(work: Workspace, watcher: Watcher = SILENT) -> None:
         write_report(work.run)
 
 
-def complete(run: RunDirectory) -> bool:
+def complete(work: Workspace) -> bool:
     """Whether a run has the products of every stage that leaves some."""
-    return all(stage.done(run) for stage in STAGES if stage.products)
+    return all(stage.done(work.run) for stage in stages_of(work) if stage.products)
 
 
 def _run(here: Setting, stage: Stage, watcher: Watcher) -> None:

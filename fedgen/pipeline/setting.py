@@ -10,7 +10,7 @@ from fedgen.data.site_data import LabelledImages
 from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.workspace import Workspace
-from fedgen.protocol.messages import Assess
+from fedgen.protocol.messages import Question
 from fedgen.run.events import AskedSite
 from fedgen.run.evidence_files import Audited, Evaluated
 from fedgen.run.summary import SiteEntry, Source
@@ -78,7 +78,7 @@ class Setting(ABC):
         """What `main` makes of an exchange that reaches the sites for training."""
 
     @abstractmethod
-    def assessors(self, task: Assess) -> Exchange:
+    def assessors(self, task: Question) -> Exchange:
         """Reaches the sites for their assessment."""
 
     @abstractmethod
@@ -93,6 +93,6 @@ class Setting(ABC):
     def draw(self, made: LabelledImages) -> None:
         """Pictures of the release for the report."""
 
-    def pooled(self, task: Assess) -> Pooled | None:
+    def pooled(self, task: Question) -> Pooled | None:
         """What is measured with the patients of all sites in one place, which a federation cannot."""
         return None

@@ -16,6 +16,7 @@ from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError, StudyError
 from fedgen.evidence.assess import assess_audit, assess_evaluation
+from fedgen.evidence.assess_translation import assess_translation
 from fedgen.evidence.audit.neighbours import nearest_neighbours
 from fedgen.evidence.measure import AuditedModel
 from fedgen.federation.coordinator.aggregation import Aggregator
@@ -24,15 +25,17 @@ from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.simulation.virtual_sites import reach_virtual_sites, virtual_aggregator
 from fedgen.federation.site.site import Site
 from fedgen.pipeline.assessment import AUDIT, EVALUATION, Assessor, asked_before
-from fedgen.pipeline.model import membership_score
+from fedgen.pipeline.model import membership_score, translating
 from fedgen.pipeline.pretrained_start import given_start, origin_of, refuse_same_patients
 from fedgen.pipeline.released import read_card
 from fedgen.pipeline.setting import Pooled, Setting
+from fedgen.pipeline.site_numbers import released
 from fedgen.pipeline.workspace import Workspace
 from fedgen.planning.useless import refuse_useless
-from fedgen.protocol.messages import Assess
+from fedgen.protocol.messages import Question
 from fedgen.recipe import Recipe
 from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthetic
+from fedgen.report.translations import draw_translations
 from fedgen.run.events import AskedSite
 from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.source_file import SourceFile
@@ -183,7 +186,7 @@ class Simulation(Setting):
         """Through Flower's simulation, in which each site works from its own folder."""
         return reach_virtual_sites(self.work.recipe, self.sites, self.work.run, main)
 
-    def assessors(self, task: Assess) -> Exchange:
+    def assessors(self, task: Question) -> Exchange:
         """In this process, one site after the other; each answers from its own data, as a hospital does."""
         recipe, run = self.work.recipe, self.work.run
         virtual = []
@@ -210,14 +213,17 @@ class Simulation(Setting):
         """Real images beside synthetic ones."""
         draw_real_vs_synthetic(self.work.run.figures, self.sites, made, self.work.study.data.labels)
 
-    def pooled(self, task: Assess) -> Pooled:
-        """The measures on the patients of all sites together, and the picture of nearest neighbours."""
-        work, study, made = self.work, self.work.study, LabelledImages(task.images, task.labels)
-        score = membership_score(
-            work.recipe, work.networks(task.model), study.training.device, study.study.seed
-        )
+    def pooled(self, task: Question) -> Pooled:
+        """The measures on the patients of all sites together, and pictures: nearest neighbours, or made targets."""
+        work, study, made = self.work, self.work.study, released(task)
+        networks = work.networks(task.model)
+        score = membership_score(work.recipe, networks, study.training.device, study.study.seed)
         model = AuditedModel(score, PrivacyFile.read(work.run).epsilon, study.privacy.delta)
         audit = assess_audit(study, self.sites, made, model)
+        if made is None:
+            how = translating(work.recipe, networks, study.training.device)
+            draw_translations(work.run.figures, self.sites, how)
+            return Pooled(audit, assess_translation(study, self.sites, how))
         evaluation = assess_evaluation(study, self.sites, made)
         near = nearest_neighbours(made, self.sites, NEIGHBOURS)
         draw_neighbours(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.assess import assess_audit, assess_evaluation
+from fedgen.evidence.assess_translation import assess_translation
 from fedgen.evidence.leave import leaving_audit, leaving_evaluation
 from fedgen.evidence.measure import AuditedModel
-from fedgen.pipeline.model import membership_score, trained_networks
-from fedgen.protocol.messages import Assess
+from fedgen.pipeline.model import membership_score, trained_networks, translating
+from fedgen.protocol.messages import AssessModel, Question
 from fedgen.recipe import Recipe
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
-from fedgen.study.study import Study
 
 
 def audit_numbers(
     recipe: Recipe,
     data: SiteData,
     epsilon: float | None,
-    task: Assess,
+    task: Question,
     device: str | None = None,
 ) -> AuditNumbers:
     """The audits on one site; `device` is where the model runs.
@@ -26,7 +26,7 @@ def audit_numbers(
         recipe: of the study as the site approved it.
         data: all parts of the site's data.
         epsilon: what its training patients were promised; None without privacy.
-        task: the model and the release.
+        task: the model, and the release where that is images.
         device: None for the study's.
 
     Raises:
@@ -36,16 +36,26 @@ def audit_numbers(
     device = device or study.training.device
     networks = trained_networks(recipe, task.model, device)
     score = membership_score(recipe, networks, device, study.study.seed)
-    made = LabelledImages(task.images, task.labels)
-    found = assess_audit(study, [data], made, AuditedModel(score, epsilon, study.privacy.delta))
+    found = assess_audit(study, [data], released(task), AuditedModel(score, epsilon, study.privacy.delta))
     return leaving_audit(found, study.audit.minimum_patients)
 
 
-def evaluation_numbers(study: Study, data: SiteData, task: Assess) -> EvaluationNumbers:
-    """The metrics on one site.
+def evaluation_numbers(
+    recipe: Recipe, data: SiteData, task: Question, device: str | None = None
+) -> EvaluationNumbers:
+    """The metrics on one site; `device` is where a model that is the release runs.
 
     Raises:
         DataError: the site's images do not fit.
     """
-    made = LabelledImages(task.images, task.labels)
-    return leaving_evaluation(assess_evaluation(study, [data], made))
+    made = released(task)
+    if made is not None:
+        return leaving_evaluation(assess_evaluation(recipe.study, [data], made))
+    device = device or recipe.study.training.device
+    how = translating(recipe, trained_networks(recipe, task.model, device), device)
+    return leaving_evaluation(assess_translation(recipe.study, [data], how))
+
+
+def released(task: Question) -> LabelledImages | None:
+    """The images of the release; None where the model is the release."""
+    return None if isinstance(task, AssessModel) else LabelledImages(task.images, task.labels, task.masks)

@@ -13,17 +13,21 @@ from fedgen.pipeline.asked import Asking, spent
 from fedgen.pipeline.entries import describe_aggregation, describe_model, versions
 from fedgen.pipeline.gather import assess
 from fedgen.pipeline.grid_record import joined_image
+from fedgen.pipeline.model_release import release_model
 from fedgen.pipeline.pretrained_start import origin_of, require_start, start_limits
 from fedgen.pipeline.privacy import privacy_report
 from fedgen.pipeline.release import GRID, draw_release
 from fedgen.pipeline.setting import Setting
 from fedgen.pipeline.watch import Watcher
+from fedgen.pipeline.workspace import Workspace
 from fedgen.planning.useless import useless
 from fedgen.report.page import write_report
 from fedgen.run.directory import RunDirectory
 from fedgen.run.evidence_files import AUDIT, EVALUATION
+from fedgen.run.model_card import ModelCard
 from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.summary import DataEntry, RunSummary, update_summary
+from fedgen.task.task import Task
 from fedgen.training.devices import require_study_device
 
 Action = Callable[[Setting, Watcher], None]
@@ -37,11 +41,15 @@ class Stage:
         name: as people and run.json know it.
         action: does it; may be called again.
         products: what it leaves once it is done, the last thing written among them; none for one that is never done.
+        suits: whether a study with this task has it.
+        packs: name of the stage whose products it packs, so that it is done again after it.
     """
 
     name: str
     action: Action
     products: tuple[str, ...] = ()
+    suits: Callable[[Task], bool] = lambda task: True
+    packs: str | None = None
 
     def done(self, run: RunDirectory) -> bool:
         """Whether the run has its products."""
@@ -110,14 +118,30 @@ def _assess(here: Setting, watcher: Watcher) -> None:
     assess(here)
 
 
+def _release(here: Setting, watcher: Watcher) -> None:
+    release_model(here.work)
+
+
 def _report(here: Setting, watcher: Watcher) -> None:
     write_report(here.work.run)
 
 
 PREPARE = Stage("prepare", _prepare)
 TRAIN = Stage("train", _train, (PrivacyFile.name,))
-SYNTHESIZE = Stage("synthesize", _synthesize, ("samples/synthetic.safetensors", f"figures/{GRID}"))
+SYNTHESIZE = Stage(
+    "synthesize",
+    _synthesize,
+    ("samples/synthetic.safetensors", f"figures/{GRID}"),
+    suits=lambda task: not task.translates,
+)
 ASSESS = Stage("assess", _assess, (AUDIT, EVALUATION))
+#: Of a translation the release is the model, with its evidence.
+RELEASE = Stage("release", _release, (ModelCard.name,), suits=lambda task: task.translates, packs=ASSESS.name)
 REPORT = Stage("report", _report)
 
-STAGES = (PREPARE, TRAIN, SYNTHESIZE, ASSESS, REPORT)
+STAGES = (PREPARE, TRAIN, SYNTHESIZE, ASSESS, RELEASE, REPORT)
+
+
+def stages_of(work: Workspace) -> tuple[Stage, ...]:
+    """Those that the run's study has."""
+    return tuple(stage for stage in STAGES if stage.suits(work.recipe.task))

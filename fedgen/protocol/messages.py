@@ -23,7 +23,15 @@ from pydantic import (
 
 from fedgen.errors import ExitCode
 from fedgen.protocol.fields import Hex32
-from fedgen.protocol.parts import FloatVector, ImageBatch, LabelBatch, Vector, VectorPart, WordVector
+from fedgen.protocol.parts import (
+    FloatVector,
+    ImageBatch,
+    LabelBatch,
+    MaskBatch,
+    Vector,
+    VectorPart,
+    WordVector,
+)
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.schema.section import Section
 from fedgen.task.image_spec import ImageSpec
@@ -83,7 +91,7 @@ class Message(Section):
             if isinstance(value, Message):
                 yield from value.parts()
             for marker in field.metadata:
-                if isinstance(marker, VectorPart):
+                if isinstance(marker, VectorPart) and value is not None:
                     yield marker.flat(value)
 
 
@@ -251,6 +259,7 @@ class Assess(Message):
         model: (P,) float32, the averaged model that the release was drawn from.
         images: (n, C, *size) float32 in [-1, 1], each value one of float16: exactly what the release holds.
         labels: (n,) int64 class index.
+        masks: (n, 1, *size) uint8 classes of the images' masks, where the study makes them.
     """
 
     kind: Literal["assess"] = "assess"
@@ -259,27 +268,55 @@ class Assess(Message):
     model: FloatVector
     images: ImageBatch
     labels: LabelBatch
+    masks: MaskBatch = None
 
     @model_validator(mode="after")
     def _every_image_has_a_label(self) -> Self:
         if len(self.labels) != len(self.images):
             raise ValueError(f"{len(self.images)} images have {len(self.labels)} labels")
+        if self.masks is not None and self.masks.shape != (len(self.images), 1, *self.images.shape[2:]):
+            raise ValueError(f"masks of shape {tuple(self.masks.shape)} are not of these images")
         return self
 
     @property
     def sha256(self) -> str:
-        """Of the whole question: study, model, images and labels; reads all of it."""
-        header = f"{self.study_sha256}/{self.model.shape[0]}/{tuple(self.images.shape)}/"
-        content = np.ascontiguousarray(self.vector(), "<f4")
-        return hashlib.sha256(header.encode() + content.tobytes()).hexdigest()
+        """Of the whole question: study, model, images, labels and masks; reads all of it."""
+        shapes = f"{tuple(self.images.shape)}/{'' if self.masks is None else 'masks/'}"
+        return _of_question(self, shapes)
+
+
+class AssessModel(Message):
+    """Ask a site to audit a trained model, and to evaluate it on its own patients: the model is the release.
+
+    Attributes:
+        study_sha256: of the resolved study; a site refuses another.
+        model_sha256: of `model`; a site checks it.
+        model: (P,) float32, the averaged model.
+    """
+
+    kind: Literal["assess_model"] = "assess_model"
+    study_sha256: Hex32
+    model_sha256: Hex32
+    model: FloatVector
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole question: study and model."""
+        return _of_question(self, "model/")
+
+
+def _of_question(asked: Assess | AssessModel, what: str) -> str:
+    header = f"{asked.study_sha256}/{asked.model.shape[0]}/{what}"
+    content = np.ascontiguousarray(asked.vector(), "<f4")
+    return hashlib.sha256(header.encode() + content.tobytes()).hexdigest()
 
 
 class Assessment(Message):
-    """A site's answer to `Assess`: numbers over its patients, never of one (fedgen/run/row.py).
+    """A site's answer to a `Question`: numbers over its patients, never of one (fedgen/run/row.py).
 
     Attributes:
         site: name.
-        question_sha256: of the question it answers (`Assess.sha256`).
+        question_sha256: of the question it answers.
         audit: None where the site's policy withholds it.
         evaluation: None likewise.
     """
@@ -310,7 +347,11 @@ class Refusal(Message):
     about: Names = ()
 
 
-Task = Annotated[Describe | TrainRound | SecureStep | TrainMasked | Assess, Field(discriminator="kind")]
+#: What a site is asked of the finished model; one question a study.
+Question = Assess | AssessModel
+Task = Annotated[
+    Describe | TrainRound | SecureStep | TrainMasked | Assess | AssessModel, Field(discriminator="kind")
+]
 Answer = Annotated[
     SiteDescription | RoundUpdate | SecureReply | MaskedUpdate | Assessment | Refusal,
     Field(discriminator="kind"),

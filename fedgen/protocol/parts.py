@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 from torch import Tensor
 
 from fedgen.errors import FederationError
-from fedgen.protocol.release import check_labels, check_pixels
+from fedgen.protocol.release import check_labels, check_masks, check_pixels
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Words = np.ndarray[Any, np.dtype[np.uint32]]
@@ -143,6 +143,23 @@ class Labels(VectorPart):
         return labels.long()
 
 
+class Masks(VectorPart):
+    """Masks of a release, (n, 1, *size) uint8 of classes, each exact as a float32; a release may have none."""
+
+    axes = (4, 5)
+    held = torch.uint8
+
+    def made(self, values: Vector, shape: Sequence[int]) -> Any:
+        """Raises FederationError for what is no class."""
+        masks = super().made(values, shape)
+        check_masks(masks)
+        return masks.to(torch.uint8)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As of any part, or None."""
+        return core_schema.nullable_schema(super().__get_pydantic_core_schema__(source, handler))
+
+
 class MaskedWords(VectorPart):
     """A masked vector, (n,) uint32."""
 
@@ -165,4 +182,5 @@ def _shape(value: Any) -> list[int]:
 FloatVector = Annotated[Tensor, VectorPart(), Field(repr=False)]
 ImageBatch = Annotated[Tensor, Pixels(), Field(repr=False)]
 LabelBatch = Annotated[Tensor, Labels(), Field(repr=False)]
+MaskBatch = Annotated[Tensor | None, Masks(), Field(repr=False)]
 WordVector = Annotated[Words, MaskedWords(), Field(repr=False)]

@@ -1,4 +1,4 @@
-"""What images and labels of a release can be; a message that carries others is refused."""
+"""What images, masks and labels of a release can be; a message that carries others is refused."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def check_pixels(images: Tensor) -> None:
         raise FederationError(
             "A release came with pixels finer than float16, so it is not what is released: synthesize it again."
         )
+
+
+def check_masks(masks: Tensor) -> None:
+    """Refuse masks, (n, 1, *size) float32, that hold anything but classes from 0 to 255.
+
+    Raises:
+        FederationError: a value is negative, a fraction, not finite or above 255.
+    """
+    if not bool(((masks >= 0) & (masks <= 255) & (masks == masks.floor())).all()):
+        raise FederationError("A release came with masks that are no classes: synthesize it again.")
 
 
 def check_labels(labels: Tensor) -> None:

@@ -83,6 +83,28 @@ class PageSection:
     groups: tuple[RowGroup, ...]
 
 
+#: Sections that not every study has; see KNOWN.
+OF_TASKS = (
+    (
+        "segmentation",
+        "Segmentation",
+        "A network trained on the images and masks of each arm, tested on the true masks of real patients.",
+        {"segmentation": None, "segmentation-differences": "Differences between arms"},
+    ),
+    (
+        "translation",
+        "Translation",
+        "What the model makes of test patients' own images, compared with their real ones, beside controls.",
+        {
+            "translation": None,
+            "translation-differences": "Differences from the controls",
+            "translation-sources": "By the sources that are given",
+            "translation-task-segmentation": "Segmentation of the target",
+            "translation-structure": "Structure of the source",
+            "translation-distribution": "Made and real targets as sets",
+        },
+    ),
+)
 #: id, title, about, and groups with their titles; a group that is not named here gets a section of its own.
 KNOWN = (
     (
@@ -98,6 +120,7 @@ KNOWN = (
         "A classifier trained on each arm, tested on real patients of every site.",
         {"downstream": None, "differences": "Differences between arms"},
     ),
+    *OF_TASKS,
 )
 
 
@@ -122,6 +145,8 @@ def sections(rows: Sequence[Row]) -> list[PageSection]:
     made = []
     for id, title, about, groups in KNOWN:
         found = tuple(_group(by_group.pop(name), head) for name, head in groups.items() if name in by_group)
+        if not found and id in {own[0] for own in OF_TASKS}:
+            continue
         made.append(PageSection(id, title, about, found))
     for name, own in by_group.items():
         title = name.replace("_", " ").replace("-", " ").capitalize()

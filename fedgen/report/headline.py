@@ -45,16 +45,26 @@ def headlines(view: RunView) -> list[Headline]:
     elif privacy:
         unit = f"per {privacy.unit}, largest of all sites"
         found.append(Headline("Privacy loss \u03b5", epsilon(privacy.epsilon), unit))
-    if view.study is not None and "samples" not in view.missing:
+    if view.study is not None and not view.translates and "samples" not in view.missing:
         family = summary.model.family if summary.model else "not recorded"
         found.append(Headline("Synthetic images", count(view.study.synthesis.images), f"family {family}"))
     return found + _downstream(view.evaluation)
 
 
 def _downstream(evaluation: EvaluationFile | None) -> list[Headline]:
-    """The AUROC of a classifier that was trained on the synthetic images."""
+    """The one number of what the release is worth: Dice of pairs, error of a translation, AUROC of images."""
     if evaluation is None:
         return []
+    for id, name, title in (
+        ("segmentation-TSTR", "Dice", "Segmentation Dice"),
+        ("translation-model", "MAE", "Error of the model"),
+    ):
+        for rows, of in ((evaluation.pooled, "all test patients"), (evaluation.rows, "mean over sites")):
+            row = next((row for row in rows if row.id == id), None)
+            value = row.get(name) if row else None
+            if row and value and value.value is not None:
+                note = f"{row.title}, {name}, {of}; interval {interval(value.low, value.high)}"
+                return [Headline(title, number(value.value), note)]
     for rows, of in ((evaluation.pooled, "all test patients"), (evaluation.rows, "mean over sites")):
         row = next((row for row in rows if row.id == "TSTR"), None)
         auroc = row.get("AUROC") if row else None

@@ -18,6 +18,7 @@ from fedgen.report.curves import curves, draw_curves
 from fedgen.report.groups import beside, sections
 from fedgen.report.headline import headlines, limits
 from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
+from fedgen.report.translations import TRANSLATIONS
 from fedgen.report.worth import worth
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
@@ -54,7 +55,7 @@ def render(view: RunView, *, now: datetime | None = None) -> str:
     """
     figures, evaluation = view.run.figures, view.evaluation
     tiles = read_rows(figures, REAL_VS_SYNTHETIC) or read_rows(figures, SYNTHETIC)
-    neighbours = read_rows(figures, NEIGHBOURS)
+    neighbours, translations = read_rows(figures, NEIGHBOURS), read_rows(figures, TRANSLATIONS)
     values: dict[str, Any] = {
         "view": view,
         "run": view.summary,
@@ -72,7 +73,8 @@ def render(view: RunView, *, now: datetime | None = None) -> str:
         "groups": list(dict.fromkeys(row.group for row in tiles)),
         "tiles": tiles,
         "neighbours": neighbours,
-        "shows_real": bool(neighbours) or any(row.kind == "real" for row in tiles),
+        "translations": translations,
+        "shows_real": bool(neighbours or translations) or any(row.kind == "real" for row in tiles),
         "commands": commands(view),
         "federated": view.federated,
         "version": __version__,

@@ -61,7 +61,9 @@ class PictureRow:
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class Tiles:
+    """A row of images, each (C, H, W) in [-1, 1], as it is drawn and listed for the page."""
+
     group: str
     kind: str
     label: str
@@ -84,14 +86,14 @@ def draw_real_vs_synthetic(
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
-    rows: list[_Drawn] = []
+    rows: list[Tiles] = []
     for site in sites:
         images, labels = _one_image_a_patient(site.part(Part.TRAIN))
         rows += [
-            _Drawn(site.site, "real", name, pick(images, labels, label, per_class))
+            Tiles(site.site, "real", name, pick(images, labels, label, per_class))
             for label, name in enumerate(classes)
         ]
-    return _draw(figures, REAL_VS_SYNTHETIC, rows + _synthetic_rows(synthetic, classes, per_class))
+    return draw_tiles(figures, REAL_VS_SYNTHETIC, rows + _synthetic_rows(synthetic, classes, per_class))
 
 
 def draw_synthetic(
@@ -102,12 +104,12 @@ def draw_synthetic(
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
-    return _draw(figures, SYNTHETIC, _synthetic_rows(synthetic, classes, per_class))
+    return draw_tiles(figures, SYNTHETIC, _synthetic_rows(synthetic, classes, per_class))
 
 
-def _synthetic_rows(synthetic: LabelledImages, classes: tuple[str, ...], per_class: int) -> list[_Drawn]:
+def _synthetic_rows(synthetic: LabelledImages, classes: tuple[str, ...], per_class: int) -> list[Tiles]:
     return [
-        _Drawn("Synthetic", "synthetic", name, pick(synthetic.images, synthetic.labels, label, per_class))
+        Tiles("Synthetic", "synthetic", name, pick(synthetic.images, synthetic.labels, label, per_class))
         for label, name in enumerate(classes)
     ]
 
@@ -129,7 +131,7 @@ def draw_neighbours(figures: Path, triples: Sequence[Triple]) -> Path | None:
     if not triples:
         return None
     rows = [
-        _Drawn(
+        Tiles(
             triple.site,
             "neighbours",
             "",
@@ -142,10 +144,15 @@ def draw_neighbours(figures: Path, triples: Sequence[Triple]) -> Path | None:
         )
         for triple in triples
     ]
-    return _draw(figures, NEIGHBOURS, rows)
+    return draw_tiles(figures, NEIGHBOURS, rows)
 
 
-def _draw(figures: Path, name: str, rows: Sequence[_Drawn]) -> Path:
+def draw_tiles(figures: Path, name: str, rows: Sequence[Tiles]) -> Path:
+    """One PNG of all rows, and single tiles with a list of them.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
     rows = [replace(row, images=tuple(picture_of(image) for image in row.images)) for row in rows]
     listed = []
     for r, row in enumerate(rows):

@@ -15,7 +15,54 @@ SAME = 0.0005
 
 
 def worth(rows: Sequence[Row]) -> str | None:
-    """The sentence; None where there is no downstream comparison.
+    """The sentences of a translation, of pairs, or of images with a class; None where nothing was compared."""
+    found = {row.id: row for row in rows}
+    said = [_translation(found), _pairs(found), of_classes(rows)]
+    return " ".join(each for each in said if each is not None) or None
+
+
+def _translation(found: dict[str, Row]) -> str | None:
+    """What a model makes of its sources, beside their best linear map."""
+    model, linear = found.get("translation-model"), found.get("translation-linear")
+    if model is None:
+        return None
+    error = model.get("MAE")
+    if error is None or error.value is None or model.verdict is None:
+        return f"What the model is worth cannot be said. {model.reason or model.note or ''}".rstrip()
+    beside = linear.get("MAE") if linear else None
+    control = (
+        f" (the best linear map of its sources: {number(beside.value)})"
+        if beside and beside.value is not None
+        else ""
+    )
+    return (
+        f"On test patients the model's mean error in the body is {number(error.value)} of the window "
+        f"[{interval(error.low, error.high)}]{control}: {model.reason}"
+    )
+
+
+def _pairs(found: dict[str, Row]) -> str | None:
+    """What a segmentation network learns from synthetic pairs alone, beside real ones and the usual mask."""
+    tstr, trtr = found.get("segmentation-TSTR"), found.get("segmentation-TRTR")
+    if tstr is None or trtr is None:
+        return None
+    score = tstr.get("Dice")
+    if trtr.verdict is Verdict.INSUFFICIENT or score is None or score.value is None:
+        return f"What the synthetic pairs are worth cannot be said. {trtr.reason or tstr.note or ''}".rstrip()
+    said = {"segmentation-TRTR": "trained on real ones", "segmentation-site-alone": "the site's usual mask"}
+    beside = [
+        f"{what} {number(value.value)}"
+        for id, what in said.items()
+        if id in found and (value := found[id].get("Dice")) is not None and value.value is not None
+    ]
+    return (
+        f"Trained on the synthetic pairs alone, a network has Dice {number(score.value)} "
+        f"[{interval(score.low, score.high)}] on real patients ({', '.join(beside)}). {tstr.reason}"
+    )
+
+
+def of_classes(rows: Sequence[Row]) -> str | None:
+    """The sentence of images with a class; None where there is no downstream comparison.
 
     What it concludes are the findings of the rows TRTR and TSTR: INSUFFICIENT where the judge does not learn the real
     task, and of TSTR whether it beats chance and the site. Where it does, it is called as good as real only if the

@@ -78,7 +78,12 @@ class Study(Section):
             raise ValueError(
                 "model.prior.phantom is gray, but data.channels is 3: use a prior in a file (model.prior.sha256)"
             )
-        if len(self.data.image_size) == 3 and "png" in self.synthesis.formats:
+        if self.task.kind == "translate" and self.synthesis != SynthesisSection():
+            raise ValueError(
+                "synthesis is of new images, but task.kind is translate, whose release is the model: leave it out"
+            )
+        creates = self.task.kind == "create"
+        if creates and len(self.data.image_size) == 3 and "png" in self.synthesis.formats:
             raise ValueError(
                 "data.image_size has three sides, but synthesis.formats names png, which holds no volume: take nifti "
                 "or dicom"

@@ -184,6 +184,7 @@ class BlindBaseline(Measure):
     id = "blind-baseline"
     title = "Blind baseline"
     order = 3
+    of_images = False
     options: AuditSection
 
     def measure(

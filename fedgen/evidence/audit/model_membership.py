@@ -24,6 +24,7 @@ class ModelMembership(Measure):
     id = "model-membership"
     title = "Membership inference with the model"
     order = 4
+    of_images = False
     options: AuditSection
 
     def measure(

@@ -67,8 +67,9 @@ class Structure(TranslationMeasure):
                 columns[EDGES] = edges_by_case(before, made, own.patients)
                 columns[OTHERS] = edges_by_case(_of_another(own, before), made, own.patients)
                 columns[SAME_MASK] = self._same_mask(train, source, before, made, own, how, seed)
-                if how.back is not None:
-                    error = (how.back(made)[source] - own.pictures[source]).abs().flatten(1).mean(1) / 2
+                again = how.back(made)
+                if again is not None:
+                    error = (again[source] - own.pictures[source]).abs().flatten(1).mean(1) / 2
                     columns[CYCLE] = _by_case(error, own.patients)
             kept: Columns = {
                 name: column

@@ -18,8 +18,10 @@ from fedgen.protocol.messages import (
     Answer,
     Assess,
     Assessment,
+    AssessModel,
     Describe,
     MaskedUpdate,
+    Question,
     RoundUpdate,
     SecureReply,
     SecureStep,
@@ -58,7 +60,7 @@ class Site:
         holder: Holder | None = None,
         *,
         account: Account | None = None,
-        assessor: Callable[[Assess], Assessment] | None = None,
+        assessor: Callable[[Question], Assessment] | None = None,
         device: str | None = None,
         roster_size: int | None = None,
         journal: Callable[[str, Mapping[str, object]], None] | None = None,
@@ -111,7 +113,7 @@ class Site:
                 return self._train_masked(task)
             case SecureStep():
                 return self._secure_step(task)
-            case Assess():
+            case Assess() | AssessModel():
                 return self._assess(task)
 
     def _describe(self, round: int) -> SiteDescription:
@@ -169,7 +171,7 @@ class Site:
             self._log("unmasked", round=task.round, attempt=task.attempt)
         return reply
 
-    def _assess(self, task: Assess) -> Assessment:
+    def _assess(self, task: Question) -> Assessment:
         if self._assessor is None:
             raise PrivacyRefusedError(f"Site {self.name} does not assess models.")
         return self._assessor(task)

@@ -20,7 +20,7 @@ from fedgen.pipeline.federation import FederationSetting
 from fedgen.pipeline.runner import run_again, run_stages
 from fedgen.pipeline.setting import Setting
 from fedgen.pipeline.simulation import Simulation
-from fedgen.pipeline.stages import STAGES
+from fedgen.pipeline.stages import RELEASE, STAGES
 from fedgen.pipeline.workspace import Workspace
 from fedgen.recipe import Recipe
 from fedgen.run_view import RunView
@@ -132,13 +132,14 @@ def test_pictures_that_a_kill_prevented_are_drawn_by_the_next_start(federated, w
 
 def test_a_stage_that_leaves_nothing_is_never_done(tmp_path) -> None:
     run = SimpleNamespace(path=tmp_path)
-    assert [stage.name for stage in STAGES] == STAGE_NAMES
-    assert not any(stage.done(run) for stage in STAGES)
-    for stage in STAGES:
+    stages = [stage for stage in STAGES if stage is not RELEASE]
+    assert [stage.name for stage in stages] == STAGE_NAMES
+    assert not any(stage.done(run) for stage in stages)
+    for stage in stages:
         for product in stage.products:
             (tmp_path / product).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / product).touch()
-    assert [stage.name for stage in STAGES if not stage.done(run)] == ["prepare", "report"]
+    assert [stage.name for stage in stages if not stage.done(run)] == ["prepare", "report"]
 
 
 def test_a_release_that_a_simulation_draws_anew_is_assessed_anew(simulation, watcher, monkeypatch) -> None:

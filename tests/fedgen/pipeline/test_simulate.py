@@ -14,7 +14,7 @@ from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.pipeline.runner import rewrite_report, run_stages
 from fedgen.pipeline.setting import Setting
 from fedgen.pipeline.simulation import unfinished
-from fedgen.pipeline.stages import STAGES
+from fedgen.pipeline.stages import RELEASE, STAGES
 from fedgen.pipeline.watch import guarded, timed
 from fedgen.run.summary import RunSummary, update_summary
 from fedgen.study.show import dump_study
@@ -23,7 +23,7 @@ from fedgen_privacy.ledger import Ledger
 
 TENSORS = "samples/synthetic.safetensors"
 NAMES = ["prepare", "train", "synthesize", "assess", "report"]
-PRODUCTS = [product for stage in STAGES for product in stage.products]
+PRODUCTS = [product for stage in STAGES if stage is not RELEASE for product in stage.products]
 
 
 def digests(here: Setting) -> dict[str, str]:

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from pydantic.fields import FieldInfo
 
 from fedgen.protocol.messages import Assess, Message, SiteDescription
-from fedgen.protocol.parts import Labels, MaskedWords, Pixels, VectorPart
+from fedgen.protocol.parts import Labels, MaskedWords, Masks, Pixels, VectorPart
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.run.row import Finding, Row, Value, Verdict
 from fedgen.schema.section import Section
@@ -50,6 +50,9 @@ def _values(part: VectorPart) -> st.SearchStrategy[Any]:
         return hnp.arrays(np.uint32, st.integers(1, 20))
     if isinstance(part, Labels):
         return st.lists(st.integers(0, 2**16 - 1), min_size=1, max_size=3).map(torch.tensor)
+    if isinstance(part, Masks):
+        of_class = st.integers(0, 255).map(lambda value: torch.tensor(value, dtype=torch.uint8))
+        return st.none() | of_class
     if isinstance(part, Pixels):
         shapes = hnp.array_shapes(min_dims=4, max_dims=5, max_side=3)
         return hnp.arrays(np.float32, shapes, elements=st.floats(-1, 1, width=16)).map(torch.from_numpy)
@@ -141,7 +144,9 @@ def _fitted(kind: type[Section], values: dict[str, Any]) -> dict[str, Any]:
         judged = (row.model_copy(update={"findings": row.findings or calm}) for row in rows)
         return {**values, "rows": tuple(judged) if kind is AuditNumbers else rows}
     if kind is Assess:
-        return {**values, "labels": values["labels"][0].repeat(len(values["images"]))}
+        images, first = values["images"], values["masks"]
+        masks = None if first is None else first.expand(len(images), 1, *images.shape[2:]).contiguous()
+        return {**values, "labels": values["labels"][0].repeat(len(images)), "masks": masks}
     return values
 
 

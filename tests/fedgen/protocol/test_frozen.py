@@ -13,6 +13,7 @@ from fedgen.errors import ExitCode, FederationError
 from fedgen.protocol.messages import (
     Assess,
     Assessment,
+    AssessModel,
     Describe,
     MaskedUpdate,
     Refusal,
@@ -68,7 +69,9 @@ TASKS = [
         model=TRAIN.model,
         images=torch.tensor([[[[0.5, -1.0], [0.25, 1.0]]]]),
         labels=torch.tensor([1]),
+        masks=torch.tensor([[[[0, 1], [2, 0]]]], dtype=torch.uint8),
     ),
+    AssessModel(study_sha256=A, model_sha256=B, model=TRAIN.model),
 ]
 ANSWERS = [
     SiteDescription(
@@ -121,7 +124,12 @@ def test_a_message_is_written_and_read_as_ever(kind) -> None:
 
 def test_the_hash_of_a_question_is_as_ever() -> None:
     """A site keeps it, and answers no other question of the study."""
-    assert MESSAGES["assess"].sha256 == "5be26d273d41b7d3579df58ed8e4d970776bbce70fb53d0fcd4e9f5da758fbbe"
+    assert MESSAGES["assess"].sha256 == "1f12006d2ed33a2b2b535409cc4408716af6f13836bfa937a778bc94f21b3d1f"
+    assert (
+        MESSAGES["assess_model"].sha256 == "57caec71bc0f421e46668a3420e47f1f17798e69926c7492e8f7076c3733b386"
+    )
+    images_alone = MESSAGES["assess"].model_copy(update={"masks": None})
+    assert images_alone.sha256 == "5be26d273d41b7d3579df58ed8e4d970776bbce70fb53d0fcd4e9f5da758fbbe"
 
 
 @pytest.mark.parametrize("kind", sorted(UNVERSIONED))
