@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from fedgen.data.decoders.registry import by_ending, nameless
 from fedgen.data.findings import DataFinding, listing, plural
+from fedgen.data.hidden import HIDDEN
 from fedgen.data.layouts.layout import Request, Scan
 from fedgen.data.table import Table
 from fedgen.errors import DataError
@@ -80,7 +81,7 @@ def unknown_findings(scan: Scan) -> list[DataFinding]:
     return [
         DataFinding("unknown_files", f"No reader knows {count} {kind}: they are not looked at.", count)
         for kind, count in sorted(scan.beside.items())
-        if kind != TEXTS
+        if kind not in (TEXTS, HIDDEN)
     ]
 
 

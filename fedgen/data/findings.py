@@ -50,6 +50,7 @@ FindingKind = Literal[
     "site_in_several_folders",
     "table_reading",
     "unknown_files",
+    "hidden_files",
     "image_is_patient",
     "patient_from_name",
     "label_from_folder",

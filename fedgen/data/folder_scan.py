@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from fedgen.data.accounts import account, unknown_findings
 from fedgen.data.findings import DataFinding, findings_of_notes
+from fedgen.data.hidden import account_hidden
 from fedgen.data.index import IndexEntry, site_names
 from fedgen.data.layouts.layout import Request, Scan
 from fedgen.data.layouts.registry import layout_for
@@ -47,6 +48,7 @@ def scan(request: Request) -> Scan:
     layout = layout_for(request)
     result = layout.scan(request)
     account(request, result, layout.unused)
+    account_hidden(result, hidden_files_of(request.folder))
     result.findings += [*unknown_findings(result), *findings_of_notes(result.notes)]
     if request.table is not None and request.table.note:
         sentence = f"{request.table.path.name} {request.table.note}."
@@ -70,14 +72,43 @@ def _volume(entry: IndexEntry) -> int:
 
 
 def files_of(folder: Path) -> tuple[str, ...]:
-    """Every file below `folder`, relative with forward slashes, sorted; names that begin with a dot are hidden.
+    """Every file below `folder`, relative with forward slashes, sorted; those of `hidden_files_of` are left out.
 
     Raises:
         DataError: it is no folder, or a folder in it cannot be read.
     """
+    found = [
+        (parent.relative_to(folder) / name).as_posix()
+        for parent, _, names in _open_folders(folder)
+        for name in names
+        if not name.startswith(".")
+    ]
+    return tuple(sorted(found))
+
+
+def hidden_files_of(folder: Path) -> tuple[str, ...]:
+    """Every file below `folder` whose own name, or that of a folder it lies in, begins with a dot; as `files_of`.
+
+    A hidden folder that cannot be read counts as one file: nothing in it is used.
+
+    Raises:
+        DataError: as `files_of`.
+    """
+    found: list[Path] = []
+    for parent, folders, names in _open_folders(folder):
+        found += [parent / name for name in names if name.startswith(".")]
+        for top in folders:
+            closed: list[OSError] = []
+            for below, _, inner in os.walk(parent / top, onerror=closed.append):
+                found += [Path(below) / name for name in inner]
+            found += [Path(error.filename) for error in closed]
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in found))
+
+
+def _open_folders(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Each folder that is not hidden, with the names of the hidden folders in it and those of all its files."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the folder that holds the images.")
-    found: list[str] = []
     seen: set[Path] = set()
     for parent, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
         # Links are followed, because data folders often are links; a link to its own parent ends here.
@@ -86,10 +117,9 @@ def files_of(folder: Path) -> tuple[str, ...]:
             folders.clear()
             continue
         seen.add(real)
+        hidden = [name for name in folders if name.startswith(".")]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inside = Path(parent).relative_to(folder)
-        found += [(inside / name).as_posix() for name in names if not name.startswith(".")]
-    return tuple(sorted(found))
+        yield Path(parent), hidden, names
 
 
 def _unreadable(error: OSError) -> None:

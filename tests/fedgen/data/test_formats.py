@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from fedgen.data.decoders.decoder import UnreadableError
+from fedgen.data.decoders.decoder import Decoder, UnreadableError
 from fedgen.data.decoders.registry import by_ending, decoder_for
 
 
@@ -16,6 +17,24 @@ def test_every_ending_has_its_decoder_in_any_case() -> None:
         assert ending == ending.lower()
         assert ending.startswith(".")
     assert {".png", ".dcm", ".nii.gz"} <= set(by_ending())
+
+
+def test_the_page_on_formats_names_every_ending_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/data-support.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith("Endings: ")]
+    endings, _, by_content = line.partition(";")
+    assert re.findall(r"`(\.[^`]+)`", endings) == sorted(by_ending())
+    # Those that look into a file are the decoders that say how.
+    looking = {
+        type(decoder).__module__.removeprefix("fedgen.data.decoders.").partition(".")[0]
+        for decoder in by_ending().values()
+        if type(decoder).recognises is not Decoder.recognises
+    }
+    names = {"dicom": "DICOM", "nifti": "NIfTI", "nrrd": "NRRD", "arrays": "idx"}
+    assert looking == set(names)
+    assert by_content.strip().startswith(
+        "DICOM, NIfTI, NRRD and idx files are also known by their first bytes"
+    )
 
 
 def test_names_that_tell_nothing(tmp_path: Path) -> None:

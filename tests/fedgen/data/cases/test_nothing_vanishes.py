@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fedgen.data.build import build_index
-from fedgen.data.folder_scan import files_of, scan_folder
+from fedgen.data.folder_scan import files_of, hidden_files_of, scan_folder
 from fedgen.errors import DataError, ExitCode
 from fedgen.study.data import DataSection
 
@@ -110,15 +110,44 @@ def test_bids_opens_as_one_site(bids: Callable, one_class: DataSection, lines: l
 
 def test_every_file_is_in_exactly_one_account(people: Callable, one_class: DataSection) -> None:
     folder = people(["P1", "NA", "P2"])
-    for name in ("a.zip", "b.mha", "c.exe", "notes.txt", "noending", "im/z.png"):
+    (folder / ".git").mkdir()
+    for name in ("a.zip", "b.mha", "c.exe", "notes.txt", "noending", "im/z.png", ".git/x", "im/.y.png"):
         (folder / name).write_bytes(b"x")
     scan = scan_folder(folder, one_class)
     entries = {file for entry in scan.entries for file in entry.files}
     problems = {problem.path for problem in scan.problems}
     accounts = (entries, problems, scan.seen)
     assert sum(len(account) for account in accounts) == len(set().union(*accounts))
-    assert set().union(*accounts) == set(files_of(folder))
+    assert set().union(*accounts) == {*files_of(folder), *hidden_files_of(folder)}
     assert len(scan.seen) == scan.excluded.total() + scan.unasked.total() + scan.beside.total()
+
+
+def test_hidden_files_are_counted_as_what_they_are(people: Callable, one_class: DataSection) -> None:
+    folder = people(["P1", "P2", "P3"])
+    (folder / ".git" / "annex").mkdir(parents=True)
+    (folder / ".Trash-1000").mkdir()
+    for name in (".DS_Store", "im/.DS_Store", "im/._0.png", ".git/config", ".git/annex/1.png", ".xyz"):
+        (folder / name).write_bytes(b"x")
+    (folder / ".Trash-1000" / "old.png").write_bytes(b"x")
+    # A link to a folder above ends, in the open and in hiding.
+    (folder / "im" / "up").symlink_to(folder, target_is_directory=True)
+    (folder / ".git" / "up").symlink_to(folder, target_is_directory=True)
+    index = build_index(folder, one_class)
+    assert len(index.entries) == 3
+    assert [(finding.kind, finding.count) for finding in index.findings] == [("hidden_files", 7)]
+    assert index.findings[0].sentence == (
+        "7 hidden files (names that begin with a dot) not looked at: 2 how macOS shows a folder, 2 version control "
+        "(git), 1 deleted files, 1 of unknown purpose, 1 attributes that macOS keeps beside a file."
+    )
+
+
+def test_a_hidden_image_is_left_out_and_not_for_nothing(people: Callable, one_class: DataSection) -> None:
+    folder = people(["P1", "P2"])
+    Image.fromarray(grain(50)).save(folder / "im" / ".2.png")
+    with pytest.raises(DataError, match=r"1 of 3 images would be left out .*hidden image .*rename it"):
+        build_index(folder, one_class)
+    (folder / "im" / ".2.png").rename(folder / "im" / "._2.png")
+    assert [finding.kind for finding in build_index(folder, one_class).findings] == ["hidden_files"]
 
 
 def test_a_path_in_another_composition_finds_its_file(people: Callable, one_class: DataSection) -> None:
