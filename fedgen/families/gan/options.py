@@ -117,12 +117,18 @@ class GANOptions(Section):
         return self.augmentation > 0 or self.augmentation_target is not None
 
 
+SMALL = GANOptions(generator_channels=(8, 4), discriminator_channels=(4, 8), latent_size=4)
+
 SPEC = FamilySpec(
     name="gan",
     summary="conditional GAN: sharp images; only the discriminator sees data",
     options=GANOptions,
-    small=GANOptions(generator_channels=(8, 4), discriminator_channels=(4, 8), latent_size=4),
+    small=SMALL,
     supports=creation_in(2, 3),
     private=True,
     fastest={"cpu": "hooks"},
+    variants={
+        "penalty": SMALL.model_copy(update={"gradient_penalty": 1.0}),
+        "augmentation": SMALL.model_copy(update={"augmentation": 0.4, "augmentation_target": 0.6}),
+    },
 )

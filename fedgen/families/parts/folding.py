@@ -17,10 +17,11 @@ def fold(images: Tensor, condition: Tensor, K: int) -> tuple[Tensor, Tensor]:
     Returns:
         images (B*M*K, C, *size) and condition (B*M*K, ...); the K copies of an image are neighbours.
     """
-    return _copies(images, K), _copies(condition, K)
+    return copies(images, K), copies(condition, K)
 
 
-def _copies(tensor: Tensor, K: int) -> Tensor:
+def copies(tensor: Tensor, K: int) -> Tensor:
+    """(B, M, ...) as rows (B*M*K, ...), each entry K times."""
     B, M, *rest = tensor.shape
     # By shape, since an axis of no numbers cannot be inferred.
     return tensor[:, :, None].expand(B, M, K, *rest).reshape(B * M * K, *rest)

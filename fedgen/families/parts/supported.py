@@ -29,6 +29,22 @@ def image_of_class_in(*dimensions: int) -> Callable[[Task], str | None]:
     return supports
 
 
+def translation_in(*dimensions: int) -> Callable[[Task], str | None]:
+    """`FamilySpec.supports` of a family that makes an image from others: several in pairs, one without."""
+
+    def supports(task: Task) -> str | None:
+        if not task.translates or [field.kind for field in (*task.makes, *task.sources)] != ["image"] * (
+            1 + len(task.sources)
+        ):
+            return "it makes an image from other images"
+        if not task.paired and (len(task.sources) > 1 or task.conditions):
+            return "without pairs it makes one contrast from one other, given nothing else"
+        grids = {field.spec.size for field in (*task.makes, *task.sources) if field.spec is not None}
+        return "its images have one grid" if len(grids) > 1 else _grid(task, dimensions)
+
+    return supports
+
+
 def _grid(task: Task, dimensions: tuple[int, ...]) -> str | None:
     if task.stack.dimensions in dimensions:
         return None
