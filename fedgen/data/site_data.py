@@ -107,7 +107,7 @@ class LabelledImages:
     Attributes:
         images: (n, C, *size) float32 in [-1, 1].
         labels: (n,) int64 class index.
-        masks: (n, 1, *size) uint8 in {0, 1}, or None where the images have none.
+        masks: (n, 1, *size) uint8 classes, 0 outside of all, or None where the images have none.
     """
 
     images: Tensor

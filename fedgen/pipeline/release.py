@@ -57,6 +57,7 @@ def draw_release(
         image,
         about=_provenance(work),
         window=(intensity.lower, intensity.upper),
+        mask_classes=study.data.mask_classes,
     )
     write_card(work)
     draw(synthetic)

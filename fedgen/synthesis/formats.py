@@ -87,9 +87,16 @@ def nifti_bytes(image: Tensor, grid: ImageSpec, window: tuple[float, float]) -> 
     return gzip.compress(file.to_bytes(), mtime=0)
 
 
-def mask_png_bytes(mask: Tensor) -> bytes:
-    """An 8-bit PNG of a (1, H, W) mask in {0, 1}: 255 inside."""
-    return png_bytes(mask * 2.0 - 1)
+def mask_png_bytes(mask: Tensor, classes: int = 1) -> bytes:
+    """An 8-bit PNG of a (1, H, W) mask of classes: 255 inside where there is one, else the number of the class."""
+    return png_bytes(mask * 2.0 - 1) if classes == 1 else png_bytes(mask / 127.5 - 1)
+
+
+def mask_nifti_bytes(mask: Tensor, grid: ImageSpec) -> bytes:
+    """A NIfTI of a (1, *size) mask: its values are the classes' own, 0 outside of all."""
+    highest = max(1, int(mask.max()))
+    gray = grid.model_copy(update={"channels": 1})
+    return nifti_bytes(mask * (2.0 / highest) - 1, gray, (0.0, float(highest)))
 
 
 def _voxels(image: Tensor, window: tuple[float, float]) -> NDArray[np.generic]:

@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from fedgen.data.decoders.decoder import Header, Pixels, UnreadableError
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.index import SliceRange
+from fedgen.data.masks.labels import class_labels
+from fedgen.data.masks.segments import segments
 from fedgen.data.read import data_error
 from fedgen.errors import DataError
 from fedgen.synthesis.sample_files import ENDINGS
@@ -52,6 +55,20 @@ class ReleasedImage(NamedTuple):
     geometry: Geometry
 
 
+class ReleasedPair(NamedTuple):
+    """One image with its mask.
+
+    Attributes:
+        image, label, geometry: as of a `ReleasedImage`.
+        mask: (1, H, W) or (1, D, H, W) uint8, the number of the class, 0 outside of all.
+    """
+
+    image: Tensor
+    mask: Tensor
+    label: int
+    geometry: Geometry
+
+
 class ReleasedImages(Dataset[ReleasedImage]):
     """See `load_release`.
 
@@ -61,6 +78,7 @@ class ReleasedImages(Dataset[ReleasedImage]):
         classes: class names in the order of their index: alphabetical.
         files: names of the image files, in the order of the data set.
         labels: class index of each.
+        masks: names of their masks; empty where there are none.
     """
 
     def __init__(
@@ -75,9 +93,10 @@ class ReleasedImages(Dataset[ReleasedImage]):
                 f"{folder / INDEX} lists no file of the format {self.form or 'of any release'!r}: it has "
                 f"{', '.join(each for each in _RICHEST if _of(rows, each)) or 'none'}."
             )
-        self.classes = tuple(sorted({label for _, label in listed}))
-        self.files = tuple(file for file, _ in listed)
-        self.labels = tuple(self.classes.index(label) for _, label in listed)
+        self.classes = tuple(sorted({label for _, label, _ in listed}))
+        self.files = tuple(file for file, _, _ in listed)
+        self.labels = tuple(self.classes.index(label) for _, label, _ in listed)
+        self.masks = tuple(mask for _, _, mask in listed)
         self._transform = transform
 
     def __len__(self) -> int:
@@ -90,15 +109,69 @@ class ReleasedImages(Dataset[ReleasedImage]):
         Raises:
             DataError: its file is missing or damaged.
         """
+        image, geometry = self.read(number)
+        if self._transform is not None:
+            image = self._transform(image)
+        return ReleasedImage(image, self.labels[number], geometry)
+
+    def read(self, number: int) -> tuple[Tensor, Geometry]:
+        """One image as its file has it.
+
+        Raises:
+            DataError: its file is missing or damaged.
+        """
         path = self.folder / self.files[number]
         try:
             header, pixels = _read(path)
         except UnreadableError as error:
             raise data_error(str(path), error) from error
-        image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)))
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0))), _geometry(header)
+
+    def pairs(
+        self, transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    ) -> ReleasedPairs:
+        """The images with their masks, as a data set of its own.
+
+        Args:
+            transform: applied to each image and its mask, instead of the one that images alone have.
+
+        Raises:
+            DataError: the release has no masks.
+        """
+        return ReleasedPairs(self, transform)
+
+
+class ReleasedPairs(Dataset[ReleasedPair]):
+    """See `ReleasedImages.pairs`."""
+
+    def __init__(
+        self, images: ReleasedImages, transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None
+    ) -> None:
+        if not all(images.masks):
+            raise DataError(f"{images.folder} has no masks: its study makes images alone.")
+        self._images = images
+        self._transform = transform
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self._images)
+
+    def __getitem__(self, number: int) -> ReleasedPair:
+        """Read one pair.
+
+        Raises:
+            DataError: a file is missing or damaged, or a mask does not fit its image.
+        """
+        image, geometry = self._images.read(number)
+        path = self._images.folder / self._images.masks[number]
+        try:
+            labels = _mask(path, self._images.form)
+        except UnreadableError as error:
+            raise data_error(str(path), error) from error
+        mask = torch.from_numpy(labels).reshape(1, *image.shape[1:])
         if self._transform is not None:
-            image = self._transform(image)
-        return ReleasedImage(image, self.labels[number], _geometry(header))
+            image, mask = self._transform(image, mask)
+        return ReleasedPair(image, mask, self._images.labels[number], geometry)
 
 
 def load_release(
@@ -122,10 +195,12 @@ def load_release(
     return ReleasedImages(folder, form, transform)
 
 
-def _rows(folder: Path) -> list[tuple[str, str]]:
+def _rows(folder: Path) -> list[tuple[str, str, str]]:
     try:
         text = (folder / INDEX).read_text(encoding="utf-8")
-        return [(row["image"], row["label"]) for row in csv.DictReader(io.StringIO(text))]
+        return [
+            (row["image"], row["label"], row.get("mask") or "") for row in csv.DictReader(io.StringIO(text))
+        ]
     except (OSError, UnicodeDecodeError, KeyError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
@@ -133,7 +208,7 @@ def _rows(folder: Path) -> list[tuple[str, str]]:
         ) from None
 
 
-def _of(rows: list[tuple[str, str]], form: str) -> list[tuple[str, str]]:
+def _of(rows: list[tuple[str, str, str]], form: str) -> list[tuple[str, str, str]]:
     return [row for row in rows if row[0].endswith(ENDINGS.get(form, "/"))]
 
 
@@ -143,6 +218,12 @@ def _read(path: Path) -> tuple[Header, Pixels]:
     if header.depth is None:
         return header, decoder.pixels(path, None)[0]
     return header, decoder.pixels(path, SliceRange(header.axis, 0, header.depth, 1))
+
+
+def _mask(path: Path, form: str) -> NDArray[np.uint8]:
+    """(D, H, W) of classes; one slice of a picture."""
+    stored = segments(path, "") if form == "dicom" else decoder_for(path).mask(path, 2)
+    return np.ascontiguousarray(class_labels(stored)[0])
 
 
 def _geometry(header: Header) -> Geometry:

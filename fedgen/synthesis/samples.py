@@ -39,6 +39,7 @@ def write_samples(
     *,
     about: Provenance,
     window: tuple[float, float] = (0.0, 255.0),
+    mask_classes: Sequence[str] = ("mask",),
 ) -> list[Path]:
     """Write the synthetic set, replacing an earlier one.
 
@@ -49,6 +50,7 @@ def write_samples(
         formats: any of `png`, `nifti` and `dicom`.
         grid: what each image is, with spacing and orientation where they are known.
         about: where the images come from, which DICOM files say.
+        mask_classes: names of the masks' values 1, 2, ...
         window: stored values of -1 and +1 (the study's `data.intensity`), of gray NIfTI and DICOM files.
 
     Returns:
@@ -77,7 +79,9 @@ def write_samples(
         subject = SyntheticPatient(f"{SITE}-{index}", classes[label], index + 1)
         mask = None if synthetic.masks is None else synthetic.masks[index]
         for form in formats:
-            image, marked = sample_files(form, synthetic.images[index], mask, grid, window, subject, about)
+            image, marked = sample_files(
+                form, synthetic.images[index], mask, grid, window, subject, about, mask_classes
+            )
             file, mask_file = f"{name}{ENDINGS[form]}", ""
             write_atomic(samples / file, image)
             if marked is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydicom.dataset import Dataset
 from torch import Tensor
@@ -17,13 +19,16 @@ _CATEGORY = ("309825002", "SCT", "Spatial and Relational Concept")
 _TYPE = ("region", "99FEDGEN", "Region marked by the masks of the study")
 
 
-def dicom_segmentation(mask: Tensor, image: Dataset, grid: ImageSpec) -> Dataset:
+def dicom_segmentation(
+    mask: Tensor, image: Dataset, grid: ImageSpec, classes: Sequence[str] = ("mask",)
+) -> Dataset:
     """A binary segmentation that lies on its image: same patient, study and frame of reference.
 
     Args:
-        mask: (1, *size) in {0, 1}, on the grid of the image.
+        mask: (1, *size) of classes on the grid of the image, 0 outside of all.
         image: what `dicom_image` made of the image.
         grid: what is known of the image.
+        classes: names of the values 1, 2, ...; each is a segment.
 
     Raises:
         DataError: a volume of which it is not known where it lies: a segmentation could not name its frames.
@@ -46,20 +51,23 @@ def dicom_segmentation(mask: Tensor, image: Dataset, grid: ImageSpec) -> Dataset
     algorithm = AlgorithmIdentificationSequence(
         name=MAKER, version=__version__, family=CodedConcept("123109", "DCM", "Artificial Intelligence")
     )
-    description = SegmentDescription(
-        segment_number=1,
-        segment_label="mask",
-        segmented_property_category=CodedConcept(*_CATEGORY),
-        segmented_property_type=CodedConcept(*_TYPE),
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=algorithm,
-    )
+    descriptions = [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=name[:64],
+            segmented_property_category=CodedConcept(*_CATEGORY),
+            segmented_property_type=CodedConcept(*_TYPE),
+            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, name in enumerate(classes, start=1)
+    ]
     pixels, _, _ = radiological(mask[0].numpy().astype(np.uint8), grid)
     segmentation = Segmentation(
         source_images=[image],
         pixel_array=pixels if grid.dimensions == 3 else pixels[np.newaxis],
         segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[description],
+        segment_descriptions=descriptions,
         series_instance_uid=derived_uid(image.SeriesInstanceUID, "mask"),
         series_number=2,
         sop_instance_uid=derived_uid(image.SOPInstanceUID, "mask"),

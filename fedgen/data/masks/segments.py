@@ -57,7 +57,7 @@ def segments(path: Path, structure: str) -> StoredMask:
                 f"has segments that overlap ({listing(labels.values())}): name one of them in data.columns.mask, such "
                 f"as SEG/{labels[numbers[0]]}"
             ) from error
-        return _picture(found, error)
+        return _picture(found, numbers, structure, error)
     return StoredMask(_one_number(values, numbers, structure, fractional), affine)
 
 
@@ -83,8 +83,25 @@ def _one_number(values: np.ndarray, numbers: list[int], structure: str, fraction
     return values.astype(np.float32)
 
 
-def _picture(found: Any, error: Exception) -> StoredMask:
-    """A segmentation of one frame without a place in the patient: it is drawn on its image."""
-    if int(found.get("NumberOfFrames") or 1) != 1:
+def _picture(found: Any, numbers: list[int], structure: str, error: Exception) -> StoredMask:
+    """A segmentation without a place in the patient, a frame a segment: it is drawn on its image."""
+    frames = np.asarray(found.pixel_array > 0).reshape(-1, *found.pixel_array.shape[-2:])
+    groups = found.get("PerFrameFunctionalGroupsSequence") or ()
+    shown = [
+        int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        for item in groups
+        if "SegmentIdentificationSequence" in item
+    ]
+    if len(frames) == 1:
+        shown = shown or numbers[:1]
+    if len(set(shown)) != len(frames) or len(shown) != len(frames):
         raise UnreadableError(f"is a segmentation whose frames are no volume ({one_line(error)})") from error
-    return StoredMask(np.asarray(found.pixel_array > 0, np.float32).reshape(1, *found.pixel_array.shape[-2:]))
+    asked = [number for number in shown if number in numbers]
+    if frames[[shown.index(number) for number in asked]].sum(axis=0).max(initial=0) > 1:
+        raise UnreadableError(
+            "has segments that overlap: name one of them in data.columns.mask, with its name behind SEG/"
+        )
+    classes = np.zeros(frames.shape[1:], np.float32)
+    for number in asked:
+        classes[frames[shown.index(number)]] = 1 if structure or len(frames) == 1 else number
+    return StoredMask(classes[np.newaxis])

@@ -47,6 +47,41 @@ def images_of(release: Path) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("classes", [("lung",), ("one", "two", "three")])
+def test_pairs_come_back_with_the_masks_classes(form: str, classes: tuple[str, ...], tmp_path: Path) -> None:
+    rng = torch.Generator().manual_seed(1)
+    images = (torch.rand(3, 1, 16, 24, generator=rng) * 2 - 1).half().float()
+    masks = torch.randint(len(classes) + 1, (3, 1, 16, 24), generator=rng).to(torch.uint8)
+    masks[1] = 0
+    about = Provenance("ab", "No patient is in them.", "CR", datetime(2026, 1, 2, tzinfo=UTC))
+    made = LabelledImages(images, torch.zeros(3, dtype=torch.int64), masks)
+    folder = tmp_path / "samples"
+    write_samples(folder, made, ("any",), (form,), GRID, about=about, window=WINDOW, mask_classes=classes)
+    release = fedgen.load_release(tmp_path, form)
+    pairs = release.pairs()
+    assert len(pairs) == 3
+    for number in range(3):
+        image, mask, label, geometry = pairs[number]
+        alone = release[number]
+        assert torch.equal(image, alone.image) and label == alone.label == 0
+        assert geometry.orientation == alone.geometry.orientation
+        expected = masks[number] if form != "nifti" else masks[number].flip(-1)
+        assert mask.dtype is torch.uint8 and torch.equal(mask, expected)
+    batch = next(iter(DataLoader(pairs, batch_size=3)))
+    assert batch.mask.shape == (3, 1, 16, 24)
+    doubled = release.pairs(lambda image, mask: (image * 2, mask * 0))
+    assert torch.equal(doubled[0].image, 2 * pairs[0].image) and not bool(doubled[0].mask.any())
+
+
+def test_a_release_without_masks_has_no_pairs(tmp_path: Path) -> None:
+    made = LabelledImages(torch.zeros(1, 1, 16, 24), torch.zeros(1, dtype=torch.int64))
+    about = Provenance("ab", "No patient is in them.", "CR", datetime(2026, 1, 2, tzinfo=UTC))
+    write_samples(tmp_path / "samples", made, ("any",), ("png",), GRID, about=about, window=WINDOW)
+    with pytest.raises(DataError, match="has no masks"):
+        fedgen.load_release(tmp_path).pairs()
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_each_format_gives_values_label_and_geometry_back(form: str, release: Path) -> None:
     loaded = fedgen.load_release(release, form)
     assert len(loaded) == 6
