@@ -70,7 +70,7 @@ class Recipe:
         """
         model = self.study.model
         if model.prior is not None and model.prior.phantom is not None:
-            return self._fitting(read_phantom_prior(model.prior.phantom, self.study.data, path))
+            return self._fitting(read_phantom_prior(model.prior.phantom, self.study.data, self.task, path))
         if model.prior is not None:
             return self._fitting(read_named_prior(str(model.prior.sha256), self.task.stack, path))
         asked = model.pretrained
@@ -85,7 +85,7 @@ class Recipe:
         prior = self.study.model.prior
         if prior is None or prior.phantom is None:
             return None
-        return self._fitting(phantom_prior(prior.phantom, self.study.data))
+        return self._fitting(phantom_prior(prior.phantom, self.study.data, self.task))
 
     def _fitting(self, found: Pretrained) -> Pretrained:
         if found.prior is not None:

@@ -16,8 +16,8 @@ from fedgen.study.data import DataSection
 
 #: Grids whose corners are this close, in mm, are one.
 _SAME = 0.5
-#: A patient's images at one time, at one site.
-Time = tuple[str, str, str]
+#: A patient's images at one time, at one site; of slices that are files of their own, at one place.
+Time = tuple[str, str, str, tuple[float, ...]]
 
 
 def named_contrasts(entries: Iterable[IndexEntry], data: DataSection) -> list[IndexEntry]:
@@ -30,7 +30,11 @@ def named_contrasts(entries: Iterable[IndexEntry], data: DataSection) -> list[In
 
 def time_of(entry: IndexEntry) -> Time:
     """What the images of one record share."""
-    return entry.site, entry.patient, entry.study
+    place: tuple[float, ...] = ()
+    if entry.slices is None and len(entry.size) == 2 and entry.affine is not None:
+        # To a tenth of a millimetre, since contrasts of one examination state their places alike.
+        place = tuple(round(row[3], 1) for row in entry.affine)
+    return entry.site, entry.patient, entry.study, place
 
 
 def complete_times(entries: Sequence[IndexEntry], data: DataSection) -> tuple[list[IndexEntry], Counter[str]]:

@@ -23,7 +23,7 @@ from fedgen.data.geometry import geometry_findings
 from fedgen.data.index import IndexEntry, PatientIndex, write_index
 from fedgen.data.join_folders import common_folder, index_folders
 from fedgen.data.load import decoding_findings, site_data
-from fedgen.data.phantom.write import write_phantom
+from fedgen.data.phantom.write import native_size, write_phantom
 from fedgen.data.pseudonyms import Pseudonyms, naming_no_file, own_pseudonyms
 from fedgen.data.site_data import Part, SiteData
 from fedgen.data.split import split_patients
@@ -177,7 +177,7 @@ def _phantom(study: Study, run_data: Path) -> Path:
             "No data: give the folder of the images, or set data.phantom in the study to generate some."
         )
     folder = run_data / "phantom"
-    write_phantom(folder, study.data.phantom, study.study.seed)
+    write_phantom(folder, study.data.phantom, study.study.seed, native_size(study.data.image_size))
     return folder
 
 

@@ -91,7 +91,7 @@ def sources_in(
         raise DataError(
             f"{folder} has no image of {listing(contrasts)}, which the model makes its target from."
         )
-    for (_, patient, study), entries in times.items():
+    for (_, patient, study, _), entries in times.items():
         missing = [name for name in needed if name not in entries]
         if missing:
             when = f" at {study}" if study else ""
@@ -99,7 +99,7 @@ def sources_in(
                 f"{patient}{when} has no {listing(missing)}, which the model cannot do without: add it, or take the "
                 "patient out of the folder."
             )
-    for (_, patient, study), entries in times.items():
+    for (_, patient, study, _), entries in times.items():
         yield _decoded(
             folder, asked, patient, study, {name: entries[name] for name in contrasts if name in entries}
         )

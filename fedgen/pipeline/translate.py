@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,11 +156,16 @@ def translate(
     about = About(model.card.target, model.card.files[WEIGHTS], model.card.statement)
     rows: list[tuple[str, ...]] = []
     taken: set[Path] = set()
+    places: Counter[tuple[str, str]] = Counter()
     for sources in sources_in(folder, study.data, names, needed):
         values = in_window(on_source(make(sources), sources), (window.lower, window.upper))
         place = Path(site_name(sources.patient) or "patient")
         if sources.study:
             place /= site_name(sources.study) or "study"
+        # Slices that are files of their own are several of one time, from the second on in folders of their own.
+        places[sources.patient, sources.study] += 1
+        if places[sources.patient, sources.study] > 1:
+            place /= f"place_{places[sources.patient, sources.study]}"
         if place in taken:
             raise DataError(f"Two patients are both written as {place}: rename one of them.")
         taken.add(place)

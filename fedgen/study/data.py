@@ -122,7 +122,11 @@ class Split(Section):
 
 
 class Phantom(Section):
-    """Procedural multi-site DICOM data, for demonstration and tests; free of any licence."""
+    """Procedural multi-site data, for demonstration and tests; free of any licence.
+
+    Heads in T1w and T2w with age and sex, and masks of a lesion (`columns.mask` `mask`) and of tissues (`tissue_mask`:
+    csf, gray, white): DICOM slices, or NIfTI volumes (`label-lesion_mask`, `dseg`) where image_size has three sides.
+    """
 
     sites: int = Field(4, ge=1, le=16, description="number of virtual hospitals")
     patients: int = Field(40, ge=4, description="patients per hospital")
@@ -254,8 +258,6 @@ class DataSection(Section):
                 raise ValueError(f"image_size {side} must be at least 16 and a multiple of 4")
         if len(self.image_size) == 3 and self.slices != Slices():
             raise ValueError("slices are of no use where image_size has three sides: volumes stay whole")
-        if len(self.image_size) == 3 and self.phantom is not None:
-            raise ValueError("phantom makes slices, so that image_size must have two sides")
         return self
 
     @property

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedgen.data.phantom.write import write_phantom_site
+from fedgen.data.phantom.write import native_size, write_phantom_site
 from fedgen.errors import FederationError, StudyError
 from fedgen.run.atomic import write_atomic
 from fedgen.study.study import Study
@@ -176,7 +176,8 @@ def demonstrate(
         for name in names:
             own = out / "sites" / name
             data = out / "data" / name
-            write_phantom_site(data, study.data.phantom, name, study.study.seed)
+            size = native_size(study.data.image_size)
+            write_phantom_site(data, study.data.phantom, name, study.study.seed, size)
             own.mkdir(parents=True)
             write_atomic(own / "site.yaml", _site_file(study, data).encode())
             token = processes.run("fedgen-server", ["invite", name, *at]).strip()

@@ -74,6 +74,10 @@ def _draw_lesion(rng: np.random.Generator, width: float, length: float) -> Lesio
     )
 
 
+#: Classes of a mask of tissues, from 1, and the tissues of each; a lesion counts as the white matter it lies in.
+SEGMENTS = {"csf": ("csf",), "gray": ("gray", "deep"), "white": ("white", "lesion")}
+
+
 @dataclass(frozen=True)
 class Slice:
     """Tissue fractions of one slice.
@@ -86,13 +90,22 @@ class Slice:
     tissues: Field
     lesion: NDArray[np.bool_]
 
+    @property
+    def segments(self) -> NDArray[np.uint8]:
+        """(H, W): which of SEGMENTS, from 1, has most of a pixel; 0 where none has half of it."""
+        parts = [sum(self.tissues[TISSUES.index(name)] for name in names) for names in SEGMENTS.values()]
+        shares = np.stack([np.asarray(part) for part in parts])
+        found = np.where(shares.sum(axis=0) > 0.5, shares.argmax(axis=0) + 1, 0)
+        return found.astype(np.uint8)
+
 
 def cut(head: Head, level: float, size: tuple[int, int]) -> Slice:
     """The slice of a head at a height.
 
     Args:
         head: the patient.
-        level: height in [-1, 1]; 0 goes through the bodies of the lateral ventricles.
+        level: height in [-1, 1]; 0 goes through the bodies of the lateral ventricles, and beyond 0.7 and -0.7 the
+            head closes.
         size: (height, width) in pixels.
     """
     noise = _noise(head.seed, size, (0.030, 0.070))
@@ -154,7 +167,7 @@ class _Grid:
     def __init__(self, head: Head, level: float, size: tuple[int, int], margin: float) -> None:
         right, up = _frame(size)
         cos, sin = np.cos(head.tilt), np.sin(head.tilt)
-        shrink = 1 - 0.10 * level**2
+        shrink = _width(level)
         x = (cos * right - sin * up) / shrink
         y = (sin * right + cos * up) / shrink
         # The outline below, with every wave at its crest and each half of the head at its widest.
@@ -173,6 +186,12 @@ class _Grid:
         narrow = 1 - 0.05 * np.cos(self.angle)
         radius = np.hypot(self.x / (head.width * narrow), self.y / head.length)
         self.depth: Field = (1 + wave - radius) * mean
+
+
+def _width(level: float) -> float:
+    """Of the head at a height, in its greatest; it closes as a dome above 0.7 and below -0.7."""
+    beyond = max(abs(level) - 0.7, 0) / 0.32
+    return (1 - 0.10 * min(abs(level), 0.7) ** 2) * float(np.sqrt(max(1 - beyond**2, 1e-4)))
 
 
 @lru_cache(maxsize=1)

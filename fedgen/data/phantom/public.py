@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fedgen.data.decoders.decoder import Pixels
-from fedgen.data.phantom.anatomy import cut
+from fedgen.data.phantom.anatomy import SEGMENTS, Slice, cut
 from fedgen.data.phantom.patient import draw_patient
 from fedgen.data.phantom.scanner import CONTRASTS, Scanner, scan
 from fedgen.data.phantom.series import MODALITY, RESCALE_SLOPE, STORED_MAX
 from fedgen.data.phantom.write import CLASSES, HOSPITALS
+from fedgen.data.pixels import centre, fitted_size, resize_mask
 from fedgen.data.public_images import prepared_images
 from fedgen.errors import StudyError
 from fedgen.study.data import Intensity
 from fedgen.study.model import PhantomPrior
+
+#: Masks that phantoms have, by the name that data.columns.mask has for them, with their greatest class.
+MASKS = {"mask": 1, "tissue_mask": len(SEGMENTS)}
+
+
+@dataclass(frozen=True)
+class PhantomMask:
+    """A mask of phantoms.
+
+    Attributes:
+        name: one of MASKS.
+        classes: of the study's masks: those beyond are left out.
+    """
+
+    name: str
+    classes: int
+
+    def channels(self, anatomy: Slice, size: tuple[int, int]) -> Pixels:
+        """(classes, H, W) float32: -1 outside and 1 inside each class, resampled as the image is."""
+        found = anatomy.lesion.astype(np.uint8) if self.name == "mask" else anatomy.segments
+        fitted = resize_mask(found, fitted_size(found.shape, None, size))
+        placed = centre(fitted[..., np.newaxis], size, 0)[..., 0]
+        each = np.arange(1, self.classes + 1)[:, np.newaxis, np.newaxis]
+        return np.where(placed == each, 1.0, -1.0).astype(np.float32)
+
 
 #: As of the phantoms that sites have.
 SIZE = (96, 96)
@@ -22,7 +50,11 @@ A_SCANNER = 40
 
 
 def public_phantoms(
-    asked: PhantomPrior, modality: str | None, size: tuple[int, int], intensity: Intensity
+    asked: PhantomPrior,
+    modality: str | None,
+    size: tuple[int, int],
+    intensity: Intensity,
+    mask: PhantomMask | None = None,
 ) -> Pixels:
     """One image a patient, half of them with a lesion; the same arguments give the same images.
 
@@ -34,9 +66,10 @@ def public_phantoms(
         modality: as `data.modality`; None takes all contrasts in turn.
         size: (H, W) that the images are resampled to.
         intensity: window of stored values (0 to 255) that becomes [-1, 1].
+        mask: that comes with each image as further channels, -1 outside and 1 inside; None for images alone.
 
     Returns:
-        (patients, 1, H, W) float32 in [-1, 1].
+        (patients, 1 + classes of the mask, H, W) float32 in [-1, 1].
 
     Raises:
         StudyError: phantoms have no such modality.
@@ -58,7 +91,8 @@ def public_phantoms(
             stored = np.round(scan(anatomy, contrast, scanner, rng) * STORED_MAX).astype(np.uint16)
             # As a decoder gives them: the rescale slope is applied to float64.
             values = (stored * RESCALE_SLOPE).astype(np.float32)
-            images += prepared_images(values[np.newaxis, ..., np.newaxis], None, size, intensity)
+            image = prepared_images(values[np.newaxis, ..., np.newaxis], None, size, intensity)[0]
+            images.append(image if mask is None else np.concatenate([image, mask.channels(anatomy, size)]))
     return np.stack(images)
 
 

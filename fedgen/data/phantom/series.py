@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
 from fedgen.data.phantom.dicom import Value
-from fedgen.data.phantom.patient import Patient
+from fedgen.data.phantom.patient import IMAGED, Patient
 from fedgen.data.phantom.scanner import CONTRASTS
 
 #: Stored values are 12 bits; the rescale slope brings them to 0..255, the default intensity window.
@@ -51,7 +51,8 @@ def elements(
         "PatientName": patient.name,
         "PatientBirthDate": patient.birth_date,
         "PatientSex": patient.sex,
-        "StudyDate": "20240102",
+        "PatientAge": f"{patient.age:03d}Y",
+        "StudyDate": IMAGED,
         "StudyTime": "120000",
         "StudyID": "1",
         "AccessionNumber": "",

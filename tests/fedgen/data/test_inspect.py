@@ -101,7 +101,8 @@ def test_dicom_with_labels_and_a_table_about_something_else(tmp_path: Path) -> N
     (tmp_path / "p" / "devices.csv").write_text("serial,room\n1,2\n")
     report = inspect_data(tmp_path / "p")
     assert report.table == "labels.csv"
-    assert report.masks == {"mask": len(report.series) and sum(each.files for each in report.series)}
+    files = sum(each.files for each in report.series)
+    assert report.masks == {"mask": files, "tissue_mask": files}
     assert any("devices.csv names no image" in finding.sentence for finding in report.findings)
     (tmp_path / "p" / "devices.csv").unlink()
     assert works(tmp_path / "p", inspect_data(tmp_path / "p"), tmp_path).labels == ("none", "lesion")

@@ -18,7 +18,7 @@ from fedgen.errors import DataError, StudyError
 from fedgen.study.data import Phantom
 
 SMALL = Phantom(sites=2, patients=4)
-GOLDEN = ["71ba60faa30bee81", "a9d716d64f2e1089"]
+GOLDEN = ["9e5609d8ba72068b", "a9d716d64f2e1089"]
 TOP = {"labels.csv", "phantom.json"}
 
 

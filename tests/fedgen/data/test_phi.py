@@ -54,7 +54,7 @@ def test_attributes_are_counted_wherever_they_stand(export: Path) -> None:
         SeriesDate="20200301",
         AccessionNumber="7",
         ImageComments=SECRET,
-        PatientAge="",
+        PatientAddress="",
     )
     change(files[1], nested=True, OperatorsName=SECRET)
     after = check_phi(export)

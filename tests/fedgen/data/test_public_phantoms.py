@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom.uid import MRImageStorage
 
-from fedgen.data.phantom import public, write
+from fedgen.data.phantom import cohort, public, write
 from fedgen.data.phantom.dicom import encode_image
 from fedgen.data.phantom.patient import draw_patient
 from fedgen.data.phantom.public import public_phantoms
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_and_more_patients_begin_alike() -> None:
 
 
 def test_no_public_patient_is_a_sites_even_where_the_seeds_are_equal(tmp_path, monkeypatch) -> None:
-    heads = {public: set(), write: set()}
+    heads = {public: set(), cohort: set()}
     for module, found in heads.items():
 
         def noting(*arguments, found=found):
@@ -60,8 +60,8 @@ def test_no_public_patient_is_a_sites_even_where_the_seeds_are_equal(tmp_path, m
     public_phantoms(FEW.model_copy(update={"patients": 80}), "T1w", (16, 16), Intensity())
     write.write_phantom(tmp_path / "phantom", Phantom(sites=16, patients=4), 7, (32, 32))
     assert len(heads[public]) == 80
-    assert len(heads[write]) == 64
-    assert not heads[public] & heads[write]
+    assert len(heads[cohort]) == 64
+    assert not heads[public] & heads[cohort]
 
 
 def test_all_contrasts_are_taken_where_the_study_takes_all() -> None:

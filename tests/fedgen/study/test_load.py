@@ -89,10 +89,6 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
             "s.yaml, line 3: data: slices are of no use where image_size has three sides",
         ),
         (
-            "data: {image_size: [16, 16, 16], phantom: {}}",
-            "s.yaml, line 3: data: phantom makes slices, so that image_size must have two sides",
-        ),
-        (
             "data: {image_size: [16, 16, 16]}",
             "s.yaml, line 3: data.image_size has three sides, but synthesis.formats names png, which holds no volume",
         ),
