@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from fedgen.training.backends import backend_for
 from fedgen.training.pretrained import Pretrained, read_pretrained
 from fedgen.training.prior_start import phantom_prior, read_named_prior, read_phantom_prior
 from fedgen.training.soundness import unsound
-from fedgen.training.vector import ParameterLayout
+from fedgen.training.vector import ParameterLayout, check_vector
 from fedgen_privacy.secagg import Parameters
 
 #: Recipes that a process keeps: a hospital answers for several studies.
@@ -214,6 +214,19 @@ class Recipe:
         networks = self.blank_networks()
         self.layout.load(networks, model)
         return networks
+
+    def finished(self, state: Checkpoint) -> Checkpoint:
+        """The state after the last round with what the family makes of the model that is released.
+
+        Raises:
+            FederationError: it is not finite.
+        """
+        device = self.study.training.device
+        networks = {name: network.to(device) for name, network in self.networks(state.ema).items()}
+        rng = torch.Generator(device=device).manual_seed(self.study.study.seed)
+        made = self.layout.flatten(self.family.finished(networks, rng))
+        check_vector(made, self.layout.size)
+        return replace(state, ema=made)
 
     def blank_networks(self) -> dict[str, nn.Module]:
         """Networks to be counted or timed; what is frozen in them may have any weights."""

@@ -183,6 +183,18 @@ class Family(ABC):
     def contributions(self) -> tuple[Contribution, ...]:
         """What patients contribute to; the objectives in the order a local step runs them."""
 
+    def finished(self, networks: dict[str, nn.Module], rng: torch.Generator) -> dict[str, nn.Module]:
+        """What is made of the trained networks after the last round, once and by the coordinator; their names stay.
+
+        It is given no data, so that it is post-processing and costs no privacy. The same random numbers must give the
+        same networks, for a run that is resumed.
+
+        Args:
+            networks: with the model that is to be released, on the study's device; may be changed in place.
+            rng: of every random number.
+        """
+        return networks
+
     @abstractmethod
     def sample(
         self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator

@@ -60,6 +60,10 @@ class AdaptedFamily(Family):
         """As the inner family."""
         return self.inner.contributions()
 
+    def finished(self, networks: dict[str, nn.Module], rng: torch.Generator) -> dict[str, nn.Module]:
+        """As the inner family."""
+        return self.inner.finished(networks, rng)
+
     def sample(
         self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
     ) -> Tensor:

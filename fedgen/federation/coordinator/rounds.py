@@ -92,6 +92,9 @@ def train(
             run.event(Aborted(round=round_number, reason=str(error), code=int(error.exit_code)))
             raise
         state, losses = mechanism.advance(state, aggregate, aggregator.roster_size)
+        if round_number == recipe.rounds:
+            # Before it is saved: a run that is killed meanwhile gets the sites' answers again, and they pay nothing.
+            state = recipe.finished(state)
         save_checkpoint(run.checkpoints, state)
         report = RoundReport(
             round=round_number,

@@ -8,8 +8,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from fedgen.errors import DataError, ExitCode, FederationError
+from fedgen.families.vae.family import VAEFamily
 from fedgen.federation.coordinator.rounds import describe
 from fedgen.federation.site.site import Site
 from fedgen.mechanisms.averaging import Averaging
@@ -345,3 +347,27 @@ def test_events_are_json_without_nan(tiny_study, federation) -> None:
     made.train()
     for line in made.run.events.read_text(encoding="utf-8").splitlines():
         json.loads(line, parse_constant=lambda constant: pytest.fail(constant))
+
+
+def test_what_a_family_makes_of_the_trained_model_is_in_the_last_checkpoint_alone(
+    tiny_study, federation, monkeypatch
+) -> None:
+    study = tiny_study("vae", privacy=PLAIN)
+    plain: list[Tensor] = []
+    whole = federation(study, where="plain")
+    expected = whole.train(lambda report: plain.append(latest(whole).ema)).checkpoint
+
+    def doubled(self, networks, rng):
+        with torch.no_grad():
+            for parameter in networks["vae"].parameters():
+                parameter.mul_(2)
+        return networks
+
+    monkeypatch.setattr(VAEFamily, "finished", doubled)
+    made, seen = federation(study), []
+    trained = made.train(lambda report: seen.append(latest(made).ema)).checkpoint
+    assert all(torch.equal(a, b) for a, b in zip(seen[:2], plain[:2], strict=True))
+    assert torch.equal(trained.ema, 2 * expected.ema)
+    assert torch.equal(trained.model, expected.model)
+    # and not once more where the run is taken up again
+    assert torch.equal(federation(study).train().checkpoint.ema, trained.ema)

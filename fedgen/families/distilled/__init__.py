@@ -1,0 +1,1 @@
+"""Diffusion distilled into a few large steps, on its own samples."""
