@@ -80,7 +80,8 @@ def test_networks_come_from_the_global_seed_in_eval_mode(stepping) -> None:
 
 def test_objectives_name_networks_that_exist(stepping) -> None:
     updated = [name for objective in objectives_of(stepping) for name in objective.updates]
-    assert sorted(updated) == sorted(stepping.networks())
+    # A decoder may learn from patients by one objective, and from the model's own images by another.
+    assert set(updated) == set(stepping.networks())
     assert all(objective.loss_bound > 0 for objective in objectives_of(stepping))
 
 

@@ -1,0 +1,1 @@
+"""Autoencoders that learn from adversaries."""

@@ -1,0 +1,59 @@
+"""Autoencoders with adversaries: VAE-GAN, adversarial autoencoder, IntroVAE and alpha-GAN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fedgen.families.contract import Family, Objective
+from fedgen.families.parts.conditioning import condition_of
+from fedgen.families.parts.minus_loss import minus_loss
+from fedgen.families.parts.sampling import decode_in_chunks, device_of
+from fedgen.families.vae_gan.kinds import objectives
+from fedgen.families.vae_gan.networks import Critic, Decoder, Discriminator, Encoder
+from fedgen.families.vae_gan.options import VAEGANOptions
+from fedgen.task.records import Records
+from fedgen.task.task import Task
+
+#: Latent draws an image in a membership score.
+MEMBERSHIP_DRAWS = 8
+
+
+class VAEGANFamily(Family):
+    """The networks that the kind's objectives move, and these objectives."""
+
+    def __init__(self, task: Task, options: VAEGANOptions) -> None:
+        self.task = task
+        self.options = options
+        self.objectives = objectives(task, options)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """`encoder` and `decoder`; `discriminator` and `critic` where the kind has them."""
+        stack, condition, o = self.task.stack, self.task.condition_width, self.options
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "encoder": lambda: Encoder(stack, condition, o),
+            "decoder": lambda: Decoder(stack, condition, o),
+            "discriminator": lambda: Discriminator(stack, condition, o),
+            "critic": lambda: Critic(condition, o),
+        }
+        moved = {name for objective in self.objectives for name in objective.updates}
+        return {name: make().eval() for name, make in makers.items() if name in moved}
+
+    def contributions(self) -> tuple[Objective, ...]:
+        """The kind's."""
+        return self.objectives
+
+    @torch.no_grad()
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
+        """Images of latents drawn from the prior, (n, C, *size) float32 in [-1, 1]."""
+        decoder = networks["decoder"]
+        z = torch.randn(n, self.options.latent_size, generator=rng, device=rng.device)
+        return decode_in_chunks(decoder, z, condition_of(self.task, given, z[:, 0]), device_of(decoder))
+
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """Minus the first objective's loss, (B,): how well an image comes back, and how likely its latent is."""
+        return minus_loss(self.objectives[0], networks, records, K=MEMBERSHIP_DRAWS, chunk=16, rng=rng)
