@@ -28,7 +28,9 @@ class GANOptions(Section):
     )
     latent_size: int = Field(64, ge=2, description="dimensions of the latent vector")
     loss: Literal["non_saturating", "least_squares", "hinge", "wasserstein"] = Field(
-        "non_saturating", description="the game between the two; wasserstein has a gradient penalty"
+        "non_saturating",
+        description="the game between the two; wasserstein has a gradient penalty, and its critic's loss falls below "
+        "0, which a private run reports as 0",
     )
     gradient_penalty: float | None = Field(
         None,
