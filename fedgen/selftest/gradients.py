@@ -188,8 +188,6 @@ BACKEND_CHECKS: tuple[Check, ...] = (
     trained_norm,
     mixed_norm,
 )
-#: What it must pass for every task, and with every choice between its options.
-WIDE_CHECKS: tuple[Check, ...] = (soundness, equality, clipped_norms)
 #: What a family must pass however its gradients are computed.
 FAMILY_CHECKS: tuple[Check, ...] = (independence,)
 

@@ -11,7 +11,9 @@ from fedgen.selftest.subject import Subject
 from fedgen.task.records import Records
 from fedgen.task.task import Task
 from fedgen.training.joint import JointBatch
+from fedgen.training.soundness import ON_THE_WAY
 from fedgen.training.training_patients import TrainingPatients
+from fedgen_privacy.gradients.protocol import records_of
 from fedgen_privacy.gradients.tree import tree_map
 from fedgen_privacy.random import SecretRandom
 
@@ -48,7 +50,8 @@ def as_double(tensor: Tensor) -> Tensor:
 def draws(subject: Subject) -> dict[str, Draws]:
     """Each objective's random numbers for `records`, floating ones as float64."""
     drawn = subject.joint.draw(len(COUNTS), max(COUNTS), K, torch.Generator().manual_seed(2))
-    return tree_map(lambda tensor: as_double(tensor).to(subject.device), drawn)
+    told = subject.joint.on_the_way(drawn, ON_THE_WAY)
+    return tree_map(lambda tensor: as_double(tensor).to(subject.device), told)
 
 
 def batch(subject: Subject) -> JointBatch:
@@ -57,8 +60,15 @@ def batch(subject: Subject) -> JointBatch:
 
 
 def one(patients: JointBatch, b: int) -> JointBatch:
-    """Patient `b` alone, with the absent images cut away."""
-    return tree_map(lambda tensor: tensor[b : b + 1, : COUNTS[b]], patients)
+    """Patient `b` alone, with the first image again where one is absent: what has no weight must not matter."""
+    alone = records_of(patients, b, b + 1)
+
+    def filled(tensor: Tensor) -> Tensor:
+        tensor = tensor.clone()
+        tensor[:, COUNTS[b] :] = tensor[:, :1]
+        return tensor
+
+    return alone._replace(records=alone.records._replace(fields=tree_map(filled, alone.records.fields)))
 
 
 class Pretended(TrainingPatients):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fedgen.errors import GateError, StudyError
@@ -12,15 +12,14 @@ from fedgen.selftest.canaries import canaries
 from fedgen.selftest.distributed import honest_noise, integers
 from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS, Fault
 from fedgen.selftest.finding import SHARED, Check, CheckResult
+from fedgen.selftest.gate import gate
 from fedgen.selftest.gradients import BACKEND_CHECKS as GRADIENT_CHECKS
-from fedgen.selftest.gradients import FAMILY_CHECKS, WIDE_CHECKS
+from fedgen.selftest.gradients import FAMILY_CHECKS
 from fedgen.selftest.noise import noise
 from fedgen.selftest.sampling import contribution, joint_contribution, sampling
 from fedgen.selftest.subject import Subject, installed, private_families, stepping_families
 from fedgen.selftest.sum_canaries import canary
 from fedgen.selftest.sums import COVARIATES, SUM_CHECKS, SumCheck, installed_sums, sum_faults
-from fedgen.selftest.tasks import cells
-from fedgen.selftest.variants import variants
 from fedgen.training.backends import BACKENDS
 
 #: Checks of each family with each backend: of gradients, and of the integers made from them.
@@ -96,26 +95,6 @@ def plant(fault: Fault, subject: Subject, checks: Sequence[Check]) -> tuple[str,
     return tuple(finding.check for finding in findings if not finding.passed)
 
 
-def wide_subjects(family: str, device: str = "cpu") -> Iterator[Subject]:
-    """The family with its small options at every task that it does, and with each other choice at the first one.
-
-    Each is named by what it is of.
-    """
-    spec = specs()[family]
-    for cell in cells(spec):
-        yield replace(installed(family, device, cell=cell), family=f"{family}, {cell.what} {cell.axes}D")
-    # Of each number of axes the first, which is the last to be put there.
-    firsts = {cell.axes: cell for cell in reversed([*cells(spec)])}
-    for what, options in variants(spec).items():
-        for cell in firsts.values():
-            try:
-                subject = installed(family, device, cell=cell, options=options)
-            except StudyError:
-                # Made for other images than these.
-                continue
-            yield replace(subject, family=f"{family}, {what}, {cell.what} {cell.axes}D")
-
-
 def selftest(
     families: Sequence[str] | None = None,
     *,
@@ -165,13 +144,9 @@ def selftest(
             on_progress(f"{subject.family}, gradients by {backend}")
             chosen = replace(subject, backend=backend)
             findings += [replace(check(chosen), backend=backend) for check in BACKEND_CHECKS]
-    for subject in (
-        (wider for each in subjects for wider in wide_subjects(each.family, device)) if wide else ()
-    ):
-        for backend in BACKENDS:
-            on_progress(f"{subject.family}, gradients by {backend}")
-            chosen = replace(subject, backend=backend)
-            findings += [replace(check(chosen), backend=backend) for check in WIDE_CHECKS]
+    for subject in subjects if wide else ():
+        on_progress(f"{subject.family}, every task and choice")
+        findings += gate(subject.family, device)
     on_progress("sampling, noise, accountant and canaries")
     findings += [check(shared) for check in SHARED_CHECKS]
     caught: list[Caught] = []

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Draws, Objective
+from fedgen.families.contract import PROGRESS, Draws, Objective
 from fedgen.task.records import Records
 from fedgen.training.backends import Backend, Precision, gradients_of
 from fedgen.training.functional import trainable
@@ -59,6 +59,19 @@ class Joint:
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> dict[str, Draws]:
         """Each objective's random numbers for B records of M images with K draws each."""
         return {objective.name: objective.draw(B, M, K, rng) for objective in self.objectives}
+
+    def on_the_way(self, drawn: dict[str, Draws], progress: float) -> dict[str, Draws]:
+        """The draws of a step at this share of the study, for those that ask how far it is."""
+        told = dict(drawn)
+        for objective in self.objectives:
+            if objective.paced:
+                draws = drawn[objective.name]
+                like = next(iter(draws.values()))
+                told[objective.name] = {
+                    **draws,
+                    PROGRESS: torch.full((len(like),), progress, device=like.device),
+                }
+        return told
 
     def parameters(self, networks: Mapping[str, nn.Module]) -> Params:
         """What is updated, by `objective:network/parameter`; a network that two objectives update is there twice."""

@@ -37,6 +37,8 @@ from fedgen_privacy.gradients.tree import tree_map
 COUNTS = (1, 1, 1, 1)
 #: The record that is another one in the second batch: it has a neighbour on either side, and another one as its mirror.
 CHANGED = 1
+#: Share of the study at which an objective that asks is checked: on the way, where most layers have a part.
+ON_THE_WAY = 0.4
 #: Relative change of a loss or a gradient that rounding may make.
 ROUNDING = 1e-5
 
@@ -160,7 +162,8 @@ def _batches(objective: Objective, task: Task) -> tuple[JointBatch, JointBatch]:
     """Four records of noise; and the same with one of them a copy of its neighbour, near enough to be compared."""
     rng = torch.Generator().manual_seed(1)
     joint = Joint((objective,))
-    one = JointBatch(noise_records(task, COUNTS, rng), joint.draw(len(COUNTS), max(COUNTS), 1, rng))
+    drawn = joint.on_the_way(joint.draw(len(COUNTS), max(COUNTS), 1, rng), ON_THE_WAY)
+    one = JointBatch(noise_records(task, COUNTS, rng), drawn)
     order = list(range(len(COUNTS)))
     order[CHANGED] = CHANGED - 1
     return one, tree_map(lambda tensor: tensor[order], one)

@@ -19,4 +19,10 @@ SPEC = FamilySpec(
     supports=creation_in(2, 3),
     private=True,
     fastest={"cpu": "hooks"},
+    variants={
+        of: DiffusionOptions(
+            channels=(8, 16), attention=(False, True), linear_denoisers=False, parametrization=of
+        )
+        for of in ("v", "ddpm", "flow")
+    },
 )

@@ -132,5 +132,9 @@ SPEC = FamilySpec(
     variants={
         "penalty": SMALL.model_copy(update={"gradient_penalty": 1.0}),
         "augmentation": SMALL.model_copy(update={"augmentation": 0.4, "augmentation_target": 0.6}),
+        "growing": SMALL.model_copy(update={"progressive": 0.5}),
+        "styled critic": SMALL.model_copy(
+            update={"loss": "wasserstein", "style": True, "self_attention": True}
+        ),
     },
 )

@@ -96,4 +96,9 @@ SPEC = FamilySpec(
     supports=creation_in(2, 3),
     private=True,
     fastest={"cpu": "hooks"},
+    variants={
+        "mmd": VAEOptions(channels=(4, 8), latent_size=4, mmd=1.0),
+        "flow": VAEOptions(channels=(4, 8), latent_size=4, iaf_steps=2, iaf_hidden=8),
+        "separated": VAEOptions(channels=(4, 8), latent_size=6, condition_latent=2),
+    },
 )

@@ -41,6 +41,9 @@ class CodePrior(nn.Module):
         self.condition = nn.Linear(condition, CONDITION_TOKENS * self.width) if condition else None
         for block in self.transformer.blocks:
             block.attn.causal = options.prior == "transformer"
+            if not condition:
+                # MONAI has it whether anything is looked at or not, and what is never used has no gradient.
+                block.norm_cross_attn.requires_grad_(False)
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
         """Log-probabilities (n, l, V) of the codes at the first l places, of tokens (n, l), condition (n, width)."""

@@ -112,7 +112,7 @@ def test_every_family_trains(distributed, hospitals, family) -> None:
     assert start is not None and torch.equal(start.model, trained.checkpoint.model)
     assert start.round == study.total_rounds == len(rows(run)) == (3 if study.steps else 1)
     private = [o for o in objectives_of(Recipe.of(study).family) if o.touches_data]
-    assert len(private) == study.steps
+    assert bool(private) == study.steps
     events = [json.loads(line) for line in run.events.read_text().splitlines()]
     for event in (event for event in events if event["event"] == "round"):
         assert all(event["losses"][objective.name]["std"] > 0 for objective in private)

@@ -17,11 +17,10 @@ from fedgen.selftest.faults import BACKEND_FAULTS, FAMILY_FAULTS, SHARED_FAULTS,
 from fedgen.selftest.gradients import (
     BACKEND_CHECKS,
     FAMILY_CHECKS,
-    WIDE_CHECKS,
     equality,
     independence,
 )
-from fedgen.selftest.run import SHARED_CHECKS, plant, wide_subjects
+from fedgen.selftest.run import SHARED_CHECKS, plant
 from fedgen.selftest.subject import (
     CLASSES,
     IMAGES,
@@ -31,7 +30,6 @@ from fedgen.selftest.subject import (
     stepping_families,
 )
 from fedgen.selftest.tasks import Cell, cells
-from fedgen.selftest.variants import variants
 from fedgen.task.task import image_of_class
 from fedgen.training.backends import BACKENDS
 from fedgen_privacy.accounting import epsilon_rdp
@@ -95,35 +93,6 @@ def test_the_installed_families_pass(subject, family, cell, backend, check) -> N
     finding = check(subject(family, backend=backend, cell=cell))
     assert finding.passed, finding
     assert finding.family == family
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_task_and_every_choice_of_a_family_passes(family, backend) -> None:
-    """The gate: each patient's own gradient, clipped once, for every family, task, backend, and number of axes."""
-    found = [check(replace(each, backend=backend)) for each in wide_subjects(family) for check in WIDE_CHECKS]
-    assert [finding for finding in found if not finding.passed] == []
-    asked = {finding.family for finding in found}
-    for cell in cells(specs()[family]):
-        assert f"{family}, {cell.what} {cell.axes}D" in asked
-
-
-def test_the_gate_walks_each_task_each_number_of_axes_and_each_choice() -> None:
-    asked = {each.family for each in wide_subjects("gan")}
-    for what in ("class", "nothing", "covariates", "embedding", "pairs", "loss=wasserstein, class"):
-        assert {f"gan, {what} 2D", f"gan, {what} 3D"} <= asked
-    assert "gan, self_attention=True, class 2D" in asked
-    assert any(each.objectives[0].second_order for each in wide_subjects("gan")), "no gradient penalty"
-
-
-def test_options_that_a_family_names_are_walked_too() -> None:
-    spec = specs()["vae"]
-    named = replace(spec, variants={"flow": spec.small.model_copy(update={"iaf_steps": 2})})
-    assert variants(named)["flow"].iaf_steps == 2
-    assert {"prior=mixture", "prior=vamp"} <= set(variants(named))
-    with pytest.raises(ValueError, match="variants of the family vae must be of VAEOptions"):
-        replace(spec, variants={"other": specs()["gan"].small})
 
 
 @pytest.mark.parametrize("check", SHARED_CHECKS, ids=lambda check: check.__name__)
