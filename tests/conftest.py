@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -18,9 +19,10 @@ from fedgen.data.site_data import Part, SiteData
 from fedgen.families.registry import specs
 from fedgen.mechanisms import plan
 from fedgen.run.hints import Hints, speak_as
-from fedgen.selftest.tasks import CLASSES, IMAGES
+from fedgen.selftest.tasks import CLASSES, IMAGES, first_task
 from fedgen.study.study import Study
-from fedgen.task.task import image_of_class
+from fedgen.task.task import Task
+from fedgen.training.noise_site import noise_site
 
 # A shared or busy machine must never fail a test; how fast things are is for benchmarks/ to say.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -46,16 +48,46 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
+def _sections_of(name: str) -> dict[str, Any]:
+    """What a study of a family says of its task and data, where it does not make an image of its class."""
+    task = first_task(specs()[name], IMAGES[2], CLASSES)
+    assert task is not None
+    if task.translates:
+        return {
+            "task": {"kind": "translate", "target": task.makes[0].name},
+            "data": {
+                "contrasts": [field.name for field in (*task.sources, *task.makes)],
+                "paired": task.paired,
+                "labels": ("all",),
+            },
+        }
+    if task.mask is not None:
+        masked = {"columns": {"mask": "mask"}, "mask_classes": task.mask.classes, "unmasked": "exclude"}
+        return {"task": {"makes": ["image", "mask"]}, "data": masked}
+    return {}
+
+
+#: By family, of those that have another task.
+OTHER_TASKS = {name: found for name in specs() if (found := _sections_of(name))}
+
+
 def kinds(*, private: bool = False, steps: bool = False) -> list[Any]:
-    """Each family, or each that is private or takes steps, with the number of axes of each image that it makes."""
+    """Each family that makes pictures of no others, or each that is private or takes steps, with the axes it makes."""
     return [
         pytest.param((name, axes), id=f"{name}-{axes}D")
         for name, spec in specs().items()
         for axes, image in IMAGES.items()
-        if spec.supports(image_of_class(image, CLASSES)) is None
+        if (task := first_task(spec, image, CLASSES)) is not None
+        and not task.translates
         and (spec.private or not private)
         and not (steps and spec.sums)
     ]
+
+
+@pytest.fixture(scope="session")
+def other_tasks() -> dict[str, dict[str, Any]]:
+    """Sections `task` and `data` of families that do not make an image of its class, by name."""
+    return OTHER_TASKS
 
 
 @pytest.fixture(params=kinds())
@@ -84,7 +116,17 @@ def tiny_study() -> Callable[..., Study]:
     """`tiny_study(family="vae", privacy={"mode": "none"}, ...)`: TINY with keys of its sections replaced."""
 
     def build(family: str = "vae", **sections: dict[str, Any]) -> Study:
-        values = {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in {**TINY, **sections}}
+        values = {
+            name: {
+                **TINY.get(name, {}),
+                **OTHER_TASKS.get(family, {}).get(name, {}),
+                **sections.get(name, {}),
+            }
+            for name in {**TINY, **OTHER_TASKS.get(family, {}), **sections}
+        }
+        if values.get("task", {}).get("kind") == "translate":
+            # Its release is the model.
+            del values["synthesis"]
         stands = {"prior": {"phantom": {"patients": 40, "donors": 40}}} if specs()[family].needs_prior else {}
         values.setdefault("model", {"family": family, family: specs()[family].small, **stands})
         return Study.model_validate(values)
@@ -94,14 +136,19 @@ def tiny_study() -> Callable[..., Study]:
 
 @pytest.fixture(scope="session")
 def tiny_site() -> Callable[..., SiteData]:
-    """`tiny_site("north", patients=9)`: training patients with 1, 2, 3, 1, ... images, and a few held out."""
+    """`tiny_site("north", patients=9)`: training patients with 1, 2, 3, 1, ... images, and a few held out.
 
-    def build(name: str, patients: int = 9, held_out: int = 2, seed: int = 0) -> SiteData:
+    Of another task than an image of its class, what else that reads of a site is noise.
+    """
+
+    def build(
+        name: str, patients: int = 9, held_out: int = 2, seed: int = 0, task: Task | None = None
+    ) -> SiteData:
         rng = torch.Generator().manual_seed(seed + sum(name.encode()))
         parts = [Part.TRAIN] * patients + [Part.AUDIT] * held_out + [Part.TEST] * held_out
         numbers = [p for p in range(len(parts)) for _ in range(1 + p % 3)]
         owner = torch.tensor(numbers)[torch.randperm(len(numbers), generator=rng)]
-        return SiteData(
+        data = SiteData(
             site=name,
             classes=("none", "lesion"),
             images=(torch.rand(len(owner), 1, 16, 16, generator=rng) * 2 - 1).half(),
@@ -109,6 +156,9 @@ def tiny_site() -> Callable[..., SiteData]:
             patients=owner,
             parts=torch.tensor([int(part) for part in parts])[owner],
         )
+        if task is None or (task.mask is None and not task.translates):
+            return data
+        return replace(noise_site(task, owner, rng), site=name, classes=data.classes, parts=data.parts)
 
     return build
 

@@ -41,7 +41,7 @@ LONGEST = 300
 
 
 @dataclass(frozen=True)
-class About:
+class BundleCard:
     """A bundle's own words, made safe for a line of a terminal and of a study.
 
     Attributes:
@@ -57,14 +57,14 @@ class About:
     networks: tuple[str, ...]
 
 
-def about(files: BundleFiles) -> About:
+def about(files: BundleFiles) -> BundleCard:
     """What a bundle says of itself; a file of weights alone says its name.
 
     Raises:
         DataError: its metadata or the configuration of its network cannot be read.
     """
     if METADATA not in files.names:
-        return About(f"the file {plain(PurePosixPath(files.names[0]).name)}", "", _licence(files), ())
+        return BundleCard(f"the file {plain(PurePosixPath(files.names[0]).name)}", "", _licence(files), ())
     values = _mapping(files, METADATA)
 
     def said(key: str) -> str:
@@ -74,7 +74,7 @@ def about(files: BundleFiles) -> About:
     name = said("name") or "without a name"
     version = f" {said('version')}" if said("version") else ""
     parts = [said("description"), said("data_source"), said("authors"), said("copyright")]
-    return About(
+    return BundleCard(
         f"the MONAI bundle {name}{version}",
         "; ".join(part.rstrip(".;") for part in parts if part),
         _licence(files),

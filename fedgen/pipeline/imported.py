@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 from pydantic import ValidationError
 
-from fedgen.bundles.about import About, about, plain
+from fedgen.bundles.about import BundleCard, about, plain
 from fedgen.bundles.bundle_files import MOST_WEIGHTS, BundleFiles, open_bundle
 from fedgen.bundles.fill import Filled, Wishes, fill
 from fedgen.bundles.state_dict import read_state
@@ -59,7 +59,7 @@ class Imported:
 
     path: Path
     start: PretrainedSection
-    about: About
+    about: BundleCard
     filled: Filled
 
     @property
@@ -130,7 +130,7 @@ def _chosen(files: BundleFiles, asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def _written(
-    own: About, said: Attribution, filled: Filled, contents: Mapping[str, bytes]
+    own: BundleCard, said: Attribution, filled: Filled, contents: Mapping[str, bytes]
 ) -> tuple[PretrainedSection, bytes]:
     made_of, licence = said.source or own.made_of, said.licence or own.licence
     if not made_of or not licence:

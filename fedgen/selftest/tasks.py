@@ -16,16 +16,25 @@ IMAGES = {2: ImageSpec(channels=1, size=(16, 16)), 3: ImageSpec(channels=1, size
 
 def tasks(axes: int) -> dict[str, Task]:
     """By what is asked for."""
-    image = IMAGES[axes]
+    return tasks_on(IMAGES[axes])
+
+
+def tasks_on(image: ImageSpec, classes: tuple[str, ...] = CLASSES) -> dict[str, Task]:
+    """By what is asked for, where each picture is such an image and a class one of these."""
     return {
-        "class": image_of_class(image, CLASSES),
+        "class": image_of_class(image, classes),
         "nothing": image_of(image),
         "covariates": image_of(image, Field("covariates", "covariates", parts=(1, 2))),
         "embedding": image_of(image, Field("embedding", "embedding", parts=(4,))),
-        "pairs": pairs_of(image, ("organ", "lesion"), Field("class", "class", classes=CLASSES)),
+        "pairs": pairs_of(image, ("organ", "lesion"), Field("class", "class", classes=classes)),
         "translation": translation({"T1w": image, "T2w": image}, ("FLAIR", image)),
         "unpaired": translation({"T1w": image}, ("FLAIR", image), paired=False),
     }
+
+
+def first_task(spec: FamilySpec, image: ImageSpec, classes: tuple[str, ...] = CLASSES) -> Task | None:
+    """What a family is best known for, of such images; None where it does nothing with them."""
+    return next((task for task in tasks_on(image, classes).values() if spec.supports(task) is None), None)
 
 
 @dataclass(frozen=True)

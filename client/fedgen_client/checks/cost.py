@@ -11,7 +11,6 @@ import time
 import torch
 from torch import nn
 
-from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import ExitCode, FedgenError
 from fedgen.families.contract import objectives_of, statistics_of
 from fedgen.mechanisms.schedule import Query
@@ -20,6 +19,7 @@ from fedgen.recipe import Recipe
 from fedgen.study.study import Study
 from fedgen.training.backends import backend_for
 from fedgen.training.local import Gaussian, LocalPlan, LocalTrainer
+from fedgen.training.noise_site import noise_site
 from fedgen.training.training_patients import TrainingPatients
 from fedgen_client.books import budget_of, open_ledger, shown
 from fedgen_client.checks.line import CheckLine, mend
@@ -90,7 +90,10 @@ def seconds_per_step(study: Study, device: str | None = None) -> float:
     )
     for network in networks.values():
         network.to(plan.device)
-    cohort, random = TrainingPatients(_noise(study), study.data.images_per_patient), SecretRandom()
+    m = study.data.images_per_patient
+    owners = torch.arange(study.training.batch_patients).repeat_interleave(m)
+    noise = noise_site(recipe.task, owners, torch.Generator().manual_seed(0))
+    cohort, random = TrainingPatients(noise, m, recipe.task), SecretRandom()
     if not objectives:
         return _seconds_of_sums(recipe, networks, cohort, plan)
     trainer = LocalTrainer(objectives, networks, study.training.learning_rate)
@@ -132,19 +135,6 @@ def time_line(about: str, study: Study, device: str | None) -> CheckLine:
         about,
         f"about {_duration(step)} a step on {where}, {_duration(a_round)} a round and "
         f"{_duration(whole)} in all, without waiting for the others.",
-    )
-
-
-def _noise(study: Study) -> SiteData:
-    B, m = study.training.batch_patients, study.data.images_per_patient
-    patients = torch.arange(B).repeat_interleave(m)
-    return SiteData(
-        site="noise",
-        classes=study.data.labels,
-        images=torch.rand(B * m, study.data.channels, *study.data.image_size).half() * 2 - 1,
-        labels=patients % len(study.data.labels),
-        patients=patients,
-        parts=torch.full_like(patients, int(Part.TRAIN)),
     )
 
 

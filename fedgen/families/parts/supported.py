@@ -18,6 +18,17 @@ def creation_in(*dimensions: int) -> Callable[[Task], str | None]:
     return supports
 
 
+def pairs_in(*dimensions: int) -> Callable[[Task], str | None]:
+    """`FamilySpec.supports` of a family that makes a mask first and then an image for it."""
+
+    def supports(task: Task) -> str | None:
+        if task.translates or [field.kind for field in task.makes] != ["image", "mask"]:
+            return "it makes an image with its mask, and needs both of every patient"
+        return _grid(task, dimensions)
+
+    return supports
+
+
 def image_of_class_in(*dimensions: int) -> Callable[[Task], str | None]:
     """`FamilySpec.supports` of a family that makes one image, given its class, on a grid of so many axes."""
 

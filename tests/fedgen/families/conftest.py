@@ -11,32 +11,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fedgen.families.contract import Family, Objective
+from fedgen.families.parts.noise_records import noise_records
 from fedgen.families.registry import family_class, specs
 from fedgen.priors.analytic import analytic
 from fedgen.priors.prior import Prior
-from fedgen.selftest.tasks import IMAGES
+from fedgen.selftest.tasks import IMAGES, first_task
 from fedgen.study.study import Study
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
-from fedgen.task.task import image_of_class
+from fedgen.task.task import Task, image_of_class
 from fedgen_privacy.gradients.tree import tree_map
 
 CLASSES = ("a", "b", "c")
-
-
-def small_study(family: str, size: int = 16, **options: Any) -> Study:
-    return Study.model_validate(
-        {
-            "study": {"name": "test"},
-            "aggregation": {"secure": False},
-            "data": {"image_size": (size, size), "labels": CLASSES},
-            "model": {
-                "family": family,
-                family: {**specs()[family].small.model_dump(), **options},
-                **({"prior": {"phantom": {}}} if specs()[family].needs_prior else {}),
-            },
-        }
-    )
 
 
 @pytest.fixture
@@ -46,9 +32,16 @@ def image(request: pytest.FixtureRequest) -> ImageSpec:
     return IMAGES[request.getfixturevalue(named[0])[1] if named else 2]
 
 
+def task_for(name: str, image: ImageSpec) -> Task:
+    """The first that the family can do."""
+    task = first_task(specs()[name], image, CLASSES)
+    assert task is not None
+    return task
+
+
 def standing(name: str, image: ImageSpec) -> Family:
     """A family with its small options; on public images of noise where it cannot do without a prior."""
-    family = family_class(name)(image_of_class(image, CLASSES), specs()[name].small)
+    family = family_class(name)(task_for(name, image), specs()[name].small)
     if not specs()[name].needs_prior:
         return family
     donors = torch.rand(40, *image.shape, generator=torch.Generator().manual_seed(7)) * 2 - 1
@@ -68,13 +61,42 @@ def family_on() -> Callable[[str, ImageSpec], Family]:
 @pytest.fixture
 def stepping(step_kind: tuple[str, int], image: ImageSpec) -> Family:
     """Every family that takes steps."""
-    name, _ = step_kind
-    return family_class(name)(image_of_class(image, CLASSES), specs()[name].small)
+    return standing(step_kind[0], image)
 
 
 @pytest.fixture
-def study_of() -> Callable[..., Study]:
-    return small_study
+def study_of(other_tasks: dict[str, dict[str, Any]]) -> Callable[..., Study]:
+    """`study_of("vae", size=16, beta=2.0)`: with the family's small options, and these."""
+
+    def build(family: str, size: int = 16, **options: Any) -> Study:
+        sections = other_tasks.get(family, {})
+        return Study.model_validate(
+            {
+                **sections,
+                "study": {"name": "test"},
+                "aggregation": {"secure": False},
+                "data": {"image_size": (size, size), "labels": CLASSES, **sections.get("data", {})},
+                "model": {
+                    "family": family,
+                    family: {**specs()[family].small.model_dump(), **options},
+                    **({"prior": {"phantom": {}}} if specs()[family].needs_prior else {}),
+                },
+            }
+        )
+
+    return build
+
+
+@pytest.fixture
+def given_of(task: Task) -> Callable[[int], dict[str, Tensor]]:
+    """`given_of(5)`: what a sample of five is given, of noise."""
+
+    def build(n: int) -> dict[str, Tensor]:
+        fields = noise_records(task, (1,) * n, torch.Generator().manual_seed(11)).fields
+        made = {field.name for field in task.makes}
+        return {name: tensor[:, 0] for name, tensor in fields.items() if name not in made}
+
+    return build
 
 
 @pytest.fixture
@@ -95,21 +117,19 @@ def perturbed() -> Callable[..., dict[str, nn.Module]]:
 
 
 @pytest.fixture
-def ragged(image: ImageSpec) -> Callable[..., Records]:
+def task(request: pytest.FixtureRequest, image: ImageSpec) -> Task:
+    """What the family of the test does; an image of its class where it has none."""
+    named = [name for name in ("kind", "step_kind") if name in request.fixturenames]
+    return task_for(request.getfixturevalue(named[0])[0], image) if named else image_of_class(image, CLASSES)
+
+
+@pytest.fixture
+def ragged(task: Task) -> Callable[..., Records]:
     """Patients with 3, 1, 2 and 3 images."""
 
-    def build(dtype: torch.dtype = torch.float32, size: int | None = None) -> Records:
-        shape = image.shape if size is None else (1, size, size)
-        rng = torch.Generator().manual_seed(5)
-        counts = torch.tensor([3, 1, 2, 3])
-        present = torch.arange(3)[None, :] < counts[:, None]
-        images = torch.rand(4, 3, *shape, generator=rng) * 2 - 1
-        labels = torch.randint(3, (4, 3), generator=rng)
-        here = present.reshape(4, 3, *[1] * len(shape))
-        return Records(
-            {"image": torch.where(here, images, 0.0).to(dtype), "class": labels * present},
-            {"patient": present.to(dtype) / counts[:, None]},
-        )
+    def build(dtype: torch.dtype = torch.float32, asked: Task | None = None) -> Records:
+        records = noise_records(asked or task, (3, 1, 2, 3), torch.Generator().manual_seed(5))
+        return tree_map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, records)
 
     return build
 

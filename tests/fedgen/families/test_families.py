@@ -16,49 +16,49 @@ from fedgen.cli.models import models
 from fedgen.errors import StudyError
 from fedgen.families.contract import objectives_of, statistics_of
 from fedgen.families.parts.conditioning import one_hot
+from fedgen.families.parts.noise_records import noise_records
 from fedgen.families.registry import family_class, specs
 from fedgen.recipe import Recipe
-from fedgen.selftest.tasks import IMAGES, cells
+from fedgen.selftest.tasks import IMAGES, first_task
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import one_image_each
-from fedgen.task.task import image_of_class
+from fedgen.task.stack import classes_of_mask, mask_channels
 from fedgen_privacy.gradients.protocol import records_of
 
-#: Families that make an image of its class.
-OF_CLASS = [
+#: Families that make pictures of no others.
+CREATING = [
     name
     for name, spec in specs().items()
-    if spec.supports(image_of_class(IMAGES[2], ("a", "b", "c"))) is None
+    if (task := first_task(spec, IMAGES[2])) is not None and not task.translates
 ]
 
 
-def test_samples_have_shape_range_and_are_reproducible(family, image, perturbed) -> None:
-    networks = perturbed(family)
-    labels = torch.tensor([0, 1, 2, 0, 1])
-    first = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
-    assert first.shape == (5, *image.shape)
+def test_samples_have_shape_range_and_are_reproducible(family, task, given_of, perturbed) -> None:
+    networks, given = perturbed(family), given_of(5)
+    first = family.sample(networks, given, 5, torch.Generator().manual_seed(3))
+    assert first.shape == (5, *task.stack.shape)
     assert first.dtype == torch.float32
     assert first.abs().max() <= 1
     assert first.std() > 0.01
     assert not first.requires_grad
-    assert torch.equal(first, family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3)))
-    assert not torch.allclose(
-        first, family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(4))
-    )
+    assert torch.equal(first, family.sample(networks, given, 5, torch.Generator().manual_seed(3)))
+    assert not torch.allclose(first, family.sample(networks, given, 5, torch.Generator().manual_seed(4)))
 
 
-def test_samples_do_not_depend_on_the_chunk(family, perturbed, monkeypatch) -> None:
-    networks = perturbed(family)
-    labels = torch.tensor([0, 1, 2, 0, 1])
-    whole = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
+def test_samples_do_not_depend_on_the_chunk(family, given_of, perturbed, monkeypatch) -> None:
+    networks, given = perturbed(family), given_of(5)
+    whole = family.sample(networks, given, 5, torch.Generator().manual_seed(3))
     monkeypatch.setattr("fedgen.families.parts.sampling.CHUNK", 2)
-    monkeypatch.setattr("fedgen.families.parts.denoising.family.CHUNK", 2)
-    parts = family.sample(networks, {"class": labels}, 5, torch.Generator().manual_seed(3))
+    for module in {kind.__module__ for kind in type(family).__mro__ if kind.__module__.startswith("fedgen.")}:
+        monkeypatch.setattr(f"{module}.CHUNK", 2, raising=False)
+    parts = family.sample(networks, given, 5, torch.Generator().manual_seed(3))
     # Rounding, which a sampler's steps enlarge; other noise would change an image by as much as it holds.
     assert torch.allclose(whole, parts, atol=1e-3)
 
 
-def test_the_class_changes_the_image(family, perturbed) -> None:
+def test_the_class_changes_the_image(family, task, perturbed) -> None:
+    if not task.classes:
+        pytest.skip("it is given no class")
     networks = perturbed(family)
     a, b = (
         family.sample(networks, {"class": torch.full((4,), label)}, 4, torch.Generator().manual_seed(3))
@@ -87,7 +87,9 @@ def test_objectives_name_networks_that_exist(stepping) -> None:
 
 def test_a_family_of_sums_alone_says_how_many() -> None:
     for name, spec in specs().items():
-        family = family_class(name)(next(cells(spec)).task, spec.small)
+        task = first_task(spec, IMAGES[2], ("a", "b"))
+        assert task is not None
+        family = family_class(name)(task, spec.small)
         alone = not objectives_of(family)
         assert spec.sums == (len(statistics_of(family)) if alone else 0)
 
@@ -113,11 +115,13 @@ def test_networks_are_sound_under_dp(family, perturbed, ragged, draw_for) -> Non
 @pytest.mark.parametrize("name", specs())
 def test_every_allowed_image_shape_builds(name, channels, size, family_on) -> None:
     image = ImageSpec(channels=channels, size=size)
-    if specs()[name].supports(image_of_class(image, ("a", "b", "c"))) is None:
+    task = first_task(specs()[name], image, ("a", "b", "c"))
+    if task is not None:
         family = family_on(name, image)
-        given = {"class": torch.tensor([1])}
+        fields = noise_records(task, (1,), torch.Generator().manual_seed(0)).fields
+        given = {n: t[:, 0] for n, t in fields.items() if n not in {field.name for field in task.makes}}
         drawn = family.sample(family.networks(), given, 1, torch.Generator().manual_seed(0))
-        assert drawn.shape == (1, channels, *size)
+        assert drawn.shape == (1, *task.stack.shape)
 
 
 def test_a_unet_too_deep_for_the_image_is_a_study_error(study_of) -> None:
@@ -126,13 +130,24 @@ def test_a_unet_too_deep_for_the_image_is_a_study_error(study_of) -> None:
         Recipe.of(deep)
 
 
-@pytest.mark.parametrize("kind", [(name, 2) for name in OF_CLASS], ids=OF_CLASS)
-def test_score_is_higher_on_memorised_images(family, image) -> None:
+def hard(channels: torch.Tensor) -> torch.Tensor:
+    """Masks (n, K, *size) of 1 where a channel is the highest and above 0, else -1."""
+    return mask_channels(classes_of_mask(channels), channels.shape[1])
+
+
+@pytest.mark.parametrize("kind", [(name, 2) for name in CREATING], ids=CREATING)
+def test_score_is_higher_on_memorised_images(family, task) -> None:
     """Overfit a few images: the model must know them better than fresh ones of the same distribution."""
     rng = torch.Generator().manual_seed(0)
-    coarse = torch.randn(16, 1, *[4] * image.dimensions, generator=rng)
-    images = torch.nn.functional.interpolate(coarse, size=image.size).clamp(-1, 1)
-    labels = torch.arange(16) % 3
+    size = task.stack.size
+    fields = noise_records(task, (1,) * 16, rng).fields
+    for field in (*task.makes, *task.sources):
+        coarse = torch.randn(16, field.channels, *[4] * len(size), generator=rng)
+        picture = torch.nn.functional.interpolate(coarse, size=size)
+        fields[field.name] = picture.clamp(-1, 1) if field.kind == "image" else hard(picture)
+        fields[field.name] = fields[field.name][:, None]
+    if task.classes:
+        fields["class"] = (torch.arange(16) % 3)[:, None]
     torch.manual_seed(0)
     networks = family.networks()
     optimizers = {
@@ -141,7 +156,7 @@ def test_score_is_higher_on_memorised_images(family, image) -> None:
         )
         for o in objectives_of(family)
     }
-    records = one_image_each({"image": images, "class": labels})
+    records = one_image_each({name: tensor[:, 0] for name, tensor in fields.items()})
     train = records_of(records, 0, 8)
     for statistic in statistics_of(family):
         mean = statistic.vectors(networks, train, statistic.draw(8, 1, 1, rng)).mean(dim=0)
@@ -161,10 +176,9 @@ def test_score_is_higher_on_memorised_images(family, image) -> None:
     assert (score[:8, None] > score[None, 8:]).float().mean() > 0.65
 
 
-def test_score_of_an_image_ignores_its_neighbours(family, image, perturbed) -> None:
+def test_score_of_an_image_ignores_its_neighbours(family, task, perturbed) -> None:
     networks = perturbed(family)
-    images = torch.rand(20, *image.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    records = one_image_each({"image": images, "class": torch.arange(20) % 3})
+    records = noise_records(task, (1,) * 20, torch.Generator().manual_seed(0))
     together = family.score(networks, records, torch.Generator().manual_seed(1))
     alone = family.score(networks, records_of(records, 19, 20), torch.Generator().manual_seed(1))
     assert alone[0].item() == pytest.approx(together[19].item(), rel=1e-4, abs=1e-5)

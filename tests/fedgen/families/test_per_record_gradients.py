@@ -69,9 +69,10 @@ def test_vmapped_gradients_equal_a_loop(
 )
 def test_gradients_of_the_default_networks(name, study_of, perturbed, ragged, draw_for, record_loss) -> None:
     """Default depth and attention at 64 pixels, where MONAI's activations lose their contiguity."""
-    family = Recipe.of(study_of(name, 64, **specs()[name].options().model_dump())).family
+    recipe = Recipe.of(study_of(name, 64, **specs()[name].options().model_dump()))
+    family = recipe.family
     networks = perturbed(family, torch.float64)
-    records = tree_map(lambda tensor: tensor[1:3, :2], ragged(torch.float64, 64))
+    records = tree_map(lambda tensor: tensor[1:3, :2], ragged(torch.float64, recipe.task))
     objective = objectives_of(family)[0]
     draws = {k: d[1:3, :2] for k, d in draw_for(objective, K=1, dtype=torch.float64).items()}
     expected = looped(objective, networks, records, draws)

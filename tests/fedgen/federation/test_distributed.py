@@ -86,7 +86,7 @@ def hospitals(tmp_path, tiny_site):
         sites = [
             Site(
                 Recipe.of(study),
-                tiny_site(site, n),
+                tiny_site(site, n, task=study.made),
                 run.site(site),
                 keyholder(Recipe.of(study), names, site, run.site(site)),
                 roster_size=len(SIZES),
