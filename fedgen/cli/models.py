@@ -11,53 +11,63 @@ from rich.table import Table
 
 from fedgen.families.registry import specs
 from fedgen.families.spec import FamilySpec
-from fedgen.task.image_spec import ImageSpec
-from fedgen.task.task import Task, image_of_class
+from fedgen.selftest.tasks import IMAGES, tasks
+
+#: What a study may ask for, as columns.
+TASKS = tuple(tasks(2))
 
 
 def models(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the generative families: dimensions, conditioning, and whether they can be trained privately."""
-    families = specs().values()
+    """List the generative families: which tasks, in which dimensions, and whether they can be trained privately."""
+    families = list(specs().values())
     if json:
         typer.echo(dumps([listed(family) for family in families], indent=2))
         return
-    table = Table("family", "what it is", "dimensions", "conditioning", "private")
+    console = Console()
+    table = Table("family", "what it is", *TASKS, "private")
     for family in families:
-        table.add_row(
-            family.name,
-            family.summary,
-            ", ".join(f"{d}D" for d in dimensions(family)),
-            ", ".join(conditioning(family)),
-            "yes" if family.private else f"no: {family.why_not}",
-        )
-    Console().print(table)
+        cells = (" ".join(f"{axes}D" for axes in dimensions(family, task)) or "-" for task in TASKS)
+        table.add_row(family.name, family.summary, *cells, "yes" if family.private else "no")
+    console.print(table)
+    for family in families:
+        if not family.private:
+            console.print(f"{family.name} is not private: {family.why_not}.")
+        for reason, where in reasons(family).items():
+            console.print(f"{family.name}, not {', '.join(where)}: {reason}.")
 
 
 def listed(family: FamilySpec) -> dict[str, object]:
-    """One entry of `--json`."""
+    """One entry of `--json`; of each task the dimensions in which the family does it, and else why not."""
     return {
         "name": family.name,
         "summary": family.summary,
-        "dimensions": dimensions(family),
-        "conditioning": conditioning(family),
+        "dimensions": [axes for axes in IMAGES if any(axes in dimensions(family, task) for task in TASKS)],
+        "conditioning": [task for task in TASKS if dimensions(family, task)],
+        "tasks": {task: {f"{axes}D": why_not(family, task, axes) for axes in IMAGES} for task in TASKS},
         "private": family.private,
         "why_not_private": family.why_not or None,
     }
 
 
-def dimensions(family: FamilySpec) -> list[int]:
-    """Axes of the grids that the family makes images on, with or without a class."""
-    return [axes for axes in (2, 3) if any(family.supports(task) is None for task in _tasks(axes).values())]
+def why_not(family: FamilySpec, task: str, axes: int) -> str | None:
+    """Why the family does not do the task with images of so many axes; None where it does."""
+    return family.supports(tasks(axes)[task])
 
 
-def conditioning(family: FamilySpec) -> list[str]:
-    """What the family's images can be asked for by: their class, or none."""
-    found = [name for axes in (2, 3) for name, task in _tasks(axes).items() if family.supports(task) is None]
-    return list(dict.fromkeys(found))
+def dimensions(family: FamilySpec, task: str) -> list[int]:
+    """Axes of the images with which the family does the task."""
+    return [axes for axes in IMAGES if why_not(family, task, axes) is None]
 
 
-def _tasks(axes: int) -> dict[str, Task]:
-    of_class = image_of_class(ImageSpec(channels=1, size=(64,) * axes), ("none", "lesion"))
-    return {"class": of_class, "none": Task(of_class.makes)}
+def reasons(family: FamilySpec) -> dict[str, list[str]]:
+    """What the family does not do, by the reason: tasks, with their dimensions where it does them in others."""
+    found: dict[str, list[str]] = {}
+    for task in TASKS:
+        missing = {axes: why for axes in IMAGES if (why := why_not(family, task, axes)) is not None}
+        for axes, why in missing.items():
+            what = task if len(missing) == len(IMAGES) else f"{task} in {axes}D"
+            if what not in found.setdefault(why, []):
+                found[why].append(what)
+    return found

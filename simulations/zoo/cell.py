@@ -1,0 +1,192 @@
+"""One cell of the table: a family trained for a task, in a federation of two sites in this process.
+
+Two rounds of a small network say that every part runs together, and how long it takes, not how good the images are.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from in_process import trained
+
+from fedgen.data.prepare import prepare_sites
+from fedgen.data.site_data import SiteData
+from fedgen.families.parts.conditioning import drawn_fields
+from fedgen.families.registry import specs
+from fedgen.pipeline.model import trained_networks
+from fedgen.priors.build import Said, of_images
+from fedgen.study.study import Study
+from fedgen.task.stack import stacked
+from fedgen.training.task_records import fields_of
+
+SIZES = {2: (32, 32), 3: (16, 16, 16)}
+PRIVACY: dict[str, dict[str, Any]] = {
+    "none": {"mode": "none"},
+    "epsilon 10": {"mode": "local", "epsilon": 10, "delta": 1e-2, "sampling_rate": None},
+}
+SITES, PATIENTS, SHOWN, EMBEDDED = 2, 12, 6, 4
+COVARIATES = {"age": {"lower": 20, "upper": 90}, "sex": {"values": ["F", "M"]}}
+#: As the family `candidates` has it in its self-test.
+PUBLIC = {"patients": 30, "components": 8}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a cell is of.
+
+    Attributes:
+        family: its name.
+        task: one of `fedgen.selftest.tasks.tasks`.
+        axes: of its images.
+        privacy: key of PRIVACY.
+    """
+
+    family: str
+    task: str
+    axes: int
+    privacy: str
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.family}-{self.task}-{self.axes}D-{self.privacy.replace(' ', '')}"
+
+
+def sections(task: str, axes: int) -> dict[str, Any]:
+    """Sections `data` and `task` of a study of phantoms for a task."""
+    data: dict[str, Any] = {
+        "image_size": SIZES[axes],
+        "labels": ["none", "lesion"],
+        "one_class_sites": "allow",
+        "phantom": {"sites": SITES, "patients": PATIENTS},
+    }
+    if task in ("translation", "unpaired"):
+        data |= {"contrasts": ["T1w", "T2w"], "paired": task == "translation"}
+        return {"data": data, "task": {"kind": "translate", "target": "T2w"}}
+    data["modality"] = "T1w"
+    asked: dict[str, Any] = {"given": ["class"]}
+    if task == "pairs":
+        mask = "tissue_mask" if axes == 2 else "dseg"
+        data |= {"columns": {"mask": mask}, "unmasked": "exclude", "mask_classes": ["csf", "gray", "white"]}
+        asked = {"makes": ["image", "mask"], "given": ["class"]}
+    elif task != "class":
+        data |= {"labels": ["none"], "other_labels": "exclude"}
+        asked = {"given": [] if task == "nothing" else [task]}
+        if task == "covariates":
+            data["covariates"] = COVARIATES
+    return {"data": data, "task": asked}
+
+
+def study_of(asked: Asked, prior: Path | None) -> Study:
+    """The study of a cell."""
+    said = sections(asked.task, asked.axes)
+    if asked.task == "embedding":
+        said["data"] |= {"columns": {"embedding": "vector"}, "embedding_size": EMBEDDED}
+    model: dict[str, Any] = {
+        "family": asked.family,
+        asked.family: specs()[asked.family].small.model_dump(mode="json"),
+    }
+    if prior is not None:
+        model["prior"] = {"sha256": _sha256(prior), "source": "phantoms of another seed: no patient"}
+    return Study.model_validate(
+        {
+            "study": {"name": "zoo", "seed": 1},
+            **said,
+            "model": model,
+            "training": {"rounds": 2, "local_steps": 2, "batch_patients": 4},
+            "privacy": {k: v for k, v in PRIVACY[asked.privacy].items() if v is not None},
+            "aggregation": {"secure": False, "minimum_sites": SITES},
+            "synthesis": {"formats": ["nifti"]},
+        }
+    )
+
+
+def run(asked: Asked, work: Path) -> tuple[float, Tensor]:
+    """Train the cell; seconds of training and drawing, and SHOWN of the images, (n, C, *size) in [-1, 1]."""
+    torch.manual_seed(0)
+    sites = _sites(asked.task, asked.axes, 1, work)
+    prior = _prior(asked.task, asked.axes, work) if specs()[asked.family].needs_prior else None
+    study = study_of(asked, prior)
+    folder = work / "runs" / f"{asked.name}-{time.monotonic_ns()}"
+    started = time.perf_counter()
+    recipe, model = trained(study, list(sites), folder, prior)
+    networks = trained_networks(recipe, model, "cpu")
+    rng = torch.Generator().manual_seed(2)
+    made = recipe.family.sample(networks, _given(recipe.task, sites[0], rng), SHOWN, rng)
+    seconds = time.perf_counter() - started
+    if made.shape != (SHOWN, *recipe.task.stack.shape) or not bool(torch.isfinite(made).all()):
+        raise RuntimeError(f"{asked.name} draws {tuple(made.shape)}, or numbers that are not finite.")
+    if float(made.abs().max()) > 1 + 1e-4:
+        raise RuntimeError(f"{asked.name} draws values outside of [-1, 1].")
+    return seconds, made
+
+
+def _given(task: Any, site: SiteData, rng: torch.Generator) -> Mapping[str, Tensor]:
+    if task.translates:
+        fields = fields_of(task, site, torch.arange(SHOWN))
+        return {name: tensor for name, tensor in fields.items() if name != task.makes[0].name}
+    drawn = drawn_fields(task, (SHOWN,), rng)
+    if "class" in drawn:
+        drawn["class"] = torch.arange(SHOWN) % len(task.classes)
+    return drawn
+
+
+@lru_cache(maxsize=32)
+def _sites(task: str, axes: int, seed: int, work: Path) -> tuple[SiteData, ...]:
+    said = sections("nothing" if task == "embedding" else task, axes)
+    study = Study.model_validate(
+        {
+            "study": {"name": "zoo", "seed": seed},
+            **said,
+            "aggregation": {"secure": False},
+            "privacy": {"mode": "none"},
+            "synthesis": {"formats": ["nifti"]},
+        }
+    )
+    own = work / "data" / f"{task}-{axes}-{seed}"
+    sites = prepare_sites(study, None, own, work / "cache").sites
+    return tuple(_embedded(site) if task == "embedding" else site for site in sites)
+
+
+def _embedded(site: SiteData) -> SiteData:
+    """With the means of four quarters of its first slice as what an encoder would say of an image."""
+    flat = site.images.float().flatten(2).mean(dim=1)
+    parts = torch.stack([part.mean(dim=1) + 1 for part in flat.chunk(EMBEDDED, dim=1)], dim=1)
+    return replace(site, embeddings=parts / parts.norm(dim=1, keepdim=True).clamp_min(1e-6))
+
+
+@lru_cache(maxsize=32)
+def _prior(task: str, axes: int, work: Path) -> Path:
+    """Public images: phantoms of another seed, as the task stacks them."""
+    sites = _sites(task, axes, 1000, work)
+    said = sections(task, axes)
+    made = Study.model_validate(
+        {"study": {"name": "zoo"}, **said, "aggregation": {"secure": False}, "privacy": {"mode": "none"},
+         "synthesis": {"formats": ["nifti"]}}
+    ).made  # fmt: skip
+    images = torch.cat([stacked(made, fields_of(made, each, torch.arange(each.n_images))) for each in sites])
+    content = of_images(
+        np.ascontiguousarray(images.float().numpy()), PUBLIC["components"], len(images),
+        Said("phantoms of another seed", "none needed"),
+    )  # fmt: skip
+    path = work / f"prior-{task}-{axes}D.safetensors"
+    path.write_bytes(content)
+    return path
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()

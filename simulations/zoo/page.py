@@ -1,0 +1,124 @@
+"""The page of the families, and a sheet of pictures for each, from the cells that were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from cell import PRIVACY, SIZES, Asked
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from fedgen.cli.models import TASKS, reasons, why_not
+from fedgen.families.registry import specs
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
+FOLDER, PAGE = DOCS / "families", DOCS / "families.md"
+#: Pixels of a picture, of its label and between pictures.
+SIDE, LABEL, GAP = 48, 150, 2
+
+Found = Mapping[Asked, tuple[float, NDArray[np.uint8]]]
+
+HEAD = """# Families
+
+Made by `python simulations/zoo/run.py`, which trains each cell: two rounds of two steps (or the family's one sum) at
+two sites of twelve procedural phantoms, with the small networks of the self-test, without privacy and with epsilon 10
+at each site. A cell says how many seconds training and drawing took on one busy core, without privacy / with it; a
+cell without a run is not claimed. `fedgen models` prints the same table.
+
+The seconds and the pictures say that data, training, privacy and drawing work together. **They say nothing of
+quality**: two rounds of a small network make noise, or show what its public prior knows, and so do a few patients with
+privacy. What families are worth is measured in `simulations/`.
+"""
+
+WORDS = {
+    "class": "an image of a class",
+    "nothing": "an image, given nothing",
+    "covariates": "an image, given an age and a sex",
+    "embedding": "an image, given an embedding (here the mean of each quarter of the image)",
+    "pairs": "an image with the mask of its tissues, given a class",
+    "translation": "T2w from T1w of the same patient",
+    "unpaired": "T2w from T1w of other patients",
+}
+
+
+def write_page(found: Found) -> None:
+    """Write the page and the sheets."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for stale in FOLDER.glob("*.png"):
+        stale.unlink()
+    parts = [HEAD, *(table(axes, found) for axes in SIZES), _tasks(), _reasons()]
+    for name, spec in specs().items():
+        own = {asked: cell for asked, cell in found.items() if asked.family == name}
+        sheet(own).save(FOLDER / f"{name}.png", optimize=True)
+        parts.append(f"## {name}\n\n{spec.summary}\n\n![{name}](families/{name}.png)\n")
+    PAGE.write_text("\n".join(parts), encoding="utf-8")
+
+
+def table(axes: int, found: Found) -> str:
+    """The table of images of so many axes, in Markdown."""
+    size = " x ".join(str(side) for side in SIZES[axes])
+    lines = [f"## {axes}D ({size})", "", f"| family | {' | '.join(TASKS)} |", "|---" * (1 + len(TASKS)) + "|"]
+    for name, spec in specs().items():
+        cells = []
+        for task in TASKS:
+            if why_not(spec, task, axes) is not None:
+                cells.append("no")
+                continue
+            each = [found.get(Asked(name, task, axes, privacy)) for privacy in PRIVACY]
+            # A family that is not private has a cell without privacy alone.
+            told = [f"{cell[0]:.1f}" for cell in each if cell is not None]
+            cells.append(" / ".join(told) + " s" + ("" if spec.private else ", not private"))
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _tasks() -> str:
+    return "## The tasks\n\n" + "".join(f"* **{task}**: {WORDS[task]}\n" for task in TASKS)
+
+
+def _reasons() -> str:
+    lines = [
+        f"* `{name}`, not {', '.join(where)}: {why}.\n"
+        for name, spec in specs().items()
+        for why, where in reasons(spec).items()
+    ]
+    lines += [
+        f"* `{name}` is not trained privately: {spec.why_not}.\n"
+        for name, spec in specs().items()
+        if not spec.private
+    ]
+    return "## Why not\n\n" + "".join(lines)
+
+
+def sheet(own: Found) -> Image.Image:
+    """A row a cell: its name, and what it draws; of pairs image and mask, of volumes the middle slice."""
+    rows = [(asked, row_of(images)) for asked, (_, images) in own.items()]
+    width = LABEL + max((row.shape[1] for _, row in rows), default=0)
+    made = Image.new("L", (width, max(len(rows), 1) * (SIDE + GAP)), 255)
+    pen = ImageDraw.Draw(made)
+    for number, (asked, row) in enumerate(rows):
+        top = number * (SIDE + GAP)
+        pen.text((2, top + 8), f"{asked.task} {asked.axes}D", fill=0)
+        pen.text((2, top + 24), asked.privacy if asked.privacy != "none" else "no privacy", fill=0)
+        made.paste(Image.fromarray(row), (LABEL, top))
+    return made
+
+
+def row_of(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images (n, C, *size) as one row of gray pictures: all channels after the first in shades of one."""
+    flat = images[:, :, images.shape[2] // 2] if images.ndim == 5 else images
+    parts = []
+    for image in flat:
+        parts.append(image[0])
+        if len(image) > 1:
+            inside = image[1:].max(axis=0) > 127
+            parts.append(
+                np.where(inside, 85 * (image[1:].argmax(axis=0) + 1), 0).clip(0, 255).astype(np.uint8)
+            )
+    resized = [
+        np.asarray(Image.fromarray(part).resize((SIDE, SIDE), Image.Resampling.NEAREST)) for part in parts
+    ]
+    gap = np.full((SIDE, GAP), 255, np.uint8)
+    return np.hstack([each for part in resized for each in (part, gap)])
