@@ -25,6 +25,30 @@ from fedgen_privacy.gradients.tree import tree_map
 CLASSES = ("a", "b", "c")
 
 
+def every_kind(*, steps: bool = False) -> list[Any]:
+    """Each family, or each that takes steps, with the axes of what it makes: of these tests also what translates."""
+    return [
+        pytest.param((name, axes), id=f"{name}-{axes}D")
+        for name, spec in specs().items()
+        for axes, image in IMAGES.items()
+        if first_task(spec, image, CLASSES) is not None and not (steps and spec.sums)
+    ]
+
+
+@pytest.fixture(params=every_kind())
+def kind(request: pytest.FixtureRequest) -> tuple[str, int]:
+    """Every family, with two axes and with three where it makes volumes."""
+    found: tuple[str, int] = request.param
+    return found
+
+
+@pytest.fixture(params=every_kind(steps=True))
+def step_kind(request: pytest.FixtureRequest) -> tuple[str, int]:
+    """Those of them that take steps, and are not made of sums alone."""
+    found: tuple[str, int] = request.param
+    return found
+
+
 @pytest.fixture
 def image(request: pytest.FixtureRequest) -> ImageSpec:
     """What the family of the test makes; a slice where it has none."""

@@ -25,12 +25,8 @@ from fedgen.task.records import one_image_each
 from fedgen.task.stack import classes_of_mask, mask_channels
 from fedgen_privacy.gradients.protocol import records_of
 
-#: Families that make pictures of no others.
-CREATING = [
-    name
-    for name, spec in specs().items()
-    if (task := first_task(spec, IMAGES[2])) is not None and not task.translates
-]
+#: Families that draw nothing by chance, for the task that they are asked here: what they are given says it all.
+FUNCTIONS = {family_class("translate_gan")}
 
 
 def test_samples_have_shape_range_and_are_reproducible(family, task, given_of, perturbed) -> None:
@@ -42,7 +38,8 @@ def test_samples_have_shape_range_and_are_reproducible(family, task, given_of, p
     assert first.std() > 0.01
     assert not first.requires_grad
     assert torch.equal(first, family.sample(networks, given, 5, torch.Generator().manual_seed(3)))
-    assert not torch.allclose(first, family.sample(networks, given, 5, torch.Generator().manual_seed(4)))
+    again = family.sample(networks, given, 5, torch.Generator().manual_seed(4))
+    assert torch.allclose(first, again) == (type(family) in FUNCTIONS)
 
 
 def test_samples_do_not_depend_on_the_chunk(family, given_of, perturbed, monkeypatch) -> None:
@@ -135,7 +132,7 @@ def hard(channels: torch.Tensor) -> torch.Tensor:
     return mask_channels(classes_of_mask(channels), channels.shape[1])
 
 
-@pytest.mark.parametrize("kind", [(name, 2) for name in CREATING], ids=CREATING)
+@pytest.mark.parametrize("kind", [(name, 2) for name in specs()], ids=[*specs()])
 def test_score_is_higher_on_memorised_images(family, task) -> None:
     """Overfit a few images: the model must know them better than fresh ones of the same distribution."""
     rng = torch.Generator().manual_seed(0)
