@@ -11,8 +11,8 @@ from fedgen.errors import StudyError
 from fedgen.families.contract import Family, Objective
 from fedgen.families.parts.folding import patient_mean
 from fedgen.families.parts.sampling import CHUNK, device_of
+from fedgen.families.parts.sources import Sources, sources_of
 from fedgen.families.translate_gan.options import TranslateGANOptions
-from fedgen.families.translate_gan.sources import Sources, sources_of
 from fedgen.families.translate_gan.ways import way_of
 from fedgen.task.records import Records
 from fedgen.task.task import Task

@@ -15,8 +15,8 @@ from fedgen.families.contract import Adam, Apply, Draws, Objective
 from fedgen.families.parts.adversarial import ADVERSARIAL
 from fedgen.families.parts.edges import edge_distance
 from fedgen.families.parts.folding import copies, patient_mean, rows
+from fedgen.families.parts.sources import Sources, left_out, sources_of
 from fedgen.families.translate_gan.options import TranslateGANOptions
-from fedgen.families.translate_gan.sources import Sources, left_out, sources_of
 from fedgen.task.records import Records
 from fedgen.task.stack import stacked
 from fedgen.task.task import Task

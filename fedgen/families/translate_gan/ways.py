@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fedgen.families.contract import Apply, Objective
 from fedgen.families.parts.folding import copies
+from fedgen.families.parts.sources import Sources, sources_of, told_numbers
 from fedgen.families.translate_gan.content_style import (
     CONTENT,
     DECODE,
@@ -36,7 +37,6 @@ from fedgen.families.translate_gan.pairs import (
     TranslatorObjective,
     distance,
 )
-from fedgen.families.translate_gan.sources import Sources, sources_of, told_numbers
 from fedgen.task.records import Records
 from fedgen.task.stack import stacked
 from fedgen.task.task import Task

@@ -12,10 +12,10 @@ from torch import Tensor
 from fedgen.errors import StudyError
 from fedgen.families.contract import Objective, objectives_of
 from fedgen.families.parts.edges import edge_distance, shape_distance
+from fedgen.families.parts.sources import Sources, left_out
 from fedgen.families.parts.supported import translation_in
 from fedgen.families.translate_gan.family import TranslateGANFamily
 from fedgen.families.translate_gan.options import SPEC, TranslateGANOptions
-from fedgen.families.translate_gan.sources import Sources, left_out
 from fedgen.selftest.tasks import IMAGES
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records

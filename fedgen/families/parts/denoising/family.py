@@ -57,15 +57,21 @@ class DenoisingFamily(Family):
         # All noise at once, so that the images do not depend on how many are made at a time.
         noise = torch.randn(n, *self.image.shape, generator=rng, device=rng.device)
         condition = condition_of(self.task, given, noise.flatten(1)[:, 0])
+        seen = self.seen(given, n)
         seed = int(torch.randint(2**31, (1,), generator=rng, device=rng.device)) if stochastic else 0
         numbers = range(seed, seed + n)
         parts = []
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)
-            D = self.denoiser(networks["unet"], condition[part].to(device))
+            beside = None if seen is None else seen[part].to(device)
+            D = self.denoiser(networks["unet"], condition[part].to(device), beside)
             fresh = ImageNoise(numbers[part] if stochastic else (), self.image.shape, device)
             parts.append(self.drawn(D, noise[part].to(device), fresh).clamp(-1, 1))
         return torch.cat(parts).to(noise.device)
+
+    def seen(self, given: Mapping[str, Tensor], n: int) -> Tensor | None:
+        """Pictures that the network sees beside each of n images, (n, S, *size); None where there are none."""
+        return None
 
     def drawn(self, D: Denoiser, noise: Tensor, fresh: FreshNoise) -> Tensor:
         """What the study's sampler makes of standard normal noise (n, C, *size)."""
@@ -80,14 +86,14 @@ class DenoisingFamily(Family):
         """Strength of classifier-free guidance."""
         return self.options.guidance
 
-    def denoiser(self, unet: Apply, condition: Tensor) -> Denoiser:
+    def denoiser(self, unet: Apply, condition: Tensor, seen: Tensor | None = None) -> Denoiser:
         """D(x; sigma) for images of these conditions (n, width), guided where the study asks for it.
 
         Classifier-free guidance of strength w: (1 + w) D(x; sigma, y) - w D(x; sigma) (Ho and Salimans 2022).
         """
-        return self.guided(unet, condition, self.guidance)
+        return self.guided(unet, condition, self.guidance, seen)
 
-    def guided(self, unet: Apply, condition: Tensor, w: float) -> Denoiser:
+    def guided(self, unet: Apply, condition: Tensor, w: float, seen: Tensor | None = None) -> Denoiser:
         """As `denoiser`, by this strength w."""
         p = self.objective.parametrization
         every = torch.ones(len(condition), dtype=torch.bool, device=condition.device)
@@ -95,9 +101,9 @@ class DenoisingFamily(Family):
 
         def denoiser(x: Tensor, sigma: Tensor) -> Tensor:
             c = p.precondition(sigma)
-            D = denoise(lambda x, c: unet(x, c, y), x, c)
+            D = denoise(lambda x, c: unet(x, c, y, seen), x, c)
             if w == 0:
                 return D
-            return (1 + w) * D - w * denoise(lambda x, c: unet(x, c, no_y), x, c)
+            return (1 + w) * D - w * denoise(lambda x, c: unet(x, c, no_y, seen), x, c)
 
         return denoiser

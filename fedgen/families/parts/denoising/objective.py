@@ -59,6 +59,10 @@ class DenoisingObjective(Objective):
             draws["dropped"] = decision.expand(B, M, K)
         return draws
 
+    def seen(self, records: Records, draws: Draws) -> Tensor | None:
+        """Pictures that the network sees beside each row, (B*M*K, S, *size); None where there are none."""
+        return None
+
     def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
         """Loss of each patient, (B,)."""
         if records is None:
@@ -71,6 +75,7 @@ class DenoisingObjective(Objective):
         condition = without(condition, dropped)
         sigma = p.training_sigma(rows(draws["level"]))
         x = y + per_row(sigma, y) * rows(draws["noise"])
-        D = denoise(lambda x, c: networks["unet"](x, c, condition), x, p.precondition(sigma))
+        seen = self.seen(records, draws)
+        D = denoise(lambda x, c: networks["unet"](x, c, condition, seen), x, p.precondition(sigma))
         losses = p.loss_weight(sigma) * (D - y).square().flatten(1).mean(dim=1)
         return patient_mean(losses, weights)

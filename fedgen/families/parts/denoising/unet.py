@@ -56,9 +56,15 @@ class ConditionalUNet(nn.Module):
 
     Where conditions are dropped in training, y has one more number than the condition, 1 where that is dropped and the
     others 0. A network that never meets that has none.
+
+    Args:
+        image: what is denoised.
+        condition: numbers of the condition.
+        options: of the family.
+        seen: channels of the pictures that it sees beside, such as another contrast.
     """
 
-    def __init__(self, image: ImageSpec, condition: int, options: DenoisingOptions) -> None:
+    def __init__(self, image: ImageSpec, condition: int, options: DenoisingOptions, seen: int = 0) -> None:
         super().__init__()
         self.patch = patch_size(image.size)
         self.condition = condition
@@ -77,7 +83,7 @@ class ConditionalUNet(nn.Module):
         self.tokens = nn.Linear(self.width, TOKENS * token) if attends else None
         self.unet: nn.Module = DiffusionModelUNet(
             spatial_dims=image.dimensions,
-            in_channels=pixels + self.coordinates.shape[1],
+            in_channels=pixels + self.coordinates.shape[1] + seen * self.patch**image.dimensions,
             out_channels=pixels,
             channels=options.channels,
             attention_levels=options.attention,
@@ -91,16 +97,17 @@ class ConditionalUNet(nn.Module):
         if self.width and not attends:
             _read_numbers(self.unet)
 
-    def forward(self, x: Tensor, c_noise: Tensor, y: Tensor) -> Tensor:
-        """F, (n, C, *size), for images x (n, C, *size) scaled by c_in, c_noise (n,), y (n, width).
+    def forward(self, x: Tensor, c_noise: Tensor, y: Tensor, seen: Tensor | None = None) -> Tensor:
+        """F, (n, C, *size), for images x (n, C, *size) scaled by c_in, c_noise (n,), y (n, width), seen (n, S, *size).
 
         Of y only what the network was made for is read: the affine part never sees what says that it was dropped.
         """
         patches = space_to_channels(x, self.patch)
         maps = self.coordinates.expand(len(x), *self.coordinates.shape[1:])
+        beside = [] if seen is None else [space_to_channels(seen, self.patch)]
         known = y[:, : self.width] if self.width else None
         output = self.unet(
-            torch.cat([patches, maps], dim=1),
+            torch.cat([patches, *beside, maps], dim=1),
             timesteps=C_NOISE_SCALE * c_noise,
             context=None
             if self.tokens is None or known is None

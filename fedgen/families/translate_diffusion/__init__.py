@@ -1,0 +1,1 @@
+"""Translation by diffusion: one contrast drawn from noise beside others of the patient."""
