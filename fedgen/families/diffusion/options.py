@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
 from fedgen.families.parts.denoising.options import DenoisingOptions
 from fedgen.families.parts.supported import creation_in
 from fedgen.families.spec import FamilySpec
 
 
 class DiffusionOptions(DenoisingOptions):
-    __doc__ = DenoisingOptions.__doc__
+    """Diffusion (Karras et al. 2022) on MONAI's DiffusionModelUNet, of pixels or of the code of an autoencoder.
 
+    S_churn to S_noise are read by the sampler churn alone, eta by ddim. Their defaults are those of DPDM
+    (Dockhorn et al. 2023) for FID, with 1000 steps; for accuracy it has S_churn 10 and S_min 0.1.
+    """
+
+    latent: Literal["none", "trained"] = Field(
+        "none",
+        description="what is denoised: pixels, or the code of an autoencoder (MONAI's AutoencoderKL) that is trained "
+        "in the same steps, by one vector and one clip with the UNet; sigma_data is then that of the code, near 1",
+    )
+    code_channels: int = Field(4, ge=1, description="of the code; with latent")
+    autoencoder_channels: tuple[int, ...] = Field(
+        (16, 32),
+        min_length=2,
+        description="channels of each of the autoencoder's levels, multiples of 8: each but the last halves the sides; "
+        "with latent",
+        strict=False,
+    )
+    kl_weight: float = Field(
+        1e-2, ge=0, description="of the code's distance from a standard normal, a number of it; with latent"
+    )
+
+    @model_validator(mode="after")
+    def _code(self) -> Self:
+        if any(c % 8 for c in self.autoencoder_channels):
+            raise ValueError("autoencoder_channels must be multiples of 8 (GroupNorm with 8 groups)")
+        return self
+
+
+SMALL = DiffusionOptions(
+    channels=(8, 16), attention=(False, True), sampler_steps=3, autoencoder_channels=(8, 8)
+)
 
 SPEC = FamilySpec(
     name="diffusion",
-    summary="EDM diffusion on a UNet: best images, slowest to train and sample",
+    summary="EDM diffusion on a UNet, of pixels or of a code: best images, slowest to train and sample",
     options=DiffusionOptions,
-    small=DiffusionOptions(channels=(8, 16), attention=(False, True), sampler_steps=3),
+    small=SMALL,
     supports=creation_in(2, 3),
     private=True,
     fastest={"cpu": "hooks"},

@@ -66,12 +66,16 @@ class DenoisingFamily(Family):
             beside = None if seen is None else seen[part].to(device)
             D = self.denoiser(networks["unet"], condition[part].to(device), beside)
             fresh = ImageNoise(numbers[part] if stochastic else (), self.image.shape, device)
-            parts.append(self.drawn(D, noise[part].to(device), fresh).clamp(-1, 1))
+            parts.append(self.pictures(networks, self.drawn(D, noise[part].to(device), fresh)).clamp(-1, 1))
         return torch.cat(parts).to(noise.device)
 
     def seen(self, given: Mapping[str, Tensor], n: int) -> Tensor | None:
         """Pictures that the network sees beside each of n images, (n, S, *size); None where there are none."""
         return None
+
+    def pictures(self, networks: Mapping[str, nn.Module], denoised: Tensor) -> Tensor:
+        """The images (n, C, *size) of what was drawn."""
+        return denoised
 
     def drawn(self, D: Denoiser, noise: Tensor, fresh: FreshNoise) -> Tensor:
         """What the study's sampler makes of standard normal noise (n, C, *size)."""

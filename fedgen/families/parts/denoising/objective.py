@@ -59,6 +59,10 @@ class DenoisingObjective(Objective):
             draws["dropped"] = decision.expand(B, M, K)
         return draws
 
+    def pictures(self, networks: Mapping[str, Apply], records: Records) -> Tensor:
+        """What is denoised of each image, (B, M, C, *size)."""
+        return stacked(self.task, records.fields)
+
     def seen(self, records: Records, draws: Draws) -> Tensor | None:
         """Pictures that the network sees beside each row, (B*M*K, S, *size); None where there are none."""
         return None
@@ -69,7 +73,7 @@ class DenoisingObjective(Objective):
             raise ValueError("the denoising objective needs records")
         p = self.parametrization
         weights = records.weights["patient"]
-        images, given = stacked(self.task, records.fields), condition_of(self.task, records.fields, weights)
+        images, given = self.pictures(networks, records), condition_of(self.task, records.fields, weights)
         y, condition = fold(images, given, draws["level"].shape[2])
         dropped = rows(draws["dropped"]) if "dropped" in draws else y.new_zeros(len(y), dtype=torch.bool)
         condition = without(condition, dropped)
