@@ -153,7 +153,11 @@ def ragged(task: Task) -> Callable[..., Records]:
 
     def build(dtype: torch.dtype = torch.float32, asked: Task | None = None) -> Records:
         records = noise_records(asked or task, (3, 1, 2, 3), torch.Generator().manual_seed(5))
-        return tree_map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, records)
+        records = tree_map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, records)
+        # A third in float32 is none in float64.
+        there = {group: (weights > 0).to(dtype) for group, weights in records.weights.items()}
+        shares = {group: own / own.sum(dim=1, keepdim=True).clamp_min(1) for group, own in there.items()}
+        return records._replace(weights=shares)
 
     return build
 
