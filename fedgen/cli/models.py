@@ -26,11 +26,19 @@ def models(
         typer.echo(dumps([listed(family) for family in families], indent=2))
         return
     console = Console()
-    table = Table("family", "what it is", *TASKS, "private")
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("family", no_wrap=True)
+    for task in TASKS:
+        table.add_column(task, min_width=len("2D 3D"), overflow="fold")
+    table.add_column("private")
     for family in families:
         cells = (" ".join(f"{axes}D" for axes in dimensions(family, task)) or "-" for task in TASKS)
-        table.add_row(family.name, family.summary, *cells, "yes" if family.private else "no")
+        table.add_row(family.name, *cells, "yes" if family.private else "no")
     console.print(table)
+    console.print()
+    for family in families:
+        console.print(f"{family.name}: {family.summary}.")
+    console.print()
     for family in families:
         if not family.private:
             console.print(f"{family.name} is not private: {family.why_not}.")

@@ -31,12 +31,14 @@ from fedgen.study.study import Study
 from fedgen.task.stack import stacked
 from fedgen.training.task_records import fields_of
 
-SIZES = {2: (32, 32), 3: (16, 16, 16)}
+SIZES = {2: (16, 16), 3: (16, 16, 16)}
 PRIVACY: dict[str, dict[str, Any]] = {
     "none": {"mode": "none"},
     "epsilon 10": {"mode": "local", "epsilon": 10, "delta": 1e-2, "sampling_rate": None},
 }
-SITES, PATIENTS, SHOWN, EMBEDDED = 2, 12, 6, 4
+SITES, PATIENTS, SHOWN, EMBEDDED = 2, 10, 4, 4
+#: Three people train at a site where only those without a lesion take part.
+TRAINING = {"rounds": 2, "local_steps": 1, "batch_patients": 2}
 COVARIATES = {"age": {"lower": 20, "upper": 90}, "sex": {"values": ["F", "M"]}}
 #: As the family `candidates` has it in its self-test.
 PUBLIC = {"patients": 30, "components": 8}
@@ -70,6 +72,7 @@ def sections(task: str, axes: int) -> dict[str, Any]:
         "image_size": SIZES[axes],
         "labels": ["none", "lesion"],
         "one_class_sites": "allow",
+        "images_per_patient": 2,
         "phantom": {"sites": SITES, "patients": PATIENTS},
     }
     if task in ("translation", "unpaired"):
@@ -105,7 +108,7 @@ def study_of(asked: Asked, prior: Path | None) -> Study:
             "study": {"name": "zoo", "seed": 1},
             **said,
             "model": model,
-            "training": {"rounds": 2, "local_steps": 2, "batch_patients": 4},
+            "training": TRAINING,
             "privacy": {k: v for k, v in PRIVACY[asked.privacy].items() if v is not None},
             "aggregation": {"secure": False, "minimum_sites": SITES},
             "synthesis": {"formats": ["nifti"]},

@@ -22,8 +22,8 @@ Found = Mapping[Asked, tuple[float, NDArray[np.uint8]]]
 
 HEAD = """# Families
 
-Made by `python simulations/zoo/run.py`, which trains each cell: two rounds of two steps (or the family's one sum) at
-two sites of twelve procedural phantoms, with the small networks of the self-test, without privacy and with epsilon 10
+Made by `python simulations/zoo/run.py`, which trains each cell: two rounds of one step (or the family's one sum) at
+two sites of ten procedural phantoms, with the small networks of the self-test, without privacy and with epsilon 10
 at each site. A cell says how many seconds training and drawing took on one busy core, without privacy / with it; a
 cell without a run is not claimed. `fedgen models` prints the same table.
 

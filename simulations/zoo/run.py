@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cell import PRIVACY, Asked, run, sections
+from cell import PRIVACY, TRAINING, Asked, run, sections
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -47,6 +47,7 @@ def key_of(asked: Asked) -> dict[str, object]:
     return {
         **vars(asked),
         "code": code(f"families/{asked.family}", "families/contract.py"),
+        "training": TRAINING,
         "sections": sections(asked.task, asked.axes),
         "small": specs()[asked.family].small.model_dump(mode="json"),
     }
