@@ -237,7 +237,8 @@ def _columns(image: str, patient: str, site: str, label: str, mask: str | None) 
 def _inspect_phi(folder: Path, as_json: bool) -> None:
     from fedgen.data.inspect.phi import check_phi
 
-    report = check_phi(folder)
+    with counted("Looking at pictures") as progress:
+        report = check_phi(folder, progress)
     if as_json:
         _print_json(report.to_json())
         return

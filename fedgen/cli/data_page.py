@@ -144,12 +144,28 @@ def print_phi(console: Console, report: PhiReport, folder: str) -> None:
         lines.append(
             f"{plural(report.named_by_patient, 'file')} or their folders are named after the patient."
         )
-    if report.heads:
-        lines.append(f"{plural(report.heads, 'file')} may be volumes of heads.")
+    if report.text is not None:
+        text = report.text
+        where = f"{plural(text.pictures, 'picture')} of {plural(text.files, 'file')} searched for text"
+        lines.append(
+            f"{where}: suspected in {_files(text.suspected)}; {plural(text.left, 'file')} not searched."
+        )
+    if report.faces:
+        lines.append(f"Volumes: {_counted(report.faces)}.")
+    if report.face_files:
+        lines.append(
+            f"A face is suspected in {_files(report.face_files)}: take it off, or leave the brain alone."
+        )
+    if report.hidden:
+        lines.append(f"{plural(report.hidden, 'hidden file')} (names that begin with a dot) not looked at.")
     if report.unreadable:
         lines.append(f"{plural(report.unreadable, 'file')} could not be looked into.")
     for line in (*lines, *report.not_checked):
         console.print(f"- {line}", markup=False, soft_wrap=True)
+
+
+def _files(paths: Sequence[str]) -> str:
+    return plural(len(paths), "file") + (f" ({listing(paths, _MOST_GROUPS)})" if paths else "")
 
 
 def _all_counted(counts: Mapping[str, int]) -> str:

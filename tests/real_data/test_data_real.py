@@ -12,6 +12,8 @@ import torch
 import yaml
 from PIL import Image
 
+from fedgen.data.inspect.faces import Face
+from fedgen.data.inspect.head_volumes import faces_in
 from fedgen.data.inspect.look import inspect_data
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.data.site_data import Part
@@ -141,6 +143,14 @@ def test_the_known_duplicates_of_pneumoniamnist_are_found(tmp_path: Path) -> Non
     assert within == 18
     assert shared == 8
     assert report.shared_between_patients == report.exact_duplicates
+
+
+def test_no_brain_is_taken_for_a_head_with_a_face() -> None:
+    folder = real("brainmri")
+    files = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.nii.gz"))]
+    brains = [path for path in files if "_dseg" not in path and "_mask" not in path]
+    found = faces_in(folder, brains[::4], ())
+    assert (found.counts, len(brains)) == ({Face.NONE: 21}, 83)
 
 
 @pytest.mark.parametrize(

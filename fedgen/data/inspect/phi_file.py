@@ -41,14 +41,18 @@ _SIDECAR = [
     "SeriesInstanceUID",
     "ProcedureStepDescription",
 ]
-_HEADS = ("HEAD", "BRAIN", "FACE", "SKULL", "NECK", "ORBIT", "SINUS")
 #: Modalities in whose pictures makers and people write.
 _WRITTEN_ON = ("US", "SC", "OT", "XC", "ES", "RF", "XA")
+#: Modalities whose series are slices, alike in what is written on them.
+_SLICED = ("CT", "MR", "PT", "NM")
 
 
 @dataclass(frozen=True)
 class FileSecrets:
-    """What was found in one file; the attributes are those of `phi.PhiReport`, which adds them up."""
+    """What was found in one file; the attributes are those of `phi.PhiReport`, which adds them up.
+
+    `series` tells the series of slices apart that DICOM files are of; it goes nowhere.
+    """
 
     dicom: bool = False
     attributes: frozenset[tuple[str, str]] = frozenset()
@@ -56,7 +60,7 @@ class FileSecrets:
     written: str = ""
     metadata: tuple[str, ...] = ()
     named: bool = False
-    head: bool = False
+    series: str = ""
     unreadable: bool = False
 
 
@@ -72,9 +76,7 @@ def look_into(folder: Path, path: str) -> FileSecrets:
             ):
                 return _dicom(file, path)
             if ending.endswith((".nii", ".nii.gz")):
-                return FileSecrets(
-                    metadata=_nifti(file), head=not ending.endswith(("_bold.nii.gz", "_dseg.nii.gz"))
-                )
+                return FileSecrets(metadata=_nifti(file))
             if ending.endswith(".json"):
                 return FileSecrets(metadata=_sidecar(file))
             if decoded and not ending.endswith((".nrrd", ".mha", ".mhd", ".hdr", ".img", ".npz", ".npy")):
@@ -92,14 +94,14 @@ def _dicom(file: Path, path: str) -> FileSecrets:
         # A private element has no keyword that others would know.
         if kind is not None and not element.is_empty:
             found.add((kind, "" if kind in (PRIVATE, DRAWN) else element.keyword or str(element.tag)))
-    modality, part = text(tags, "Modality"), text(tags, "BodyPartExamined").upper()
+    modality = text(tags, "Modality")
     return FileSecrets(
         dicom=True,
         attributes=frozenset(found),
         removed=text(tags, "PatientIdentityRemoved").upper() == "YES",
         written=_written(tags, modality),
         named=_names(tags, path),
-        head=modality in ("CT", "MR", "PT") and (not part or any(word in part for word in _HEADS)),
+        series=text(tags, "SeriesInstanceUID") if modality in _SLICED else "",
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,34 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import Dataset
 from typer.testing import CliRunner
 
 from fedgen.cli.data import app
+from fedgen.data.inspect.burned_text import TextDetector
 from fedgen.data.inspect.identifying import _KEYWORDS, gives_away
 from fedgen.data.inspect.phi import PhiReport, check_phi
+from fedgen.data.inspect.text_look import TextLook, look_for_text
 from fedgen.data.phantom.write import write_phantom
 from fedgen.study.data import Phantom
 
 SECRET = "Zyxwvut"
+
+
+@pytest.fixture(autouse=True)
+def without_a_detector(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """As installed without the extra; searching every picture of every test would take minutes."""
+    if "detector" not in request.fixturenames:
+        monkeypatch.setitem(sys.modules, "rapidocr", None)
+
+
+@pytest.fixture(scope="module")
+def detector() -> TextDetector:
+    pytest.importorskip("rapidocr", reason="the extra text is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra text is not installed")
+    return TextDetector()
 
 
 @pytest.fixture
@@ -135,7 +153,7 @@ def test_other_formats(tmp_path: Path) -> None:
         "JSON beside the image: InstitutionName": 1,
     }
     assert report.columns == ("list.csv: Patient Name",)
-    assert (report.heads, report.unreadable, report.files) == (2, 1, 8)
+    assert (report.faces, report.unreadable, report.files) == ({}, 1, 8)
     assert SECRET not in json.dumps(report.to_json())
 
 
@@ -143,10 +161,61 @@ def test_the_page_shows_no_value_and_says_what_it_cannot_see(export: Path) -> No
     change(sorted(export.rglob("*.dcm"))[0], OperatorsName=SECRET, ImageComments=SECRET)
     output = CliRunner().invoke(app, ["inspect", str(export), "--phi"], catch_exceptions=False).output
     assert SECRET not in output
-    for words in ("OperatorsName (1)", "free text", "No face was looked for", "not searched for text"):
+    for words in ("OperatorsName (1)", "free text", "Faces are judged by shape", "pip install fedgen[text]"):
         assert words in output
     value = json.loads(CliRunner().invoke(app, ["inspect", str(export), "--phi", "--json"]).output)
     assert value == json.loads(json.dumps(check_phi(export).to_json()))
+
+
+def film(seed: int = 0, side: int = 192) -> np.ndarray:
+    """A picture without letters: a body with ribs, and grain."""
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    body = 150 * np.exp(-((x / 0.7) ** 4) - (y / 0.9) ** 4) + 12 * np.sin(14 * y + 4 * x**2)
+    return np.asarray((body + np.random.default_rng(seed).normal(30, 4, body.shape)).clip(0, 255))
+
+
+def written_on(picture: np.ndarray, words: str) -> np.ndarray:
+    image = Image.fromarray(picture.astype(np.uint8))
+    ImageDraw.Draw(image).text((8, 10), words, fill=255, font=ImageFont.load_default(size=14))
+    return np.asarray(image).astype(np.float64)
+
+
+def test_letters_in_pictures_are_found_and_never_read(
+    detector: TextDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(socket, "socket", None)
+    words = f"{SECRET} 1970"
+    plain, written = film(1), written_on(film(1), words)
+    assert detector.suspects((written * 16 - 1024)[..., None].astype(np.float32))
+    assert not detector.suspects(np.zeros((40, 30, 1), np.float32))
+    Image.fromarray(plain.astype(np.uint8)).save(tmp_path / "plain.png")
+    Image.fromarray(written.astype(np.uint8)).convert("RGB").save(tmp_path / "written.png")
+    output = CliRunner().invoke(app, ["inspect", str(tmp_path), "--phi"], catch_exceptions=False).output
+    assert "2 pictures of 2 files searched for text: suspected in 1 file (written.png)" in output
+    said = "".join(capfd.readouterr()) + output
+    assert SECRET not in said
+    assert "misses letters" in said
+
+
+def test_of_a_series_the_first_the_middle_and_the_last_are_searched(tmp_path: Path, export: Path) -> None:
+    class Finds:
+        """Letters in every picture."""
+
+        def suspects(self, picture: np.ndarray) -> bool:
+            return True
+
+    def look(files: list[str], series: dict[str, str], folder: Path = export) -> TextLook:
+        return look_for_text(Finds(), folder, files, series)  # type: ignore[arg-type]
+
+    files = sorted(path.relative_to(export).as_posix() for path in export.rglob("*.dcm"))[:7]
+    one = look([*files, "notes.txt"], dict.fromkeys(files, "1.2"))
+    assert one.suspected == (files[0], files[3], files[6])
+    assert (one.pictures, one.files, one.left) == (3, 3, 4)
+    assert look(files, dict.fromkeys(files, "")).suspected == tuple(files)
+    nib.save(nib.Nifti1Image(np.arange(1000.0).reshape(10, 10, 10), np.eye(4)), tmp_path / "v.nii")
+    (tmp_path / "broken.png").write_bytes(b"x")
+    two = look(["broken.png", "v.nii"], {}, tmp_path)
+    assert (two.pictures, two.files, two.left, two.suspected) == (1, 1, 1, ("v.nii",))
 
 
 def test_every_keyword_is_one_of_the_standard() -> None:
