@@ -21,7 +21,7 @@ class Quantising(NamedTuple):
     """What becomes of n images.
 
     Attributes:
-        reconstruction: (n, C, *size) in [-1, 1].
+        reconstruction: (n, C, *size), of any range.
         codes: (n, L) index of each place's code, coarse level first; those of the fine one count on from there.
         loss: (n,) of codes and encodings.
     """
@@ -58,6 +58,10 @@ def _autoencoder(
     del network.quantizer
     # MONAI's own start lets biases outweigh what an image says, so that every place would have one and the same code.
     he_initialise(network)
+    with torch.no_grad():
+        # And let first images be faint: large ones move the codes before these say anything.
+        for parameter in network.decoder.blocks[-1].parameters():
+            parameter.mul_(0.1)
     return network
 
 
@@ -139,13 +143,14 @@ class QuantisedAutoencoder(nn.Module):
         """Images (n, C, *size) in [-1, 1] of codes (n, L), as `Quantising` has them."""
         (first, _), n = self.grids.places, len(codes)
         if not first:
-            return self._image(self.codebook.vectors(codes.reshape(n, *self.grids.fine)))
+            return self._image(self.codebook.vectors(codes.reshape(n, *self.grids.fine))).clamp(-1, 1)
         coarse = self.coarse_codebook.vectors(codes[:, :first].reshape(n, *self.grids.coarse))
         fine = self.codebook.vectors((codes[:, first:] - self.codes).reshape(n, *self.grids.fine))
-        return self._image(torch.cat([fine, self.coarse.decode(coarse)], dim=1))
+        return self._image(torch.cat([fine, self.coarse.decode(coarse)], dim=1)).clamp(-1, 1)
 
     def _image(self, vectors: Tensor) -> Tensor:
-        return torch.tanh(self.fine.decode(vectors))
+        # Not through tanh, which a few steps drive to where it is flat: a mostly black image would stay all black.
+        return self.fine.decode(vectors)
 
 
 def _codebook(options: VQOptions) -> Codebook:
