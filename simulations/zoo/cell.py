@@ -111,9 +111,14 @@ def study_of(asked: Asked, prior: Path | None) -> Study:
             "training": TRAINING,
             "privacy": {k: v for k, v in PRIVACY[asked.privacy].items() if v is not None},
             "aggregation": {"secure": False, "minimum_sites": SITES},
-            "synthesis": {"formats": ["nifti"]},
+            **_drawn_as(asked.task),
         }
     )
+
+
+def _drawn_as(task: str) -> dict[str, Any]:
+    """Section `synthesis`: a translation has none, and volumes cannot be PNG."""
+    return {} if task in ("translation", "unpaired") else {"synthesis": {"formats": ["nifti"]}}
 
 
 def run(asked: Asked, work: Path) -> tuple[float, Tensor]:
@@ -155,7 +160,7 @@ def _sites(task: str, axes: int, seed: int, work: Path) -> tuple[SiteData, ...]:
             **said,
             "aggregation": {"secure": False},
             "privacy": {"mode": "none"},
-            "synthesis": {"formats": ["nifti"]},
+            **_drawn_as(task),
         }
     )
     own = work / "data" / f"{task}-{axes}-{seed}"
@@ -177,7 +182,7 @@ def _prior(task: str, axes: int, work: Path) -> Path:
     said = sections(task, axes)
     made = Study.model_validate(
         {"study": {"name": "zoo"}, **said, "aggregation": {"secure": False}, "privacy": {"mode": "none"},
-         "synthesis": {"formats": ["nifti"]}}
+         **_drawn_as(task)}
     ).made  # fmt: skip
     images = torch.cat([stacked(made, fields_of(made, each, torch.arange(each.n_images))) for each in sites])
     content = of_images(
