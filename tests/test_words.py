@@ -13,7 +13,7 @@ PACKAGES = ("fedgen", "privacy/fedgen_privacy", "client/fedgen_client", "server/
 #: The same thing in its place: a room's contract, its registry, its errors; a program's start and its words.
 IN_EVERY_ROOM = {"__init__", "__main__", "contract", "registry", "errors", "hints", "main", "options"}
 #: What each family folder has.
-IN_EVERY_FAMILY = {"family", "options", "networks", "network"}
+IN_EVERY_FAMILY = {"family", "options", "networks", "network", "objective", "objectives"}
 #: A module by this name at each of the two ends, or on each of two floors of one thing.
 AT_BOTH_ENDS = {
     "distributed": "the mode, its mathematics in the vault, and its check",
@@ -40,6 +40,10 @@ SUBJECTS = {
     "local": "the mode, and the steps that it leaves to a site",
     "membership": "in a federation, and in a training set",
     "keys": "of a study file, and of secure aggregation",
+    "joint": "the vector of several objectives, in the vault, and the objectives that share it",
+    "segmentation": "as what a release is worth, and as what it is written as",
+    "task": "as asked for, and as it is compiled",
+    "translate": "the command, its work on a folder, and how what it makes is put into the grid of the source",
     "features": "of images, by which copies are found and by which classes are judged",
 }
 

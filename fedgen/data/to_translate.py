@@ -20,7 +20,7 @@ from fedgen.study.data import DataSection, Slices
 
 
 @dataclass(frozen=True)
-class Sources:
+class SourceFiles:
     """What one patient has at one time.
 
     Attributes:
@@ -45,7 +45,7 @@ class Sources:
 
 def sources_in(
     folder: Path, data: DataSection, contrasts: Sequence[str], needed: Sequence[str]
-) -> Iterator[Sources]:
+) -> Iterator[SourceFiles]:
     """Every patient and time of a folder that has one of the contrasts.
 
     Args:
@@ -107,7 +107,7 @@ def sources_in(
 
 def _decoded(
     folder: Path, data: DataSection, patient: str, study: str, entries: dict[str, IndexEntry]
-) -> Sources:
+) -> SourceFiles:
     first, *others = entries.values()
     for other in others:
         if (other.size, other.n_images) != (first.size, first.n_images):
@@ -118,7 +118,7 @@ def _decoded(
     decoded = decode_site(folder, [replace(entry, mask=None) for entry in entries.values()], data)
     images = torch.from_numpy(decoded.images).float()
     n = first.n_images
-    return Sources(
+    return SourceFiles(
         patient=patient,
         study=study,
         entries=entries,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fedgen.data.index import site_name
 from fedgen.data.pixels import resize
-from fedgen.data.to_translate import Sources, sources_in
+from fedgen.data.to_translate import SourceFiles, sources_in
 from fedgen.errors import DataError, StudyError
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
@@ -86,7 +86,7 @@ class ReleasedModel:
                 )
         return cls(card, Recipe.of(load_study(str(folder / STUDY))), folder)
 
-    def maker(self, device: str) -> Callable[[Sources], FloatArray]:
+    def maker(self, device: str) -> Callable[[SourceFiles], FloatArray]:
         """What makes the target of one patient and time: (n, *size) in [-1, 1] on the model's grid.
 
         Raises:
@@ -98,7 +98,7 @@ class ReleasedModel:
         networks = {name: each.to(device) for name, each in recipe.plain_networks(read.weights).items()}
         make = translator(recipe.plain_family, networks, device, recipe.study.study.seed)
 
-        def of(sources: Sources) -> FloatArray:
+        def of(sources: SourceFiles) -> FloatArray:
             n = len(next(iter(sources.images.values())))
             given = {}
             for field in recipe.task.sources:
@@ -184,7 +184,7 @@ def translate(
     write_atomic(out / TABLE, table.getvalue().encode())
 
 
-def on_source(made: FloatArray, sources: Sources) -> FloatArray:
+def on_source(made: FloatArray, sources: SourceFiles) -> FloatArray:
     """(n, *size) on the model's grid as (n, *source size): padding is cut off, the rest resampled to the source.
 
     Where the two grids are equal, nothing changes.
@@ -200,7 +200,7 @@ def on_source(made: FloatArray, sources: Sources) -> FloatArray:
 
 def _files(
     folder: Path,
-    sources: Sources,
+    sources: SourceFiles,
     values: FloatArray,
     form: Form | None,
     window: tuple[float, float],

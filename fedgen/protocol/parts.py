@@ -143,8 +143,8 @@ class Labels(VectorPart):
         return labels.long()
 
 
-class Masks(VectorPart):
-    """Masks of a release, (n, 1, *size) uint8 of classes, each exact as a float32; a release may have none."""
+class ReleasedMasks(VectorPart):
+    """ReleasedMasks of a release, (n, 1, *size) uint8 of classes, each exact as a float32; a release may have none."""
 
     axes = (4, 5)
     held = torch.uint8
@@ -182,5 +182,5 @@ def _shape(value: Any) -> list[int]:
 FloatVector = Annotated[Tensor, VectorPart(), Field(repr=False)]
 ImageBatch = Annotated[Tensor, Pixels(), Field(repr=False)]
 LabelBatch = Annotated[Tensor, Labels(), Field(repr=False)]
-MaskBatch = Annotated[Tensor | None, Masks(), Field(repr=False)]
+MaskBatch = Annotated[Tensor | None, ReleasedMasks(), Field(repr=False)]
 WordVector = Annotated[Words, MaskedWords(), Field(repr=False)]

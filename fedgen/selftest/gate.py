@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from fedgen.errors import StudyError
 from fedgen.families.registry import specs
+from fedgen.selftest.choices import variants
 from fedgen.selftest.finding import Check, CheckResult
 from fedgen.selftest.gradients import clipped_norms, equality, soundness
 from fedgen.selftest.subject import Subject, installed
 from fedgen.selftest.tasks import cells
-from fedgen.selftest.variants import variants
 from fedgen.training.backends import BACKENDS, Backend
 
 #: Beside that the network is sound.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fedgen.families.contract import Objective, objectives_of
 from fedgen.families.registry import family_class, specs
 from fedgen.schema.section import Section
-from fedgen.selftest.tasks import CLASSES, IMAGES, Cell, cells
+from fedgen.selftest.tasks import CLASSES, IMAGES, GatedTask, cells
 from fedgen.task.task import Task, image_of_class
 from fedgen.training.backends import Backend, gradients_of
 from fedgen.training.joint import Joint
@@ -148,7 +148,7 @@ def installed(
     family: str,
     device: str = "cpu",
     backend: Backend = "vmap",
-    cell: Cell | None = None,
+    cell: GatedTask | None = None,
     options: Section | None = None,
 ) -> Subject:
     """The installed code with a small network of `family`.

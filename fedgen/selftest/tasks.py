@@ -38,7 +38,7 @@ def first_task(spec: FamilySpec, image: ImageSpec, classes: tuple[str, ...] = CL
 
 
 @dataclass(frozen=True)
-class Cell:
+class GatedTask:
     """A task that a family does.
 
     Attributes:
@@ -55,9 +55,9 @@ class Cell:
         return tasks(self.axes)[self.what]
 
 
-def cells(spec: FamilySpec) -> Iterator[Cell]:
+def cells(spec: FamilySpec) -> Iterator[GatedTask]:
     """Every task that a family does; what it is best known for comes first."""
     for axes in IMAGES:
         for what, task in tasks(axes).items():
             if spec.supports(task) is None:
-                yield Cell(what, axes)
+                yield GatedTask(what, axes)

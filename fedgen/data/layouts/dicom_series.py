@@ -8,8 +8,8 @@ from typing import Any
 
 from fedgen.data.decoders.decoder import Header
 from fedgen.data.decoders.dicom.native import Native
+from fedgen.data.decoders.dicom.pile import Stack, stack_of
 from fedgen.data.decoders.dicom.plane import same_direction
-from fedgen.data.decoders.dicom.stack import Stack, stack_of
 from fedgen.data.decoders.dicom.tags import numbers, words
 from fedgen.data.findings import Note
 

@@ -21,7 +21,7 @@ from fedgen.task.task import Task
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Halving:
     """What one student learns from.
 
     Attributes:
@@ -62,7 +62,7 @@ class DistilledFamily(DenoisingFamily):
         for steps in self._students():
             student = copy.deepcopy(teacher)
             grid = self._grid(2 * steps)
-            self._learn(student, Lesson(teacher, step, guidance, grid), images, condition, rng)
+            self._learn(student, Halving(teacher, step, guidance, grid), images, condition, rng)
             # From here on a teacher is a student itself: its own step is exact, and guidance is in it.
             teacher, step, guidance = student, ddim_step, 0.0
         return {**networks, "unet": teacher.eval()}
@@ -94,7 +94,7 @@ class DistilledFamily(DenoisingFamily):
     def _learn(
         self,
         student: nn.Module,
-        lesson: Lesson,
+        lesson: Halving,
         images: Tensor,
         condition: Tensor,
         rng: torch.Generator,

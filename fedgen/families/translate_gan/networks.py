@@ -69,7 +69,7 @@ class Translator(nn.Module):
         return torch.tanh(self.unet(with_condition_maps(x, told)))
 
 
-class Critic(nn.Module):
+class PatchCritic(nn.Module):
     """Whether each patch of an image is real, beside its sources where it has them (Isola et al. 2017).
 
     Args:

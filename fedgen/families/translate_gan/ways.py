@@ -28,7 +28,7 @@ from fedgen.families.translate_gan.cycles import (
     CycleObjective,
     translated,
 )
-from fedgen.families.translate_gan.networks import Critic, Translator
+from fedgen.families.translate_gan.networks import PatchCritic, Translator
 from fedgen.families.translate_gan.options import TranslateGANOptions
 from fedgen.families.translate_gan.pairs import (
     CRITIC,
@@ -85,7 +85,7 @@ class Pairs(Way):
         told, options = told_numbers(self.task), self.options
         built: dict[str, nn.Module] = {TRANSLATOR: Translator(self.read.channels, told, self.made, options)}
         if options.adversarial_weight != 0:
-            built[CRITIC] = Critic(self.made.channels + self.read.channels, told, self.made, options)
+            built[CRITIC] = PatchCritic(self.made.channels + self.read.channels, told, self.made, options)
         return built
 
     def objectives(self) -> tuple[Objective, ...]:
@@ -119,8 +119,8 @@ class _WithoutPairs(Way):
     def critics(self) -> dict[str, nn.Module]:
         """One for each contrast."""
         return {
-            CRITIC: Critic(self.made.channels, 0, self.made, self.options),
-            CRITIC_BACK: Critic(self.read.channels, 0, self.read, self.options),
+            CRITIC: PatchCritic(self.made.channels, 0, self.made, self.options),
+            CRITIC_BACK: PatchCritic(self.read.channels, 0, self.read, self.options),
         }
 
     @abstractmethod

@@ -13,7 +13,7 @@ from fedgen.families.contract import Family, Objective
 from fedgen.families.parts.conditioning import condition_of, drawn_fields
 from fedgen.families.parts.minus_loss import minus_loss
 from fedgen.families.parts.sampling import decode_in_chunks, device_of
-from fedgen.families.vae.geometry import Metric, hamiltonian
+from fedgen.families.vae.metric import Metric, hamiltonian
 from fedgen.families.vae.networks import ConditionalVAE
 from fedgen.families.vae.objective import NegativeELBO
 from fedgen.families.vae.options import VAEOptions

@@ -19,7 +19,7 @@ from fedgen.families.parts.conditioning import with_condition_maps
 from fedgen.families.vae.flow import InverseAutoregressiveFlow
 from fedgen.families.vae.options import VAEOptions
 from fedgen.families.vae.priors import (
-    Gaussians,
+    DiagonalGaussians,
     MixturePrior,
     PseudoInputs,
     Shares,
@@ -121,9 +121,9 @@ class ConditionalVAE(nn.Module):
         divergence = torch.zeros_like(z[:, 0])
         w = self.of_condition
         if self.condition_prior is not None:
-            own = Gaussians(q.mu[:, :w], q.logvar[:, :w])
+            own = DiagonalGaussians(q.mu[:, :w], q.logvar[:, :w])
             divergence = divergence + kl(own, self._condition_prior(condition))
-        free, of_free = Gaussians(q.mu[:, w:], q.logvar[:, w:]), z[:, w:]
+        free, of_free = DiagonalGaussians(q.mu[:, w:], q.logvar[:, w:]), z[:, w:]
         if self.flow is None and self.mixture is None and self.pseudo is None:
             divergence = divergence + kl_to_standard_normal(free)
         else:
@@ -135,7 +135,7 @@ class ConditionalVAE(nn.Module):
         z = torch.cat([z[:, :w], of_free], dim=1)
         return Encoded(self.decode(z, condition), z, q.mu, q.logvar, divergence)
 
-    def encode(self, x: Tensor, condition: Tensor) -> Gaussians:
+    def encode(self, x: Tensor, condition: Tensor) -> DiagonalGaussians:
         """The Gaussian posterior of images (n, C, *size) with condition (n, width)."""
         return self._posterior(self._features(with_condition_maps(x, condition)))
 
@@ -166,18 +166,18 @@ class ConditionalVAE(nn.Module):
         deep: Tensor = self.vae.intermediate(self.vae.encode(maps))
         return deep.flatten(1)
 
-    def _posterior(self, features: Tensor) -> Gaussians:
-        return Gaussians(self.vae.mu(features), self.vae.logvar(features).clamp(*LOGVAR_RANGE))
+    def _posterior(self, features: Tensor) -> DiagonalGaussians:
+        return DiagonalGaussians(self.vae.mu(features), self.vae.logvar(features).clamp(*LOGVAR_RANGE))
 
-    def _condition_prior(self, condition: Tensor) -> Gaussians:
+    def _condition_prior(self, condition: Tensor) -> DiagonalGaussians:
         assert self.condition_prior is not None
         mu, logvar = self.condition_prior(condition).chunk(2, dim=1)
-        return Gaussians(mu, logvar.clamp(*LOGVAR_RANGE))
+        return DiagonalGaussians(mu, logvar.clamp(*LOGVAR_RANGE))
 
     def _log_prior(self, free: Tensor, condition: Tensor, records: int) -> Tensor:
         """ln p of the free part (n, d) given the condition (n, width), (n,)."""
         if self.shares is None:
-            return log_density(free, Gaussians(torch.zeros_like(free), torch.zeros_like(free)))
+            return log_density(free, DiagonalGaussians(torch.zeros_like(free), torch.zeros_like(free)))
         shares = self.shares(condition)
         if self.mixture is not None:
             density: Tensor = self.mixture(free, shares)
@@ -188,10 +188,10 @@ class ConditionalVAE(nn.Module):
         z, log_shares = of_records
         return mixed(z, components, log_shares).flatten()
 
-    def _pseudo_posteriors(self, pseudo: PseudoInputs, records: int) -> Gaussians:
+    def _pseudo_posteriors(self, pseudo: PseudoInputs, records: int) -> DiagonalGaussians:
         """Posteriors (records, k, d) of the pseudo-inputs' free part, encoded once for each record."""
         k, w = pseudo.components, self.of_condition
         like = self.vae.mu.weight
         each = torch.eye(k, dtype=like.dtype, device=like.device).repeat(records, 1)
         q = self._posterior(self._features(pseudo(each)))
-        return Gaussians(*(part[:, w:].reshape(records, k, -1) for part in q))
+        return DiagonalGaussians(*(part[:, w:].reshape(records, k, -1) for part in q))

@@ -15,33 +15,33 @@ from fedgen.task.image_spec import ImageSpec
 LOG_TWO_PI = math.log(2 * math.pi)
 
 
-class Gaussians(NamedTuple):
+class DiagonalGaussians(NamedTuple):
     """Diagonal Gaussians (..., d) each, by mean and ln of the variance."""
 
     mu: Tensor
     logvar: Tensor
 
 
-def log_density(z: Tensor, of: Gaussians) -> Tensor:
+def log_density(z: Tensor, of: DiagonalGaussians) -> Tensor:
     """ln N(z; mu, diag exp(logvar)) in nats: (..., d) to (...)."""
     squares = (z - of.mu).square() * torch.exp(-of.logvar)
     return -0.5 * (squares + of.logvar + LOG_TWO_PI).sum(dim=-1)
 
 
-def kl(q: Gaussians, p: Gaussians) -> Tensor:
+def kl(q: DiagonalGaussians, p: DiagonalGaussians) -> Tensor:
     """KL(q || p) of diagonal Gaussians in nats: (..., d) to (...)."""
     ratio = torch.exp(q.logvar - p.logvar) + (q.mu - p.mu).square() * torch.exp(-p.logvar)
     return 0.5 * (ratio - 1 - q.logvar + p.logvar).sum(dim=-1)
 
 
-def kl_to_standard_normal(q: Gaussians) -> Tensor:
+def kl_to_standard_normal(q: DiagonalGaussians) -> Tensor:
     """KL(q || N(0, I)) in nats: (..., d) to (...) (Kingma and Welling 2014, app. B)."""
     return 0.5 * (q.mu.square() + q.logvar.exp() - 1 - q.logvar).sum(dim=-1)
 
 
-def mixed(z: Tensor, components: Gaussians, log_shares: Tensor) -> Tensor:
+def mixed(z: Tensor, components: DiagonalGaussians, log_shares: Tensor) -> Tensor:
     """ln of a mixture's density, (b, n), at z (b, n, d), of components (b, k, d) with ln of their shares (b, n, k)."""
-    each = log_density(z[:, :, None], Gaussians(*(part[:, None] for part in components)))
+    each = log_density(z[:, :, None], DiagonalGaussians(*(part[:, None] for part in components)))
     return torch.logsumexp(each + log_shares, dim=2)
 
 
@@ -87,7 +87,7 @@ class MixturePrior(nn.Module):
 
     def forward(self, z: Tensor, log_shares: Tensor) -> Tensor:
         """ln p(z) in nats, (n,): of z (n, d) with ln of the components' shares (n, k)."""
-        components = Gaussians(self.means[None], self.logvars[None])
+        components = DiagonalGaussians(self.means[None], self.logvars[None])
         return mixed(z[None], components, log_shares[None])[0]
 
     def drawn(self, noise: Tensor, which: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from fedgen.families.contract import Family, Objective
 from fedgen.families.parts.conditioning import condition_of
 from fedgen.families.parts.minus_loss import minus_loss
 from fedgen.families.parts.sampling import decode_in_chunks, device_of
-from fedgen.families.vae_gan.kinds import objectives
-from fedgen.families.vae_gan.networks import Critic, Decoder, Discriminator, Encoder
+from fedgen.families.vae_gan.games import objectives
+from fedgen.families.vae_gan.networks import CodeDecoder, Critic, Discriminator, Encoder
 from fedgen.families.vae_gan.options import VAEGANOptions
 from fedgen.task.records import Records
 from fedgen.task.task import Task
@@ -34,7 +34,7 @@ class VAEGANFamily(Family):
         stack, condition, o = self.task.stack, self.task.condition_width, self.options
         makers: dict[str, Callable[[], nn.Module]] = {
             "encoder": lambda: Encoder(stack, condition, o),
-            "decoder": lambda: Decoder(stack, condition, o),
+            "decoder": lambda: CodeDecoder(stack, condition, o),
             "discriminator": lambda: Discriminator(stack, condition, o),
             "critic": lambda: Critic(condition, o),
         }

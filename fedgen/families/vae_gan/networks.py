@@ -83,7 +83,7 @@ class Encoder(nn.Module):
         return mu, logvar.clamp(*LOGVAR_RANGE)
 
 
-class Decoder(nn.Module):
+class CodeDecoder(nn.Module):
     """x of z and y: the condition y enters as numbers beside z."""
 
     def __init__(self, image: ImageSpec, condition: int, options: VAEGANOptions) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from fedgen.families.contract import Adam, Apply, Draws, Objective
 from fedgen.families.parts.conditioning import condition_of, drawn_fields
 from fedgen.families.parts.folding import fold, patient_mean, rows
-from fedgen.families.vae_gan.terms import Term, Way
+from fedgen.families.vae_gan.terms import Passes, Term
 from fedgen.task.records import Records
 from fedgen.task.stack import stacked
 from fedgen.task.task import Task
@@ -65,7 +65,7 @@ class OnPatients(_OfTerm):
         weights = records.weights["patient"]
         images, given = stacked(self.task, records.fields), condition_of(self.task, records.fields, weights)
         x, y = fold(images, given, draws["z"].shape[2])
-        way = Way(networks, x, y, rows(draws["eps"]), rows(draws["z"]))
+        way = Passes(networks, x, y, rows(draws["eps"]), rows(draws["z"]))
         return patient_mean(self.term(way), weights)
 
 
@@ -85,5 +85,5 @@ class OnPrior(_OfTerm):
             raise ValueError(f"the objective {self.name} must not see records")
         z = rows(draws["z"])
         y = condition_of(self.task, {name: rows(draw) for name, draw in draws.items()}, z[:, 0])
-        losses = self.term(Way(networks, None, y, None, z))
+        losses = self.term(Passes(networks, None, y, None, z))
         return losses.reshape(draws["z"].shape[0], -1).mean(dim=1)

@@ -50,7 +50,7 @@ class VAEGANOptions(Section):
 
 SPEC = FamilySpec(
     name="vae_gan",
-    summary="autoencoder with adversaries (VAE-GAN, AAE, IntroVAE, alpha-GAN): sharper than vae, less stable",
+    summary="autoencoder with adversaries (VAE-GAN, AAE, IntroVAE, alpha-GAN): less stable than vae",
     options=VAEGANOptions,
     small=VAEGANOptions(channels=(4, 8), discriminator_channels=(4, 8), critic_width=8, latent_size=4),
     supports=creation_in(2, 3),

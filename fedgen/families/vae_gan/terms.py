@@ -14,7 +14,7 @@ from fedgen.families.contract import Apply
 
 
 @dataclass(frozen=True)
-class Way:
+class Passes:
     """n images on their way: encoded, decoded, and beside them images made of the prior with the same conditions.
 
     What is made is made once, and only if a term asks for it.
@@ -70,29 +70,29 @@ class Way:
 
 
 #: One number a row, (n,).
-Term = Callable[[Way], Tensor]
+Term = Callable[[Passes], Tensor]
 
 
 def weighted(parts: Mapping[Term, float]) -> Term:
     """The sum of terms with their weights; a term of weight 0 is not computed."""
 
-    def total(way: Way) -> Tensor:
+    def total(way: Passes) -> Tensor:
         return torch.stack([weight * term(way) for term, weight in parts.items() if weight]).sum(dim=0)
 
     return total
 
 
-def squared_error(way: Way) -> Tensor:
+def squared_error(way: Passes) -> Tensor:
     """Mean over pixels of (x - x_hat)^2."""
     return (way.image - way.reconstruction).square().flatten(1).mean(dim=1)
 
 
-def absolute_error(way: Way) -> Tensor:
+def absolute_error(way: Passes) -> Tensor:
     """Mean over pixels of |x - x_hat|."""
     return (way.image - way.reconstruction).abs().flatten(1).mean(dim=1)
 
 
-def feature_error(way: Way) -> Tensor:
+def feature_error(way: Passes) -> Tensor:
     """Mean over the discriminator's features of their squared differences (Larsen et al. 2016, equation 7)."""
     judge = way.networks["discriminator"]
     # Of the image itself there is nothing to learn here.
@@ -106,50 +106,50 @@ def nats(posterior: tuple[Tensor, Tensor]) -> Tensor:
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(dim=1)
 
 
-def divergence(way: Way) -> Tensor:
+def divergence(way: Passes) -> Tensor:
     """KL of the images' posterior from the prior."""
     return nats(way.posterior)
 
 
-def divergence_of_reconstruction(way: Way) -> Tensor:
+def divergence_of_reconstruction(way: Passes) -> Tensor:
     """KL of what the encoder says of the reconstruction."""
     return nats(way.networks["encoder"](way.reconstruction, way.y))
 
 
-def divergence_of_made(way: Way) -> Tensor:
+def divergence_of_made(way: Passes) -> Tensor:
     """KL of what the encoder says of images of the prior."""
     return nats(way.networks["encoder"](way.made, way.y))
 
 
-def short_of(margin: float, images: Callable[[Way], Tensor]) -> Term:
+def short_of(margin: float, images: Callable[[Passes], Tensor]) -> Term:
     """[m - KL]+ of images that the encoder is to know as the model's own (Huang et al. 2018, equation 11).
 
     In the paper the KL is a mean over the batch before it is cut off; here it is cut off image by image, so that a
     patient's loss is nobody else's.
     """
 
-    def shortfall(way: Way) -> Tensor:
+    def shortfall(way: Passes) -> Tensor:
         return (margin - nats(way.networks["encoder"](images(way).detach(), way.y))).clamp_min(0)
 
     return shortfall
 
 
-def reconstructed_passes(way: Way) -> Tensor:
+def reconstructed_passes(way: Passes) -> Tensor:
     """-log D(x_hat)."""
     return softplus(-way.networks["discriminator"](way.reconstruction, way.y).logits)
 
 
-def made_passes(way: Way) -> Tensor:
+def made_passes(way: Passes) -> Tensor:
     """-log D(G(z))."""
     return softplus(-way.networks["discriminator"](way.made, way.y).logits)
 
 
-def latent_passes(way: Way) -> Tensor:
+def latent_passes(way: Passes) -> Tensor:
     """-log C(z_hat)."""
     return softplus(-way.networks["critic"](way.encoded, way.y))
 
 
-def discrimination(way: Way) -> Tensor:
+def discrimination(way: Passes) -> Tensor:
     """-log D(x) - (log(1 - D(x_hat)) + log(1 - D(G(z)))) / 2: as many real images as others (Larsen et al. 2016)."""
     judge = way.networks["discriminator"]
     real = softplus(-judge(way.image, way.y).logits)
@@ -157,7 +157,7 @@ def discrimination(way: Way) -> Tensor:
     return real + 0.5 * (others[0] + others[1])
 
 
-def criticism(way: Way) -> Tensor:
+def criticism(way: Passes) -> Tensor:
     """-log C(z) - log(1 - C(z_hat)) (Makhzani et al. 2016)."""
     critic = way.networks["critic"]
     return softplus(-critic(way.z, way.y)) + softplus(critic(way.encoded.detach(), way.y))

@@ -64,7 +64,7 @@ class VQOptions(Section):
 
 SPEC = FamilySpec(
     name="vq",
-    summary="quantised autoencoder with a prior over its codes: sharp, two networks to train",
+    summary="quantised autoencoder with a prior over its codes: two networks to train, and more steps than vae",
     options=VQOptions,
     small=VQOptions(channels=(16, 16), codes=16, code_size=8, prior_width=16, prior_depth=1, prior_heads=2),
     supports=creation_in(2, 3),

@@ -14,7 +14,7 @@ from fedgen.cli.runs import synthesize
 from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.prepare import Prepared
 from fedgen.data.site_data import Part, SiteData
-from fedgen.data.to_translate import Sources
+from fedgen.data.to_translate import SourceFiles
 from fedgen.errors import FederationError, StudyError
 from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.federation.exchange.direct import DirectExchange
@@ -135,7 +135,7 @@ def test_the_released_model_makes_what_the_run_measured(federated: FederationSet
     # Handed on without the run.
     handed = (work.run.path / "model").rename(tmp_path / "handed-on")
     released = ReleasedModel.open(handed)
-    made = released.maker("cpu")(Sources("p", "", {}, images, (16, 16)))
+    made = released.maker("cpu")(SourceFiles("p", "", {}, images, (16, 16)))
     assert torch.equal(torch.from_numpy(made), how.make({**images, "present": torch.ones(3, 2)})[:, 0])
 
 

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from pydantic.fields import FieldInfo
 
 from fedgen.protocol.messages import Assess, Message, SiteDescription
-from fedgen.protocol.parts import Labels, MaskedWords, Masks, Pixels, VectorPart
+from fedgen.protocol.parts import Labels, MaskedWords, Pixels, ReleasedMasks, VectorPart
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.run.row import Finding, Row, Value, Verdict
 from fedgen.schema.section import Section
@@ -50,7 +50,7 @@ def _values(part: VectorPart) -> st.SearchStrategy[Any]:
         return hnp.arrays(np.uint32, st.integers(1, 20))
     if isinstance(part, Labels):
         return st.lists(st.integers(0, 2**16 - 1), min_size=1, max_size=3).map(torch.tensor)
-    if isinstance(part, Masks):
+    if isinstance(part, ReleasedMasks):
         of_class = st.integers(0, 255).map(lambda value: torch.tensor(value, dtype=torch.uint8))
         return st.none() | of_class
     if isinstance(part, Pixels):

@@ -29,7 +29,7 @@ from fedgen.selftest.subject import (
     private_families,
     stepping_families,
 )
-from fedgen.selftest.tasks import Cell, cells
+from fedgen.selftest.tasks import GatedTask, cells
 from fedgen.task.task import image_of_class
 from fedgen.training.backends import BACKENDS
 from fedgen_privacy.accounting import epsilon_rdp
@@ -130,7 +130,7 @@ def test_faults_are_caught_where_objectives_step_together(pair, fault) -> None:
 @pytest.mark.parametrize("fault", (*ALONE, *BACKEND_FAULTS), ids=lambda fault: fault.name)
 def test_faults_are_caught_in_volumes_too(subject, fault) -> None:
     checks = BACKEND_CHECKS if fault in BACKEND_FAULTS else CHECKS
-    volumes = subject("vae", cell=Cell("class", 3))
+    volumes = subject("vae", cell=GatedTask("class", 3))
     assert {**ABOUT_FAMILY, **ABOUT_BACKEND}[fault.name] <= set(plant(fault, volumes, checks))
 
 

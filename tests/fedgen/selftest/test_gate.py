@@ -8,10 +8,10 @@ import pytest
 
 from fedgen.families.registry import specs
 from fedgen.selftest import gate as gates
+from fedgen.selftest.choices import variants
 from fedgen.selftest.gate import choices_of, gate, tasks_of
 from fedgen.selftest.subject import stepping_families
 from fedgen.selftest.tasks import cells
-from fedgen.selftest.variants import variants
 from fedgen.training.backends import BACKENDS
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.data.decoders.decoder import Header
+from fedgen.data.decoders.dicom.pile import Stack, stack_of
 from fedgen.data.decoders.dicom.plane import Plane, plane_of, same_direction
-from fedgen.data.decoders.dicom.stack import Stack, stack_of
 from fedgen.data.decoders.dicom.tags import groups, numbers, whole_number
 from fedgen.data.decoders.guard import UnreadableError
 from fedgen.data.index import Affine, SliceRange

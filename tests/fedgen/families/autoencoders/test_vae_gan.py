@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from fedgen.families.contract import objectives_of
-from fedgen.families.vae_gan.kinds import KINDS
+from fedgen.families.vae_gan.games import KINDS
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
 from fedgen.task.task import Field, image_of, image_of_class, pairs_of

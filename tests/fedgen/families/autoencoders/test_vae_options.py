@@ -13,10 +13,10 @@ from torch.distributions.kl import kl_divergence
 from fedgen.errors import StudyError
 from fedgen.families.contract import objectives_of
 from fedgen.families.vae.flow import InverseAutoregressiveFlow
-from fedgen.families.vae.geometry import REGULARISATION, Metric, hamiltonian
+from fedgen.families.vae.metric import REGULARISATION, Metric, hamiltonian
 from fedgen.families.vae.mmd import discrepancy
 from fedgen.families.vae.options import VAEOptions
-from fedgen.families.vae.priors import Gaussians, MixturePrior, Shares, chosen, kl
+from fedgen.families.vae.priors import DiagonalGaussians, MixturePrior, Shares, chosen, kl
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
 from fedgen.task.task import Field, image_of, image_of_class, pairs_of
@@ -154,7 +154,7 @@ def test_a_component_is_chosen_by_its_share() -> None:
 
 def test_kl_is_torchs_own() -> None:
     torch.manual_seed(0)
-    q, p = (Gaussians(torch.randn(4, 3), torch.randn(4, 3)) for _ in range(2))
+    q, p = (DiagonalGaussians(torch.randn(4, 3), torch.randn(4, 3)) for _ in range(2))
     truth = kl_divergence(*(Normal(g.mu, (0.5 * g.logvar).exp()) for g in (q, p))).sum(dim=1)
     assert torch.allclose(kl(q, p), truth, rtol=1e-5)
 
@@ -168,7 +168,7 @@ def test_an_estimated_divergence_is_the_true_one_on_average(family_of, perturbed
         x = torch.rand(1, 1, 16, 16, dtype=torch.float64) * 2 - 1
         y = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
         q = network.encode(x, y)
-        p = Gaussians(network.mixture.means[:1], network.mixture.logvars[:1])
+        p = DiagonalGaussians(network.mixture.means[:1], network.mixture.logvars[:1])
         n = 4000
         eps = torch.randn(n, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         many = network(x.expand(n, -1, -1, -1), y.expand(n, -1), eps)
