@@ -37,8 +37,10 @@ OWN = {
     r"with resume\b|resume (the|that|a) run\b": (),
     r"`fedgen-server resume\b": ("server/fedgen_server",),
 }
-#: Rooms whose words belong to one command anyway: its options, and the commands of the demonstration.
+#: Rooms whose words belong to one command anyway: its options, the commands of the demonstration, and what a released
+#: model's card tells its user.
 EXEMPT = (
+    "fedgen/pipeline/model_release.py",
     "fedgen/cli/",
     "fedgen/report/commands.py",
     "client/fedgen_client/cli/",

@@ -146,7 +146,7 @@ def translate(
     """
     study = model.recipe.study
     if out.exists() and any(out.iterdir()):
-        raise StudyError(f"{out} is not empty: name a new folder with --out.")
+        raise StudyError(f"{out} is not empty: name a new folder.")
     if study.data.channels != 1:
         raise StudyError("The model makes images in colour, which fedgen translate does not write.")
     names = [model.file_contrast(name) for name in model.card.sources]
