@@ -62,6 +62,15 @@ class TranslateGANFamily(Family):
         return torch.cat(made).float().to(first.device)
 
     @torch.no_grad()
+    def back(
+        self, networks: Mapping[str, nn.Module], made: Tensor, rng: torch.Generator
+    ) -> Mapping[str, Tensor] | None:
+        """Without pairs the source again of what was made; None with pairs, which go one way."""
+        device = device_of(next(iter(networks.values())))
+        found = self.way.back(networks, made.to(device), self.way.draw(len(made), rng).to(device))
+        return None if found is None else {self.task.sources[0].name: found.float().to(made.device)}
+
+    @torch.no_grad()
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """Minus the distance to the target, or without pairs of what comes back to what it was, (B,)."""
         scores = []

@@ -76,6 +76,10 @@ class Way(ABC):
     def misses(self, networks: Mapping[str, nn.Module], records: Records) -> list[tuple[Tensor, Tensor]]:
         """Distances (B*M,) to what is known, with the weights (B, M) of their group."""
 
+    def back(self, networks: Mapping[str, nn.Module], made: Tensor, drawn: Tensor) -> Tensor | None:
+        """The source again of what was made (n, C, *size), by chance as `drawn`; None where nothing goes back."""
+        return None
+
 
 class Pairs(Way):
     """The target is known."""
@@ -159,6 +163,10 @@ class Cycles(_WithoutPairs):
         """See `Way`."""
         return translated(networks[TRANSLATOR], sources.x)
 
+    def back(self, networks: Mapping[str, nn.Module], made: Tensor, drawn: Tensor) -> Tensor:
+        """See `Way`."""
+        return translated(networks[BACK], made)
+
     def again(self, networks: Mapping[str, Apply], x: Tensor, end: int) -> Tensor:
         """See `_WithoutPairs`."""
         out, home = ((TRANSLATOR, BACK), (BACK, TRANSLATOR))[end]
@@ -189,6 +197,11 @@ class Styles(_WithoutPairs):
         """See `Way`."""
         made: Tensor = networks[DECODE[1]](networks[CONTENT[0]](sources.x), drawn)
         return made
+
+    def back(self, networks: Mapping[str, nn.Module], made: Tensor, drawn: Tensor) -> Tensor:
+        """In a style that is drawn: what is made says nothing of its source's."""
+        again: Tensor = networks[DECODE[0]](networks[CONTENT[1]](made), drawn)
+        return again
 
     def again(self, networks: Mapping[str, Apply], x: Tensor, end: int) -> Tensor:
         """In its own style."""

@@ -133,6 +133,23 @@ def test_slices_with_neighbours_are_translated_too(way, axes, perturbed) -> None
     assert family.score(networks, single, torch.Generator()).shape == (3,)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_made_goes_back_where_there_is_a_way_back(way, perturbed) -> None:
+    family = family_of(way, 2)
+    networks = perturbed(family)
+    made = torch.rand(3, *IMAGES[2].shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    back = family.back(networks, made, torch.Generator().manual_seed(0))
+    if WAYS[way][0]:
+        assert back is None
+        return
+    assert back is not None
+    assert {name: again.shape for name, again in back.items()} == {"T1w": made.shape}
+    other = family.back(networks, made, torch.Generator().manual_seed(1))
+    assert other is not None
+    # By chance in the style alone.
+    assert torch.equal(back["T1w"], other["T1w"]) == (way == "cycles")
+
+
 def test_a_translation_hears_which_sources_are_there(perturbed) -> None:
     family = family_of("pairs", 2)
     networks, rng = perturbed(family), torch.Generator().manual_seed(0)
