@@ -144,4 +144,4 @@ STAGES = (PREPARE, TRAIN, SYNTHESIZE, ASSESS, RELEASE, REPORT)
 
 def stages_of(work: Workspace) -> tuple[Stage, ...]:
     """Those that the run's study has."""
-    return tuple(stage for stage in STAGES if stage.suits(work.recipe.task))
+    return tuple(stage for stage in STAGES if stage.suits(work.study.made))

@@ -134,16 +134,16 @@ def test_both_sides_say_that_their_versions_differ(tiny_study, site) -> None:
     text, vector = encode_task(ask(tiny_study()))
     told = []
     answer = decode_answer(
-        *send(app_of(site, told.append), pack(text.replace('"wire":1', '"wire":2'), vector))
+        *send(app_of(site, told.append), pack(text.replace('"wire":2', '"wire":3'), vector))
     )
     assert isinstance(answer, Refusal)
     assert told == [answer.reason]
     assert answer.reason == (
-        "A message of wire version 2 came, and this side reads version 1 alone: both sides must run the same version "
+        "A message of wire version 3 came, and this side reads version 2 alone: both sides must run the same version "
         "of fedgen."
     )
     reply = Message(
-        pack('{"wire":2,"message":{"kind":"of tomorrow"}}', None), dst_node_id=5, message_type="query.fedgen"
+        pack('{"wire":3,"message":{"kind":"of tomorrow"}}', None), dst_node_id=5, message_type="query.fedgen"
     )
     assert answer_of(reply).reason == answer.reason
 

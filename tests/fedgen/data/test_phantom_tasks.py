@@ -34,7 +34,7 @@ def study(task: dict[str, Any], size=(32, 32), model: dict[str, Any] | None = No
             "model": model or {},
             "aggregation": {"secure": False},
             "privacy": {"mode": "none"},
-            "synthesis": {"formats": ["nifti"]},
+            **({"synthesis": {"formats": ["nifti"]}} if task.get("kind") != "translate" else {}),
         }
     )
 

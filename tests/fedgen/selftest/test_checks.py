@@ -69,9 +69,16 @@ ABOUT_JOINT = {
 }
 ALONE = [fault for fault in FAMILY_FAULTS if fault.name not in ABOUT_JOINT]
 FAMILIES = stepping_families()
+#: Walked in every run; the others by what they add in two dimensions, and whole in the slow run.
+ALWAYS = ("diffusion", "gan", "vae")
 #: Each family with the first task that it does along two axes, and along three.
 FIRSTS = [
-    pytest.param(name, cell, id=f"{name}-{cell.what}-{cell.axes}D")
+    pytest.param(
+        name,
+        cell,
+        id=f"{name}-{cell.what}-{cell.axes}D",
+        marks=[pytest.mark.slow] if name == "distilled" or (cell.axes == 3 and name != "vae") else [],
+    )
     for name in FAMILIES
     for cell in {cell.axes: cell for cell in reversed([*cells(specs()[name])])}.values()
 ]
@@ -135,10 +142,12 @@ def test_faults_are_caught_in_volumes_too(subject, fault) -> None:
 
 
 @pytest.mark.parametrize("fault", BACKEND_FAULTS, ids=lambda fault: fault.name)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[] if name in ALWAYS else [pytest.mark.slow]) for name in FAMILIES]
+)
 def test_faults_of_a_backend_are_caught(subject, family, fault) -> None:
     installed = subject(family)
-    assert fault.possible(installed) or family not in ("diffusion", "gan", "vae")
+    assert fault.possible(installed) or family not in ALWAYS
     if fault.possible(installed):
         assert ABOUT_BACKEND[fault.name] <= set(plant(fault, installed, BACKEND_CHECKS))
 

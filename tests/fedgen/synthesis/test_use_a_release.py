@@ -169,7 +169,7 @@ def test_import_fedgen_alone_loads_no_torch() -> None:
 def test_the_code_of_the_page_runs(release: Path) -> None:
     known: dict[str, Any] = {"RELEASE": str(release)}
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for block in blocks:
         if "torchvision" in block and importlib.util.find_spec("torchvision") is None:
             continue

@@ -41,7 +41,7 @@ def test_one_image_of_one_class_scores_as_by_definition(top: int, left: int, sid
     a, b = found[0, 0].numpy() > 0, truth[0, 0].numpy() > 0
     dice = 2 * (a & b).sum() / (a.sum() + b.sum())
     scores = case_scores(found, truth, torch.zeros(1, dtype=torch.int64), 1, SPACING)
-    assert scores == pytest.approx(np.array([[dice, *distances(a, b)]]), abs=1e-6)
+    assert scores == pytest.approx(np.array([[dice, *distances(a, b)]]), rel=1e-6, abs=1e-6)
 
 
 def test_a_case_is_all_images_of_a_patient() -> None:
