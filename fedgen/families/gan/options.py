@@ -123,7 +123,7 @@ SMALL = GANOptions(generator_channels=(8, 4), discriminator_channels=(4, 8), lat
 
 SPEC = FamilySpec(
     name="gan",
-    summary="conditional GAN: sharp images; only the discriminator sees data",
+    summary="conditional GAN; only the discriminator sees data",
     options=GANOptions,
     small=SMALL,
     supports=creation_in(2, 3),

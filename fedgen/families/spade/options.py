@@ -66,7 +66,7 @@ class SpadeOptions(Section):
 
 SPEC = FamilySpec(
     name="spade",
-    summary="mask, then an image for it: sharp borders; masks come from a private generator",
+    summary="mask, then an image for it; masks come from a private generator",
     options=SpadeOptions,
     small=SpadeOptions(
         mask_channels=(4, 8),
