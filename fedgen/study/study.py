@@ -8,14 +8,14 @@ from pydantic import Field, model_validator
 
 from fedgen.families.registry import specs
 from fedgen.schema.section import Section
+from fedgen.study.audit_section import AuditSection
 from fedgen.study.compile_task import compiled_task, why_impossible
 from fedgen.study.data import DataSection
+from fedgen.study.evaluation_section import EvaluationSection
 from fedgen.study.model import ModelSection
 from fedgen.study.task import TaskSection
 from fedgen.study.training import (
     AggregationSection,
-    AuditSection,
-    EvaluationSection,
     PrivacySection,
     SynthesisSection,
     TrainingSection,

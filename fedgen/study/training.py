@@ -1,4 +1,4 @@
-"""Sections from `training` to `evaluation`: how sites learn, at what cost, and what is made of it."""
+"""Sections from `training` to `synthesis`: how sites learn, at what cost, and what is made of it."""
 
 from __future__ import annotations
 
@@ -203,39 +203,3 @@ class SynthesisSection(Section):
             if abs(sum(self.balance.values()) - 1) > 1e-6:
                 raise ValueError(f"shares in balance sum to {sum(self.balance.values()):g}, not 1")
         return self
-
-
-class AuditSection(Section):
-    """Memorization audits."""
-
-    alpha: float = Field(
-        0.05, gt=0, lt=0.5, description="significance level of every test and interval (1 - confidence)"
-    )
-    minimum_patients: int = Field(
-        10, ge=2, description="fewer held-out or training patients than this give the verdict INSUFFICIENT"
-    )
-    tolerance: float = Field(
-        5.0,
-        ge=1,
-        description="without DP: FAIL where the TPR's lower limit is above this multiple of the FPR's upper limit",
-    )
-    bootstrap: int = Field(1000, ge=100, description="bootstrap replicates and permutations of patients")
-
-
-class EvaluationSection(Section):
-    """Fidelity, diversity and downstream use."""
-
-    extractors: tuple[Literal["radiomics", "random_conv"], ...] = Field(
-        ("radiomics", "random_conv"),
-        min_length=1,
-        strict=False,
-        description="feature extractors of fidelity and diversity",
-    )
-    seeds: int = Field(3, ge=1, description="classifier seeds of each downstream arm")
-    steps: int = Field(
-        200,
-        ge=1,
-        description="training steps of each classifier, at most; how many an arm takes is found on its own training "
-        "patients, and 100 or fewer are taken as they are",
-    )
-    bootstrap: int = Field(1000, ge=100, description="bootstrap replicates of patients")

@@ -24,7 +24,7 @@ from fedgen.evidence.audit.audited import usable
 from fedgen.evidence.measure import Measure
 from fedgen.evidence.verdict import Hypothesis, Undecided
 from fedgen.run.row import Row, Value, Verdict
-from fedgen.study.training import AuditSection
+from fedgen.study.audit_section import AuditSection
 
 @dataclass(frozen=True)
 class Suspicion(Measure):

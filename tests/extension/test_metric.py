@@ -24,7 +24,7 @@ from fedgen.data.site_data import Part
 from fedgen.evidence.measure import Measure
 from fedgen.evidence.pooled import pooled
 from fedgen.run.row import Row, Value
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 
 @dataclass(frozen=True)
 class Brightness(Measure):

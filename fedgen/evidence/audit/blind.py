@@ -25,7 +25,7 @@ from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite, join, usabl
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.verdict import Undecided
 from fedgen.run.row import Finding, Row, Value, Verdict
-from fedgen.study.training import AuditSection
+from fedgen.study.audit_section import AuditSection
 from fedgen_privacy.statistics.auc import bootstrap_interval
 from fedgen_privacy.statistics.patients import per_patient
 

@@ -23,7 +23,7 @@ from fedgen.evidence.audit.nearest import isolation
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.verdict import Hypothesis, Undecided
 from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
-from fedgen.study.training import AuditSection
+from fedgen.study.audit_section import AuditSection
 from fedgen_privacy.statistics.patients import one_image_each
 from fedgen_privacy.statistics.proportions import clopper_pearson, fisher_greater, smallest_significant
 

@@ -18,7 +18,7 @@ from fedgen.evidence.audit.comparison import Cell, compared
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.verdict import Undecided
 from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
-from fedgen.study.training import AuditSection
+from fedgen.study.audit_section import AuditSection
 from fedgen_privacy.statistics.auc import auc, standard_error
 
 #: below this z a cell is flagged

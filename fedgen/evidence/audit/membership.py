@@ -16,7 +16,7 @@ from fedgen.evidence.audit.blind import baseline
 from fedgen.evidence.measure import AuditedModel, Real
 from fedgen.evidence.verdict import Hypothesis, Undecided
 from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
-from fedgen.study.training import AuditSection
+from fedgen.study.audit_section import AuditSection
 from fedgen_privacy.statistics.auc import (
     above_chance,
     above_value,

@@ -12,7 +12,7 @@ from fedgen.evidence.audit.membership import membership, rules, why_invalid
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.verdict import Undecided
 from fedgen.run.row import Finding, Row, Verdict
-from fedgen.study.training import AuditSection
+from fedgen.study.audit_section import AuditSection
 
 ABOUT = "Can an attacker with the model tell training patients from held-out ones?"
 

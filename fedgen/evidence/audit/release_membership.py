@@ -11,7 +11,7 @@ from fedgen.evidence.audit.audited import release_group, usable
 from fedgen.evidence.audit.membership import membership, rules, why_invalid
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.verdict import Undecided
-from fedgen.study.training import AuditSection
+from fedgen.study.audit_section import AuditSection
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from fedgen.evidence.downstream.linear import LINEAR
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import PooledImages, pooled
 from fedgen.run.row import Row, SitePart, Value, cut
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

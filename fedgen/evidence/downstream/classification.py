@@ -14,7 +14,7 @@ from fedgen.evidence.downstream.judges import IN_ROWS, features_of
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import pooled
 from fedgen.run.row import Finding, Row, SitePart, Value, cut
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 
 GROUP, DIFFERENCES = "downstream", "differences"
 PATIENTS = "test_patients"

@@ -26,7 +26,7 @@ from fedgen.evidence.downstream.segmentation_worth import real_task, synthetic_w
 from fedgen.evidence.downstream.segmented import SegmentedArm, measure_segmentation
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.run.row import Row, Value, cut
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 from fedgen.task.image_spec import Spacing
 
 FloatArray = NDArray[np.float64]

@@ -19,7 +19,7 @@ from fedgen.data.site_data import LabelledImages, Part
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import PooledImages, pooled
 from fedgen.run.row import Row, Value, cut
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 
 #: pairs of each class, at most
 PAIRS = 200

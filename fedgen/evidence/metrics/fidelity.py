@@ -11,7 +11,7 @@ from fedgen.evidence.metrics.beside_floor import Distance, measure_distances
 from fedgen.evidence.metrics.extractors import build_extractor
 from fedgen.evidence.metrics.matched import choose_reference
 from fedgen.run.row import Row, Value, cut
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 
 GROUP = "fidelity"
 VALUE, FLOOR = "synthetic to real", "real to real (floor)"

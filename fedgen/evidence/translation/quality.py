@@ -21,7 +21,7 @@ from fedgen.evidence.translation.cases import Cases, cases_of
 from fedgen.evidence.translation.controls import LinearMap, along_channels, mean_target
 from fedgen.evidence.translation.similarity import MAE, MEASURES, NMSE, body_of, similarity_by_case
 from fedgen.run.row import Finding, Row, Verdict, cut
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 
 FloatArray = NDArray[np.float64]
 

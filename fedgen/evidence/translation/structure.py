@@ -30,7 +30,7 @@ from fedgen.evidence.translating import Translating, TranslationMeasure
 from fedgen.evidence.translation.cases import Cases, cases_of
 from fedgen.evidence.translation.quality import plain
 from fedgen.run.row import Finding, Row, Value, Verdict, cut
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 from fedgen.training.task_records import fields_of, presence
 
 FloatArray = NDArray[np.float64]

@@ -16,7 +16,7 @@ from fedgen.evidence.translating import Translating, TranslationMeasure
 from fedgen.evidence.translation.cases import cases_of
 from fedgen.evidence.translation.quality import LINEAR, controls
 from fedgen.run.row import Finding, Row, Verdict
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 
 GROUP = "translation-task-segmentation"
 TRUE, BETWEEN = "Dice with the true mask", "Dice with the mask of the real target"

@@ -15,8 +15,8 @@ from fedgen.evidence.assess import assess_audit
 from fedgen.evidence.measure import AuditedModel
 from fedgen.evidence.verdict import overall
 from fedgen.run.evidence_files import AuditFile
+from fedgen.study.audit_section import AuditSection
 from fedgen.study.study import Study
-from fedgen.study.training import AuditSection
 
 SIDE = 32
 

@@ -23,7 +23,7 @@ from fedgen.evidence.join import join
 from fedgen.evidence.leave import leave
 from fedgen.evidence.measure import Real
 from fedgen.run.row import Row, Verdict
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 
 MakeSite = Callable[..., SiteData]
 OPTIONS = EvaluationSection(seeds=1, steps=40, bootstrap=100)

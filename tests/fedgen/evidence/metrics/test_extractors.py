@@ -14,7 +14,7 @@ from skimage.measure import shannon_entropy
 from fedgen.evidence.metrics.extractors import build_extractor, extractor_names, registry
 from fedgen.evidence.metrics.extractors.filters import _gradient, _haar, _laplacian_of_gaussian
 from fedgen.evidence.metrics.standardise import DEAD, Standardiser
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 
 NAMES = ("radiomics", "random_conv")
 #: sum and index-weighted sum of the features of `pattern`, and the hash, of version 1

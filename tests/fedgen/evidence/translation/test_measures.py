@@ -21,7 +21,7 @@ from fedgen.evidence.translation.quality import Quality, choices
 from fedgen.evidence.translation.structure import Distribution, Structure, edges_by_case
 from fedgen.evidence.translation.use import UseOfTargets
 from fedgen.run.row import Row, Verdict
-from fedgen.study.training import EvaluationSection
+from fedgen.study.evaluation_section import EvaluationSection
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.task import PRESENT, Task, translation
 
