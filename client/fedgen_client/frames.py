@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import ClassVar, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from fedgen.schema.section import Section
 from fedgen_client.told import Told
@@ -48,6 +48,12 @@ class Handed(Frame):
     message_id: str
 
 
+class Noted(Frame):
+    """What the worker is at, in words for the site's own screen; the answer comes later."""
+
+    note: str
+
+
 class Answered(Frame):
     """The answer: header and tree, then the objects, as `fedgen.flower.fleet.Outgoing` has them.
 
@@ -80,6 +86,17 @@ def send(pipe: Connection, frame: Frame, parts: Sequence[bytes] = ()) -> None:
     pipe.send_bytes(frame.model_dump_json(exclude_unset=True).encode())
     for part in parts:
         pipe.send_bytes(part)
+
+
+def receive_noted(pipe: Connection, form: type[F]) -> tuple[F | Noted, list[bytes]]:
+    """As `receive`, of a process that may say what it is at before it answers."""
+    content = pipe.recv_bytes(MAX_PART)
+    frame: F | Noted
+    try:
+        frame = Noted.model_validate_json(content)
+    except ValidationError:
+        frame = form.model_validate_json(content)
+    return frame, [pipe.recv_bytes(MAX_PART) for _ in range(frame.unnamed + len(frame.objects))]
 
 
 def receive(pipe: Connection, form: type[F]) -> tuple[F, list[bytes]]:

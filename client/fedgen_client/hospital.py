@@ -70,10 +70,11 @@ class Hospital:
 
     Args:
         folder: of a site that has joined.
+        progress: told what has been audited or measured, while the release is assessed.
     """
 
-    def __init__(self, folder: SiteFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: SiteFolder, progress: Callable[[str], None] = lambda title: None) -> None:
+        self._folder, self._progress = folder, progress
         self._name = folder.membership().site
         self._studies = Studies(folder)
         self._ready: dict[str, _Ready] = {}
@@ -184,7 +185,7 @@ class Hospital:
             own,
             holder,
             account=Account(self._folder.ledger(name), budget_of(cohort)),
-            assessor=Assessor(recipe, prepared.data, own, metrics, site_file.runtime.device),
+            assessor=Assessor(recipe, prepared.data, own, metrics, site_file.runtime.device, self._progress),
             device=site_file.runtime.device,
             journal=self._journal,
             roster_size=len(offered.manifest.to_roster()),

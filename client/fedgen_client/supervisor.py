@@ -72,7 +72,9 @@ class Supervisor:
         self._runtime = site_file.runtime
         self._node_id = folder.membership().node_id
         self._log = Journal(folder.log)
-        self._worker = Worker(folder.path, self._runtime.worker_memory)
+        self._worker = Worker(
+            folder.path, self._runtime.worker_memory, lambda title: say(f"Measured: {title}.")
+        )
         self._active_until = 0.0
         self._worked_at = time.monotonic()
         self._told_at = -STATUS_SECONDS

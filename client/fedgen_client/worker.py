@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fedgen.run.hints import speak_as
-from fedgen_client.frames import Answered, Handed, Ready, receive, send
+from fedgen_client.frames import Answered, Handed, Noted, Ready, receive, send
 from fedgen_client.hints import WORKER
 
 
@@ -29,7 +29,7 @@ def work(folder: Path, pipe: Connection) -> None:
     from fedgen_client.folder import SiteFolder
     from fedgen_client.hospital import Hospital
 
-    hospital = Hospital(SiteFolder(folder))
+    hospital = Hospital(SiteFolder(folder), lambda title: send(pipe, Noted(note=title)))
     app = app_of(hospital, hospital.unread)
     send(pipe, Ready())
     while True:

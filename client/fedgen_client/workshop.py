@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,7 +14,7 @@ from socket import socketpair
 from typing import Any, TypeVar
 
 from fedgen.errors import FederationError
-from fedgen_client.frames import Answered, Frame, Handed, Ready, receive, send
+from fedgen_client.frames import Answered, Frame, Handed, Noted, Ready, receive_noted, send
 from fedgen_client.told import Told
 
 F = TypeVar("F", bound=Frame)
@@ -57,10 +58,13 @@ class Worker:
     Args:
         folder: the site's folder.
         memory: bytes at which it is replaced between messages; None for never.
+        note: told what the worker says that it is at.
     """
 
-    def __init__(self, folder: Path, memory: int | None) -> None:
-        self._folder, self._memory = folder, memory
+    def __init__(
+        self, folder: Path, memory: int | None, note: Callable[[str], None] = lambda said: None
+    ) -> None:
+        self._folder, self._memory, self._note = folder, memory, note
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         self._grown = False
@@ -139,14 +143,18 @@ class Worker:
         if self._pipe is None:
             raise WorkerDiedError("The worker is not there.")
         try:
-            while not self._pipe.poll(POLL_SECONDS):
-                if stopped.is_set():
-                    self.end()
-                    raise WorkerDiedError("The worker was stopped.")
-                if end is not None and time.monotonic() > end:
-                    self.end()
-                    raise WorkerDiedError(f"The worker did not start within {seconds:.0f} s.")
-            return receive(self._pipe, form)
+            while True:
+                while not self._pipe.poll(POLL_SECONDS):
+                    if stopped.is_set():
+                        self.end()
+                        raise WorkerDiedError("The worker was stopped.")
+                    if end is not None and time.monotonic() > end:
+                        self.end()
+                        raise WorkerDiedError(f"The worker did not start within {seconds:.0f} s.")
+                frame, content = receive_noted(self._pipe, form)
+                if not isinstance(frame, Noted):
+                    return frame, content
+                self._note(frame.note)
         except (EOFError, OSError) as error:
             raise self._died() from error
 

@@ -37,6 +37,7 @@ class Display:
         )
         self._task: TaskID | None = None
         self._stage = ""
+        self._whose = ""
 
     def __enter__(self) -> Display:
         self._progress.start()
@@ -50,7 +51,9 @@ class Display:
     @property
     def watcher(self) -> Watcher:
         """The callbacks for the pipeline."""
-        return Watcher(stage=self._on_stage, round=self._on_round, images=self._on_images)
+        return Watcher(
+            stage=self._on_stage, round=self._on_round, images=self._on_images, measured=self._on_measured
+        )
 
     def say(self, sentence: str) -> None:
         """A line above the bar."""
@@ -87,6 +90,15 @@ class Display:
     def _on_images(self, done: int, total: int) -> None:
         if self._task is not None:
             self._progress.update(self._task, total=total, completed=done)
+
+    def _on_measured(self, whose: str, title: str) -> None:
+        if self._task is not None and self._console.is_terminal:
+            done = self._progress.tasks[self._task].completed + 1
+            self._progress.update(self._task, completed=done, note=f"{whose}: {title}")
+        elif whose != self._whose:
+            # In a file a line a site, not one a row.
+            self.say(whose)
+        self._whose = whose
 
 
 def describe(report: RoundReport) -> str:

@@ -17,13 +17,14 @@ from fedgen.evidence.registry import AUDITS, METRICS, measures
 from fedgen.evidence.verdict import Undecided, decide
 from fedgen.run.evidence_files import Audited, Claim, Evaluated
 from fedgen.run.row import Finding, Row, Verdict
+from fedgen.run.site_only import Keep, SiteOnly, forget
 from fedgen.study.study import Study
 
 #: Told the title of each row when it is made.
 Progress = Callable[[str], None]
 
 
-def _silent(title: str) -> None:
+def silent(title: str) -> None:
     """Reports nothing."""
 
 
@@ -32,7 +33,8 @@ def assess_audit(
     sites: Sequence[SiteData],
     made: LabelledImages | None,
     model: AuditedModel,
-    progress: Progress = _silent,
+    progress: Progress = silent,
+    keep: Keep = forget,
 ) -> Audited:
     """Audit a release and the model that made it.
 
@@ -42,6 +44,7 @@ def assess_audit(
         made: the release, images (n, C, *size) float32 in [-1, 1]; None where the model itself is the release.
         model: the attacked model and its claim.
         progress: told each row.
+        keep: told what is about single patients or images, which stays with whoever audits.
 
     Raises:
         DataError: no site, images that cannot be compared, or scores that are not finite.
@@ -54,7 +57,7 @@ def assess_audit(
     shown = made or LabelledImages(sites[0].images[:0].float(), sites[0].labels[:0])
     cohorts = audited(real)
     if any(each.train.n_images and each.held_out.n_images for each in cohorts):
-        rows = decide(_measured(audits, real, shown, model, study.study.seed, progress), options.alpha)
+        rows = decide(_measured(audits, real, shown, model, study.study.seed, progress, keep), options.alpha)
     else:
         rows = tuple(_without_patients(audit) for audit in audits)
     n = {
@@ -80,7 +83,11 @@ def assess_audit(
 
 
 def assess_evaluation(
-    study: Study, sites: Sequence[SiteData], made: LabelledImages, progress: Progress = _silent
+    study: Study,
+    sites: Sequence[SiteData],
+    made: LabelledImages,
+    progress: Progress = silent,
+    keep: Keep = forget,
 ) -> Evaluated:
     """Fidelity, diversity, downstream use and whatever else is measured of a release; volumes by their middle slices.
 
@@ -89,6 +96,7 @@ def assess_evaluation(
         sites: all parts of every site.
         made: the release, images (n, C, *size) float32 in [-1, 1].
         progress: told each row.
+        keep: as `assess_audit`.
 
     Raises:
         DataError: no site, or images that cannot be compared.
@@ -98,7 +106,7 @@ def assess_evaluation(
     masks = () if study.made.mask is None else study.data.mask_classes
     real, made = Real(sites_as_pictures(sites), masks), made_as_pictures(made)
     metrics = [kind(study.evaluation) for kind in measures(*METRICS)]
-    found = _measured(metrics, real, made, None, study.study.seed, progress)
+    found = _measured(metrics, real, made, None, study.study.seed, progress, keep)
     rows = decide(found, study.audit.alpha)
     train, test = pooled(real, Part.TRAIN), pooled(real, Part.TEST)
     return Evaluated(
@@ -122,9 +130,13 @@ def _measured(
     model: AuditedModel | None,
     seed: int,
     progress: Progress,
+    keep: Keep,
 ) -> Iterator[Row | Undecided]:
     for measure in measures:
         for found in measure.measure(real, made, model, seed):
+            if isinstance(found, SiteOnly):
+                keep(found)
+                continue
             progress((found.row if isinstance(found, Undecided) else found).title)
             yield found
 

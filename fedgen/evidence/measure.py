@@ -11,6 +11,7 @@ from torch import Tensor
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.verdict import Undecided
 from fedgen.run.row import Row
+from fedgen.run.site_only import SiteOnly
 
 T = TypeVar("T")
 
@@ -66,12 +67,14 @@ class Measure(ABC):
         title: for people.
         order: place in the report, smaller first.
         of_images: whether it looks at released images, of which there are none where the release is a model.
+        of_model: whether it attacks the model, of which there is none where nothing but images is audited.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     order: ClassVar[int] = 100
     of_images: ClassVar[bool] = True
+    of_model: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, options: Any) -> None:
@@ -80,11 +83,12 @@ class Measure(ABC):
     @abstractmethod
     def measure(
         self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
-    ) -> Iterable[Row | Undecided]:
+    ) -> Iterable[Row | Undecided | SiteOnly]:
         """The rows of this measure; the same arguments give the same rows on the same machine.
 
         A row's counts `n` say how many patients, images or pairs are behind its numbers: where too few are, or where
         it does not say, the numbers do not leave a site (`leave`). One whose verdict hangs on p-values is `Undecided`.
+        What it finds of single patients or images, by number, is `SiteOnly`, which no row and no message holds.
 
         Args:
             real: the patients: of all sites in a simulation, of one site in a federation.

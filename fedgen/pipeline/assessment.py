@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,13 +19,15 @@ from pydantic import TypeAdapter
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
-from fedgen.pipeline.site_numbers import audit_numbers, evaluation_numbers
+from fedgen.evidence.assess import Progress, silent
+from fedgen.pipeline.site_numbers import NOBODY, Aside, audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assessment, AssessModel, Question
 from fedgen.protocol.release import check_pixels
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.run.lock import held
+from fedgen.run.site_only import write_site_only
 from fedgen.synthesis.counts import class_counts
 from fedgen.training.outbox import Outbox
 from fedgen.training.vector import check_vector, vector_sha256
@@ -43,6 +46,7 @@ def assess(
     task: Question,
     metrics: frozenset[str],
     device: str | None = None,
+    aside: Aside = NOBODY,
 ) -> Assessment:
     """Audit and evaluate a release on one site's patients; what the policy withholds is not even computed.
 
@@ -53,6 +57,7 @@ def assess(
         task: the question.
         metrics: what the site's policy lets leave: `audit`, `evaluation`.
         device: the site's own torch device; None for the study's.
+        aside: who is told of it at the site.
 
     Raises:
         FederationError, PrivacyRefusedError: the question is not one of this study (`check_question`).
@@ -62,8 +67,8 @@ def assess(
     return Assessment(
         site=data.site,
         question_sha256=task.sha256,
-        audit=audit_numbers(recipe, data, epsilon, task, device) if AUDIT in metrics else None,
-        evaluation=evaluation_numbers(recipe, data, task, device) if EVALUATION in metrics else None,
+        audit=audit_numbers(recipe, data, epsilon, task, device, aside) if AUDIT in metrics else None,
+        evaluation=evaluation_numbers(recipe, data, task, device, aside) if EVALUATION in metrics else None,
     )
 
 
@@ -77,6 +82,7 @@ class Assessor:
         folder: the site's folder of the study, which also holds the outbox.
         metrics: what the site's policy lets leave now; what it withholds is None in the answer, kept or not.
         device: the site's own torch device; None for the study's.
+        progress: told the title of each row.
     """
 
     recipe: Recipe
@@ -84,6 +90,7 @@ class Assessor:
     folder: Path
     metrics: frozenset[str]
     device: str | None = None
+    progress: Progress = silent
 
     def __call__(self, task: Question) -> Assessment:
         """Answer the question, from disk where it was answered before.
@@ -106,14 +113,20 @@ class Assessor:
                 audit=self._kept(
                     AUDIT,
                     AuditNumbers,
-                    lambda: audit_numbers(self.recipe, self.data, self._epsilon(), task, self.device),
+                    lambda: audit_numbers(
+                        self.recipe, self.data, self._epsilon(), task, self.device, self._aside
+                    ),
                 ),
                 evaluation=self._kept(
                     EVALUATION,
                     EvaluationNumbers,
-                    lambda: evaluation_numbers(self.recipe, self.data, task, self.device),
+                    lambda: evaluation_numbers(self.recipe, self.data, task, self.device, self._aside),
                 ),
             )
+
+    @property
+    def _aside(self) -> Aside:
+        return Aside(self.progress, partial(write_site_only, self.folder))
 
     def _bind(self, task: Question) -> None:
         # Before anything is computed: a crash must not leave room for a second question.

@@ -10,6 +10,7 @@ from fedgen.data.site_data import LabelledImages
 from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.setting import ASSESS_DEADLINE, Setting
+from fedgen.pipeline.watch import Measured, unseen
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Question
 from fedgen.report.pictures import draw_synthetic
@@ -53,8 +54,8 @@ class FederationSetting(Setting):
         """Through the exchange."""
         return main(self.exchange)
 
-    def assessors(self, task: Question) -> Exchange:
-        """The same exchange."""
+    def assessors(self, task: Question, measured: Measured = unseen) -> Exchange:
+        """The same exchange; what a site measures is shown there."""
         return self.exchange
 
     def entries(self, sites: Sequence[AskedSite]) -> tuple[SiteEntry, ...]:

@@ -11,6 +11,7 @@ from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.entries import describe_audit, describe_evaluation
 from fedgen.pipeline.question import question_of
 from fedgen.pipeline.setting import Pooled, Setting
+from fedgen.pipeline.watch import Measured, unseen
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Answer, Assessment, Question, Refusal
 from fedgen.run.directory import RunDirectory
@@ -27,13 +28,14 @@ TRIES = 5
 NOT_CONNECTED = "it was not connected"
 
 
-def assess(here: Setting) -> None:
+def assess(here: Setting, measured: Measured = unseen) -> None:
     """Let every site in the model assess the release, and join what came into audit.json and evaluation.json.
 
     What a site has sent is kept in assessments/, so a second call asks only the others and joins again.
 
     Args:
         here: a run with its release, and how its sites are reached.
+        measured: told what has been measured, and who has answered.
 
     Raises:
         DataError: the run has no release, or what is measured in one place cannot be measured.
@@ -50,7 +52,7 @@ def assess(here: Setting) -> None:
         if site not in kept or kept[site].audit is None or kept[site].evaluation is None
     ]
     why = dict.fromkeys(wanted, NOT_CONNECTED)
-    exchange = here.assessors(task) if wanted else None
+    exchange = here.assessors(task, measured) if wanted else None
     for site, answer in _answers(exchange, task, why, here.deadline) if exchange else ():
         reason = _unusable(site, answer, question, work.study)
         if reason is not None:
@@ -65,9 +67,10 @@ def assess(here: Setting) -> None:
             kept[site].write(run, _file(run, site))
             why.pop(site, None)
             run.event(Assessed(site=site))
+            measured(site, "has answered")
     for site, reason in why.items():
         run.event(NotAssessed(site=site, reason=reason))
-    _join(work, members, kept, why, here.pooled(task))
+    _join(work, members, kept, why, here.pooled(task, measured))
 
 
 def _answers(

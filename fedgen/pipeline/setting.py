@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 from fedgen.data.site_data import LabelledImages
 from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.federation.exchange.contract import Exchange
+from fedgen.pipeline.watch import Measured, unseen
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Question
 from fedgen.run.events import AskedSite
@@ -78,8 +79,8 @@ class Setting(ABC):
         """What `main` makes of an exchange that reaches the sites for training."""
 
     @abstractmethod
-    def assessors(self, task: Question) -> Exchange:
-        """Reaches the sites for their assessment."""
+    def assessors(self, task: Question, measured: Measured = unseen) -> Exchange:
+        """Reaches the sites for their assessment; `measured` is told of it where their work is seen here."""
 
     @abstractmethod
     def entries(self, sites: Sequence[AskedSite]) -> tuple[SiteEntry, ...]:
@@ -93,6 +94,6 @@ class Setting(ABC):
     def draw(self, made: LabelledImages) -> None:
         """Pictures of the release for the report."""
 
-    def pooled(self, task: Question) -> Pooled | None:
+    def pooled(self, task: Question, measured: Measured = unseen) -> Pooled | None:
         """What is measured with the patients of all sites in one place, which a federation cannot."""
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ from fedgen.pipeline.pretrained_start import given_start, origin_of, refuse_same
 from fedgen.pipeline.released import read_card
 from fedgen.pipeline.setting import Pooled, Setting
 from fedgen.pipeline.site_numbers import released
+from fedgen.pipeline.watch import Measured, unseen
 from fedgen.pipeline.workspace import Workspace
 from fedgen.planning.useless import refuse_useless
 from fedgen.protocol.messages import Question
@@ -38,6 +39,7 @@ from fedgen.report.pictures import Triple, draw_neighbours, draw_real_vs_synthet
 from fedgen.report.translations import draw_translations
 from fedgen.run.events import AskedSite
 from fedgen.run.privacy_file import PrivacyFile
+from fedgen.run.site_only import write_site_only
 from fedgen.run.source_file import SourceFile
 from fedgen.run.summary import Parts, RunSummary, SiteEntry, Source
 from fedgen.study.study import Study
@@ -186,7 +188,7 @@ class Simulation(Setting):
         """Through Flower's simulation, in which each site works from its own folder."""
         return reach_virtual_sites(self.work.recipe, self.sites, self.work.run, main)
 
-    def assessors(self, task: Question) -> Exchange:
+    def assessors(self, task: Question, measured: Measured = unseen) -> Exchange:
         """In this process, one site after the other; each answers from its own data, as a hospital does."""
         recipe, run = self.work.recipe, self.work.run
         virtual = []
@@ -196,7 +198,8 @@ class Simulation(Setting):
                 # A hospital answers one question a study. Nothing has left these sites, so a release that was drawn
                 # anew may be assessed anew.
                 shutil.rmtree(folder / "assessment")
-            assessor = Assessor(recipe, data, folder, frozenset({AUDIT, EVALUATION}))
+            told = partial(measured, data.site)
+            assessor = Assessor(recipe, data, folder, frozenset({AUDIT, EVALUATION}), progress=told)
             virtual.append(Site(recipe, data, folder, assessor=assessor))
         return DirectExchange(virtual)
 
@@ -213,18 +216,19 @@ class Simulation(Setting):
         """Real images beside synthetic ones."""
         draw_real_vs_synthetic(self.work.run.figures, self.sites, made, self.work.study.data.labels)
 
-    def pooled(self, task: Question) -> Pooled:
+    def pooled(self, task: Question, measured: Measured = unseen) -> Pooled:
         """The measures on the patients of all sites together, and pictures: nearest neighbours, or made targets."""
         work, study, made = self.work, self.work.study, released(task)
         networks = work.networks(task.model)
         score = membership_score(work.recipe, networks, study.training.device, study.study.seed)
         model = AuditedModel(score, PrivacyFile.read(work.run).epsilon, study.privacy.delta)
-        audit = assess_audit(study, self.sites, made, model)
+        told, keep = partial(measured, "all patients"), partial(write_site_only, work.run.path)
+        audit = assess_audit(study, self.sites, made, model, told, keep)
         if made is None:
             how = translating(work.recipe, networks, study.training.device)
             draw_translations(work.run.figures, self.sites, how)
-            return Pooled(audit, assess_translation(study, self.sites, how))
-        evaluation = assess_evaluation(study, self.sites, made)
+            return Pooled(audit, assess_translation(study, self.sites, how, told))
+        evaluation = assess_evaluation(study, self.sites, made, told, keep)
         near = nearest_neighbours(made, self.sites, NEIGHBOURS)
         draw_neighbours(
             work.run.figures,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from fedgen.data.site_data import LabelledImages, SiteData
-from fedgen.evidence.assess import assess_audit, assess_evaluation
+from fedgen.evidence.assess import Progress, assess_audit, assess_evaluation, silent
 from fedgen.evidence.assess_translation import assess_translation
 from fedgen.evidence.leave import leaving_audit, leaving_evaluation
 from fedgen.evidence.measure import AuditedModel
@@ -11,6 +13,22 @@ from fedgen.pipeline.model import membership_score, trained_networks, translatin
 from fedgen.protocol.messages import AssessModel, Question
 from fedgen.recipe import Recipe
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
+from fedgen.run.site_only import Keep, forget
+
+
+class Aside(NamedTuple):
+    """Who is told, at the site alone, while it measures.
+
+    Attributes:
+        progress: of the title of each row.
+        keep: of what is about single patients or images.
+    """
+
+    progress: Progress = silent
+    keep: Keep = forget
+
+
+NOBODY = Aside()
 
 
 def audit_numbers(
@@ -19,6 +37,7 @@ def audit_numbers(
     epsilon: float | None,
     task: Question,
     device: str | None = None,
+    aside: Aside = NOBODY,
 ) -> AuditNumbers:
     """The audits on one site; `device` is where the model runs.
 
@@ -28,6 +47,7 @@ def audit_numbers(
         epsilon: what its training patients were promised; None without privacy.
         task: the model, and the release where that is images.
         device: None for the study's.
+        aside: who is told at the site.
 
     Raises:
         DataError: the site's images do not fit, or the model's scores are not finite.
@@ -36,12 +56,13 @@ def audit_numbers(
     device = device or study.training.device
     networks = trained_networks(recipe, task.model, device)
     score = membership_score(recipe, networks, device, study.study.seed)
-    found = assess_audit(study, [data], released(task), AuditedModel(score, epsilon, study.privacy.delta))
+    model = AuditedModel(score, epsilon, study.privacy.delta)
+    found = assess_audit(study, [data], released(task), model, aside.progress, aside.keep)
     return leaving_audit(found, study.audit.minimum_patients)
 
 
 def evaluation_numbers(
-    recipe: Recipe, data: SiteData, task: Question, device: str | None = None
+    recipe: Recipe, data: SiteData, task: Question, device: str | None = None, aside: Aside = NOBODY
 ) -> EvaluationNumbers:
     """The metrics on one site; `device` is where a model that is the release runs.
 
@@ -50,10 +71,11 @@ def evaluation_numbers(
     """
     made = released(task)
     if made is not None:
-        return leaving_evaluation(assess_evaluation(recipe.study, [data], made))
+        found = assess_evaluation(recipe.study, [data], made, aside.progress, aside.keep)
+        return leaving_evaluation(found)
     device = device or recipe.study.training.device
     how = translating(recipe, trained_networks(recipe, task.model, device), device)
-    return leaving_evaluation(assess_translation(recipe.study, [data], how))
+    return leaving_evaluation(assess_translation(recipe.study, [data], how, aside.progress))
 
 
 def released(task: Question) -> LabelledImages | None:

@@ -115,7 +115,7 @@ def _synthesize(here: Setting, watcher: Watcher) -> None:
 
 
 def _assess(here: Setting, watcher: Watcher) -> None:
-    assess(here)
+    assess(here, watcher.measured)
 
 
 def _release(here: Setting, watcher: Watcher) -> None:

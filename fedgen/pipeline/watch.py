@@ -14,6 +14,13 @@ from fedgen.pipeline.workspace import Workspace
 from fedgen.run.events import Aborted, Interrupted, StageBegun
 from fedgen.run.summary import RunSummary, update_summary
 
+#: Told whose patients were looked at, and the title of what was found.
+Measured = Callable[[str, str], None]
+
+
+def unseen(whose: str, title: str) -> None:
+    """Shows nothing."""
+
 
 @dataclass(frozen=True)
 class Watcher:
@@ -23,11 +30,13 @@ class Watcher:
         stage: told the stage's name before it starts.
         round: told each finished round.
         images: told (images done, images in all) while images are decoded or drawn.
+        measured: told of whose patients what has been audited or measured.
     """
 
     stage: Callable[[str], None]
     round: Callable[[RoundReport], None]
     images: Callable[[int, int], None]
+    measured: Measured = unseen
 
 
 #: Shows nothing.

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from fedgen.protocol.messages import Describe
-from fedgen_client.frames import Answered, Handed, Ready, receive, send
+from fedgen_client.frames import Answered, Handed, Noted, Ready, receive, receive_noted, send
 from fedgen_client.hospital import Hospital
 from fedgen_client.told import AboutAnswer, AboutTask, Told
 
@@ -63,6 +63,18 @@ def test_another_frame_or_number_of_parts_is_an_error() -> None:
     send(ours, Ready())
     with pytest.raises(ValidationError):
         receive(theirs, Answered)
+
+
+def test_what_the_worker_is_at_comes_before_its_answer() -> None:
+    ours, theirs = Pipe()
+    send(ours, Noted(note="Copy detection"))
+    frame, parts = FRAMES[2]
+    send(ours, frame, parts)
+    assert receive_noted(theirs, Answered) == (Noted(note="Copy detection"), [])
+    assert receive_noted(theirs, Answered) == (frame, parts)
+    send(ours, Ready())
+    with pytest.raises(ValidationError):
+        receive_noted(theirs, Answered)
 
 
 def test_a_message_that_cannot_be_read_is_told_and_not_the_one_before(member) -> None:

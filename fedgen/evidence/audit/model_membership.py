@@ -25,6 +25,7 @@ class ModelMembership(Measure):
     title = "Membership inference with the model"
     order = 4
     of_images = False
+    of_model = True
     options: AuditSection
 
     def measure(

@@ -40,6 +40,9 @@ def output(terminal: bool) -> str:
         watcher.round(report(missing={"east": "no answer"}))
         watcher.stage("synthesize")
         watcher.images(3, 8)
+        watcher.stage("assess")
+        for title in ("Copy detection", "Fidelity"):
+            watcher.measured("north", title)
         watcher.stage("report")
     return file.getvalue()
 
@@ -51,13 +54,23 @@ def test_a_file_gets_a_line_a_round() -> None:
         "  round 2/5  vae loss 1.500 ± 0.250, epsilon <= 3.01, 2 sites",
         "  round 2 went on without east: no answer",
         "Sampling",
+        "Auditing and evaluating",
+        "  north",
         "Writing the report",
     ]
 
 
 def test_a_terminal_gets_bars() -> None:
     text = output(terminal=True)
-    for words in ("Training", "5/5", "epsilon <= 3.01", "went on without east", "8/8", "Writing the report"):
+    for words in (
+        "Training",
+        "5/5",
+        "epsilon <= 3.01",
+        "went on without east",
+        "8/8",
+        "north: Fidelity",
+        "Writing the report",
+    ):
         assert words in text, words
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +12,12 @@ import torch
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.errors import DataError
 from fedgen.evidence.assess import assess_audit, assess_evaluation
+from fedgen.evidence.audit.blind import BlindBaseline
 from fedgen.evidence.limits import evaluation_limits
 from fedgen.evidence.measure import AuditedModel
 from fedgen.run.evidence_files import Evaluated
-from fedgen.run.row import Row, Value
+from fedgen.run.row import Finding, Row, Value, Verdict
+from fedgen.run.site_only import SiteOnly
 from fedgen.study.study import Study
 
 MakeSite = Callable[..., SiteData]
@@ -212,3 +214,25 @@ def test_a_control_away_from_chance_is_said(control: str, low: float, said: bool
     assert any("not at chance" in sentence for sentence in limits) is said
     assert not any(sentence.startswith("Only") for sentence in limits)
     assert any(sentence.startswith("Only 29 test patients") for sentence in evaluation_limits([row], 29, 1))
+
+
+def test_what_is_about_single_patients_is_kept_aside_and_in_no_row(
+    make_site: MakeSite, make_synthetic: MakeSynthetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = SiteOnly(name="worst", about="The worst.", entries=({"patient": 3},))
+
+    def measure(*_: object) -> Iterator[Row | SiteOnly]:
+        yield listed
+        yield Row(
+            id="a", title="A", group="audit", findings=(Finding(verdict=Verdict.PASS, sentence="Fine."),)
+        )
+
+    monkeypatch.setattr(BlindBaseline, "measure", measure)
+    kept: list[SiteOnly] = []
+    titles: list[str] = []
+    found = assess_audit(
+        asked(), [make_site()], make_synthetic(20), AuditedModel(None, None, 1e-5), titles.append, kept.append
+    )
+    assert kept == [listed]
+    assert "A" in titles
+    assert "worst" not in found.model_dump_json()
