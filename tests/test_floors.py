@@ -80,6 +80,8 @@ def house(tmp_path: Path) -> Path:
         file.parent.mkdir(exist_ok=True)
         (file.parent / "__init__.py").touch()
         file.touch()
+    for module in ("registry", "contract", "network_weights"):
+        (tmp_path / f"fedgen/extractors/{module}.py").touch()
     (tmp_path / "fedgen/task/task.py").touch()
     return tmp_path
 
@@ -118,6 +120,7 @@ def test_an_empty_house_keeps_every_contract(house: Path) -> None:
         ),
         ("What a family says", {"fedgen/families/registry.py": "import fedgen.families.one.family, torch"}),
         ("What a family says", {"fedgen/study/planted.py": "import torch"}),
+        ("What a family says", {"fedgen/extractors/network_weights.py": "import torch"}),
         (
             "No circles",
             {"fedgen/data/a.py": "import fedgen.data.b", "fedgen/data/b.py": "import fedgen.data.a"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 from pydantic.fields import FieldInfo
@@ -42,6 +42,8 @@ def type_in_words(kind: Any) -> str:
     ('list of whole numbers', 'number or null')
     """
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return type_in_words(arguments[0])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (Union, types.UnionType):
@@ -89,5 +91,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _plural(kind: Any) -> str:
+    if get_origin(kind) is Annotated:
+        return _plural(get_args(kind)[0])
     words = type_in_words(kind)
     return words if kind in (str, bool) or get_origin(kind) is Literal else f"{words}s"

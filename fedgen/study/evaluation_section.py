@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
+from fedgen.extractors.network_weights import NetworkWeights
+from fedgen.extractors.registry import ExtractorName
 from fedgen.schema.section import Section
 
 
 class EvaluationSection(Section):
     """Fidelity, diversity and downstream use."""
 
-    extractors: tuple[Literal["radiomics", "random_conv"], ...] = Field(
+    extractors: tuple[ExtractorName, ...] = Field(
         ("radiomics", "random_conv"),
         min_length=1,
         strict=False,
-        description="feature extractors of fidelity and diversity",
+        description="feature extractors, each a file of fedgen/extractors: radiomics, random_conv, thumbnails, "
+        "public_prior (of model.prior), given_network (of evaluation.network); two at least, so that one that misleads "
+        "shows",
+    )
+    network: NetworkWeights | None = Field(
+        None, description="a network and its weights, for the extractor given_network"
     )
     seeds: int = Field(3, ge=1, description="classifier seeds of each downstream arm")
     steps: int = Field(

@@ -116,8 +116,8 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     from fedgen.evidence.downstream.classifier import probabilities, train_classifier
     from fedgen.evidence.metrics.beside_floor import extract
     from fedgen.evidence.metrics.distances import frechet_distance
-    from fedgen.evidence.metrics.extractors.random_conv import RandomConvExtractor
     from fedgen.evidence.metrics.standardise import Standardiser
+    from fedgen.extractors.random_conv import RandomConvExtractor
     from fedgen.federation.coordinator.rounds import train
     from fedgen.federation.simulation.virtual_sites import reach_virtual_sites, virtual_aggregator
     from fedgen.pipeline.model import trained_networks

@@ -19,9 +19,9 @@ from fedgen.evidence.assess import assess_evaluation
 from fedgen.evidence.downstream.arms import TITLES
 from fedgen.evidence.downstream.judged import judged
 from fedgen.evidence.metrics.beside_floor import measure_distances
-from fedgen.evidence.metrics.extractors import build_extractor
 from fedgen.evidence.metrics.matched import choose_reference
 from fedgen.evidence.pooled import pool
+from fedgen.extractors.registry import build_extractor
 from fedgen.study.load import load_study
 from fedgen.study.study import Study
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedgen.evidence.metrics.beside_floor import extract
-from fedgen.evidence.metrics.extractors import build_extractor
+from fedgen.extractors.registry import build_extractor
 
 FloatArray = NDArray[np.float64]
 #: (n, C, H, W) images in [-1, 1] -> (n, f)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
-from fedgen.evidence.metrics.extractors import Extractor
 from fedgen.evidence.metrics.matched import MatchedSets
 from fedgen.evidence.metrics.standardise import Standardiser
 from fedgen.evidence.pooled import PooledImages
+from fedgen.extractors.contract import Extractor
 
 #: random splits of the real patients into halves
 SPLITS = 10

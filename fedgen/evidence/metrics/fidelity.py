@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fedgen.data.site_data import LabelledImages
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.metrics.beside_floor import Distance, measure_distances
-from fedgen.evidence.metrics.extractors import build_extractor
 from fedgen.evidence.metrics.matched import choose_reference
+from fedgen.extractors.registry import build_extractor
 from fedgen.run.row import Row, Value, cut
 from fedgen.study.evaluation_section import EvaluationSection
 

@@ -23,12 +23,12 @@ from fedgen.evidence.downstream.overlap import DICE, SCORES, case_scores
 from fedgen.evidence.downstream.segmenter import chosen_class, segment, train_segmenter
 from fedgen.evidence.measure import Real
 from fedgen.evidence.metrics.beside_floor import measure_distances
-from fedgen.evidence.metrics.extractors import build_extractor
 from fedgen.evidence.metrics.matched import choose_reference
 from fedgen.evidence.middle import middle_slices
 from fedgen.evidence.translating import Translating, TranslationMeasure
 from fedgen.evidence.translation.cases import Cases, cases_of
 from fedgen.evidence.translation.quality import plain
+from fedgen.extractors.registry import build_extractor
 from fedgen.run.row import Finding, Row, Value, Verdict, cut
 from fedgen.study.evaluation_section import EvaluationSection
 from fedgen.training.task_records import fields_of, presence

@@ -99,6 +99,7 @@ OPTIONAL = {
     ("model", "prior", "phantom"),
     ("model", "adapters"),
     ("privacy", "central_images"),
+    ("evaluation", "network"),
 }
 
 

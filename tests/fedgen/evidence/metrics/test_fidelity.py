@@ -14,10 +14,10 @@ from torch import Tensor
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.metrics.beside_floor import Distance, measure_distances, patient_halves
 from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
-from fedgen.evidence.metrics.extractors import build_extractor
-from fedgen.evidence.metrics.extractors.registry import Extractor
 from fedgen.evidence.metrics.matched import MatchedSets, choose_reference
 from fedgen.evidence.pooled import PooledImages, pool
+from fedgen.extractors.contract import Extractor
+from fedgen.extractors.registry import build_extractor
 
 MakeImages = Callable[..., Tensor]
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import get_args
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from monai.networks.nets import resnet10
+from safetensors.torch import save
 from scipy import ndimage, stats
 from skimage.measure import shannon_entropy
 
-from fedgen.evidence.metrics.extractors import build_extractor, extractor_names, registry
-from fedgen.evidence.metrics.extractors.filters import _gradient, _haar, _laplacian_of_gaussian
+from fedgen.errors import DataError
 from fedgen.evidence.metrics.standardise import DEAD, Standardiser
-from fedgen.study.evaluation_section import EvaluationSection
+from fedgen.extractors.contract import Given
+from fedgen.extractors.given_network import weights_path
+from fedgen.extractors.network_weights import NetworkWeights
+from fedgen.extractors.parts.filters import _gradient, _haar, _laplacian_of_gaussian
+from fedgen.extractors.registry import build_extractor, extractor_class, extractor_names
+from fedgen.priors.linear_space import LinearSpace
+from fedgen.priors.prior import Prior, no_donors
 
-NAMES = ("radiomics", "random_conv")
+NAMES = ("radiomics", "random_conv", "thumbnails")
 #: sum and index-weighted sum of the features of `pattern`, and the hash, of version 1
 SUM = 27.43017
 WEIGHTED = 114.096
@@ -29,35 +37,21 @@ def pattern(side: int = 32) -> torch.Tensor:
     return torch.tensor(0.6 * np.sin(9 * x + 4 * y * y) * np.cos(5 * y), dtype=torch.float32)[None, None]
 
 
-def test_every_extractor_that_a_study_may_name_can_be_built() -> None:
-    (names, _) = get_args(EvaluationSection.model_fields["extractors"].annotation)
-    offered = get_args(names)
-    assert set(offered) >= {"radiomics", "random_conv"}
-    for name in offered:
-        assert name in extractor_names() and build_extractor(name, 1).name == name
-
-
-def test_an_extractor_is_one_class_and_one_name_is_one_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_EXTRACTORS", dict(registry._EXTRACTORS))
-
-    class Mean(registry.Extractor):
-        name = "mean"
-        num_features = 1
-        hash = "0"
-
-        def __init__(self, channels: int) -> None:
-            super().__init__()
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images.flatten(1).mean(1, keepdim=True)
-
-    registry.register("mean")(Mean)
-    assert "mean" in extractor_names()
-    assert build_extractor("mean", 1)(torch.ones(2, 1, 16, 16)).tolist() == [[1.0], [1.0]]
-    with pytest.raises(ValueError, match="two extractors"):
-        registry.register("mean")(Mean)
+def test_every_file_of_the_room_is_an_extractor_of_its_name() -> None:
+    names = extractor_names()
+    assert {*NAMES, "public_prior", "given_network"} == set(names)
+    for name in names:
+        assert extractor_class(name).name == name
     with pytest.raises(KeyError):
         build_extractor("median", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("public_prior", "model.prior"), ("given_network", "evaluation.network")]
+)
+def test_an_extractor_that_lacks_what_it_is_made_of_says_what_to_do(name: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        build_extractor(name, 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -161,3 +155,49 @@ def test_laplacian_of_gaussian_against_scipy() -> None:
     image = np.random.default_rng(0).random((1, 32, 32))
     expected = 2.0**2 * ndimage.gaussian_laplace(image[0], 2.0)
     assert _laplacian_of_gaussian(image)[0, 4:6] == pytest.approx([expected.mean(), expected.std()], rel=1e-9)
+
+
+def test_thumbnails_are_means_of_fields() -> None:
+    image = torch.rand(1, 3, 32, 32)
+    expected = image.mean(1).reshape(8, 4, 8, 4).mean((1, 3)).flatten()
+    torch.testing.assert_close(build_extractor("thumbnails", 3)(image)[0], expected)
+
+
+def test_the_prior_lends_its_encoder_and_another_prior_is_another_hash() -> None:
+    q, _ = torch.linalg.qr(torch.randn(256, 5, generator=torch.Generator().manual_seed(0)))
+    components = q.T.reshape(5, 1, 16, 16)
+    prior = Prior(LinearSpace(torch.zeros(1, 16, 16), components, torch.ones(5)), no_donors((1, 16, 16)))
+    extractor = build_extractor("public_prior", Given(1, prior=prior))
+    image = torch.rand(3, 1, 16, 16)
+    torch.testing.assert_close(extractor(image), image.flatten(1) @ q)
+    other = Prior(LinearSpace(torch.ones(1, 16, 16), components, torch.ones(5)), no_donors((1, 16, 16)))
+    assert extractor.hash != build_extractor("public_prior", Given(1, prior=other)).hash
+    assert extractor.id == f"public_prior 1 {extractor.hash[:12]}"
+
+
+def test_a_network_comes_as_a_name_and_a_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = resnet10(spatial_dims=2, n_input_channels=1, widen_factor=0.125, num_classes=3).eval()
+    content = save({name: each.contiguous() for name, each in network.state_dict().items()})
+    asked = NetworkWeights(
+        architecture="resnet10",
+        options={"widen_factor": 0.125},
+        sha256=hashlib.sha256(content).hexdigest(),
+        source="made in this test",
+    )
+    monkeypatch.setenv("FEDGEN_WEIGHTS", str(tmp_path))
+    with pytest.raises(DataError, match="not on this machine"):
+        build_extractor("given_network", Given(1, network=asked))
+    weights_path(asked.sha256).write_bytes(content)
+    extractor = build_extractor("given_network", Given(1, network=asked))
+    images = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        network.fc = torch.nn.Identity()
+        expected = network(images)
+    torch.testing.assert_close(extractor(images), expected)
+    assert extractor.num_features == 64 and extractor(images.expand(-1, 3, -1, -1)).shape == (2, 64)
+    with pytest.raises(DataError, match="do not fit"):
+        build_extractor("given_network", Given(1, network=asked.model_copy(update={"options": {}})))
+    wrong = asked.model_copy(update={"options": {"no_such_option": 2}})
+    with pytest.raises(DataError, match="makes no resnet10"):
+        build_extractor("given_network", Given(1, network=wrong))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fedgen.evidence.metrics.extractors.first_order import moments
+from fedgen.extractors.parts.first_order import moments
 
 FloatArray = NDArray[np.float64]
 

@@ -11,16 +11,14 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from fedgen.evidence.metrics.extractors.registry import Extractor, register
+from fedgen.extractors.contract import Extractor
 
-VERSION = 1
 SEED = 20260101
 CHANNELS = (16, 16, 32)
 #: weights are multiples of this, so that the last bits of a platform's linear algebra change nothing
 GRID = 2.0**-12
 
 
-@register("random_conv")
 class RandomConvExtractor(Extractor):
     """Three 3x3 convolutions with ReLU, halving the size between them; mean and std of every channel.
 
@@ -32,7 +30,7 @@ class RandomConvExtractor(Extractor):
     one_unit = True
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
+        super().__init__(channels)
         rng = torch.Generator().manual_seed(SEED)
         self.convolutions = nn.ModuleList()
         inputs = channels
@@ -46,7 +44,7 @@ class RandomConvExtractor(Extractor):
             inputs = outputs
         self.requires_grad_(False)
         self.num_features = 2 * sum(CHANNELS)
-        digest = hashlib.sha256(f"{self.name} {VERSION} [-1, 1]".encode())
+        digest = hashlib.sha256(f"{self.name} {self.version} [-1, 1]".encode())
         for weight in self.state_dict().values():
             digest.update(weight.contiguous().numpy().tobytes())
         self.hash = digest.hexdigest()

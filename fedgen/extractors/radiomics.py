@@ -12,14 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedgen.evidence.metrics.extractors import filters, first_order, texture
-from fedgen.evidence.metrics.extractors.registry import Extractor, register
-
-#: raised whenever a feature's value changes; a test holds reference values against it
-VERSION = 1
+from fedgen.extractors.contract import Extractor
+from fedgen.extractors.parts import filters, first_order, texture
 
 
-@register("radiomics")
 class RadiomicsExtractor(Extractor):
     """First-order, GLCM, LBP, gradient, Laplacian-of-Gaussian and Haar features of the gray image.
 
@@ -28,10 +24,11 @@ class RadiomicsExtractor(Extractor):
     """
 
     name = "radiomics"
+    #: A test holds reference values against it.
+    version = 1
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
+        super().__init__(channels)
         colour = (
             tuple(f"colour_{c}_{name}" for c in range(channels) for name in ("mean", "std"))
             if channels > 1
@@ -39,7 +36,12 @@ class RadiomicsExtractor(Extractor):
         )
         self.feature_names = (*first_order.NAMES, *texture.NAMES, *filters.NAMES, *colour)
         self.num_features = len(self.feature_names)
-        definition = {"name": self.name, "version": VERSION, "range": [-1, 1], "features": self.feature_names}
+        definition = {
+            "name": self.name,
+            "version": self.version,
+            "range": [-1, 1],
+            "features": self.feature_names,
+        }
         self.hash = hashlib.sha256(json.dumps(definition).encode()).hexdigest()
 
     def forward(self, images: Tensor) -> Tensor:

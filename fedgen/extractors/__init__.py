@@ -1,0 +1,1 @@
+"""Feature extractors, offline: one file each, found by walking this folder."""

@@ -1,0 +1,1 @@
+"""What extractors are made of: handcrafted features by kind."""
