@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from fedgen.report.charts import Point, line_chart, presence_chart, standalone
+from fedgen.report.charts import Point, line_chart, presence_chart
+from fedgen.report.svg import standalone
 from fedgen.run.atomic import write_atomic
 from fedgen.run.events import Event, RoundDone
 from fedgen.synthesis.formats import file_stems

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fedgen.report.traces import ALL_TOGETHER, TOGETHER
 from fedgen.run.row import Row, SitePart, Value
 
 
@@ -52,6 +53,7 @@ class RowGroup:
 
     Attributes:
         title: above the tables; None where the section's own title says it.
+        name: of the rows' group.
         rows: the rows that have numbers.
         pooled: numbers over all sites; None where they stay with their sites.
         columns: of the table by site; empty where no row is broken down.
@@ -60,6 +62,7 @@ class RowGroup:
     """
 
     title: str | None
+    name: str
     rows: tuple[Row, ...]
     pooled: RowTable | None
     columns: tuple[Column, ...]
@@ -129,7 +132,7 @@ def beside(pooled: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
     notes = {(row.id, row.note) for row in rows}
     marked = [
         row.model_copy(
-            update={"id": f"{row.id}-together", "title": f"{row.title}, all patients together", "about": None}
+            update={"id": f"{row.id}{TOGETHER}", "title": f"{row.title}{ALL_TOGETHER}", "about": None}
         )
         for row in pooled
         if row.values or row.findings or (row.id, row.note) not in notes
@@ -144,17 +147,19 @@ def sections(rows: Sequence[Row]) -> list[PageSection]:
         by_group.setdefault(row.group, []).append(row)
     made = []
     for id, title, about, groups in KNOWN:
-        found = tuple(_group(by_group.pop(name), head) for name, head in groups.items() if name in by_group)
+        found = tuple(
+            _group(by_group.pop(name), name, head) for name, head in groups.items() if name in by_group
+        )
         if not found and id in {own[0] for own in OF_TASKS}:
             continue
         made.append(PageSection(id, title, about, found))
     for name, own in by_group.items():
         title = name.replace("_", " ").replace("-", " ").capitalize()
-        made.append(PageSection(f"group-{name}", title, "", (_group(own, None),)))
+        made.append(PageSection(f"group-{name}", title, "", (_group(own, name, None),)))
     return made
 
 
-def _group(rows: Iterable[Row], title: str | None) -> RowGroup:
+def _group(rows: Iterable[Row], name: str, title: str | None) -> RowGroup:
     numbers = tuple(row for row in rows if row.values or any(part.values for part in row.per_site))
     silent = [row for row in rows if row not in numbers]
     sites = sorted({part.site for row in numbers for part in row.per_site})
@@ -162,6 +167,7 @@ def _group(rows: Iterable[Row], title: str | None) -> RowGroup:
     pooled = [row for row in numbers if row.values]
     return RowGroup(
         title=title,
+        name=name,
         rows=numbers,
         pooled=_table(title or "All sites", [(row, row) for row in numbers]) if pooled else None,
         columns=tuple(_column(site, numbers) for site in sites),

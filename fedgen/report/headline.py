@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedgen.report.numbers import count, epsilon, interval, number
-from fedgen.run.evidence_files import EvaluationFile
+from fedgen.run.evidence_files import EVALUATION, EvaluationFile
+from fedgen.run.privacy_file import PrivacyFile
+from fedgen.run.summary import RunSummary
 from fedgen.run_view import RunView
 from fedgen.study.modes import is_private
 
@@ -17,13 +19,17 @@ FIXED_LIMITS = (
 )
 
 
+_SITES, _EPSILON = f"{RunSummary.name} sites", f"{PrivacyFile.name} epsilon"
+
+
 @dataclass(frozen=True)
 class Headline:
-    """One large number, its name, and a short note."""
+    """One large number, its name, a short note, and where it comes from."""
 
     name: str
     value: str
     note: str
+    trace: str
 
 
 def headlines(view: RunView) -> list[Headline]:
@@ -35,42 +41,48 @@ def headlines(view: RunView) -> list[Headline]:
         if any(site.patients is None for site in sites):
             # A site of a federation tells how many patients it trains on, and the rest only with its results.
             trained = sum(site.parts.train for site in sites)
-            found.append(Headline("Training patients", count(trained), f"{len(sites)} sites"))
+            found.append(Headline("Training patients", count(trained), f"{len(sites)} sites", _SITES))
         else:
             patients = sum(site.patients or 0 for site in sites)
             images = sum(site.images or 0 for site in sites)
-            found.append(Headline("Patients", count(patients), f"{len(sites)} sites, {count(images)} images"))
+            note = f"{len(sites)} sites, {count(images)} images"
+            found.append(Headline("Patients", count(patients), note, _SITES))
     if privacy and not is_private(privacy.mode):
-        found.append(Headline("Privacy loss \u03b5", "\u221e", "no differential privacy"))
+        found.append(Headline("Privacy loss \u03b5", "\u221e", "no differential privacy", _EPSILON))
     elif privacy:
         unit = f"per {privacy.unit}, largest of all sites"
-        found.append(Headline("Privacy loss \u03b5", epsilon(privacy.epsilon), unit))
+        found.append(Headline("Privacy loss \u03b5", epsilon(privacy.epsilon), unit, _EPSILON))
     if view.study is not None and not view.translates and "samples" not in view.missing:
         family = summary.model.family if summary.model else "not recorded"
-        found.append(Headline("Synthetic images", count(view.study.synthesis.images), f"family {family}"))
+        made = count(view.study.synthesis.images)
+        found.append(Headline("Synthetic images", made, f"family {family}", "study.yaml synthesis"))
     return found + _downstream(view.evaluation)
+
+
+#: A row, its number, and what it is called here, in the order in which they are looked for.
+_WORTH = (
+    ("segmentation-TSTR", "Dice", "Segmentation Dice"),
+    ("translation-model", "MAE", "Error of the model"),
+    ("TSTR", "AUROC", "Downstream AUROC"),
+)
 
 
 def _downstream(evaluation: EvaluationFile | None) -> list[Headline]:
     """The one number of what the release is worth: Dice of pairs, error of a translation, AUROC of images."""
     if evaluation is None:
         return []
-    for id, name, title in (
-        ("segmentation-TSTR", "Dice", "Segmentation Dice"),
-        ("translation-model", "MAE", "Error of the model"),
-    ):
-        for rows, of in ((evaluation.pooled, "all test patients"), (evaluation.rows, "mean over sites")):
+    for id, name, title in _WORTH:
+        for part, rows, of in (
+            ("pooled", evaluation.pooled, "all test patients"),
+            ("rows", evaluation.rows, "mean over sites"),
+        ):
             row = next((row for row in rows if row.id == id), None)
             value = row.get(name) if row else None
             if row and value and value.value is not None:
-                note = f"{row.title}, {name}, {of}; interval {interval(value.low, value.high)}"
-                return [Headline(title, number(value.value), note)]
-    for rows, of in ((evaluation.pooled, "all test patients"), (evaluation.rows, "mean over sites")):
-        row = next((row for row in rows if row.id == "TSTR"), None)
-        auroc = row.get("AUROC") if row else None
-        if row and auroc and auroc.value is not None:
-            note = f"{row.title}, {of}; interval {interval(auroc.low, auroc.high)}"
-            return [Headline("Downstream AUROC", number(auroc.value), note)]
+                known = f"interval {interval(value.low, value.high)}"
+                what = row.title if name in title else f"{row.title}, {name}"
+                where = f"{EVALUATION} {part}/{id}"
+                return [Headline(title, number(value.value), f"{what}, {of}; {known}", where)]
     return []
 
 

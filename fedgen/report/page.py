@@ -12,17 +12,22 @@ from markupsafe import Markup
 
 from fedgen import __version__
 from fedgen.errors import DataError
-from fedgen.report import charts, numbers
+from fedgen.report import charts, numbers, svg
 from fedgen.report.commands import commands
 from fedgen.report.curves import curves, draw_curves
+from fedgen.report.detectable import unseen
 from fedgen.report.groups import beside, sections
 from fedgen.report.headline import headlines, limits
+from fedgen.report.heat_map import GROUP, heat_drawing
 from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
+from fedgen.report.roc_chart import roc_drawings
+from fedgen.report.sheet import answers, first_reasons, means
+from fedgen.report.threats import checks, threats
+from fedgen.report.traces import Drawing, place, short, trace
 from fedgen.report.translations import TRANSLATIONS
-from fedgen.report.worth import worth
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
-from fedgen.run.row import Value
+from fedgen.run.row import Row, Value
 from fedgen.run.summary import RunSummary
 from fedgen.run_view import RunView
 
@@ -56,16 +61,27 @@ def render(view: RunView, *, now: datetime | None = None) -> str:
     figures, evaluation = view.run.figures, view.evaluation
     tiles = read_rows(figures, REAL_VS_SYNTHETIC) or read_rows(figures, SYNTHETIC)
     neighbours, translations = read_rows(figures, NEIGHBOURS), read_rows(figures, TRANSLATIONS)
+    audits = beside(view.audit.pooled, view.audit.rows) if view.audit else []
+    measured = beside(evaluation.pooled, evaluation.rows) if evaluation else []
+    reasons, more_reasons = first_reasons(view.audit)
     values: dict[str, Any] = {
         "view": view,
         "run": view.summary,
         "privacy": view.privacy,
         "audit": view.audit,
-        "audits": beside(view.audit.pooled, view.audit.rows) if view.audit else (),
+        "audits": audits,
+        "means": means(view.audit),
+        "reasons": reasons,
+        "more_reasons": more_reasons,
+        "answers": answers(view, audits),
+        "threats": threats(view, audits),
+        "checks": checks(audits),
+        "unseen": unseen(audits),
+        "roc": roc_drawings(view.audit, audits) if view.audit else [],
         "evaluation": evaluation,
-        "sections": sections(beside(evaluation.pooled, evaluation.rows) if evaluation else ()),
+        "sections": sections(measured),
+        "drawings": _drawings(measured),
         "study": view.study,
-        "worth": worth(evaluation.pooled or evaluation.rows) if evaluation else None,
         "headlines": headlines(view),
         "limits": limits(view),
         "curves": curves(view.events, target=_target(view)),
@@ -101,16 +117,24 @@ def environment() -> Environment:
         "epsilon": numbers.epsilon,
         "percent": numbers.percent,
         "seconds": numbers.seconds,
-        "inline": charts.inline,
+        "inline": svg.inline,
+        "place": place,
+        "short": short,
     }
-    made.globals |= {"interval": numbers.interval, "interval_mark": _interval_mark}
+    made.globals |= {"interval": numbers.interval, "interval_mark": _interval_mark, "trace": trace}
     made.tests |= {"absent": numbers.absent}
     return made
 
 
 def _interval_mark(value: Value) -> Markup:
     chance = 0.5 if value.chance is None else value.chance
-    return charts.inline(charts.interval_mark(value.value, value.low, value.high, chance))
+    return svg.inline(charts.interval_mark(value.value, value.low, value.high, chance))
+
+
+def _drawings(rows: list[Row]) -> dict[str, list[Drawing]]:
+    """Charts of the evaluation by the group of their rows."""
+    found = {GROUP: [heat_drawing(rows)]}
+    return {group: [each for each in drawn if each is not None] for group, drawn in found.items()}
 
 
 def _target(view: RunView) -> float | None:

@@ -3,8 +3,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from fedgen.report.charts import Point, interval_mark, line_chart, presence_chart, standalone
+from fedgen.report.charts import Point, interval_mark, line_chart, presence_chart
 from fedgen.report.curves import curves, draw_curves
+from fedgen.report.svg import standalone
 from fedgen.run.events import RoundDone, RoundLoss, StageBegun
 
 SVG = "{http://www.w3.org/2000/svg}"
