@@ -19,7 +19,7 @@ from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.evidence.measure import AuditedModel
 from fedgen.evidence.pooled import PooledImages, pool
 from fedgen.families.registry import specs
-from fedgen.pipeline.model import membership_score
+from fedgen.pipeline.model import membership_attacks
 from fedgen.priors.file import PriorFile, read_prior
 from fedgen.study.load import load_study
 from fedgen.study.study import Study
@@ -163,8 +163,8 @@ class Table:
             if not self.audited:
                 return likeness(study, sites, made)
             recipe, networks = networks_of(study, model, self.prior if row.on_prior else None)
-            score = membership_score(recipe, networks, study.training.device, study.study.seed)
-            attacked = AuditedModel(score, row.epsilon, study.privacy.delta)
+            attacks = membership_attacks(recipe, networks, study.training.device, study.study.seed)
+            attacked = AuditedModel(attacks, row.epsilon, study.privacy.delta)
             return {**likeness(study, sites, made), **audits(study, sites, made, attacked)}
 
         return Cells(self.out / "measured", missing).get(row.name, key, found)

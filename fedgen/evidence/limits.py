@@ -99,7 +99,7 @@ def audit_limits(
         f"AUC below about {least:.2f} cannot be detected.",
         "Distances between images do not find every leak: a release that passes may still be attacked with "
         "better means (Yao et al. 2025).",
-        "The loss attack is one attack; one with reference models can be stronger.",
+        "The attacks on the model are those that its family knows; one with reference models can be stronger.",
         "These results depend on the patients' data and are not covered by the training's epsilon.",
         "Attacks of one site on another site's patients are not part of this audit.",
     ]

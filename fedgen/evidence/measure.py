@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from torch import Tensor
@@ -15,7 +15,8 @@ from fedgen.run.site_only import SiteOnly
 
 T = TypeVar("T")
 
-#: score(images of a site, n of them) -> (n,); higher means more likely a training image
+#: score(images of a site, n of them) -> (n,), or (n, k) of several signs whose mean is judged; higher means more likely
+#: a training image
 Score = Callable[[SiteData], Tensor]
 
 
@@ -46,12 +47,12 @@ class AuditedModel(NamedTuple):
     """The model behind a release, as an attacker who has it knows it, and what its training promised.
 
     Attributes:
-        score: None where no model is at hand, which makes the verdict REVIEW at best.
+        attacks: by name, `loss` among them; empty where no model is at hand, which makes the verdict REVIEW at best.
         epsilon: claim under add/remove of one patient, the largest of all sites; None without DP.
         delta: the claim.
     """
 
-    score: Score | None
+    attacks: Mapping[str, Score]
     epsilon: float | None
     delta: float
 

@@ -156,6 +156,11 @@ class Statistic(ABC):
 #: What a patient contributes to.
 Contribution = Objective | Statistic
 
+#: A membership attack by who has the networks: of B records (B,), or of several signs (B, k), of which the mean is
+#: judged; higher means more likely a training record. The random numbers are the same for every record, and no value of
+#: one record may depend on another.
+Attack = Callable[[Mapping[str, nn.Module], Records, torch.Generator], Tensor]
+
 
 class Family(ABC):
     """A set of networks with what patients contribute to them."""
@@ -213,8 +218,12 @@ class Family(ABC):
         """How well the model knows each record, shape (B,) float32: higher means more likely a training record.
 
         The loss attack's statistic (Yeom et al. 2018; Matsumoto et al. 2023 for diffusion): minus the
-        objective's loss, with the same noise for every record.
+        objective's loss, with the same noise for every record. It can be differentiated by the records' pictures.
         """
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """The membership attacks of who has the networks, by name; `loss` is always among them."""
+        return {"loss": self.score}
 
     def back(
         self, networks: Mapping[str, nn.Module], made: Tensor, rng: torch.Generator

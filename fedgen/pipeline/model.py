@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from fedgen.data.site_data import SiteData
 from fedgen.evidence.measure import Score
 from fedgen.evidence.translating import Translating
+from fedgen.families.contract import Attack
 from fedgen.families.parts.adapters import merge
 from fedgen.recipe import Recipe
 from fedgen.synthesis.translate import translator, translator_back
@@ -46,14 +49,16 @@ def needed_sources(recipe: Recipe) -> tuple[str, ...]:
     return tuple(source.name for source in recipe.task.sources if source.name not in optional)
 
 
-def membership_score(recipe: Recipe, networks: dict[str, nn.Module], device: str, seed: int) -> Score:
-    """The loss attack's score of a site's images, (n,) on the CPU."""
+def membership_attacks(
+    recipe: Recipe, networks: dict[str, nn.Module], device: str, seed: int
+) -> dict[str, Score]:
+    """The family's attacks on a site's images by name, (n,) or (n, signs) each on the CPU."""
 
-    def score(data: SiteData) -> Tensor:
+    def score(attack: Attack, data: SiteData) -> Tensor:
         # The same noise for every image, so that differences between scores are differences between images.
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             records = tree_map(lambda tensor: tensor.to(device), one_record_each(recipe.task, data))
-            return recipe.family.score(networks, records, rng).cpu()
+            return attack(networks, records, rng).cpu()
 
-    return score
+    return {name: partial(score, attack) for name, attack in recipe.family.attacks().items()}

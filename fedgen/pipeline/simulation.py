@@ -25,7 +25,7 @@ from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.simulation.virtual_sites import reach_virtual_sites, virtual_aggregator
 from fedgen.federation.site.site import Site
 from fedgen.pipeline.assessment import AUDIT, EVALUATION, Assessor, asked_before
-from fedgen.pipeline.model import membership_score, translating
+from fedgen.pipeline.model import membership_attacks, translating
 from fedgen.pipeline.pretrained_start import given_start, origin_of, refuse_same_patients
 from fedgen.pipeline.released import read_card
 from fedgen.pipeline.setting import Pooled, Setting
@@ -220,8 +220,8 @@ class Simulation(Setting):
         """The measures on the patients of all sites together, and pictures: nearest neighbours, or made targets."""
         work, study, made = self.work, self.work.study, released(task)
         networks = work.networks(task.model)
-        score = membership_score(work.recipe, networks, study.training.device, study.study.seed)
-        model = AuditedModel(score, PrivacyFile.read(work.run).epsilon, study.privacy.delta)
+        attacks = membership_attacks(work.recipe, networks, study.training.device, study.study.seed)
+        model = AuditedModel(attacks, PrivacyFile.read(work.run).epsilon, study.privacy.delta)
         told, keep = partial(measured, "all patients"), partial(write_site_only, work.run.path)
         audit = assess_audit(study, self.sites, made, model, told, keep)
         if made is None:

@@ -108,7 +108,7 @@ def attack(epsilon: float, d: int, seed: int) -> float:
     mean = mean_of_site(query, networks, cohort, plan, sigma, SecretRandom())
     networks = advanced(query, networks, mean, (sigma or 0.0) / PATIENTS)
     records = one_image_each({"image": images, "class": torch.zeros(len(images), dtype=torch.int64)})
-    scores = family.score(networks, records, torch.Generator()).double().numpy()
+    scores = family.score(networks, records, torch.Generator()).detach().double().numpy()
     return auc(scores[:PATIENTS], scores[PATIENTS:])
 
 

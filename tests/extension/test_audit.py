@@ -49,7 +49,7 @@ def test_an_audit_is_one_file_and_is_judged_with_the_others(
     add("fedgen.evidence.audit", "suspicion", AUDIT)
     study = tiny_study(audit={"bootstrap": 100, "minimum_patients": 4})
     site = tiny_site("north", held_out=8)
-    found = assess_audit(study, [site], made, AuditedModel(None, None, 1e-5))
+    found = assess_audit(study, [site], made, AuditedModel({}, None, 1e-5))
     verdict, reasons = overall(found.rows)
     whole = AuditFile(**dict(found), verdict=verdict, reasons=reasons)
     assert whole.verdict is Verdict.FAIL

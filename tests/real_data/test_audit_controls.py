@@ -83,7 +83,7 @@ def _images(sites: list[SiteData], part: Part) -> Tensor:
 def _audit(sites: list[SiteData], images: Tensor):
     rng = torch.Generator().manual_seed(0)
     release = LabelledImages(images, torch.zeros(images.shape[0], dtype=torch.int64))
-    model = AuditedModel(lambda data: torch.randn(data.n_images, generator=rng), None, 1e-5)
+    model = AuditedModel({"loss": lambda data: torch.randn(data.n_images, generator=rng)}, None, 1e-5)
     found = assess_audit(STUDY, sites, release, model)
     verdict, reasons = overall(found.rows)
     return AuditFile(**dict(found), verdict=verdict, reasons=reasons)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from fedgen.data.site_data import OF_IMAGES, SiteData
 from fedgen.errors import DataError
-from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite
+from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite, usable
 from fedgen.evidence.audit.membership import Scores
 from fedgen.evidence.audit.nearest import nearest_patients
-from fedgen.evidence.measure import Score
+from fedgen.evidence.measure import Real, Score
 
 _CHUNK = 256
 
@@ -39,30 +39,50 @@ def _together(cohort: AuditedSite) -> SiteData:
     return replace(train, **joined)
 
 
-def _ask(score: Score, cohort: AuditedSite, seed: int) -> Scores:
+@dataclass(frozen=True)
+class Signs:
+    """What one attack says of the images of a site.
+
+    Attributes:
+        cohort: the site.
+        train: (n, k) float64 signs of the training images; higher means more likely a training image.
+        held_out: (h, k) of the held-out ones.
+    """
+
+    cohort: AuditedSite
+    train: Tensor
+    held_out: Tensor
+
+    def scores(self) -> Scores:
+        """The mean of the signs."""
+        return _scores(self.cohort, self.train.mean(dim=1), self.held_out.mean(dim=1))
+
+
+def _ask(score: Score, cohort: AuditedSite, seed: int) -> Signs:
     known = _together(cohort)
     # In random order, so that nothing a chunk shares (its noise, its size) can tell members apart.
     order = torch.from_numpy(np.random.default_rng(seed).permutation(known.n_images))
-    scores = torch.empty(known.n_images, dtype=torch.float64)
+    chunks = []
     for rows in order.split(_CHUNK):
         given = score(known.only(rows)).detach().cpu()
-        if given.shape != rows.shape or not torch.isfinite(given).all():
+        if given.shape[:1] != rows.shape or given.ndim > 2 or not torch.isfinite(given).all():
             raise DataError(
                 f"The model's membership score of site {cohort.site} is not one finite number an image: "
                 "the training has probably diverged, look at its losses."
             )
-        scores[rows] = given.double()
-    train, held_out = scores.split([cohort.train.n_images, cohort.held_out.n_images])
-    return _scores(cohort, train, held_out)
+        chunks.append(given.double().reshape(len(rows), -1))
+    signs = torch.cat(chunks)[torch.argsort(order)]
+    train, held_out = signs.split([cohort.train.n_images, cohort.held_out.n_images])
+    return Signs(cohort, train, held_out)
 
 
-def loss_attack(score: Score, cohorts: Sequence[AuditedSite], seed: int) -> list[Scores]:
-    """Scores of the attacker who has the model (Yeom et al. 2018).
+def asked(real: Real, score: Score, seed: int) -> list[Signs]:
+    """What an attacker who has the model finds at each site with training and held-out patients, computed once.
 
     Raises:
-        DataError: a score is not finite.
+        DataError: a sign is not finite.
     """
-    return [_ask(score, cohort, seed) for cohort in cohorts]
+    return real.once(("signs", score, seed), lambda: [_ask(score, cohort, seed) for cohort in usable(real)])
 
 
 def release_attack(cohorts: Sequence[AuditedSite], synthetic: AuditedGroup) -> list[Scores]:

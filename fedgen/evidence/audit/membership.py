@@ -28,12 +28,28 @@ from fedgen_privacy.statistics.dp_bounds import auc_bound, replace_one, tpr_boun
 from fedgen_privacy.statistics.multiplicity import worse_of
 from fedgen_privacy.statistics.patients import Aggregate, per_patient
 from fedgen_privacy.statistics.proportions import bound_exceeded, clopper_pearson
-from fedgen_privacy.statistics.roc import OperatingPoint, at_fpr, roc
+from fedgen_privacy.statistics.roc import OperatingPoint, Roc, at_fpr, roc
 
 #: the false positive rate attacks are judged at (Carlini et al. 2022)
 FPR = 0.01
 
+#: the rates that the curve is given at, of the mean over a patient's images
+RATES = (0.001, FPR, 0.1, 0.5)
+
+#: what is below is not given with fewer held-out patients than one of whom is this share
+LEAST = 0.001
+
 _HOW = get_args(Aggregate)
+
+
+def tpr_name(fpr: float) -> str:
+    """Name of a value: the share of training patients found where this share of others is called so."""
+    return f"TPR at {100 * fpr:g} % FPR"
+
+
+def permitted_name(fpr: float) -> str:
+    """Name of a value: the highest TPR before the verdict is FAIL."""
+    return f"TPR permitted at {100 * fpr:g} % FPR"
 
 
 @dataclass(frozen=True)
@@ -127,11 +143,11 @@ def _values(scores: Scores, rules: Rules) -> tuple[Value, ...]:
         rng = np.random.default_rng(rules.seed)
         interval = bootstrap_interval(train, held_out, rules.alpha, rules.bootstrap, rng)
         values.append(Value.of(f"AUC ({how} over a patient's images)", auc(train, held_out), *interval, few))
-        point = at_fpr(roc(train, held_out), FPR)
-        limits = clopper_pearson(point.true_positives, point.members, rules.alpha)
-        values.append(
-            Value.of(f"TPR at {FPR:.0%} FPR ({how})", point.tpr, *limits, few or _limits_note(point, rules))
-        )
+        curve = roc(train, held_out)
+        if how == "mean":
+            values += [_point(tpr_name(fpr), curve, fpr, few, rules) for fpr in RATES]
+        else:
+            values.append(_point(f"{tpr_name(FPR)} ({how} over a patient's images)", curve, FPR, few, rules))
     train, held_out = scores.by_patient("mean")
     values.append(
         Value.of(
@@ -143,26 +159,32 @@ def _values(scores: Scores, rules: Rules) -> tuple[Value, ...]:
     return tuple(values)
 
 
+def _point(name: str, curve: Roc, fpr: float, few: str | None, rules: Rules) -> Value:
+    if fpr <= LEAST and curve.non_members < round(1 / fpr):
+        return Value.of(
+            name, None, note=f"needs {round(1 / fpr)} held-out patients, of whom one is {100 * fpr:g} %"
+        )
+    point = at_fpr(curve, fpr)
+    limits = clopper_pearson(point.true_positives, point.members, rules.alpha)
+    return Value.of(name, point.tpr, *limits, few or _limits_note(point, rules))
+
+
 def _claims(rules: Rules) -> tuple[Value, ...]:
+    """What would have to be exceeded, at the rates of the curve."""
+    permitted = {fpr: rules.bound()(fpr) for fpr in RATES}
     if rules.epsilon is None:
         note = f"no DP: tolerance {rules.tolerance:g} times the FPR"
-        return (Value.of(f"TPR permitted at {FPR:.0%} FPR", rules.bound()(FPR), note=note),)
-    epsilon, delta = replace_one(rules.epsilon, rules.delta)
-    coin = tpr_bound(FPR, rules.epsilon, rules.delta)
-    permitted = tpr_bound(FPR, epsilon, delta)
-    vacuous = "; the claim excludes almost no attack" if permitted > 0.5 else ""
+        return tuple(Value.of(permitted_name(fpr), tpr, note=note) for fpr, tpr in permitted.items())
+    vacuous = "; the claim excludes almost no attack" if permitted[FPR] > 0.5 else ""
+    note = f"of a split of fixed size, in which a patient is replaced by another: 2 epsilon{vacuous}"
     return (
+        *(Value.of(permitted_name(fpr), tpr, note=note) for fpr, tpr in permitted.items()),
         Value.of(
-            f"TPR the claim permits at {FPR:.0%} FPR (split of fixed size, 2 epsilon)",
-            permitted,
-            note=f"this one decides: a held-out patient was replaced by another{vacuous}",
+            f"{permitted_name(FPR)}, membership by a coin",
+            tpr_bound(FPR, rules.epsilon, rules.delta),
+            note="for comparison: one patient added or removed, epsilon itself",
         ),
-        Value.of(
-            f"TPR the claim permits at {FPR:.0%} FPR (membership by a coin, epsilon)",
-            coin,
-            note="for comparison: add/remove of one patient",
-        ),
-        Value.of("AUC the claim permits (split of fixed size, 2 epsilon)", auc_bound(epsilon, delta)),
+        Value.of("AUC permitted", auc_bound(*replace_one(rules.epsilon, rules.delta)), note=note),
     )
 
 

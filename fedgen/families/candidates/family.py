@@ -20,7 +20,7 @@ from fedgen.errors import StudyError
 from fedgen.families.candidates.choice import drawn, surest
 from fedgen.families.candidates.network import Candidates, features_of
 from fedgen.families.candidates.options import CandidatesOptions
-from fedgen.families.contract import Family, Statistic
+from fedgen.families.contract import Attack, Family, Statistic
 from fedgen.families.parts.given_groups import GivenGroups
 from fedgen.families.parts.moment_sum import MomentSum
 from fedgen.families.parts.moments import Layout
@@ -109,7 +109,6 @@ class CandidatesFamily(Family):
             for name in network.unknown(self.names)
         )
 
-    @torch.no_grad()
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """Mean log density of each record's clipped features under its class, (B,)."""
         network = cast(Candidates, networks["candidates"])
@@ -117,3 +116,15 @@ class CandidatesFamily(Family):
         z = self.layout.clipped(network(images.flatten(0, 1)))
         density = network.log_density(z, self.given.labels(records.fields, weights).flatten())
         return (weights * density.reshape(weights.shape)).sum(dim=1).float()
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """The density, and how far the released mean lies where the record does."""
+        return {"loss": self.score, "alignment": self._alignment}
+
+    def _alignment(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """Inner product of each record's clipped features with the released mean of its class, (B,)."""
+        network = cast(Candidates, networks["candidates"])
+        images, weights = stacked(self.task, records.fields), records.weights["patient"]
+        z = self.layout.clipped(network(images.flatten(0, 1)))
+        product = (z * network.middle(self.given.labels(records.fields, weights).flatten())).sum(dim=1)
+        return (weights * product.reshape(weights.shape)).sum(dim=1).float()

@@ -56,7 +56,6 @@ class GANFamily(Family):
         z = torch.randn(n, self.options.latent_size, generator=rng, device=rng.device)
         return decode_in_chunks(generator, z, condition_of(self.task, given, z[:, 0]), device_of(generator))
 
-    @torch.no_grad()
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """The discriminator's logit, (B,) (LOGAN, Hayes et al. 2019), which rises as its loss on x falls."""
         weights = records.weights["patient"]

@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Family, Statistic
+from fedgen.families.contract import Attack, Family, Statistic
 from fedgen.families.latent.network import NEIGHBOURS, LatentImages
 from fedgen.families.latent.options import LatentOptions
 from fedgen.families.parts.centres import centres_of
@@ -86,7 +86,6 @@ class LatentFamily(Family):
             for name in cast(LatentImages, networks["latent"]).unknown(self.given.names)
         )
 
-    @torch.no_grad()
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """Mean log density of each record's clipped latents, (B,)."""
         network: Any = networks["latent"]
@@ -96,3 +95,19 @@ class LatentFamily(Family):
         labels = self.given.labels(records.fields, weights)
         density = network.density_of_class(z, labels.flatten(), values.flatten(0, 1))
         return (weights * density.reshape(weights.shape)).sum(dim=1).float()
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """The density, and how far the released mean lies where the record does."""
+        return {"loss": self.score, "alignment": self._alignment}
+
+    def _alignment(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """Inner product of each record's clipped latents with the released mean, from the public centre, (B,)."""
+        network, layout = cast(LatentImages, networks["latent"]), self.statistic.layout
+        images, weights = stacked(self.task, records.fields), records.weights["patient"]
+        z = network(images.flatten(0, 1))
+        which = layout.centres.nearest(z)
+        near = layout.centres.points.to(z)[which]
+        values = layout.bounded(self.given.values(records.fields, weights)).flatten(0, 1)
+        kinds = self.given.labels(records.fields, weights).flatten() * len(layout.centres.points) + which
+        product = (layout.clipped(z - near) * (network.middle(kinds, values) - near)).sum(dim=1)
+        return (weights * product.reshape(weights.shape)).sum(dim=1).float()

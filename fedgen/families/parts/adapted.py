@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError
-from fedgen.families.contract import Contribution, Family
+from fedgen.families.contract import Attack, Contribution, Family
 from fedgen.families.parts.adapter_options import Adapters
 from fedgen.families.parts.adapters import attach
 from fedgen.task.records import Records
@@ -73,6 +73,10 @@ class AdaptedFamily(Family):
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """As the inner family."""
         return self.inner.score(networks, records, rng)
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """As the inner family."""
+        return self.inner.attacks()
 
     def remarks(self, networks: Mapping[str, nn.Module]) -> tuple[str, ...]:
         """As the inner family."""

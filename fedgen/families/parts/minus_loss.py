@@ -7,12 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Objective
+from fedgen.families.contract import Draws, Objective
 from fedgen.task.records import Records
 from fedgen_privacy.gradients.protocol import pieces, size_of
 
 
-@torch.no_grad()
 def minus_loss(
     objective: Objective,
     networks: Mapping[str, nn.Module],
@@ -37,9 +36,21 @@ def minus_loss(
     Returns:
         (B,) float32; higher means better known.
     """
-    weights = records.weights["patient"]
-    drawn = objective.draw(1, weights.shape[1], K, rng)
-    draws = {name: draw.to(weights.device) for name, draw in drawn.items()}
+    drawn = objective.draw(1, records.weights["patient"].shape[1], K, rng)
+    return minus_loss_at(objective, networks, records, drawn, chunk=chunk)
+
+
+def minus_loss_at(
+    objective: Objective,
+    networks: Mapping[str, nn.Module],
+    records: Records,
+    drawn: Draws,
+    *,
+    chunk: int,
+) -> Tensor:
+    """The same at the random numbers of one record, which every record is given."""
+    device = records.weights["patient"].device
+    draws = {name: draw.to(device) for name, draw in drawn.items()}
     scores = []
     for part in pieces(records, chunk):
         common = {name: draw.expand(size_of(part), *draw.shape[1:]) for name, draw in draws.items()}

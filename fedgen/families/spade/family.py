@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Family, Objective
+from fedgen.families.contract import Attack, Family, Objective
 from fedgen.families.parts.conditioning import condition_of
 from fedgen.families.parts.folding import fold, patient_mean
 from fedgen.families.parts.minus_loss import minus_loss
@@ -93,20 +93,26 @@ class SpadeFamily(Family):
         unet = networks["unet"]
         return follow(lambda x, t: unet(x, t, masks, y), noise, self.options.sampler_steps).clamp(-1, 1)
 
-    @torch.no_grad()
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """What is known of the mask plus what is known of the image for it, (B,), in nats.
 
-        Of the mask the bound on ln p(m) a pixel; of the image the discriminator's logit (LOGAN, Hayes et al. 2019), or
-        minus the flow's loss.
+        Of the mask the bound on ln p(m) a pixel; of the image as in `attacks`.
         """
         of_mask = minus_loss(self.masks, networks, records, K=MEMBERSHIP_DRAWS, chunk=16, rng=rng)
+        return of_mask + self._of_image(networks, records, rng)
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """Both together, and of the image for its mask alone: the discriminator's logit, or minus the flow's loss."""
+        return {"loss": self.score, "image": self._of_image}
+
+    def _of_image(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """(B,); the logit as in LOGAN (Hayes et al. 2019)."""
         if self.options.kind == "diffusion":
-            return of_mask + minus_loss(self.flow, networks, records, K=MEMBERSHIP_DRAWS, chunk=4, rng=rng)
+            return minus_loss(self.flow, networks, records, K=MEMBERSHIP_DRAWS, chunk=4, rng=rng)
         weights = records.weights["patient"]
         given = condition_of(self.task, records.fields, weights)
         images, y = fold(records.fields["image"], given, 1)
         masks = fold(records.fields[self.mask_name], given, 1)[0]
         parts = zip(images.split(CHUNK), masks.split(CHUNK), y.split(CHUNK), strict=True)
         logits = torch.cat([networks["discriminator"](*part).mean(dim=1) for part in parts])
-        return of_mask + patient_mean(logits, weights).float()
+        return patient_mean(logits, weights).float()

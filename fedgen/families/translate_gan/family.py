@@ -70,7 +70,6 @@ class TranslateGANFamily(Family):
         found = self.way.back(networks, made.to(device), self.way.draw(len(made), rng).to(device))
         return None if found is None else {self.task.sources[0].name: found.float().to(made.device)}
 
-    @torch.no_grad()
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """Minus the distance to the target, or without pairs of what comes back to what it was, (B,)."""
         scores = []

@@ -9,16 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import StudyError
-from fedgen.families.contract import Family, Objective
+from fedgen.families.contract import Attack, Family, Objective
 from fedgen.families.parts.conditioning import condition_of, drawn_fields
+from fedgen.families.parts.folding import fold, patient_mean
 from fedgen.families.parts.minus_loss import minus_loss
-from fedgen.families.parts.sampling import decode_in_chunks, device_of
+from fedgen.families.parts.sampling import CHUNK, decode_in_chunks, device_of
 from fedgen.families.vae.metric import Metric, hamiltonian
 from fedgen.families.vae.networks import ConditionalVAE
 from fedgen.families.vae.objective import NegativeELBO
 from fedgen.families.vae.options import VAEOptions
 from fedgen.task.records import Records
+from fedgen.task.stack import stacked
 from fedgen.task.task import Task
+from fedgen_privacy.gradients.protocol import pieces, size_of
 
 #: Latent draws an image in a membership score.
 MEMBERSHIP_DRAWS = 8
@@ -88,3 +91,21 @@ class VAEFamily(Family):
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """The ELBO a pixel, (B,), without its constant."""
         return minus_loss(self.objective, networks, records, K=MEMBERSHIP_DRAWS, chunk=16, rng=rng)
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """The ELBO, and how an image comes back from the middle of its posterior."""
+        return {"loss": self.score, "reconstruction": self._reconstruction}
+
+    def _reconstruction(
+        self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator
+    ) -> Tensor:
+        """Minus the mean squared error, (B,)."""
+        scores = []
+        for part in pieces(records, CHUNK):
+            weights = part.weights["patient"]
+            given = condition_of(self.task, part.fields, weights)
+            x, condition = fold(stacked(self.task, part.fields), given, 1)
+            middle = x.new_zeros(len(x), self.options.latent_size)
+            again = networks["vae"](x, condition, middle, size_of(part)).reconstruction
+            scores.append(-patient_mean((again - x).square().flatten(1).mean(dim=1), weights))
+        return torch.cat(scores).float()

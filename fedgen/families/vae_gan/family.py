@@ -7,15 +7,19 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Family, Objective
+from fedgen.families.contract import Attack, Family, Objective
 from fedgen.families.parts.conditioning import condition_of
+from fedgen.families.parts.folding import fold, patient_mean
 from fedgen.families.parts.minus_loss import minus_loss
-from fedgen.families.parts.sampling import decode_in_chunks, device_of
+from fedgen.families.parts.sampling import CHUNK, decode_in_chunks, device_of
 from fedgen.families.vae_gan.games import objectives
 from fedgen.families.vae_gan.networks import CodeDecoder, Critic, Discriminator, Encoder
 from fedgen.families.vae_gan.options import VAEGANOptions
+from fedgen.families.vae_gan.terms import Passes, Term, judged, reconstructed
 from fedgen.task.records import Records
+from fedgen.task.stack import stacked
 from fedgen.task.task import Task
+from fedgen_privacy.gradients.protocol import pieces
 
 #: Latent draws an image in a membership score.
 MEMBERSHIP_DRAWS = 8
@@ -57,3 +61,25 @@ class VAEGANFamily(Family):
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """Minus the first objective's loss, (B,): how well an image comes back, and how likely its latent is."""
         return minus_loss(self.objectives[0], networks, records, K=MEMBERSHIP_DRAWS, chunk=16, rng=rng)
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """The loss, how an image comes back, and where the kind has a discriminator what it says of the image."""
+        found: dict[str, Attack] = {"loss": self.score, "reconstruction": self._by(reconstructed)}
+        if any("discriminator" in objective.updates for objective in self.objectives):
+            found["discriminator"] = self._by(judged)
+        return found
+
+    def _by(self, term: Term) -> Attack:
+        """A term of each image on its way through the middle of its posterior, higher for what is known."""
+
+        def score(networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+            scores = []
+            for part in pieces(records, CHUNK):
+                weights = part.weights["patient"]
+                given = condition_of(self.task, part.fields, weights)
+                x, y = fold(stacked(self.task, part.fields), given, 1)
+                middle = x.new_zeros(len(x), self.options.latent_size)
+                scores.append(patient_mean(term(Passes(networks, x, y, middle, middle)), weights))
+            return torch.cat(scores).float()
+
+        return score

@@ -92,6 +92,17 @@ def absolute_error(way: Passes) -> Tensor:
     return (way.image - way.reconstruction).abs().flatten(1).mean(dim=1)
 
 
+def reconstructed(way: Passes) -> Tensor:
+    """Minus `squared_error`: of an attack, not of a loss."""
+    return -squared_error(way)
+
+
+def judged(way: Passes) -> Tensor:
+    """The discriminator's logit of the image (LOGAN, Hayes et al. 2019): of an attack, not of a loss."""
+    logits: Tensor = way.networks["discriminator"](way.image, way.y).logits
+    return logits
+
+
 def feature_error(way: Passes) -> Tensor:
     """Mean over the discriminator's features of their squared differences (Larsen et al. 2016, equation 7)."""
     judge = way.networks["discriminator"]

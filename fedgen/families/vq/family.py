@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Family, Objective
+from fedgen.families.contract import Attack, Family, Objective
 from fedgen.families.parts import sampling
 from fedgen.families.parts.conditioning import condition_of
 from fedgen.families.parts.minus_loss import minus_loss
@@ -80,3 +80,13 @@ class VQFamily(Family):
         ]
         pixels = torch.Size(self.task.stack.shape).numel()
         return scores[0] + scores[1] * sum(self.grids.places) / pixels
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """Both losses as one, and the autoencoder's alone: how an image comes back."""
+        return {"loss": self.score, "reconstruction": self._reconstruction}
+
+    def _reconstruction(
+        self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator
+    ) -> Tensor:
+        """Minus the autoencoder's loss, (B,), in which nothing is random."""
+        return minus_loss(self.reconstruction, networks, records, K=1, chunk=16, rng=rng)

@@ -190,7 +190,7 @@ def test_unusable_synthetic_sets_are_refused(
 
 def assess(part: str, sites: list[SiteData], made: LabelledImages) -> Evaluated:
     if part == "audit":
-        return assess_audit(asked(), sites, made, AuditedModel(None, None, 1e-5))
+        return assess_audit(asked(), sites, made, AuditedModel({}, None, 1e-5))
     return assess_evaluation(asked(), sites, made)
 
 
@@ -231,7 +231,7 @@ def test_what_is_about_single_patients_is_kept_aside_and_in_no_row(
     kept: list[SiteOnly] = []
     titles: list[str] = []
     found = assess_audit(
-        asked(), [make_site()], make_synthetic(20), AuditedModel(None, None, 1e-5), titles.append, kept.append
+        asked(), [make_site()], make_synthetic(20), AuditedModel({}, None, 1e-5), titles.append, kept.append
     )
     assert kept == [listed]
     assert "A" in titles

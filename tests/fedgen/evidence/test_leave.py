@@ -99,7 +99,7 @@ def test_a_whole_site(
     )
     # 12 patients train, 4 are for the audit and 8 for tests.
     site, made = make_site("north", patients=24), make_synthetic(20)
-    measured = assess_audit(study, [site], made, AuditedModel(None, None, 1e-5))
+    measured = assess_audit(study, [site], made, AuditedModel({}, None, 1e-5))
     told = leaving_audit(measured, 8)
     assert any(row.values and row.per_site for row in measured.rows)
     assert all(row.values == row.per_site == () for row in told.rows)

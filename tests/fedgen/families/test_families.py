@@ -180,15 +180,39 @@ def test_score_is_higher_on_memorised_images(family, task) -> None:
     assert torch.equal(score, family.score(networks, records, torch.Generator().manual_seed(1)))
     assert score[:8].mean() > score[8:].mean()
     # The AUC, not only the means: no single image may carry the order.
-    assert (score[:8, None] > score[None, 8:]).float().mean() > 0.65
+    assert area(score) > 0.65
+    assert "loss" in family.attacks()
+    for name, attack in family.attacks().items():
+        signs = attack(networks, records, torch.Generator().manual_seed(1))
+        assert signs.shape[0] == 16 and signs.dtype == torch.float32
+        assert torch.equal(signs, attack(networks, records, torch.Generator().manual_seed(1)))
+        # What the game of an image alone knows after so few steps is next to nothing.
+        assert name == "image" or area(signs.reshape(16, -1).mean(dim=1)) > 0.5
+
+
+def area(scores: torch.Tensor) -> float:
+    """AUC of the first eight against the others."""
+    return float((scores[:8, None] > scores[None, 8:]).float().mean())
 
 
 def test_score_of_an_image_ignores_its_neighbours(family, task, perturbed) -> None:
     networks = perturbed(family)
     records = noise_records(task, (1,) * 20, torch.Generator().manual_seed(0))
-    together = family.score(networks, records, torch.Generator().manual_seed(1))
-    alone = family.score(networks, records_of(records, 19, 20), torch.Generator().manual_seed(1))
-    assert alone[0].item() == pytest.approx(together[19].item(), rel=1e-4, abs=1e-5)
+    for attack in (family.score, *family.attacks().values()):
+        together = attack(networks, records, torch.Generator().manual_seed(1))
+        alone = attack(networks, records_of(records, 19, 20), torch.Generator().manual_seed(1))
+        torch.testing.assert_close(alone[0], together[19], rtol=1e-4, atol=1e-5)
+
+
+def test_a_score_can_be_followed_to_the_pictures(family, task, perturbed) -> None:
+    networks = perturbed(family)
+    records = noise_records(task, (1,) * 2, torch.Generator().manual_seed(0))
+    name = task.makes[0].name
+    picture = records.fields[name].clone().requires_grad_()
+    fields = {**records.fields, name: picture}
+    score = family.score(networks, records._replace(fields=fields), torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad(score.sum(), picture)
+    assert bool(torch.isfinite(gradient).all()) and bool((gradient != 0).any())
 
 
 def test_one_hot_agrees_with_torch() -> None:

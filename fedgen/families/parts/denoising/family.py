@@ -8,21 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import StudyError
-from fedgen.families.contract import Apply, Family, Objective
+from fedgen.families.contract import Apply, Attack, Family, Objective
 from fedgen.families.parts.conditioning import condition_of
 from fedgen.families.parts.denoising.edm import Denoiser, denoise
 from fedgen.families.parts.denoising.objective import DenoisingObjective, without
 from fedgen.families.parts.denoising.options import DenoisingOptions
 from fedgen.families.parts.denoising.samplers import FreshNoise
+from fedgen.families.parts.denoising.signs import minus_errors, step_errors
 from fedgen.families.parts.denoising.solver import solved
 from fedgen.families.parts.denoising.unet import ConditionalUNet, require_divisible
-from fedgen.families.parts.minus_loss import minus_loss
+from fedgen.families.parts.folding import fold, patient_mean
 from fedgen.families.parts.sampling import CHUNK, ImageNoise, device_of
 from fedgen.task.records import Records
 from fedgen.task.task import Task
-
-#: Noise draws an image in a membership score.
-MEMBERSHIP_DRAWS = 16
+from fedgen_privacy.gradients.protocol import pieces, size_of
 
 
 class DenoisingFamily(Family):
@@ -83,7 +82,29 @@ class DenoisingFamily(Family):
 
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """Minus the denoising loss, (B,) (Matsumoto et al. 2023)."""
-        return minus_loss(self.scored, networks, records, K=MEMBERSHIP_DRAWS, chunk=4, rng=rng)
+        return self._errors(networks, records, rng).mean(dim=1)
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """The loss, at each of its noise levels, and the error of several exact steps."""
+        return {"loss": self._errors, "steps": self._steps}
+
+    def _errors(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        return minus_errors(self.scored, networks, records, chunk=32, rng=rng)
+
+    def _steps(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """Minus the t-error of SecMI, (B,) (Duan et al. 2023)."""
+        drawn = self.scored.draw(1, records.weights["patient"].shape[1], 1, rng)
+        scores = []
+        for part in pieces(records, CHUNK):
+            weights = part.weights["patient"]
+            draws = {
+                name: d.expand(size_of(part), *d.shape[1:]).to(weights.device) for name, d in drawn.items()
+            }
+            given = condition_of(self.task, part.fields, weights)
+            x, condition = fold(self.scored.pictures(networks, part), given, 1)
+            D = self.guided(networks["unet"], condition, 0.0, self.scored.seen(part, draws))
+            scores.append(-patient_mean(step_errors(D, x), weights))
+        return torch.cat(scores).float()
 
     @property
     def guidance(self) -> float:

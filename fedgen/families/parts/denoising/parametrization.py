@@ -27,6 +27,10 @@ class Parametrization(ABC):
         """Random numbers from which `training_sigma` makes noise levels."""
 
     @abstractmethod
+    def quantile(self, share: Tensor) -> Tensor:
+        """The quantiles of what `draw` draws at shares in (0, 1), of their shape."""
+
+    @abstractmethod
     def training_sigma(self, drawn: Tensor) -> Tensor:
         """Noise levels of training from what `draw` returned, of its shape."""
 
@@ -51,6 +55,10 @@ class EDM(Parametrization):
         """Standard normal."""
         return torch.randn(shape, generator=rng, device=rng.device)
 
+    def quantile(self, share: Tensor) -> Tensor:
+        """Of the standard normal distribution."""
+        return torch.special.ndtri(share)
+
     def training_sigma(self, drawn: Tensor) -> Tensor:
         """Log-normal."""
         return training_sigma(drawn, self.P_mean, self.P_std)
@@ -70,6 +78,10 @@ class _OfUniform(Parametrization):
     def draw(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         """Uniform in [0, 1)."""
         return torch.rand(shape, generator=rng, device=rng.device)
+
+    def quantile(self, share: Tensor) -> Tensor:
+        """The shares themselves."""
+        return share
 
 
 @dataclass(frozen=True)

@@ -126,13 +126,17 @@ def knowing_score():
 
 @pytest.fixture
 def run_audit():
-    """run_audit(section, sites, release, score, epsilon=..., delta=..., seed=...): the content of audit.json."""
+    """run_audit(section, sites, release, score, epsilon=..., delta=..., seed=...): the content of audit.json.
+
+    `score` is the one attack on the model, attacks by name, or None for no model.
+    """
 
     def run(section, sites, release, score, *, epsilon, delta, seed):
         study = Study.model_validate(
             {"study": {"name": "t", "seed": seed}, "data": {"labels": ["a"]}, "audit": section}
         )
-        found = assess_audit(study, sites, release, AuditedModel(score, epsilon, delta))
+        attacks = score if isinstance(score, dict) else {} if score is None else {"loss": score}
+        found = assess_audit(study, sites, release, AuditedModel(attacks, epsilon, delta))
         verdict, reasons = overall(found.rows)
         return AuditFile(**dict(found), verdict=verdict, reasons=reasons)
 

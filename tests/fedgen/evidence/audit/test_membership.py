@@ -3,13 +3,17 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
+from sklearn.metrics import roc_curve
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import DataError
 from fedgen.evidence.audit.audited import cohorts
 from fedgen.evidence.audit.blind import blind_baseline
+from fedgen.evidence.audit.membership import RATES, Rules, Scores, membership, permitted_name, tpr_name
 from fedgen.evidence.audit.neighbours import nearest_neighbours
 from fedgen.evidence.verdict import Hypothesis, Undecided, decide, overall
 from fedgen.run.evidence_files import Claim
@@ -65,7 +69,7 @@ def test_a_broken_claim_fails_and_a_kept_one_does_not(audited, knowing_score):
 
 def test_the_claim_is_compared_in_its_replace_one_form(audited, random_score):
     claims = row(audited(lambda world: random_score(0), 1.0)).values
-    fixed = next(v.value for v in claims if "2 epsilon" in v.name and "TPR" in v.name)
+    fixed = next(v.value for v in claims if v.name == "TPR permitted at 1 % FPR")
     coin = next(v.value for v in claims if "coin" in v.name)
     assert fixed == pytest.approx(math.e**2 * 0.01 + (1 + math.e) * DELTA)
     assert coin == pytest.approx(math.e * 0.01 + DELTA)
@@ -240,3 +244,73 @@ def test_the_blind_baseline_keeps_its_level(make_world):
         for seed in range(40)
     )
     assert alarms <= 6
+
+
+def test_each_attack_is_a_row_and_only_the_one_that_leaks_is_flagged(audited, knowing_score, random_score):
+    result = audited(
+        lambda world: {
+            "loss": random_score(0),
+            "steps": knowing_score(world.part(Part.TRAIN), 6.0),
+            "other": random_score(1),
+        },
+        None,
+    )
+    assert row(result).verdict is Verdict.PASS
+    assert row(result, "model-membership-steps").verdict is Verdict.FAIL
+    assert row(result, "model-membership-other").verdict is Verdict.PASS
+    assert "SecMI" in row(result, "model-membership-steps").about
+    assert result.verdict is Verdict.FAIL
+
+
+def test_several_signs_of_an_attack_are_judged_by_their_mean(audited, knowing_score):
+    def two(world):
+        knowing = knowing_score(world.part(Part.TRAIN), 6.0)
+        return lambda data: torch.stack([knowing(data), torch.zeros(data.n_images)], dim=1)
+
+    alone = audited(lambda world: knowing_score(world.part(Part.TRAIN), 6.0), None)
+    both = audited(two, None)
+    assert value(row(both), "AUC (mean").value == value(row(alone), "AUC (mean").value
+    assert row(both).verdict is Verdict.FAIL
+
+
+def test_the_curve_is_that_of_scikit_learn():
+    """Held-out patients by far the larger side, so that the smallest rate is given as well."""
+    rng = np.random.default_rng(0)
+    inside, outside = rng.normal(0.7, 1, 300), rng.normal(0, 1, 1200)
+    scores = Scores("a", inside, np.arange(300), outside, np.arange(300, 1500))
+    found = judged(scores, None).row
+    fpr, tpr, _ = roc_curve(
+        np.repeat([1, 0], [300, 1200]), np.concatenate([inside, outside]), drop_intermediate=False
+    )
+    for rate in RATES:
+        point = found.get(tpr_name(rate))
+        expected = tpr[fpr <= rate + 1e-12].max()
+        assert point.value == pytest.approx(expected)
+        exact = binomtest(round(expected * 300), 300).proportion_ci(0.95, method="exact")
+        assert (point.low, point.high) == pytest.approx((exact.low, exact.high))
+        assert found.get(permitted_name(rate)).value == min(1.0, 5 * rate)
+    assert len(found.values) <= 32
+
+
+def test_one_in_a_thousand_is_not_given_with_fewer_patients(audited, random_score):
+    found = row(audited(lambda world: random_score(0), 1.0))
+    point = found.get("TPR at 0.1 % FPR")
+    assert point.value is None and "needs 1000 held-out patients" in point.note
+    assert found.get("TPR at 1 % FPR").value is not None
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 1.0, 3.0])
+def test_what_is_permitted_is_the_claim_for_a_split_of_fixed_size(epsilon):
+    rng = np.random.default_rng(1)
+    scores = Scores("a", rng.normal(size=40), np.arange(40), rng.normal(size=40), np.arange(40, 80))
+    found = judged(scores, epsilon).row
+    for rate in RATES:
+        growth, delta = math.exp(2 * epsilon), (1 + math.exp(epsilon)) * DELTA
+        expected = min(1, growth * rate + delta, 1 - (1 - delta - rate) / growth)
+        assert found.get(permitted_name(rate)).value == pytest.approx(expected)
+    assert found.get("AUC permitted").value == pytest.approx(growth / (1 + growth), abs=1e-3)
+
+
+def judged(scores, epsilon):
+    rules = Rules(0.05, 10, 5.0, 100, epsilon, DELTA, 0)
+    return membership("x", "X", "About.", [scores], rules, invalid=None)
