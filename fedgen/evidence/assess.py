@@ -15,6 +15,7 @@ from fedgen.evidence.middle import made_as_pictures, sites_as_pictures
 from fedgen.evidence.pooled import pooled
 from fedgen.evidence.registry import AUDITS, METRICS, measures
 from fedgen.evidence.verdict import Undecided, decide
+from fedgen.priors.prior import Prior
 from fedgen.run.evidence_files import Audited, Claim, Evaluated
 from fedgen.run.row import Finding, Row, Verdict
 from fedgen.run.site_only import Keep, SiteOnly, forget
@@ -88,6 +89,7 @@ def assess_evaluation(
     made: LabelledImages,
     progress: Progress = silent,
     keep: Keep = forget,
+    prior: Prior | None = None,
 ) -> Evaluated:
     """Fidelity, diversity, downstream use and whatever else is measured of a release; volumes by their middle slices.
 
@@ -97,6 +99,7 @@ def assess_evaluation(
         made: the release, images (n, C, *size) float32 in [-1, 1].
         progress: told each row.
         keep: as `assess_audit`.
+        prior: the public prior that the study stands on, where it is at hand.
 
     Raises:
         DataError: no site, or images that cannot be compared.
@@ -104,7 +107,9 @@ def assess_evaluation(
     check(study, sites, made)
     volumes = made.images.ndim > 4
     masks = () if study.made.mask is None else study.data.mask_classes
-    real, made = Real(sites_as_pictures(sites), masks), made_as_pictures(made)
+    covariates = study.data.covariates
+    real = Real(sites_as_pictures(sites), masks, covariates=covariates, prior=None if volumes else prior)
+    made = made_as_pictures(made)
     metrics = [kind(study.evaluation) for kind in measures(*METRICS)]
     found = _measured(metrics, real, made, None, study.study.seed, progress, keep)
     rows = decide(found, study.audit.alpha)

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.verdict import Undecided
+from fedgen.priors.prior import Prior
 from fedgen.run.row import Row
 from fedgen.run.site_only import SiteOnly
+from fedgen.study.data import Covariate
 
 T = TypeVar("T")
 
@@ -27,12 +29,23 @@ class Real:
         sites: all parts of every site; at least one.
         classes: class names.
         mask_classes: names of the values 1, 2, ... of the masks that the study makes; empty where it makes none.
+        covariates: what the study's columns of the patients are, by name, in the order of their numbers.
+        prior: the public prior that the study stands on; None where it has none, or where it is not at hand.
     """
 
-    def __init__(self, sites: Sequence[SiteData], mask_classes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        sites: Sequence[SiteData],
+        mask_classes: Sequence[str] = (),
+        *,
+        covariates: Mapping[str, Covariate] | None = None,
+        prior: Prior | None = None,
+    ) -> None:
         self.sites = tuple(sites)
         self.classes = self.sites[0].classes
         self.mask_classes = tuple(mask_classes)
+        self.covariates = dict(covariates or {})
+        self.prior = prior
         self._known: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:

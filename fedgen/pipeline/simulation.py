@@ -228,7 +228,8 @@ class Simulation(Setting):
             how = translating(work.recipe, networks, study.training.device)
             draw_translations(work.run.figures, self.sites, how)
             return Pooled(audit, assess_translation(study, self.sites, how, told))
-        evaluation = assess_evaluation(study, self.sites, made, told, keep)
+        prior = None if work.recipe.start is None else work.recipe.start.prior
+        evaluation = assess_evaluation(study, self.sites, made, told, keep, prior)
         near = nearest_neighbours(made, self.sites, NEIGHBOURS)
         draw_neighbours(
             work.run.figures,

@@ -71,7 +71,8 @@ def evaluation_numbers(
     """
     made = released(task)
     if made is not None:
-        found = assess_evaluation(recipe.study, [data], made, aside.progress, aside.keep)
+        prior = None if recipe.start is None else recipe.start.prior
+        found = assess_evaluation(recipe.study, [data], made, aside.progress, aside.keep, prior)
         return leaving_evaluation(found)
     device = device or recipe.study.training.device
     how = translating(recipe, trained_networks(recipe, task.model, device), device)

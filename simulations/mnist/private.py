@@ -115,7 +115,7 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     """Train, sample, judge."""
     from fedgen.evidence.downstream.classifier import probabilities, train_classifier
     from fedgen.evidence.metrics.beside_floor import extract
-    from fedgen.evidence.metrics.distances import frechet_distance
+    from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
     from fedgen.evidence.metrics.standardise import Standardiser
     from fedgen.extractors.random_conv import RandomConvExtractor
     from fedgen.federation.coordinator.rounds import train
@@ -153,8 +153,9 @@ def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, fo
     extractor = RandomConvExtractor(1)
     real = extract(extractor, test)
     standardise = Standardiser.fit(real, one_unit=extractor.one_unit)
+    moments = FeatureMoments.of(standardise(real).numpy())
     fid, floor = (
-        frechet_distance(standardise(real), standardise(extract(extractor, compared)))
+        frechet(moments, FeatureMoments.of(standardise(extract(extractor, compared)).numpy()))
         for compared in (synthetic, images[:IMAGES])
     )
     grid = synthetic[:100].reshape(10, 10, 1, *size).permute(2, 0, 3, 1, 4).reshape(1, 10 * size[0], -1)

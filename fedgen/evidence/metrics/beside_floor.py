@@ -1,52 +1,47 @@
-"""FID and KID in an offline extractor's features, each beside its real-versus-real floor.
-
-FID grows as samples get fewer (Chong and Forsyth 2020), so its value and its floor are taken from sets
-of the same sizes: for each of several random splits of the real patients into halves A and B, the floor
-is FID(A, B) and the value is FID(A, synthetic images), with as many synthetic images as B has where
-there are so many. Both are means over the splits. KID is unbiased, so its value uses all images and
-only its floor uses halves.
-"""
+"""Distances of real and synthetic images in an extractor's features, each beside its real-versus-real floor."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
+from fedgen.evidence.metrics.feature_space import COMPARISONS, DISTANCES, MMD, FeatureSpace
+from fedgen.evidence.metrics.halves import MINIMUM_HALF, SPLITS, beside_floor, patient_halves
 from fedgen.evidence.metrics.matched import MatchedSets
+from fedgen.evidence.metrics.point_sets import mmd_p
 from fedgen.evidence.metrics.standardise import Standardiser
-from fedgen.evidence.pooled import PooledImages
 from fedgen.extractors.contract import Extractor
+from fedgen_privacy.statistics.patients import one_image_each
 
-#: random splits of the real patients into halves
-SPLITS = 10
-KID_SUBSETS = 50
-KID_SUBSET_SIZE = 1000
-#: images given to an extractor at once, to bound memory
+IntArray = NDArray[np.int64]
+
+#: Images given to an extractor at once, to bound memory.
 BATCH = 64
-#: a half with fewer images than this gives no distance worth a number
-MINIMUM_HALF = 8
-
-Halves = list[tuple[Tensor, Tensor]]
+#: Images of either kind that are compared, to bound memory: a random choice of more.
+MOST = 2000
+PERMUTATIONS = 499
 
 
 @dataclass(frozen=True)
 class Distance:
-    """One distance in one extractor's features; None where undefined, with the reason in the note.
+    """One comparison in one extractor's features; None where undefined, with the reason in the note.
 
     Attributes:
         extractor, hash: whose features.
         dimensions, dropped: how many of them are compared, and how many hardly varied over the real images.
-        metric: FID or KID.
-        n_real, n_synthetic: images behind one value (for FID the mean over splits).
+        metric: a name of COMPARISONS.
+        n_real, n_synthetic: images behind one value, on average.
         note: what a reader must know.
-        value: distance of real and synthetic.
-        std: of FID over splits, of KID over subsets.
-        floor, floor_std: the same distance between disjoint real patients, mean and std over splits.
+        value: of real and synthetic, mean over halves of the real patients.
+        std, low, high: its standard error and interval over the choice of real patients.
+        floor, floor_std: the same between disjoint real patients, mean and standard deviation over splits.
+        p: of MMD, of "both sets are of one distribution".
+        beyond: whether the synthetic images are surely worse than real ones; None where undefined.
     """
 
     extractor: str
@@ -59,47 +54,97 @@ class Distance:
     note: str
     value: float | None = None
     std: float | None = None
+    low: float | None = None
+    high: float | None = None
     floor: float | None = None
     floor_std: float | None = None
+    p: float | None = None
+    beyond: bool | None = None
 
 
 def measure_distances(
-    extractor: Extractor, reference: MatchedSets, *, seed: int
-) -> tuple[Distance, Distance]:
-    """FID and KID in one extractor's features."""
-    real_raw, synthetic_raw = (
-        extract(extractor, reference.real.images),
-        extract(extractor, reference.synthetic),
-    )
-    n_real, n_synthetic = len(real_raw), len(synthetic_raw)
-    empty = Distance(extractor.name, extractor.hash, 0, 0, "FID", n_real, n_synthetic, reference.note)
+    extractor: Extractor, reference: MatchedSets, *, seed: int, chosen: tuple[str, ...] = DISTANCES
+) -> tuple[Distance, ...]:
+    """The chosen comparisons, in the order of COMPARISONS.
 
-    if reference.real.n_patients < 2 or n_real < 2 * MINIMUM_HALF or n_synthetic < MINIMUM_HALF:
-        reason = (
+    Args:
+        extractor: of the features.
+        reference: real and synthetic images.
+        seed: of splits, directions and permutations.
+        chosen: names of COMPARISONS.
+    """
+    real_raw, made_raw = extract(extractor, reference.real.images), extract(extractor, reference.synthetic)
+    n_real, n_made = len(real_raw), len(made_raw)
+    metrics = [each for each in COMPARISONS if each.id in chosen]
+    empty = Distance(extractor.name, extractor.hash, 0, 0, "", n_real, n_made, reference.note)
+
+    def undefined(reason: str) -> tuple[Distance, ...]:
+        note = f"{reason} {reference.note}"
+        return tuple(replace(empty, metric=each.id, note=note) for each in metrics)
+
+    if reference.real.n_patients < 2 or n_real < 2 * MINIMUM_HALF or n_made < MINIMUM_HALF:
+        return undefined(
             f"Not computed: needs {2 * MINIMUM_HALF} real images of two patients and {MINIMUM_HALF} "
-            f"synthetic images, found {n_real} of {reference.real.n_patients} and {n_synthetic}."
+            f"synthetic images, found {n_real} of {reference.real.n_patients} and {n_made}."
         )
-        return _undefined(empty, reason)
     standardise = Standardiser.fit(real_raw, one_unit=extractor.one_unit)
     if standardise.dimensions == 0:
-        return _undefined(empty, "Not computed: every feature is constant over the real images.")
-    real, synthetic = standardise(real_raw), standardise(synthetic_raw)
+        return undefined("Not computed: every feature is constant over the real images.")
+    space = _space(
+        standardise(real_raw), standardise(made_raw), reference.real.patients.numpy().astype(np.int64), seed
+    )
+    owners = space.owners[space.real]
     halves = [
-        (a, b)
-        for a, b in patient_halves(reference.real, splits=SPLITS, seed=seed)
-        if min(len(a), len(b)) >= MINIMUM_HALF
+        halved
+        for halved in patient_halves(owners, splits=SPLITS, seed=seed)
+        if min(map(len, halved)) >= MINIMUM_HALF
     ]
     if not halves:
-        return _undefined(
-            empty, f"Not computed: no split of the patients left {MINIMUM_HALF} images in both halves."
-        )
+        return undefined(f"Not computed: no split of the patients left {MINIMUM_HALF} images in both halves.")
+    note = f"Features z-scored with the real reference. {reference.note}"
+    if max(n_real, n_made) > MOST:
+        note = f"A random {MOST} images of either kind that has more. {note}"
+    # Threads of the algebra wait longer for each other than such small matrices take.
+    with threadpool_limits(1):
+        found = beside_floor(lambda i, j: space.compare(i, j, chosen), halves, space.made, seed=seed)
     row = replace(
         empty,
         dimensions=standardise.dimensions,
         dropped=extractor.num_features - standardise.dimensions,
-        note=f"Features z-scored with the real reference. {reference.note}",
+        note=note,
     )
-    return _fid(row, real, synthetic, halves, seed), _kid(row, real, synthetic, halves, seed)
+    made = []
+    for each in metrics:
+        beside = found.get(each.id)
+        if beside is None:
+            made.append(
+                replace(row, metric=each.id, note=f"Not computed: the features give no finite number. {note}")
+            )
+            continue
+        said = note
+        if each.id == "FID" and beside.n <= standardise.dimensions:
+            said = (
+                f"Ill-conditioned: {beside.n} images for {standardise.dimensions} features, so read the value only "
+                f"against its floor, which has the same sizes. {note}"
+            )
+        made.append(
+            replace(
+                row,
+                metric=each.id,
+                n_real=beside.n,
+                n_synthetic=beside.n,
+                note=said,
+                value=beside.value,
+                std=beside.std,
+                low=beside.low,
+                high=beside.high,
+                floor=beside.floor,
+                floor_std=beside.floor_std,
+                p=_p(space, seed) if each.id == MMD else None,
+                beyond=beside.beyond(each.better),
+            )
+        )
+    return tuple(made)
 
 
 def extract(extractor: Extractor, images: Tensor) -> Tensor:
@@ -109,65 +154,20 @@ def extract(extractor: Extractor, images: Tensor) -> Tensor:
     return torch.cat([extractor(batch) for batch in images.split(BATCH)])
 
 
-def patient_halves(cohort: PooledImages, *, splits: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Positions of the images of two disjoint random halves of the patients, `splits` times."""
-    rng = torch.Generator().manual_seed(seed)
-    patients = cohort.patients.unique()
-    for _ in range(splits):
-        order = patients[torch.randperm(len(patients), generator=rng)]
-        first = torch.isin(cohort.patients, order[: len(order) // 2])
-        yield first.nonzero().flatten(), (~first).nonzero().flatten()
-
-
-def _fid(row: Distance, real: Tensor, synthetic: Tensor, halves: Halves, seed: int) -> Distance:
-    rng = torch.Generator().manual_seed(seed)
-    values, floors = [], []
-    for a, b in halves:
-        n = min(len(b), len(synthetic))
-        drawn = synthetic[torch.randperm(len(synthetic), generator=rng)[:n]]
-        other = real[b[torch.randperm(len(b), generator=rng)[:n]]]
-        values.append(frechet_distance(real[a], drawn))
-        floors.append(frechet_distance(real[a], other))
-    n_real = round(sum(len(a) for a, _ in halves) / len(halves))
-    n_synthetic = round(sum(min(len(b), len(synthetic)) for _, b in halves) / len(halves))
-    note = row.note
-    if min(n_real, n_synthetic) <= row.dimensions:
-        note = (
-            f"Ill-conditioned: {n_real} real and {n_synthetic} synthetic images for {row.dimensions} "
-            f"features, so read the value only against its floor, which has the same sizes. {note}"
-        )
-    return _filled(
-        replace(row, metric="FID", n_real=n_real, n_synthetic=n_synthetic, note=note), values, floors
+def _space(real: Tensor, made: Tensor, patients: IntArray, seed: int) -> FeatureSpace:
+    rng = np.random.default_rng(seed)
+    kept = [np.sort(rng.permutation(len(each))[:MOST]) for each in (real, made)]
+    points = torch.cat([real[kept[0]], made[kept[1]]]).double().numpy()
+    n, m = map(len, kept)
+    alone = np.arange(m) + int(patients.max()) + 1
+    return FeatureSpace(
+        points, np.concatenate([patients[kept[0]], alone]), np.arange(n), np.arange(n, n + m), seed
     )
 
 
-def _kid(row: Distance, real: Tensor, synthetic: Tensor, halves: Halves, seed: int) -> Distance:
-    def kid(x: Tensor, y: Tensor) -> tuple[float, float]:
-        # Half of the smaller set, so that subsets differ and their std means something.
-        size = min(KID_SUBSET_SIZE, max(2, min(len(x), len(y)) // 2))
-        return kernel_distance(x, y, subset_size=size, subsets=KID_SUBSETS, seed=seed)
-
-    value, std = kid(real, synthetic)
-    floors = [kid(real[a], real[b])[0] for a, b in halves]
-    return replace(
-        _filled(replace(row, metric="KID"), [value], floors), std=std if math.isfinite(std) else None
-    )
-
-
-def _filled(row: Distance, values: list[float], floors: list[float]) -> Distance:
-    """The row with means and standard deviations, or without any where a number is not finite."""
-    if not all(math.isfinite(v) for v in values + floors):
-        return replace(row, note=f"Not computed: the features give no finite distance. {row.note}")
-    x, y = (torch.tensor(numbers, dtype=torch.float64) for numbers in (values, floors))
-    return replace(
-        row,
-        value=float(x.mean()),
-        std=float(x.std()) if len(x) > 1 else None,
-        floor=float(y.mean()),
-        floor_std=float(y.std()) if len(y) > 1 else None,
-    )
-
-
-def _undefined(row: Distance, reason: str) -> tuple[Distance, Distance]:
-    note = f"{reason} {row.note}"
-    return replace(row, note=note), replace(row, metric="KID", note=note)
+def _p(space: FeatureSpace, seed: int) -> float | None:
+    """By one image a patient, since a permutation takes all images for independent; None of too few patients."""
+    one = space.real[one_image_each(space.owners[space.real], np.random.default_rng(seed))]
+    if min(len(one), len(space.made)) < MINIMUM_HALF:
+        return None
+    return mmd_p(space.gaussian, one, space.made, PERMUTATIONS, seed)

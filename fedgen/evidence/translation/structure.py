@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
+from fedgen.errors import DataError
 from fedgen.evidence.downstream.case_rows import Columns, Tested, less
 from fedgen.evidence.downstream.over_cases import Replicates, score_of, too_few
 from fedgen.evidence.downstream.overlap import DICE, SCORES, case_scores
@@ -28,6 +29,7 @@ from fedgen.evidence.middle import middle_slices
 from fedgen.evidence.translating import Translating, TranslationMeasure
 from fedgen.evidence.translation.cases import Cases, cases_of
 from fedgen.evidence.translation.quality import plain
+from fedgen.extractors.contract import Given
 from fedgen.extractors.registry import build_extractor
 from fedgen.run.row import Finding, Row, Value, Verdict, cut
 from fedgen.study.evaluation_section import EvaluationSection
@@ -143,14 +145,27 @@ class Distribution(TranslationMeasure):
         targets = [_targets_of(site, how) for site in real.sites]
         labels = torch.zeros(len(images), dtype=torch.int64)
         reference = choose_reference(targets, LabelledImages(images, labels), ("target",), seed=seed)
+        given = Given(images.shape[1], real.prior, self.options.network)
         for name in self.options.extractors:
-            for distance in measure_distances(build_extractor(name, images.shape[1]), reference, seed=seed):
+            try:
+                extractor = build_extractor(name, given)
+            except DataError as error:
+                title, note = f"Features {name}", cut(f"Features {name}: not computed. {error}")
+                yield Row(id=f"translation-features-{name}", title=title, group=DISTANCES, note=note)
+                continue
+            for distance in measure_distances(extractor, reference, seed=seed):
                 yield Row(
                     id=f"translation-{distance.metric}-{distance.extractor}",
                     title=f"{distance.metric} {distance.extractor}",
                     group=DISTANCES,
                     values=(
-                        Value(name="made to real", value=distance.value, std=distance.std),
+                        Value(
+                            name="made to real",
+                            value=distance.value,
+                            low=distance.low,
+                            high=distance.high,
+                            std=distance.std,
+                        ),
                         Value(name="real to real (floor)", value=distance.floor, std=distance.floor_std),
                     ),
                     # What is made is made of patients, so that they count too.

@@ -15,6 +15,7 @@ from fedgen.evidence.assess import assess_audit, assess_evaluation
 from fedgen.evidence.audit.blind import BlindBaseline
 from fedgen.evidence.limits import evaluation_limits
 from fedgen.evidence.measure import AuditedModel
+from fedgen.evidence.metrics.feature_space import COMPARISONS
 from fedgen.run.evidence_files import Evaluated
 from fedgen.run.row import Finding, Row, Value, Verdict
 from fedgen.run.site_only import SiteOnly
@@ -58,8 +59,9 @@ def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynt
         "synthetic_images": 60,
     }
     assert [row.id for row in result.rows] == [
-        "FID-radiomics", "KID-radiomics", "FID-random_conv", "KID-random_conv", "features-radiomics",
-        "features-random_conv", "diversity-0", "diversity-1", "ms-ssim", "TRTR", "TSTR", "TRTR+S", "TRTR+R",
+        *(f"{each.id}-{name}" for name in ("radiomics", "random_conv") for each in COMPARISONS),
+        "extractors-agree", "features-radiomics", "features-random_conv",
+        "diversity-0", "diversity-1", "ms-ssim", "TRTR", "TSTR", "TRTR+S", "TRTR+R",
         "TRTR-shuffled", "TSTR-shuffled", "site-alone", "TSTR-against-TRTR", "TRTR+S-against-TRTR+R",
         "TRTR-against-site-alone", "TSTR-against-site-alone", "downstream-task",
         "site-left-out", "trained-on-0", "trained-on-1",
@@ -149,7 +151,7 @@ def test_the_smallest_study_has_reasons_for_all_it_lacks(
 ) -> None:
     result = assess_evaluation(asked(), [make_site(patients=2, each=1)], make_synthetic(3))
     for row in result.rows:
-        if row.group == "fidelity" and row.values:
+        if row.group == "fidelity" and row.values and row.id != "extractors-agree":
             assert numbers(row, "synthetic to real") is None and row.note
         if row.group == "diversity" and row.values:
             assert numbers(row, "real") is None and row.note

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
-from scipy.linalg import sqrtm
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
-from fedgen.evidence.metrics.beside_floor import Distance, measure_distances, patient_halves
-from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
+from fedgen.evidence.metrics.beside_floor import Distance, measure_distances
 from fedgen.evidence.metrics.matched import MatchedSets, choose_reference
 from fedgen.evidence.pooled import PooledImages, pool
 from fedgen.extractors.contract import Extractor
@@ -31,48 +28,6 @@ def cohort(images: Tensor, each: int = 2) -> PooledImages:
 def measure(real: Tensor, synthetic: Tensor, name: str = "random_conv") -> tuple[Distance, Distance]:
     return measure_distances(
         build_extractor(name, real.shape[1]), MatchedSets(cohort(real), synthetic, "Note."), seed=3
-    )
-
-
-def test_fid_is_the_formula_of_heusel() -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(200, 8)), rng.normal(size=(150, 8)) @ rng.normal(size=(8, 8)) + 0.5
-    a, b = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
-    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real)
-    assert frechet_distance(torch.tensor(x), torch.tensor(y)) == pytest.approx(expected, rel=1e-9)
-
-
-def test_fid_of_a_set_with_itself_is_zero_even_where_ill_conditioned() -> None:
-    x = torch.randn(20, 60, dtype=torch.float64)
-    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-3)
-
-
-def test_kid_is_the_unbiased_estimator_of_binkowski() -> None:
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(11, 5)), rng.normal(size=(11, 5)) + 0.4
-
-    def kernel(u: np.ndarray, v: np.ndarray) -> float:
-        return float((u @ v / 5 + 1) ** 3)
-
-    within = sum(kernel(z[i], z[j]) for z in (x, y) for i in range(11) for j in range(11) if i != j) / (
-        11 * 10
-    )
-    across = sum(kernel(x[i], y[j]) for i in range(11) for j in range(11)) / 11**2
-    value, std = kernel_distance(torch.tensor(x), torch.tensor(y), subset_size=11, subsets=2, seed=0)
-    assert value == pytest.approx(within - 2 * across, rel=1e-9)
-    assert std == pytest.approx(0, abs=1e-9)
-
-
-def test_kid_leaves_the_global_generator_alone() -> None:
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    first = kernel_distance(
-        torch.ones(9, 2) * 2, torch.rand(9, 2, generator=torch.Generator()), subset_size=4, subsets=3, seed=1
-    )
-    torch.testing.assert_close(torch.rand(3), expected)
-    assert first == kernel_distance(
-        torch.ones(9, 2) * 2, torch.rand(9, 2, generator=torch.Generator()), subset_size=4, subsets=3, seed=1
     )
 
 
@@ -99,9 +54,10 @@ def test_distances_grow_with_damage(name: str, damage: str, make_images: MakeIma
 def test_a_perfect_generator_is_at_the_floor(make_images: MakeImages) -> None:
     labels = torch.arange(80) % 2
     fid, kid = measure(make_images(labels, seed=1), make_images(labels, seed=2), "radiomics")
+    assert None not in (fid.value, fid.std, fid.floor, fid.floor_std)
     # Equal sizes on both sides: the value may differ from the floor by the spread of both, not by a bias.
     assert abs(fid.value - fid.floor) < 3 * (fid.std + fid.floor_std)
-    assert (fid.n_real, fid.n_synthetic) == (40, 40) and (kid.n_real, kid.n_synthetic) == (80, 80)
+    assert (fid.n_real, fid.n_synthetic) == (kid.n_real, kid.n_synthetic) == (40, 40)
     assert "Ill-conditioned" in fid.note and "Ill-conditioned" not in kid.note
 
 
@@ -126,9 +82,9 @@ def test_a_feature_that_is_nearly_silent_does_not_decide() -> None:
     ).unbind()
     real[0, 0, 0, 0] = 1
     other[::10, 0, 0, 0] = 1
-    fid, kid = measure_distances(Silent(), MatchedSets(cohort(real), other, "Note."), seed=3)
+    fid, kid = measure_distances(Silent(1), MatchedSets(cohort(real), other, "Note."), seed=3)
     assert (fid.dimensions, fid.dropped) == (kid.dimensions, kid.dropped) == (2, 1)
-    assert fid.value < 2 * fid.floor
+    assert not fid.beyond and fid.value < 1
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -143,15 +99,6 @@ def test_real_training_images_are_within_twice_the_floor(
     for distance in measure_distances(build_extractor(name, 1), reference, seed=seed):
         assert distance.dropped > 0 or name == "radiomics"
         assert distance.value < 2 * distance.floor
-
-
-def test_halves_never_share_a_patient() -> None:
-    images = cohort(torch.zeros(31, 1, 16, 16), each=3)
-    splits = list(patient_halves(images, splits=4, seed=0))
-    for a, b in splits:
-        assert not set(images.patients[a].tolist()) & set(images.patients[b].tolist())
-        assert sorted(torch.cat([a, b]).tolist()) == list(range(31))
-    assert len({tuple(a.tolist()) for a, _ in splits}) > 1
 
 
 @pytest.mark.parametrize(
