@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fedgen import __version__
-from fedgen.cli import bring, data, decoded, export, models, prior, privacy, runs, study, translate
+from fedgen.cli import bring, compare, data, decoded, export, models, prior, privacy, runs, study, translate
 from fedgen.cli.hints import COMMAND
 from fedgen.cli.shell import Shell
 
@@ -23,6 +23,7 @@ app.add_typer(privacy.app, name="privacy")
 app.add_typer(prior.app, name="prior")
 data.app.command("cache")(decoded.cache)
 app.command("models")(models.models)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("translate")(translate.translate)
 app.command("import")(bring.bring)

@@ -60,7 +60,7 @@ def headlines(view: RunView) -> list[Headline]:
 
 
 #: A row, its number, and what it is called here, in the order in which they are looked for.
-_WORTH = (
+WORTH = (
     ("segmentation-TSTR", "Dice", "Segmentation Dice"),
     ("translation-model", "MAE", "Error of the model"),
     ("TSTR", "AUROC", "Downstream AUROC"),
@@ -71,7 +71,7 @@ def _downstream(evaluation: EvaluationFile | None) -> list[Headline]:
     """The one number of what the release is worth: Dice of pairs, error of a translation, AUROC of images."""
     if evaluation is None:
         return []
-    for id, name, title in _WORTH:
+    for id, name, title in WORTH:
         for part, rows, of in (
             ("pooled", evaluation.pooled, "all test patients"),
             ("rows", evaluation.rows, "mean over sites"),

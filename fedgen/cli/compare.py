@@ -1,0 +1,60 @@
+"""`fedgen compare`: several runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedgen.cli.hints import EXPORT
+from fedgen.run.hints import speak_as
+
+if TYPE_CHECKING:
+    from fedgen.report.compare_page import Panel
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, two or more.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the page and its numbers.")] = Path("compare"),
+) -> None:
+    """Draw what releases are worth against their epsilon, and put the runs in a table: compare.html, compare.json."""
+    from fedgen.report.compare_page import PAGE, compare_runs, panels
+
+    speak_as(EXPORT)
+    found = compare_runs(runs, out)
+    console = Console()
+    for panel in panels(found):
+        console.print(_table(panel))
+        for run in panel.runs:
+            if run.missing:
+                say = f"{run.run} lacks {', '.join(run.missing)}."
+                console.print(say, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if len(found.questions) > 1:
+        sentence = "Tables of other data, tasks or judges are not comparable with each other."
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"page: {out / PAGE}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(panel: Panel) -> Table:
+    from fedgen.report.numbers import DASH, epsilon, interval, number
+
+    measure = next((each.measure for each in panel.averaged if each.measure), None) or "worth"
+    table = Table(title=", ".join(panel.studies), title_justify="left", box=None, pad_edge=False)
+    table.add_column("study", overflow="fold")
+    for name in ("epsilon", measure, "interval", "seeds", "SD", "audit"):
+        table.add_column(name, justify="right", no_wrap=name != measure)
+    for each in panel.averaged:
+        spent = each.asked if each.epsilon is None else each.epsilon
+        table.add_row(
+            each.name,
+            "none" if each.asked is None else epsilon(spent),
+            number(each.value),
+            interval(each.low, each.high),
+            str(each.scored),
+            number(each.std),
+            DASH if each.verdict is None else each.verdict.value,
+        )
+    return table

@@ -1,0 +1,97 @@
+"""The page of a comparison: a curve and a table for each set of runs that may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from fedgen import __version__
+from fedgen.errors import StudyError
+from fedgen.report.compare_chart import COLOURS, lines, utility_curve
+from fedgen.report.compare_runs import Averaged, ComparedRun, CompareFile, compare
+from fedgen.report.page import environment
+from fedgen.run.atomic import write_atomic
+from fedgen.run.directory import RunDirectory
+from fedgen.run_view import RunView
+
+PAGE = "compare.html"
+#: What no comparison of runs says, whatever they are.
+LIMITS = (
+    "Intervals are over test patients. The spread over seeds is shown where there are several; of one seed nothing is "
+    "known of how another would do.",
+    "Every run reads its patients anew. What several runs on the same patients cost together is more than any of these "
+    "epsilons, and choosing the best of them by its score is no part of any.",
+    "Runs are put in one table where the sections data, task and evaluation of their studies and the test patients of "
+    "every site are the same, and are averaged where nothing but the seed differs.",
+)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Runs that may be compared.
+
+    Attributes:
+        studies: their names.
+        averaged: lines of the table.
+        runs: each run.
+        curve: None where nothing is known of what they are worth.
+        legend: name and colour of each line of the curve.
+    """
+
+    studies: tuple[str, ...]
+    averaged: tuple[Averaged, ...]
+    runs: tuple[ComparedRun, ...]
+    curve: ET.Element | None
+    legend: tuple[tuple[str, str], ...]
+
+
+def compare_runs(folders: Sequence[Path], out: Path) -> CompareFile:
+    """Compare runs, and write `compare.html` and `compare.json` into `out`.
+
+    Raises:
+        StudyError: a folder is no run, or is named twice.
+        DataError: a file of a run is damaged, or the disk is full.
+    """
+    known = [folder.resolve() for folder in folders]
+    twice = sorted({str(folder) for folder in known if known.count(folder) > 1})
+    if twice:
+        raise StudyError(f"{', '.join(twice)} is given twice: name each run once.")
+    for folder in known:
+        if not (folder / "study.yaml").is_file():
+            raise StudyError(f"{folder} is no run folder (it has no study.yaml): name folders under runs/.")
+    names = [folder.name for folder in known]
+    if len(set(names)) < len(names):
+        raise StudyError(
+            "Two of the runs have folders of the same name: rename one, or nobody can tell them apart."
+        )
+    found = compare(RunView(RunDirectory(folder)) for folder in known)
+    found.write(RunDirectory(out))
+    write_atomic(out / PAGE, render(found).encode())
+    return found
+
+
+def panels(found: CompareFile) -> list[Panel]:
+    """A panel for each question, in the order of the runs."""
+    made = []
+    for question in found.questions:
+        averaged = tuple(each for each in found.averaged if each.question == question)
+        runs = tuple(run for run in found.runs if run.question == question)
+        names = {each.line: each.name for each in averaged}
+        legend = tuple(
+            (names[line], COLOURS[index % len(COLOURS)]) for index, line in enumerate(lines(averaged))
+        )
+        studies = tuple(dict.fromkeys(run.study for run in runs))
+        made.append(Panel(studies, averaged, runs, utility_curve(averaged), legend))
+    return made
+
+
+def render(found: CompareFile, *, now: datetime | None = None) -> str:
+    """The page as text."""
+    moment = (now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC")
+    template = environment().get_template("compare.html")
+    return template.render(
+        panels=panels(found), runs=found.runs, limits=LIMITS, version=__version__, now=moment
+    )

@@ -1,0 +1,155 @@
+"""Runs side by side: what is averaged, what is told apart, and what is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fedgen.cli.main import app
+from fedgen.errors import StudyError
+from fedgen.report.compare_page import compare_runs, panels, render
+from fedgen.report.compare_runs import CompareFile
+from fedgen.run.directory import RunDirectory
+from fedgen.run.row import Verdict
+
+Made = Callable[..., Path]
+
+
+@pytest.fixture
+def made(template_run: Path, tmp_path: Path) -> Made:
+    """`made("one", seed=2, epsilon=1.0, score=0.7)`: a run like the template, with what is named changed."""
+
+    def build(name: str, *, score: float | None = None, gone: str = "", **changes: Any) -> Path:
+        path = tmp_path / name
+        shutil.copytree(template_run, path)
+        study = (path / "study.yaml").read_text()
+        for before, after in changes.get("study", {}).items():
+            assert before in study, before
+            study = study.replace(before, after)
+        (path / "study.yaml").write_text(study)
+        if score is not None:
+            file = path / "evaluation.json"
+            value = json.loads(file.read_text())
+            for row in value["pooled"]:
+                if row["id"] == "TSTR":
+                    row["values"][0] |= {
+                        "name": "AUROC",
+                        "value": score,
+                        "low": score - 0.1,
+                        "high": score + 0.1,
+                    }
+            file.write_text(json.dumps(value))
+        if gone:
+            (path / gone).unlink()
+        return path
+
+    return build
+
+
+SEED, OTHER_SEED = "seed: 3", "seed: 4"
+EPSILON, STRICT = "epsilon: 8.0", "epsilon: 1.0"
+
+
+def test_runs_that_differ_in_the_seed_alone_are_averaged(made: Made, tmp_path: Path) -> None:
+    one, two = made("one", score=0.7), made("two", score=0.8, study={SEED: OTHER_SEED})
+    strict = made("strict", score=0.6, study={EPSILON: STRICT})
+    found = compare_runs([one, two, strict], tmp_path / "out")
+    assert CompareFile.read(RunDirectory(tmp_path / "out")) == found
+    (low, high) = found.averaged
+    assert (low.asked, low.value, low.std, low.scored) == (1.0, 0.6, None, 1)
+    assert high.value == pytest.approx(0.75)
+    assert high.std == pytest.approx(0.0707, abs=1e-4)
+    assert (high.low, high.high, high.scored) == (pytest.approx(0.6), pytest.approx(0.9), 2)
+    assert low.line == high.line, "one curve"
+    (panel,) = panels(found)
+    assert panel.curve is not None
+    assert len(list(panel.curve.iter("circle"))) == 2
+    assert len(panel.legend) == 1
+
+
+def test_another_option_is_another_line_with_its_name(made: Made, tmp_path: Path) -> None:
+    one, two = made("one", score=0.7), made("two", score=0.8, study={"rounds: 3": "rounds: 5"})
+    found = compare_runs([one, two], tmp_path / "out")
+    assert sorted(each.name.rpartition("; ")[2] for each in found.averaged) == ["rounds 3", "rounds 5"]
+    assert len(found.questions) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"image_size: [16, 16]": "image_size: [32, 32]"}, {"steps: 2\n": "steps: 3\n"}]
+)
+def test_other_data_or_another_judge_is_another_question(
+    made: Made, tmp_path: Path, change: dict[str, str]
+) -> None:
+    found = compare_runs([made("one"), made("two", study=change)], tmp_path / "out")
+    assert len(found.questions) == len(panels(found)) == 2
+    assert "not comparable" in render(found)
+
+
+def test_other_test_patients_are_another_question(made: Made, tmp_path: Path) -> None:
+    other = made("two")
+    value = json.loads((other / "run.json").read_text())
+    value["sites"][0]["parts"]["test"] += 1
+    (other / "run.json").write_text(json.dumps(value))
+    assert len(compare_runs([made("one"), other], tmp_path / "out").questions) == 2
+
+
+def test_what_is_missing_is_named_and_does_not_hide_the_others(made: Made, tmp_path: Path) -> None:
+    half = made("half", gone="evaluation.json", study={SEED: OTHER_SEED})
+    found = compare_runs([made("one", score=0.7), half], tmp_path / "out")
+    assert {run.run: run.missing for run in found.runs} == {"one": (), "half": ("stage assess",)}
+    (averaged,) = found.averaged
+    assert (averaged.scored, averaged.runs, averaged.value) == (1, ("one", "half"), 0.7)
+    assert "half: stage assess" in render(found)
+
+
+def test_a_verdict_is_the_worst_of_the_seeds_and_none_where_one_was_not_audited(
+    made: Made, tmp_path: Path
+) -> None:
+    one, two = made("one"), made("two", study={SEED: OTHER_SEED})
+    value = json.loads((two / "audit.json").read_text())
+    (two / "audit.json").write_text(json.dumps({**value, "verdict": "FAIL"}))
+    (averaged,) = compare_runs([one, two], tmp_path / "out").averaged
+    assert averaged.verdict is Verdict.FAIL
+    (two / "audit.json").unlink()
+    (averaged,) = compare_runs([one, two], tmp_path / "out").averaged
+    assert averaged.verdict is None
+
+
+def test_without_privacy_a_run_stands_at_infinity(made: Made, tmp_path: Path) -> None:
+    path = made("none", score=0.9, study={"mode: local": "mode: none"})
+    value = json.loads((path / "privacy.json").read_text())
+    (path / "privacy.json").write_text(json.dumps({**value, "mode": "none", "epsilon": None}))
+    found = compare_runs([path, made("one", score=0.7)], tmp_path / "out")
+    assert [each.asked for each in found.averaged] == [8.0, None]
+    assert "\u221e" in render(found)
+
+
+def test_folders_that_are_no_runs_or_given_twice_are_refused(made: Made, tmp_path: Path) -> None:
+    one = made("one")
+    with pytest.raises(StudyError, match="twice"):
+        compare_runs([one, one], tmp_path / "out")
+    with pytest.raises(StudyError, match=r"no study\.yaml"):
+        compare_runs([one, tmp_path], tmp_path / "out")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree(one, tmp_path / "elsewhere" / "one")
+    with pytest.raises(StudyError, match="same name"):
+        compare_runs([one, tmp_path / "elsewhere" / "one"], tmp_path / "out")
+
+
+def test_the_command_prints_a_table_and_writes_both_files(made: Made, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    one, half = made("one", score=0.7), made("half", gone="evaluation.json")
+    told = CliRunner().invoke(app, ["compare", str(one), str(half), "--out", str(out)])
+    assert told.exit_code == 0, told.output
+    assert "TSTR AUROC" in told.output
+    assert "half lacks stage assess." in told.output
+    assert {path.name for path in out.iterdir()} >= {"compare.html", "compare.json"}
+    page = (out / "compare.html").read_text()
+    assert "<script" not in page
+    assert "http" not in page.replace("http://www.w3.org", "")
