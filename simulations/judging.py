@@ -28,6 +28,7 @@ from fedgen.evidence.metrics.diversity import Diversity
 from fedgen.evidence.metrics.fidelity import FLOOR, VALUE, Fidelity
 from fedgen.evidence.pooled import PooledImages, pool
 from fedgen.evidence.verdict import Undecided
+from fedgen.run.site_only import SiteOnly
 from fedgen.study.study import Study
 
 FloatArray = NDArray[np.float64]
@@ -154,6 +155,8 @@ def audits(
     real, found = Real(sites), {}
     for kind in (ModelMembership, ReleaseMembership):
         for said in kind(study.audit).measure(real, made, model, study.study.seed):
+            if isinstance(said, SiteOnly):
+                continue
             row = said.row if isinstance(said, Undecided) else said
-            found[kind.id] = row.values[0].value if row.values else None
+            found[row.id] = row.values[0].value if row.values else None
     return found

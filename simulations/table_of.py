@@ -16,10 +16,9 @@ from judging import JUDGES, audits, likeness, of_patients, of_release, scores
 from rows import Row
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
-from fedgen.evidence.measure import AuditedModel
 from fedgen.evidence.pooled import PooledImages, pool
 from fedgen.families.registry import specs
-from fedgen.pipeline.model import membership_attacks
+from fedgen.pipeline.model import audited_model
 from fedgen.priors.file import PriorFile, read_prior
 from fedgen.study.load import load_study
 from fedgen.study.study import Study
@@ -163,8 +162,7 @@ class Table:
             if not self.audited:
                 return likeness(study, sites, made)
             recipe, networks = networks_of(study, model, self.prior if row.on_prior else None)
-            attacks = membership_attacks(recipe, networks, study.training.device, study.study.seed)
-            attacked = AuditedModel(attacks, row.epsilon, study.privacy.delta)
+            attacked = audited_model(recipe, networks, study.training.device, row.epsilon)
             return {**likeness(study, sites, made), **audits(study, sites, made, attacked)}
 
         return Cells(self.out / "measured", missing).get(row.name, key, found)

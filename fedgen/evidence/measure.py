@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from torch import Tensor
-
 from fedgen.data.site_data import LabelledImages, SiteData
+from fedgen.evidence.open_model import OpenModel, Score
 from fedgen.evidence.verdict import Undecided
 from fedgen.priors.prior import Prior
 from fedgen.run.row import Row
@@ -16,10 +15,6 @@ from fedgen.run.site_only import SiteOnly
 from fedgen.study.data import Covariate
 
 T = TypeVar("T")
-
-#: score(images of a site, n of them) -> (n,), or (n, k) of several signs whose mean is judged; higher means more likely
-#: a training image
-Score = Callable[[SiteData], Tensor]
 
 
 class Real:
@@ -63,11 +58,13 @@ class AuditedModel(NamedTuple):
         attacks: by name, `loss` among them; empty where no model is at hand, which makes the verdict REVIEW at best.
         epsilon: claim under add/remove of one patient, the largest of all sites; None without DP.
         delta: the claim.
+        inside: all of the model; None where no more than its attacks is at hand.
     """
 
     attacks: Mapping[str, Score]
     epsilon: float | None
     delta: float
+    inside: OpenModel | None = None
 
 
 class Measure(ABC):

@@ -1,21 +1,15 @@
-"""The trained networks, and how well they know an image."""
+"""The trained networks, as audits and measures ask them."""
 
 from __future__ import annotations
 
-from functools import partial
-
-import torch
 from torch import Tensor, nn
 
-from fedgen.data.site_data import SiteData
-from fedgen.evidence.measure import Score
+from fedgen.evidence.measure import AuditedModel
+from fedgen.evidence.open_model import OpenModel
 from fedgen.evidence.translating import Translating
-from fedgen.families.contract import Attack
 from fedgen.families.parts.adapters import merge
 from fedgen.recipe import Recipe
 from fedgen.synthesis.translate import translator, translator_back
-from fedgen.training.task_records import one_record_each
-from fedgen_privacy.gradients.tree import tree_map
 
 
 def trained_networks(recipe: Recipe, weights: Tensor, device: str) -> dict[str, nn.Module]:
@@ -49,16 +43,9 @@ def needed_sources(recipe: Recipe) -> tuple[str, ...]:
     return tuple(source.name for source in recipe.task.sources if source.name not in optional)
 
 
-def membership_attacks(
-    recipe: Recipe, networks: dict[str, nn.Module], device: str, seed: int
-) -> dict[str, Score]:
-    """The family's attacks on a site's images by name, (n,) or (n, signs) each on the CPU."""
-
-    def score(attack: Attack, data: SiteData) -> Tensor:
-        # The same noise for every image, so that differences between scores are differences between images.
-        rng = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            records = tree_map(lambda tensor: tensor.to(device), one_record_each(recipe.task, data))
-            return attack(networks, records, rng).cpu()
-
-    return {name: partial(score, attack) for name, attack in recipe.family.attacks().items()}
+def audited_model(
+    recipe: Recipe, networks: dict[str, nn.Module], device: str, epsilon: float | None
+) -> AuditedModel:
+    """A trained model as its audits attack it; `epsilon` is what its patients were promised, None without privacy."""
+    inside = OpenModel(recipe, networks, device)
+    return AuditedModel(inside.attacks(), epsilon, recipe.study.privacy.delta, inside)

@@ -18,14 +18,13 @@ from fedgen.errors import DataError, StudyError
 from fedgen.evidence.assess import assess_audit, assess_evaluation
 from fedgen.evidence.assess_translation import assess_translation
 from fedgen.evidence.audit.neighbours import nearest_neighbours
-from fedgen.evidence.measure import AuditedModel
 from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.simulation.virtual_sites import reach_virtual_sites, virtual_aggregator
 from fedgen.federation.site.site import Site
 from fedgen.pipeline.assessment import AUDIT, EVALUATION, Assessor, asked_before
-from fedgen.pipeline.model import membership_attacks, translating
+from fedgen.pipeline.model import audited_model, translating
 from fedgen.pipeline.pretrained_start import given_start, origin_of, refuse_same_patients
 from fedgen.pipeline.released import read_card
 from fedgen.pipeline.setting import Pooled, Setting
@@ -220,8 +219,8 @@ class Simulation(Setting):
         """The measures on the patients of all sites together, and pictures: nearest neighbours, or made targets."""
         work, study, made = self.work, self.work.study, released(task)
         networks = work.networks(task.model)
-        attacks = membership_attacks(work.recipe, networks, study.training.device, study.study.seed)
-        model = AuditedModel(attacks, PrivacyFile.read(work.run).epsilon, study.privacy.delta)
+        epsilon = PrivacyFile.read(work.run).epsilon
+        model = audited_model(work.recipe, networks, study.training.device, epsilon)
         told, keep = partial(measured, "all patients"), partial(write_site_only, work.run.path)
         audit = assess_audit(study, self.sites, made, model, told, keep)
         if made is None:

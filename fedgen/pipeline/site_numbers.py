@@ -8,8 +8,7 @@ from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.assess import Progress, assess_audit, assess_evaluation, silent
 from fedgen.evidence.assess_translation import assess_translation
 from fedgen.evidence.leave import leaving_audit, leaving_evaluation
-from fedgen.evidence.measure import AuditedModel
-from fedgen.pipeline.model import membership_attacks, trained_networks, translating
+from fedgen.pipeline.model import audited_model, trained_networks, translating
 from fedgen.protocol.messages import AssessModel, Question
 from fedgen.recipe import Recipe
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
@@ -55,8 +54,7 @@ def audit_numbers(
     study = recipe.study
     device = device or study.training.device
     networks = trained_networks(recipe, task.model, device)
-    attacks = membership_attacks(recipe, networks, device, study.study.seed)
-    model = AuditedModel(attacks, epsilon, study.privacy.delta)
+    model = audited_model(recipe, networks, device, epsilon)
     found = assess_audit(study, [data], released(task), model, aside.progress, aside.keep)
     return leaving_audit(found, study.audit.minimum_patients)
 

@@ -15,7 +15,8 @@ from fedgen.errors import DataError
 from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite, usable
 from fedgen.evidence.audit.membership import Scores
 from fedgen.evidence.audit.nearest import nearest_patients
-from fedgen.evidence.measure import Real, Score
+from fedgen.evidence.measure import Real
+from fedgen.evidence.open_model import Score
 
 _CHUNK = 256
 

@@ -82,7 +82,7 @@ def out_of_fold(
     return scores
 
 
-def _areas(members: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def areas_of(members: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """`auc` of each column of (P, R) scores under the labelling of the same column; shape (R,)."""
     m = members.sum(axis=0)
     ranks = (rankdata(scores, axis=0) * members).sum(axis=0)
@@ -135,7 +135,7 @@ def blind_baseline(
     others = rng.permuted(np.tile(truth, (replicates, 1)), axis=1)
     members = np.concatenate([truth[None], others]).T
     scores = out_of_fold(np.concatenate(sides), members, seed)
-    areas = _areas(members, scores)
+    areas = areas_of(members, scores)
     low, high = bootstrap_interval(scores[truth == 1, 0], scores[truth == 0, 0], alpha, replicates, rng)
     p = float(np.mean(areas >= areas[0]))
     values = (

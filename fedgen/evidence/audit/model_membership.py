@@ -13,9 +13,11 @@ from fedgen.data.site_data import LabelledImages
 from fedgen.evidence.audit.attacks import asked
 from fedgen.evidence.audit.audited import usable
 from fedgen.evidence.audit.membership import membership, rules, why_invalid
+from fedgen.evidence.audit.worst_patients import worst_patients
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.verdict import Undecided
 from fedgen.run.row import Finding, Row, Verdict
+from fedgen.run.site_only import SiteOnly
 from fedgen.study.audit_section import AuditSection
 
 ABOUT = "Can an attacker with the model tell training patients from held-out ones?"
@@ -46,8 +48,8 @@ class ModelMembership(Measure):
 
     def measure(
         self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
-    ) -> Iterator[Row | Undecided]:
-        """A row an attack; REVIEW where there is no model to attack.
+    ) -> Iterator[Row | Undecided | SiteOnly]:
+        """A row an attack, and at the site who is most exposed; REVIEW where there is no model to attack.
 
         Raises:
             DataError: a score of the model is not finite.
@@ -55,15 +57,17 @@ class ModelMembership(Measure):
         if model is None or not model.attacks:
             yield self._without_model(real)
             return
-        for name, score in model.attacks.items():
+        found = {name: asked(real, score, seed) for name, score in model.attacks.items()}
+        for name, sites in found.items():
             yield membership(
                 self.id if name == LOSS else f"{self.id}-{name}",
                 self.title if name == LOSS else f"{self.title}: {name}",
                 f"{ABOUT} {BY.get(name, f'It goes by: {name}.')}",
-                [signs.scores() for signs in asked(real, score, seed)],
+                [signs.scores() for signs in sites],
                 rules(self.options, model, seed),
                 invalid=why_invalid(real, self.options, seed),
             )
+        yield worst_patients(real, found)
 
     def _without_model(self, real: Real) -> Row:
         sites = usable(real)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedgen.evidence.audit.blind import _areas, simple_features
+from fedgen.evidence.audit.blind import areas_of, simple_features
 from fedgen_privacy.statistics.auc import auc
 
 
@@ -16,7 +16,7 @@ def test_areas_of_all_labellings_are_those_of_each() -> None:
     scores = rng.normal(size=(40, 25)).round(1)
     members = rng.permuted(np.tile([1.0] * 13 + [0.0] * 27, (25, 1)), axis=1).T
     each = [auc(s[of == 1], s[of == 0]) for of, s in zip(members.T, scores.T, strict=True)]
-    assert np.array_equal(_areas(members, scores), each)
+    assert np.array_equal(areas_of(members, scores), each)
 
 
 @pytest.mark.parametrize("size", [(16, 12), (8, 16, 12)])
