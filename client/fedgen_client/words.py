@@ -143,8 +143,8 @@ def _data(study: Study, site: SiteFile, cohort: str) -> str:
         reads = f"the sum takes all others, each as one vector of bounded length made of {images}"
     return (
         f"Cohort {cohort} in {site.cohorts[cohort].folder}; no image leaves this site. {kept} and train nothing; "
-        f"{reads}. Where a table lists the images, its column {study.data.columns.patient} has to tell patients "
-        "apart: the epsilon is of whatever it tells apart."
+        f"{reads}.{_canaries(study)} Where a table lists the images, its column {study.data.columns.patient} has to "
+        "tell patients apart: the epsilon is of whatever it tells apart."
     )
 
 
@@ -195,6 +195,15 @@ def _each_round(study: Study, sizes: Exchanged) -> str:
         f"training loss ({_mb(sizes.update_bytes)}). {_mb(total)} over all rounds. Before the first round the number "
         "of training patients, the noise, and the spacing and orientation that all images share leave."
         f"{_warm_start(study)}"
+    )
+
+
+def _canaries(study: Study) -> str:
+    if not study.audit.canaries:
+        return ""
+    return (
+        f" This site makes {study.audit.canaries} records up, of no patient, and trains on about half of them, to "
+        "measure what the training gives away; nothing that a patient is promised depends on them."
     )
 
 

@@ -40,7 +40,7 @@ def mean_of_site(
     Args:
         query: what is asked for.
         networks: with the model of the round.
-        cohort: the site's training patients; their number is public.
+        cohort: the site's training patients; their number, without canaries, is public.
         plan: says how patients are read.
         noise_multiplier: sigma of the noise in each coordinate of a sum; None for none.
         random: samples and noise.
@@ -93,7 +93,7 @@ def _vectors(
 ) -> Tensor:
     """(B, d) bounded vectors of a Poisson sample; B may be 0, which is noised like any other."""
     statistic = query.statistic
-    patients = random.poisson_sample(cohort.n_patients, query.sampling_rate or plan.sampling_rate)
+    patients = random.poisson_sample(cohort.n_records, query.sampling_rate or plan.sampling_rate)
     if not len(patients):
         return torch.zeros(0, statistic.length)
     records = cohort.records(patients, random)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import math
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from fedgen.schema.section import Section
 
@@ -22,3 +25,36 @@ class AuditSection(Section):
         description="without DP: FAIL where the TPR's lower limit is above this multiple of the FPR's upper limit",
     )
     bootstrap: int = Field(1000, ge=100, description="bootstrap replicates and permutations of patients")
+    canaries: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="records that each site makes up and trains on by the flip of a coin, to measure the training's "
+        "epsilon from below; they spoil the model a little",
+    )
+    canary_share: float = Field(
+        0.1,
+        gt=0,
+        description="most canaries, as a share of a site's training patients; above 1 for a run that is made for the "
+        "audit alone",
+    )
+    canary_guesses: float = Field(
+        0.25,
+        gt=0,
+        le=0.5,
+        description="share of a site's canaries that are guessed to be in by the highest scores, and as many to be out "
+        "by the lowest; of the rest nothing is guessed",
+    )
+
+    @property
+    def canary_sides(self) -> int:
+        """r, canaries of a site guessed to be in, and as many to be out: fixed before any score is seen."""
+        return min(max(1, math.floor(self.canary_guesses * self.canaries)), self.canaries // 2)
+
+    @model_validator(mode="after")
+    def _guessed(self) -> Self:
+        if self.canaries == 1:
+            raise ValueError(
+                "canaries is 1, but one is guessed to be in and another to be out: set it to 2 or more, or to 0"
+            )
+        return self

@@ -246,11 +246,11 @@ def sampled(
     draws_rng: torch.Generator,
     step: int,
 ) -> JointBatch | None:
-    """A Poisson sample of the cohort's patients with each objective's random numbers; None where nobody is in it.
+    """A Poisson sample of the cohort's records with each objective's random numbers; None where nobody is in it.
 
     The step's number in the round is from 1.
     """
-    patients = random.poisson_sample(cohort.n_patients, plan.sampling_rate)
+    patients = random.poisson_sample(cohort.n_records, plan.sampling_rate)
     if not len(patients):
         return None
     records = cohort.records(patients, random)

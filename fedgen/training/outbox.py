@@ -61,6 +61,11 @@ class Outbox:
         """Whether a result of `round` was written and not yet removed, readable or not."""
         return self._path(round).exists()
 
+    @property
+    def begun(self) -> bool:
+        """Whether a result of any round was ever written here; of old ones the last stay."""
+        return any(self._folder.glob("round-*.safetensors"))
+
     def get(self, round: int, key: Mapping[str, str]) -> RoundResult | None:
         """The result of `round` if it was made under the same key (study and model hash), else None."""
         path = self._path(round)

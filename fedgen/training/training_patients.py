@@ -8,6 +8,7 @@ from torch import Tensor
 from fedgen.data.site_data import Part, SiteData
 from fedgen.task.records import Records
 from fedgen.task.task import Task
+from fedgen.training.canary_images import Canaries, beside
 from fedgen.training.task_records import fields_of, task_of, weights_of
 from fedgen_privacy.random import SecretRandom
 
@@ -19,10 +20,19 @@ class TrainingPatients:
         data: the site's images; only the training part is kept.
         images_per_patient: m, the most images of a patient that enter one record.
         task: whose fields a record has; an image of its class where None.
+        canaries: of the site, of which those whose coin fell so are trained on as patients are; None for none.
     """
 
-    def __init__(self, data: SiteData, images_per_patient: int, task: Task | None = None) -> None:
-        train = self._train = data.part(Part.TRAIN)
+    def __init__(
+        self,
+        data: SiteData,
+        images_per_patient: int,
+        task: Task | None = None,
+        canaries: Canaries | None = None,
+    ) -> None:
+        own = data.part(Part.TRAIN)
+        self._patients = own.n_patients
+        train = self._train = own if canaries is None else beside(own, canaries.trained)
         self._task = task or task_of(data)
         order = torch.argsort(train.patients, stable=True)
         counts = torch.bincount(train.patients)
@@ -31,14 +41,19 @@ class TrainingPatients:
 
     @property
     def n_patients(self) -> int:
-        """N, the number of training patients."""
+        """N, the number of training patients, which is public: plans, weights and divisors go by it."""
+        return self._patients
+
+    @property
+    def n_records(self) -> int:
+        """Records that may be sampled: the patients and, behind them, the canaries in training. Secret."""
         return len(self._members)
 
     def records(self, patients: Tensor, random: SecretRandom) -> Records:
         """One record a patient: at most m of its images, chosen at random; shapes as in `Records`.
 
         Args:
-            patients: (B,) patient numbers, B >= 1.
+            patients: (B,) numbers below `n_records`, B >= 1.
             random: which images of a patient are taken is part of the sampling and as secret.
         """
         chosen = [self._choose(int(patient), random) for patient in patients]

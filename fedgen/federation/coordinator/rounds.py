@@ -66,7 +66,9 @@ def train(
     sites, left_out = describe(recipe, exchange, min(first, recipe.rounds))
     for site, reason in left_out.items():
         run.event(LeftOut(site=site, reason=reason))
-    mechanism.require_room(sum(site.sampling_rate * site.patients for site in sites))
+    # Not more than all canaries are trained on; how many are is known at the sites alone.
+    canaries = study.audit.canaries
+    mechanism.require_room(sum(site.sampling_rate * (site.patients + canaries) for site in sites))
     described = _Described(exchange, sites)
     aggregator.begin(sites, first)
     if state.round == 0:

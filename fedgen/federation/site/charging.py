@@ -52,6 +52,17 @@ class Charging:
         if self._account.budget is not None:
             Ledger(self._account.ledger).admit(self._study, plan, self._account.budget)
 
+    @property
+    def begun(self) -> bool:
+        """Whether a round of the study was ever charged.
+
+        Raises:
+            PrivacyRefusedError: the ledger was tampered with.
+            OSError: it cannot be read.
+        """
+        ledger = self._account.ledger
+        return ledger.exists() and any(row.study == self._study for row in Ledger(ledger))
+
     def charge(self, round: int, model_sha256: str, spend: Spend | None, *, kept: bool) -> None:
         """Write down what a round costs; once, however often it is begun.
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fedgen.data.site_data import SiteData
+from fedgen.data.site_data import Part, SiteData
 from fedgen.errors import DataError, FedgenError, PrivacyRefusedError
 from fedgen.federation.site.charging import Account, Charging
 from fedgen.federation.site.log import SiteLog
@@ -31,7 +31,8 @@ from fedgen.protocol.messages import (
     TrainRound,
 )
 from fedgen.recipe import Recipe
-from fedgen.training.outbox import RoundResult
+from fedgen.training.canary_coins import kept_canaries
+from fedgen.training.outbox import Outbox, RoundResult
 from fedgen.training.training_patients import TrainingPatients
 from fedgen.training.vector import vector_sha256
 from fedgen_privacy.secagg import Phase
@@ -50,6 +51,9 @@ class Site:
         device: torch device instead of the study's.
         roster_size: sites that the study's roster has; needed where they make the noise together.
         journal: told what happens; by default it is appended to `log.jsonl` in the folder.
+
+    Raises:
+        DataError, PrivacyRefusedError: as `Mechanism.plan`, and as `kept_canaries` where the study asks for canaries.
     """
 
     def __init__(
@@ -71,12 +75,16 @@ class Site:
         self._secure = recipe.study.aggregation.secure
         self._assessor = assessor
         self._journal = journal or SiteLog(folder / "log.jsonl")
-        cohort = TrainingPatients(data, recipe.study.data.images_per_patient, recipe.task)
-        self.plan = recipe.mechanism.plan(cohort.n_patients, self.name, device)
+        self.plan = recipe.mechanism.plan(data.part(Part.TRAIN).n_patients, self.name, device)
         self._sessions_held = None
         if self._secure and holder is not None:
             self._sessions_held = Sessions(self.name, holder, recipe.rounds)
         self._charging = Charging(account or Account(folder / "ledger.jsonl"), recipe.sha256)
+        canaries = None
+        if recipe.study.audit.canaries:
+            begun = self._charging.begun or Outbox(folder / "outbox").begun
+            canaries = kept_canaries(recipe.study, recipe.sha256, data, folder, begun=begun)
+        cohort = TrainingPatients(data, recipe.study.data.images_per_patient, recipe.task, canaries)
         here = AtSite(cohort, self.plan, roster_size)
         self._rounds = Rounds(
             recipe, self.name, here, folder / "outbox", self._charging, shared=account is not None
