@@ -9,7 +9,7 @@ import torch
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError
 from fedgen.evidence.audit.audited import audited
-from fedgen.evidence.limits import OF_MODELS, OF_VOLUMES, audit_limits, evaluation_limits
+from fedgen.evidence.limits import OF_MODELS, OF_VOLUMES, audit_limits, canary_limits, evaluation_limits
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.middle import made_as_pictures, sites_as_pictures
 from fedgen.evidence.pooled import pooled
@@ -55,6 +55,7 @@ def assess_audit(
         check(study, sites, made)
     real, options = Real(sites), study.audit
     audits = [kind(options) for kind in measures(*AUDITS) if made is not None or not kind.of_images]
+    audits = [audit for audit in audits if audit.wanted]
     shown = made or LabelledImages(sites[0].images[:0].float(), sites[0].labels[:0])
     cohorts = audited(real)
     if any(each.train.n_images and each.held_out.n_images for each in cohorts):
@@ -77,6 +78,7 @@ def assess_audit(
         rows=rows,
         limits=(
             *audit_limits(n, options.alpha, model.epsilon, few),
+            *canary_limits(options.canaries),
             *((OF_MODELS,) if made is None else ()),
         ),
         seed=study.study.seed,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fedgen.evidence.join import by_text, join, joined_limits, summed
+from fedgen.evidence.registry import AUDITS, measures
 from fedgen.evidence.verdict import overall
 from fedgen.run.evidence_files import (
     Absent,
@@ -68,26 +70,32 @@ def joined_audit(
     found = {site: audits[site] for site in sorted(audits)}
     verdicts = {site: overall(each.rows) for site, each in found.items()}
     unknown = [Verdict.INSUFFICIENT] * bool(absent or not found)
-    judged = [row for each in found.values() for row in each.rows if _counts(row, pooled)]
-    together = overall(pooled.rows if pooled else ())
     everything = [*found.values(), *([pooled] if pooled else [])]
     claims = [each.claim.epsilon for each in everything if each.claim.epsilon is not None]
+    claim = Claim(epsilon=max(claims, default=None), delta=study.privacy.delta)
+    rows = join({site: each.rows for site, each in found.items()})
+    anew = _judged_anew(study, rows, claim)
+    weighed = _Weighed(found, absent, pooled, anew)
+    judged = [row for each in found.values() for row in each.rows if weighed.counts(row)] + list(
+        anew.values()
+    )
+    together = overall(pooled.rows if pooled else ())
     limits = joined_limits({site: each.limits for site, each in found.items()})
     return AuditFile(
         verdict=worst(
             together[0], *(verdict for row in judged if (verdict := row.verdict) is not None), *unknown
         ),
-        reasons=_reasons(found, absent, pooled),
+        reasons=weighed.reasons(),
         alpha=study.audit.alpha,
         n=summed([each.n for each in found.values()]),
-        claim=Claim(epsilon=max(claims, default=None), delta=study.privacy.delta),
+        claim=claim,
         where=ON_ONE_MACHINE.format(verb="audited the model and the synthetic images") if pooled else AUDITED,
         sites=tuple(
             SiteVerdict(site=site, verdict=verdicts[site][0], reasons=verdicts[site][1], n=each.n, claim=each.claim)
             for site, each in found.items()
         ),
         absent=_absent(absent),
-        rows=join({site: each.rows for site, each in found.items()}),
+        rows=tuple(anew.get(row.id, row) for row in rows),
         pooled=pooled.rows if pooled else (),
         limits=_once(pooled.limits if pooled else (), limits, _limits(study, len(found))),
         seed=study.study.seed,
@@ -122,8 +130,11 @@ def joined_evaluation(
     )
 
 
-def _counts(row: Row, pooled: Audited | None) -> bool:
-    return pooled is None or row.verdict is not Verdict.INSUFFICIENT
+def _judged_anew(study: Study, rows: Sequence[Row], claim: Claim) -> dict[str, Row]:
+    """By id, the joined rows whose measure judges all sites' numbers together."""
+    known = {kind.id: kind(study.audit) for kind in measures(*AUDITS)}
+    found = {row.id: known[row.id].over_sites(row, claim) for row in rows if row.id in known}
+    return {id: row for id, row in found.items() if row is not None}
 
 
 def _once(*limits: Sequence[str]) -> tuple[str, ...]:
@@ -134,33 +145,47 @@ def _absent(absent: Mapping[str, str]) -> tuple[Absent, ...]:
     return tuple(Absent(site=site, reason=absent[site]) for site in sorted(absent))
 
 
-def _reasons(
-    audits: Mapping[str, AuditNumbers], absent: Mapping[str, str], pooled: Audited | None
-) -> tuple[str, ...]:
-    said: dict[tuple[Verdict, str], dict[str, str]] = {}
-    for site, each in audits.items():
-        for row in each.rows:
-            if row.verdict is not None and row.reason is not None and _counts(row, pooled):
-                said.setdefault((row.verdict, row.title), {})[site] = row.reason
-    raised = [
-        (verdict, f"{title} at {', '.join(sites)}: {text}")
-        for (verdict, title), texts in said.items()
-        if verdict is not Verdict.PASS
-        for text, sites in by_text(texts).items()
-    ]
-    raised += [
-        (Verdict.INSUFFICIENT, f"{site} is in the model and sent no audit ({why}).")
-        for site, why in sorted(absent.items())
-    ]
-    raised += [
-        (row.verdict, f"{row.title}, all patients together: {row.reason}")
-        for row in (pooled.rows if pooled else ())
-        if row.verdict is not None and row.verdict is not Verdict.PASS
-    ]
-    raised.sort(key=lambda each: SEVERITY.index(each[0]))
-    if not audits:
-        raised.append((Verdict.INSUFFICIENT, "No site sent an audit."))
-    return tuple(text for _, text in raised) or (CALM,)
+@dataclass(frozen=True)
+class _Weighed:
+    """What each judged, and whose word counts."""
+
+    audits: Mapping[str, AuditNumbers]
+    absent: Mapping[str, str]
+    pooled: Audited | None
+    anew: Mapping[str, Row]
+
+    def counts(self, row: Row) -> bool:
+        """Whether a site's own verdict counts: being too small alone does not, where all are judged together."""
+        return row.verdict is not Verdict.INSUFFICIENT or (self.pooled is None and row.id not in self.anew)
+
+    def reasons(self) -> tuple[str, ...]:
+        """One sentence for each that did not pass, the worst first."""
+        said: dict[tuple[Verdict, str], dict[str, str]] = {}
+        for site, each in self.audits.items():
+            for row in each.rows:
+                if row.verdict is not None and row.reason is not None and self.counts(row):
+                    said.setdefault((row.verdict, row.title), {})[site] = row.reason
+        raised = [
+            (verdict, f"{title} at {', '.join(sites)}: {text}")
+            for (verdict, title), texts in said.items()
+            if verdict is not Verdict.PASS
+            for text, sites in by_text(texts).items()
+        ]
+        raised += [
+            (Verdict.INSUFFICIENT, f"{site} is in the model and sent no audit ({why}).")
+            for site, why in sorted(self.absent.items())
+        ]
+        together = [(row, "all patients together") for row in (self.pooled.rows if self.pooled else ())]
+        together += [(row, "all sites together") for row in self.anew.values()]
+        raised += [
+            (row.verdict, f"{row.title}, {who}: {row.reason}")
+            for row, who in together
+            if row.verdict is not None and row.verdict is not Verdict.PASS
+        ]
+        raised.sort(key=lambda each: SEVERITY.index(each[0]))
+        if not self.audits:
+            raised.append((Verdict.INSUFFICIENT, "No site sent an audit."))
+        return tuple(text for _, text in raised) or (CALM,)
 
 
 def _limits(study: Study, n_sites: int) -> list[str]:

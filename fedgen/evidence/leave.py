@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from fedgen.evidence.downstream.cells import MINIMUM_PATIENTS
 from fedgen.run.evidence_files import Audited, AuditNumbers, Evaluated, EvaluationNumbers
-from fedgen.run.row import SYNTHETIC, Finding, Row
+from fedgen.run.row import CANARIES, SYNTHETIC, Finding, Row
 
 WITHHELD = "Too few patients: the numbers stay at the site."
 #: A count behind a word, such as the patients of a class.
@@ -29,8 +29,11 @@ def leave(rows: Iterable[Row], least: int) -> tuple[Row, ...]:
 
 
 def _left(row: Row, least: int) -> Row:
-    real = [count for name, count in row.n.items() if not name.startswith(SYNTHETIC)]
-    few = min(real, default=0) < least and bool(row.values or row.n)
+    real = [count for name, count in row.n.items() if not (name.startswith(SYNTHETIC) or name == CANARIES)]
+    # A row about canaries alone is about nobody.
+    few = (
+        not (real == [] and CANARIES in row.n) and min(real, default=0) < least and bool(row.values or row.n)
+    )
     # Made anew, field by field, so that nothing else goes along.
     return Row(
         id=row.id,
@@ -38,7 +41,7 @@ def _left(row: Row, least: int) -> Row:
         group=row.group,
         about=row.about,
         values=() if few else tuple(value.model_copy(update={"without": ()}) for value in row.values),
-        n={name: n for name, n in row.n.items() if n >= least or name.startswith(SYNTHETIC)},
+        n={name: n for name, n in row.n.items() if n >= least or name.startswith((SYNTHETIC, CANARIES))},
         findings=tuple(Finding(verdict=found.verdict, sentence=found.sentence) for found in row.findings),
         note=WITHHELD if few else row.note and _COUNT.sub("", row.note),
     )

@@ -82,6 +82,22 @@ def _away_from_chance(mean: Value | None) -> float | None:
     return None
 
 
+def canary_limits(canaries: int) -> tuple[str, ...]:
+    """What a study with canaries must say of them; nothing of one without.
+
+    Args:
+        canaries: m of each site.
+    """
+    if not canaries:
+        return ()
+    return (
+        f"Each site made up {canaries} canaries (patterns of squares, no patient), and about half of them were trained "
+        "on as patients are: they are in the model and, faintly, in what it draws.",
+        "Canaries show the worst case that was tried, by the loss of the final model alone: a stronger attack may "
+        "prove a larger epsilon, and a bound of 0 is no evidence of privacy.",
+    )
+
+
 def audit_limits(
     n: Mapping[str, int], alpha: float, epsilon: float | None, small: Sequence[str]
 ) -> tuple[str, ...]:

@@ -10,9 +10,11 @@ from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.open_model import OpenModel, Score
 from fedgen.evidence.verdict import Undecided
 from fedgen.priors.prior import Prior
+from fedgen.run.evidence_files import Claim
 from fedgen.run.row import Row
 from fedgen.run.site_only import SiteOnly
 from fedgen.study.data import Covariate
+from fedgen.training.canary_images import Canaries
 
 T = TypeVar("T")
 
@@ -59,12 +61,14 @@ class AuditedModel(NamedTuple):
         epsilon: claim under add/remove of one patient, the largest of all sites; None without DP.
         delta: the claim.
         inside: all of the model; None where no more than its attacks is at hand.
+        canaries: of each site whose patients are looked at, where the study asks for them.
     """
 
     attacks: Mapping[str, Score]
     epsilon: float | None
     delta: float
     inside: OpenModel | None = None
+    canaries: tuple[Canaries, ...] = ()
 
 
 class Measure(ABC):
@@ -90,6 +94,23 @@ class Measure(ABC):
     @abstractmethod
     def __init__(self, options: Any) -> None:
         """With its section of the study."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the study asks for it at all."""
+        return True
+
+    def over_sites(self, row: Row, claim: Claim) -> Row | None:
+        """What is judged anew of all sites' numbers together, from their joined row.
+
+        The verdict of the row that comes back stands beside those of the sites, of which one that was INSUFFICIENT
+        alone does not count any more. None where the sites' verdicts are all there is, as with most measures.
+
+        Args:
+            row: joined from the sites', with what each sent in `per_site`.
+            claim: the largest of the sites.
+        """
+        return None
 
     @abstractmethod
     def measure(

@@ -29,6 +29,8 @@ from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.run.lock import held
 from fedgen.run.site_only import write_site_only
 from fedgen.synthesis.counts import class_counts
+from fedgen.training.canary_coins import kept_canaries
+from fedgen.training.canary_images import Canaries
 from fedgen.training.outbox import Outbox
 from fedgen.training.vector import check_vector, vector_sha256
 
@@ -114,7 +116,13 @@ class Assessor:
                     AUDIT,
                     AuditNumbers,
                     lambda: audit_numbers(
-                        self.recipe, self.data, self._epsilon(), task, self.device, self._aside
+                        self.recipe,
+                        self.data,
+                        self._epsilon(),
+                        task,
+                        self.device,
+                        self._aside,
+                        self._canaries(),
                     ),
                 ),
                 evaluation=self._kept(
@@ -147,6 +155,10 @@ class Assessor:
         if not path.exists():
             write_atomic(path, compute().model_dump_json().encode())
         return _read(path, form.model_validate_json)
+
+    def _canaries(self) -> Canaries | None:
+        # The model was trained with them, so they are there or nothing is.
+        return kept_canaries(self.recipe.study, self.recipe.sha256, self.data, self.folder, begun=True)
 
     def _epsilon(self) -> float | None:
         patients = self.data.part(Part.TRAIN).n_patients

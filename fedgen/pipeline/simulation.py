@@ -42,6 +42,8 @@ from fedgen.run.site_only import write_site_only
 from fedgen.run.source_file import SourceFile
 from fedgen.run.summary import Parts, RunSummary, SiteEntry, Source
 from fedgen.study.study import Study
+from fedgen.training.canary_coins import check_share, kept_canaries
+from fedgen.training.canary_images import Canaries
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Ledger
 
@@ -172,6 +174,7 @@ class Simulation(Setting):
         for site in self.sites:
             self.work.recipe.mechanism.admit(site.part(Part.TRAIN).n_patients, site.site)
             check_held_out(study, site.site, site.n_patients, site.part(Part.AUDIT).n_patients)
+            check_share(study, site.site, site.part(Part.TRAIN).n_patients)
         refuse_same_patients(study, origin_of(run, study), self._names)
         refuse_useless(study, [site.part(Part.TRAIN).n_patients for site in self.sites], self.accepted)
 
@@ -215,12 +218,19 @@ class Simulation(Setting):
         """Real images beside synthetic ones."""
         draw_real_vs_synthetic(self.work.run.figures, self.sites, made, self.work.study.data.labels)
 
+    def _canaries(self) -> tuple[Canaries, ...]:
+        """Of every site, from its own folder."""
+        study, run, sha256 = self.work.study, self.work.run, self.work.recipe.sha256
+        kept = (kept_canaries(study, sha256, site, run.site(site.site), begun=True) for site in self.sites)
+        return tuple(each for each in kept if each is not None)
+
     def pooled(self, task: Question, measured: Measured = unseen) -> Pooled:
         """The measures on the patients of all sites together, and pictures: nearest neighbours, or made targets."""
         work, study, made = self.work, self.work.study, released(task)
         networks = work.networks(task.model)
         epsilon = PrivacyFile.read(work.run).epsilon
         model = audited_model(work.recipe, networks, study.training.device, epsilon)
+        model = model._replace(canaries=self._canaries())
         told, keep = partial(measured, "all patients"), partial(write_site_only, work.run.path)
         audit = assess_audit(study, self.sites, made, model, told, keep)
         if made is None:

@@ -13,6 +13,7 @@ from fedgen.protocol.messages import AssessModel, Question
 from fedgen.recipe import Recipe
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.run.site_only import Keep, forget
+from fedgen.training.canary_images import Canaries
 
 
 class Aside(NamedTuple):
@@ -37,6 +38,7 @@ def audit_numbers(
     task: Question,
     device: str | None = None,
     aside: Aside = NOBODY,
+    canaries: Canaries | None = None,
 ) -> AuditNumbers:
     """The audits on one site; `device` is where the model runs.
 
@@ -47,6 +49,7 @@ def audit_numbers(
         task: the model, and the release where that is images.
         device: None for the study's.
         aside: who is told at the site.
+        canaries: of the site, where the study asks for them.
 
     Raises:
         DataError: the site's images do not fit, or the model's scores are not finite.
@@ -54,7 +57,8 @@ def audit_numbers(
     study = recipe.study
     device = device or study.training.device
     networks = trained_networks(recipe, task.model, device)
-    model = audited_model(recipe, networks, device, epsilon)
+    own = () if canaries is None else (canaries,)
+    model = audited_model(recipe, networks, device, epsilon)._replace(canaries=own)
     found = assess_audit(study, [data], released(task), model, aside.progress, aside.keep)
     return leaving_audit(found, study.audit.minimum_patients)
 

@@ -24,6 +24,8 @@ Counts = Annotated[dict[Word, Count], Field(max_length=16)]
 #: A whole number stays one, and is printed so.
 Number = Annotated[int, Field(ge=-(2**53), lt=2**53)] | float
 SYNTHETIC = "synthetic_"
+#: The count of records that sites made up to audit a training: they add up over sites, and nobody is behind them.
+CANARIES = "canaries"
 Pool = Literal["none", "mean", "sum", "same"]
 
 

@@ -27,6 +27,15 @@ def p_value(canaries: int, guesses: int, correct: int, epsilon: float, delta: fl
     return min(1.0, tail + 2 * canaries * delta * float(mass.max()))
 
 
+def detectable(canaries: int, guesses: int, delta: float, *, confidence: float = 0.95) -> float:
+    """Largest epsilon that so many canaries and guesses can prove: the bound where every guess is right.
+
+    Raises:
+        ValueError: the counts are impossible.
+    """
+    return epsilon_lower_bound(canaries, guesses, guesses, delta, confidence=confidence)
+
+
 def epsilon_lower_bound(
     canaries: int, guesses: int, correct: int, delta: float, *, confidence: float = 0.95
 ) -> float:
