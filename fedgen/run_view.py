@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fedgen.errors import DataError
+from fedgen.protocol.receipt import ReceiptFile
 from fedgen.run.directory import RunDirectory
 from fedgen.run.events import Event, RoundDone
-from fedgen.run.evidence_files import AUDIT, EVALUATION, AuditFile, EvaluationFile
+from fedgen.run.evidence_files import AUDIT, EVALUATION, AuditFile, EvaluationFile, SiteAnswer
 from fedgen.run.model_card import ModelCard
 from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.row import Row
@@ -85,6 +86,21 @@ class RunView:
     def evaluation(self) -> EvaluationFile | None:
         """evaluation.json."""
         return EvaluationFile.find(self.run)
+
+    @cached_property
+    def answers(self) -> dict[str, SiteAnswer]:
+        """What each site sent, by its name."""
+        found = (SiteAnswer.read(self.run, name) for name in self._files("assessments"))
+        return {answer.site: answer for answer in found}
+
+    @cached_property
+    def receipts(self) -> dict[str, ReceiptFile]:
+        """What each site signed, by its name; not every site does."""
+        found = (ReceiptFile.read(self.run, name) for name in self._files("receipts"))
+        return {receipt.site: receipt for receipt in found}
+
+    def _files(self, folder: str) -> list[str]:
+        return sorted(f"{folder}/{path.name}" for path in (self.run.path / folder).glob("*.json"))
 
     @property
     def rows(self) -> tuple[Row, ...]:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedgen.data.pseudonyms import KEY_FILE
+from fedgen.data.withdrawals import WITHDRAWN
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable
 from fedgen.run.directory import PRETRAINED
@@ -40,6 +41,11 @@ class SiteFolder:
     def pseudonym_key(self) -> Path:
         """`pseudonym.key`: what stands for patients and files in everything that is written down is made with it."""
         return self.path / KEY_FILE
+
+    @property
+    def withdrawn(self) -> Path:
+        """`withdrawn.json`: patients who have withdrawn, by their pseudonyms."""
+        return self.path / WITHDRAWN
 
     @property
     def node_key(self) -> Path:

@@ -18,11 +18,12 @@ from fedgen.data.held_out import check_held_out
 from fedgen.data.prepare import prepare_site
 from fedgen.data.pseudonyms import Pseudonyms
 from fedgen.data.site_data import Part
+from fedgen.data.withdrawals import Withdrawals
 from fedgen.errors import FedgenError, PolicyRefusedError, PrivacyRefusedError
 from fedgen.federation.site.charging import Account
 from fedgen.federation.site.refusals import refusal
 from fedgen.federation.site.site import Site
-from fedgen.pipeline.assessment import Assessor
+from fedgen.pipeline.assessment import AUDIT, EVALUATION, RECEIPT, Assessor
 from fedgen.protocol.messages import (
     Answer,
     Assess,
@@ -59,7 +60,7 @@ class _Ready:
     """A study with its data, and the files it was made from as they were then."""
 
     stamp: tuple[Any, ...]
-    made_of: tuple[str, str, SiteFile]
+    made_of: tuple[str, str, SiteFile, frozenset[str]]
     offered: OfferedStudy
     site: Site
     epsilon_after: Callable[[int], float] | None
@@ -131,7 +132,7 @@ class Hospital:
         except PrivacyRefusedError as error:
             # Their sentences are about the study and the policy, and may be told.
             raise PolicyRefusedError(str(error)) from None
-        made_of = (offered.manifest_sha256, cohort, site_file)
+        made_of = (offered.manifest_sha256, cohort, site_file, self._withdrawals().names())
         if known is not None and known.made_of == made_of:
             return self._keep(sha256, replace(known, offered=offered))
         site, epsilon = self._prepare(offered, site_file, cohort)
@@ -145,8 +146,17 @@ class Hospital:
     def _stamp(self, sha256: str) -> tuple[Any, ...]:
         own = self._folder.study(sha256)
         return tuple(
-            _version(path) for path in (self._folder.site_file, own / "manifest.json", own / "approval.json")
+            _version(path)
+            for path in (
+                self._folder.site_file,
+                own / "manifest.json",
+                own / "approval.json",
+                self._folder.withdrawn,
+            )
         )
+
+    def _withdrawals(self) -> Withdrawals:
+        return Withdrawals(self._folder.withdrawn, Pseudonyms.kept_in(self._folder.pseudonym_key))
 
     def _prepare(
         self, offered: OfferedStudy, site_file: SiteFile, name: str
@@ -162,6 +172,7 @@ class Hospital:
             own / "data",
             self._folder.cache,
             pseudonyms=Pseudonyms.kept_in(self._folder.pseudonym_key),
+            withdrawn=self._folder.withdrawn,
         )
         held_out = prepared.data.part(Part.AUDIT).n_patients
         check_held_out(study, self._name, prepared.data.n_patients, held_out)
@@ -178,19 +189,30 @@ class Hospital:
                 bytes.fromhex(offered.study_sha256),
                 own,
             )
-        metrics = frozenset({"audit", "evaluation"} - set(withheld(site_file.policy)))
+        metrics = frozenset({AUDIT, EVALUATION, RECEIPT} - set(withheld(site_file.policy)))
+        paid, identity = self._folder.ledger(name), self._folder.identity(self._name)
         site = Site(
             recipe,
             prepared.data,
             own,
             holder,
-            account=Account(self._folder.ledger(name), budget_of(cohort)),
-            assessor=Assessor(recipe, prepared.data, own, metrics, site_file.runtime.device, self._progress),
+            account=Account(paid, budget_of(cohort)),
+            assessor=Assessor(
+                recipe,
+                prepared.data,
+                own,
+                metrics,
+                site_file.runtime.device,
+                self._progress,
+                identity=identity,
+                ledger=paid,
+            ),
             device=site_file.runtime.device,
             journal=self._journal,
             roster_size=len(offered.manifest.to_roster()),
         )
-        problems = cohort_problems(site_file.policy, site.plan.patients)
+        # Those who are left: a cohort that withdrawals made too small takes no part, though its N stays the study's.
+        problems = cohort_problems(site_file.policy, prepared.data.part(Part.TRAIN).n_patients)
         if problems:
             raise PolicyRefusedError(" ".join(problems))
         spend = site.plan.spend

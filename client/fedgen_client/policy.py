@@ -83,7 +83,7 @@ def budget_problems(name: str, cohort: CohortSection, study: Study) -> list[str]
 
 def withheld(policy: PolicySection) -> tuple[Metric, ...]:
     """Numbers that a study asks for once it is trained, and that this site does not answer with."""
-    asked: tuple[Metric, ...] = ("audit", "evaluation")
+    asked: tuple[Metric, ...] = ("audit", "evaluation", "receipt")
     return tuple(metric for metric in asked if metric not in policy.metrics)
 
 

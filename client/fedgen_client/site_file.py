@@ -19,7 +19,7 @@ from fedgen.schema.read import read_text, validated
 from fedgen.schema.section import Section
 from fedgen.study.modes import ALLOWED, Mode
 
-Metric = Literal["loss", "audit", "evaluation"]
+Metric = Literal["loss", "audit", "evaluation", "receipt"]
 
 #: A cohort's name names its ledger's file.
 _COHORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -59,10 +59,11 @@ class PolicySection(Section):
     )
     largest_study_epsilon: float = Field(10.0, gt=0, description="largest epsilon of a single study")
     metrics: tuple[Metric, ...] = Field(
-        ("loss", "audit", "evaluation"),
+        ("loss", "audit", "evaluation", "receipt"),
         strict=False,
-        description="numbers that may leave beside the update: loss (within the sum; a study is refused without it), "
-        "audit and evaluation (withheld where not listed)",
+        description="what may leave beside the update: loss (within the sum; a study is refused without it), audit, "
+        "evaluation and receipt (its signature under the rounds and the epsilon of the study; withheld where not "
+        "listed)",
     )
     approve: Literal["ask", "always"] = Field(
         "ask",

@@ -220,10 +220,16 @@ def _warm_start(study: Study) -> str:
 def _at_the_end(study: Study, site: SiteFile, sizes: Exchanged) -> str:
     held_back = withheld(site.policy)
     leaves = [name for name in ("audit", "evaluation") if name not in held_back]
+    receipt = (
+        ""
+        if "receipt" in held_back
+        else " A receipt leaves too, under this site's signature: the rounds that it trained in, the epsilon that its "
+        "ledger holds of them, and after which round how many patients withdrew; it goes into the release."
+    )
     says = f"numbers of the {' and of the '.join(leaves)} leave" if leaves else "no number leaves"
     text = (
         f"{study.synthesis.images} synthetic images come in ({_mb(sizes.release_bytes)}) and are compared with this "
-        f"site's patients here; {says}, of all patients together and never of one."
+        f"site's patients here; {says}, of all patients together and never of one.{receipt}"
     )
     if held_back:
         text += f" Your policy withholds {' and '.join(held_back)}."

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,21 +15,20 @@ from fedgen.data.check import check_split, part_findings
 from fedgen.data.decode import DecodedSite
 from fedgen.data.findings import DataFinding
 from fedgen.data.fingerprint import Fingerprints
+from fedgen.data.fixed_split import FixedSplit, fix_split
 from fedgen.data.geometry import geometry_findings
 from fedgen.data.index import IndexEntry, PatientIndex, write_index
 from fedgen.data.join_folders import common_folder, index_folders
 from fedgen.data.load import decoding_findings, site_data
 from fedgen.data.phantom.write import native_size, write_phantom
 from fedgen.data.pseudonyms import Pseudonyms, naming_no_file, own_pseudonyms
-from fedgen.data.site_data import Part, SiteData
+from fedgen.data.site_data import SiteData
 from fedgen.data.split import split_patients
 from fedgen.data.ties import Likeness, picture_findings, tied_patients
+from fedgen.data.withdrawals import WITHDRAWN, Withdrawals
 from fedgen.errors import DataError, StudyError
 from fedgen.run.atomic import write_json
 from fedgen.study.study import Study
-
-#: Raised when the meaning of split.json changes; an older one is then refused, not misread.
-_SPLIT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,7 @@ def prepare_site(
     cache: Path,
     progress: Progress | None = None,
     pseudonyms: Pseudonyms | None = None,
+    withdrawn: Path | None = None,
 ) -> PreparedSite:
     """`prepare_sites` for a hospital's own folder, all of which is one site, whatever sites the files name.
 
@@ -86,14 +82,17 @@ def prepare_site(
         cache: folder for decoded images.
         progress: told (images done, images in all) while they are decoded.
         pseudonyms: the site's own; where None, those of the person who runs this.
+        withdrawn: the site's list of patients who have withdrawn, none of whom is read; None where there is none.
 
     Raises:
+        PrivacyRefusedError: that list is damaged.
         DataError: as `prepare_sites`.
     """
     pseudonyms = pseudonyms or own_pseudonyms()
     with naming_no_file(source, pseudonyms):
         index = build_index(source, study.data, site=site)
-        sites, findings = _prepare(study, source, index, own, cache, progress, pseudonyms)
+        withdrawals = Withdrawals(withdrawn or own / WITHDRAWN, pseudonyms)
+        sites, findings = _prepare(study, source, index, own, cache, progress, pseudonyms, withdrawals)
     return PreparedSite(sites[0], findings)
 
 
@@ -107,6 +106,9 @@ def prepare_sites(
 ) -> Prepared:
     """Index, split, check and decode the study's data; write `index.json`, `split.json`, `findings.json`.
 
+    Patients in the folder's `withdrawn.json` are not read. Once a split is fixed, who is left keeps their part, and the
+    number of a site's training patients stays what it was (`SiteData.enrolled`).
+
     A second call with the same arguments gives the identical result and decodes nothing again.
 
     Args:
@@ -118,6 +120,7 @@ def prepare_sites(
         more: further folders of the same study, beside `source`.
 
     Raises:
+        PrivacyRefusedError: the list of those who have withdrawn is damaged.
         StudyError: neither a source nor a phantom.
         DataError: the data cannot be used, a folder cannot be written, or the split differs from the one
             fixed by an earlier call because the data have changed since.
@@ -128,9 +131,9 @@ def prepare_sites(
         for folder in folders:
             stack.enter_context(naming_no_file(folder, pseudonyms))
         index = index_folders(folders, study.data)
-        sites, findings = _prepare(
-            study, common_folder(folders), index, run_data, cache, progress, pseudonyms
-        )
+        withdrawals = Withdrawals(run_data / WITHDRAWN, pseudonyms)
+        root = common_folder(folders)
+        sites, findings = _prepare(study, root, index, run_data, cache, progress, pseudonyms, withdrawals)
     shared = sum(len(seen) > 1 for seen in index.sites_of_patients().values())
     return Prepared(sites, findings, shared)
 
@@ -143,12 +146,22 @@ def _prepare(
     cache: Path,
     progress: Progress | None,
     pseudonyms: Pseudonyms,
+    withdrawals: Withdrawals,
 ) -> tuple[list[SiteData], list[DataFinding]]:
+    fixed = FixedSplit.find(own, pseudonyms)
+    index, withdrawn = withdrawals.without(index), withdrawals.names()
+    if not index.entries:
+        raise DataError("Every patient of this data has withdrawn, so there is nothing to work on.")
+    if fixed is not None:
+        fixed.require_sites(index.sites, pseudonyms)
     decoded = decode_sites(folder, index, study.data, cache, progress)
     patients, fingerprints = _all_images(index, decoded)
     likeness = Likeness.of(fingerprints)
     together = tied_patients(index, patients, likeness)
-    parts = split_patients(index, study.data.split, study.study.seed, together=together)
+    if fixed is not None and withdrawn:
+        parts = fixed.parts_of(index.patients, withdrawn, pseudonyms)
+    else:
+        parts = split_patients(index, study.data.split, study.study.seed, together=together)
     sites = [
         site_data(site, index.at(site), decoded[site], parts, study.data, folder) for site in index.sites
     ]
@@ -163,12 +176,19 @@ def _prepare(
         *part_findings(sites),
         *geometry_findings(index, study.data),
     ]
-    # Only a split that passed its checks is fixed, so that corrected data may still be split anew.
-    _fix_split(own, parts, pseudonyms)
+    if fixed is None or not withdrawn:
+        # Only a split that passed its checks is fixed, so that corrected data may still be split anew.
+        fix_split(own, fixed, parts, sites, pseudonyms)
+    else:
+        sites = [_enrolled(site, fixed.enrolled(site.site, pseudonyms)) for site in sites]
     write_index(own / "index.json", pseudonyms.index(index))
     findings = [replace(finding, example="") for finding in findings]
     write_json(own / "findings.json", {"findings": [finding.to_json() for finding in findings]}, indent=1)
     return sites, findings
+
+
+def _enrolled(site: SiteData, training: int) -> SiteData:
+    return site if site.enrolled_patients == training else replace(site, enrolled=training)
 
 
 def _phantom(study: Study, run_data: Path) -> Path:
@@ -190,44 +210,3 @@ def _entries_of_images(index: PatientIndex, decoded: Mapping[str, DecodedSite]) 
 def _all_images(index: PatientIndex, decoded: Mapping[str, DecodedSite]) -> tuple[list[str], Fingerprints]:
     patients = [entry.patient for entry in _entries_of_images(index, decoded)]
     return patients, Fingerprints.concatenate([decoded[site].fingerprints for site in index.sites])
-
-
-def _fix_split(own: Path, parts: Mapping[str, Part], pseudonyms: Pseudonyms) -> None:
-    path = own / "split.json"
-    fixed = _fixed_split(path)
-    if fixed is not None and fixed["key"] != pseudonyms.name:
-        raise DataError(
-            f"{path} was written with another key of pseudonyms than is here now: restore the site's pseudonym.key; "
-            "only a new run can do without."
-        )
-    # A salt of each run's own: by split.json alone nobody can follow a patient from one run to another.
-    salt = secrets.token_hex(16) if fixed is None else str(fixed["salt"])
-    ours = pseudonyms.of_run(salt)
-    ordered = dict(sorted((ours.patient(patient), part.name.lower()) for patient, part in parts.items()))
-    digest = hashlib.sha256(json.dumps(ordered).encode()).hexdigest()
-    if fixed is None:
-        value = {
-            "version": _SPLIT_VERSION,
-            "key": pseudonyms.name,
-            "salt": salt,
-            "sha256": digest,
-            "patients": ordered,
-        }
-        write_json(path, value, indent=1)
-    elif fixed["sha256"] != digest:
-        raise DataError(
-            f"The data, data.split or the seed changed since {path} was written, and a patient held out "
-            "then could train now: restore them, for only a new run may have another split."
-        )
-
-
-def _fixed_split(path: Path) -> dict[str, Any] | None:
-    try:
-        if not path.exists():
-            return None
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if value["version"] != _SPLIT_VERSION:
-            raise ValueError(f"its version is {value['version']}, this program's {_SPLIT_VERSION}")
-        return {name: value[name] for name in ("key", "salt", "sha256")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({error}): restore it; only a new run can do without.") from None

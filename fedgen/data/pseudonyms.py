@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -19,6 +18,7 @@ from fedgen.data.folder_scan import files_of
 from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable
+from fedgen.run.state_folder import state_folder
 from fedgen_privacy.secret_file import make_secret, read_secret
 
 KEY_FILE = "pseudonym.key"
@@ -72,6 +72,10 @@ class Pseudonyms:
         """`p-` and 16 digits."""
         return f"p-{self._of('patient', identity)}"
 
+    def site(self, name: str) -> str:
+        """`h-` and 16 digits."""
+        return f"h-{self._of('site', name)}"
+
     def study(self, uid: str) -> str:
         """`s-` and 16 digits; empty where there is none."""
         return f"s-{self._of('study', uid)}" if uid else ""
@@ -115,20 +119,12 @@ class Pseudonyms:
 
 
 def own_pseudonyms() -> Pseudonyms:
-    """Those of the person who runs a study on one machine: the key is in FEDGEN_STATE, else fedgen in XDG_STATE_HOME,
-    else ~/.local/state/fedgen.
+    """Those of the person who runs a study on one machine: the key is in their `state_folder`.
 
     Raises:
-        PrivacyRefusedError, DataError: as `Pseudonyms.kept_in`, or nobody knows the home folder.
+        PrivacyRefusedError, DataError: as `Pseudonyms.kept_in` and `state_folder`.
     """
-    own, base = os.environ.get("FEDGEN_STATE"), os.environ.get("XDG_STATE_HOME")
-    try:
-        folder = Path(own) if own else (Path(base) if base else Path.home() / ".local" / "state") / "fedgen"
-    except RuntimeError:
-        raise DataError(
-            "There is no home folder to keep the key of the pseudonyms in: set FEDGEN_STATE to a folder of yours."
-        ) from None
-    return Pseudonyms.kept_in(folder.absolute() / KEY_FILE)
+    return Pseudonyms.kept_in(state_folder() / KEY_FILE)
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ class SiteData:
         embeddings: (N, numbers) float32 of L2 norm 1; None where the study names none.
         spacing: mm between neighbours along each axis of size; None where the images do not agree on one.
         orientation: sides of the patient that the axes of size grow towards; empty where the images do not agree.
+        enrolled: training patients when the study began, where some of them have withdrawn since; else None.
     """
 
     site: str
@@ -68,6 +69,12 @@ class SiteData:
     embeddings: Tensor | None = None
     spacing: Spacing | None = None
     orientation: str = ""
+    enrolled: int | None = None
+
+    @property
+    def enrolled_patients(self) -> int:
+        """N of the study: its training patients when it began, a public constant of sampling, noise and weights."""
+        return self.part(Part.TRAIN).n_patients if self.enrolled is None else self.enrolled
 
     @property
     def grid(self) -> ImageSpec:

@@ -27,6 +27,7 @@ def write_site(path: Path, data: SiteData) -> None:
         "contrasts": json.dumps(data.contrasts),
         "spacing": json.dumps(data.spacing),
         "orientation": data.orientation,
+        "enrolled": json.dumps(data.enrolled),
     }
     write_atomic(path, save(tensors, metadata=metadata))
 
@@ -48,6 +49,7 @@ def read_site(path: Path) -> SiteData:
             spacing=None if spacing is None else tuple(spacing),
             orientation=metadata["orientation"],
             contrasts=tuple(json.loads(metadata["contrasts"])),
+            enrolled=json.loads(metadata["enrolled"]),
             **tensors,
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

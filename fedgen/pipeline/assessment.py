@@ -17,11 +17,13 @@ from typing import TypeVar
 import torch
 from pydantic import TypeAdapter
 
-from fedgen.data.site_data import Part, SiteData
+from fedgen.data.site_data import SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
 from fedgen.evidence.assess import Progress, silent
+from fedgen.federation.site.withdrawn import withdrawn_so_far
 from fedgen.pipeline.site_numbers import NOBODY, Aside, audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assessment, AssessModel, Question
+from fedgen.protocol.receipt import SignedReceipt, SiteReceipt, numbers_sha256, sign_receipt, spans
 from fedgen.protocol.release import check_pixels
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
@@ -33,11 +35,13 @@ from fedgen.training.canary_coins import kept_canaries
 from fedgen.training.canary_images import Canaries
 from fedgen.training.outbox import Outbox
 from fedgen.training.vector import check_vector, vector_sha256
+from fedgen_privacy.ledger import Ledger
+from fedgen_privacy.secagg import Identity
 
 T = TypeVar("T")
 N = TypeVar("N", AuditNumbers, EvaluationNumbers)
 
-AUDIT, EVALUATION = "audit", "evaluation"
+AUDIT, EVALUATION, RECEIPT = "audit", "evaluation", "receipt"
 _QUESTION = TypeAdapter(dict[str, str])
 
 
@@ -85,6 +89,8 @@ class Assessor:
         metrics: what the site's policy lets leave now; what it withholds is None in the answer, kept or not.
         device: the site's own torch device; None for the study's.
         progress: told the title of each row.
+        identity: signs the receipt; without one there is none.
+        ledger: what paid for the rounds; None for the one in the folder.
     """
 
     recipe: Recipe
@@ -93,6 +99,8 @@ class Assessor:
     metrics: frozenset[str]
     device: str | None = None
     progress: Progress = silent
+    identity: Identity | None = None
+    ledger: Path | None = None
 
     def __call__(self, task: Question) -> Assessment:
         """Answer the question, from disk where it was answered before.
@@ -109,28 +117,60 @@ class Assessor:
             )
         with held(self.folder / "assessment.lock"):
             self._bind(task)
+            audit = self._kept(
+                AUDIT,
+                AuditNumbers,
+                lambda: audit_numbers(
+                    self.recipe,
+                    self.data,
+                    self._epsilon(),
+                    task,
+                    self.device,
+                    self._aside,
+                    self._canaries(),
+                ),
+            )
+            evaluation = self._kept(
+                EVALUATION,
+                EvaluationNumbers,
+                lambda: evaluation_numbers(self.recipe, self.data, task, self.device, self._aside),
+            )
             return Assessment(
                 site=self.data.site,
                 question_sha256=task.sha256,
-                audit=self._kept(
-                    AUDIT,
-                    AuditNumbers,
-                    lambda: audit_numbers(
-                        self.recipe,
-                        self.data,
-                        self._epsilon(),
-                        task,
-                        self.device,
-                        self._aside,
-                        self._canaries(),
-                    ),
-                ),
-                evaluation=self._kept(
-                    EVALUATION,
-                    EvaluationNumbers,
-                    lambda: evaluation_numbers(self.recipe, self.data, task, self.device, self._aside),
-                ),
+                audit=audit,
+                evaluation=evaluation,
+                receipt=self._receipt(task, audit, evaluation),
             )
+
+    def _receipt(
+        self, task: Question, audit: AuditNumbers | None, evaluation: EvaluationNumbers | None
+    ) -> SignedReceipt | None:
+        """Not kept: it is of what leaves now, and the same facts have the same bytes."""
+        if self.identity is None or RECEIPT not in self.metrics:
+            return None
+        rows = [
+            row
+            for row in Ledger(self.ledger or self.folder / "ledger.jsonl")
+            if row.study == self.recipe.sha256
+        ]
+        promise = self.recipe.mechanism.statement([row.spend for row in rows if row.spend is not None])
+        return sign_receipt(
+            SiteReceipt(
+                site=self.data.site,
+                study_sha256=task.study_sha256,
+                model_sha256=task.model_sha256,
+                release_sha256=task.release_sha256,
+                question_sha256=task.sha256,
+                rounds=spans(row.round for row in rows),
+                epsilon=promise.epsilon,
+                delta=None if promise.epsilon is None else self.recipe.study.privacy.delta,
+                audit_sha256=numbers_sha256(audit),
+                evaluation_sha256=numbers_sha256(evaluation),
+                withdrawn=withdrawn_so_far(self.folder),
+            ),
+            self.identity,
+        )
 
     @property
     def _aside(self) -> Aside:
@@ -161,7 +201,7 @@ class Assessor:
         return kept_canaries(self.recipe.study, self.recipe.sha256, self.data, self.folder, begun=True)
 
     def _epsilon(self) -> float | None:
-        patients = self.data.part(Part.TRAIN).n_patients
+        patients = self.data.enrolled_patients
         return self.recipe.mechanism.plan(patients, self.data.site).epsilon
 
 

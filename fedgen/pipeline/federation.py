@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fedgen.data.site_data import LabelledImages
@@ -29,12 +29,14 @@ class FederationSetting(Setting):
         exchange: reaches the sites by their names.
         joining: joins the updates.
         deadline: seconds the sites have to assess.
+        roster: Ed25519 public keys of the sites, as in the study's manifest.
     """
 
     work: Workspace
     exchange: Exchange
     joining: Aggregator
     deadline: float = ASSESS_DEADLINE
+    roster: Mapping[str, bytes] = field(default_factory=dict)
 
     limits = (
         "The coordinator sees no ledger: it counts every round a site was asked for, at the noise and sampling rate "
@@ -45,6 +47,11 @@ class FederationSetting(Setting):
     def source(self) -> Source:
         """The sites keep their images."""
         return "federation"
+
+    @property
+    def keys(self) -> Mapping[str, bytes]:
+        """As on the roster."""
+        return self.roster
 
     def aggregator(self) -> Aggregator:
         """As given."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
-from fedgen.errors import ExitCode
+from fedgen.errors import ExitCode, PrivacyRefusedError
 from fedgen.evidence.files import joined_audit, joined_evaluation
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.entries import describe_audit, describe_evaluation
@@ -14,6 +15,15 @@ from fedgen.pipeline.setting import Pooled, Setting
 from fedgen.pipeline.watch import Measured, unseen
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Answer, Assessment, Question, Refusal
+from fedgen.protocol.receipt import (
+    ReceiptFile,
+    SignedReceipt,
+    numbers_sha256,
+    open_receipt,
+    receipt_name,
+    spans,
+    within,
+)
 from fedgen.run.directory import RunDirectory
 from fedgen.run.events import Assessed, NotAssessed, RoundDone
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers, SiteAnswer
@@ -42,19 +52,28 @@ def assess(here: Setting, measured: Measured = unseen) -> None:
     """
     work, run = here.work, here.work.run
     task = question_of(work)
-    members = sorted({site for done in run.read_events(RoundDone) for site in done.sites})
+    trained: dict[str, set[int]] = {}
+    for done in run.read_events(RoundDone):
+        for site in done.sites:
+            trained.setdefault(site, set()).add(done.round)
+    members = sorted(trained)
     question = task.sha256
     kept = {site: found for site in members if (found := _kept(run, site, question))}
     # A site that withheld a part may have changed its policy; what it sent before it sends again unchanged.
     wanted = [
         site
         for site in members
-        if site not in kept or kept[site].audit is None or kept[site].evaluation is None
+        if site not in kept
+        or kept[site].audit is None
+        or kept[site].evaluation is None
+        or (site in here.keys and not _receipt_file(run, site).exists())
     ]
     why = dict.fromkeys(wanted, NOT_CONNECTED)
     exchange = here.assessors(task, measured) if wanted else None
     for site, answer in _answers(exchange, task, why, here.deadline) if exchange else ():
-        reason = _unusable(site, answer, question, work.study)
+        reason = _unusable(site, answer, question, work.study) or _unsigned(
+            site, answer, task, here.keys.get(site), trained[site]
+        )
         if reason is not None:
             why[site] = reason
         elif isinstance(answer, Assessment):
@@ -64,6 +83,7 @@ def assess(here: Setting, measured: Measured = unseen) -> None:
                 audit=answer.audit,
                 evaluation=answer.evaluation,
             )
+            _keep_receipt(run, site, answer.receipt, here.keys.get(site))
             kept[site].write(run, _file(run, site))
             why.pop(site, None)
             run.event(Assessed(site=site))
@@ -124,6 +144,53 @@ def _unusable(site: str, answer: Answer, question: str, study: Study) -> str | N
     if answer.audit is not None and answer.audit.alpha != study.audit.alpha:
         return "it audited at another significance level than the study's"
     return None
+
+
+def _unsigned(site: str, answer: Answer, task: Question, key: bytes | None, trained: set[int]) -> str | None:
+    """Why a receipt cannot be taken; None where it can, or there is none."""
+    if not isinstance(answer, Assessment) or answer.receipt is None:
+        return None
+    if key is None:
+        return "it signed a receipt, and its key is not known here"
+    try:
+        receipt = open_receipt(answer.receipt, key)
+    except PrivacyRefusedError:
+        return "its receipt is not signed with its own key"
+    said = (
+        receipt.site,
+        receipt.study_sha256,
+        receipt.model_sha256,
+        receipt.release_sha256,
+        receipt.question_sha256,
+        receipt.audit_sha256,
+        receipt.evaluation_sha256,
+    )
+    meant = (
+        site,
+        task.study_sha256,
+        task.model_sha256,
+        task.release_sha256,
+        task.sha256,
+        numbers_sha256(answer.audit),
+        numbers_sha256(answer.evaluation),
+    )
+    if said != meant:
+        return "its receipt is of something else than what it was asked and sent"
+    if not within(spans(trained), receipt.rounds):
+        return "its receipt lacks a round whose sum it is in"
+    return None
+
+
+def _receipt_file(run: RunDirectory, site: str) -> Path:
+    return run.path / receipt_name(run, site)
+
+
+def _keep_receipt(run: RunDirectory, site: str, signed: SignedReceipt | None, key: bytes | None) -> None:
+    if signed is None or key is None:
+        # One of an earlier answer says what this one no longer does.
+        _receipt_file(run, site).unlink(missing_ok=True)
+    else:
+        ReceiptFile(site=site, key=key.hex(), signed=signed).write(run, receipt_name(run, site))
 
 
 def _join(

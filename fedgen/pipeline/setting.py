@@ -51,6 +51,11 @@ class Setting(ABC):
         """Where the images come from."""
 
     @property
+    def keys(self) -> Mapping[str, bytes]:
+        """Ed25519 public keys by which the sites' receipts are checked; of the others none is taken."""
+        return {}
+
+    @property
     def shared_patients(self) -> int | None:
         """Patients at more than one site; None where nobody can count them."""
         return None

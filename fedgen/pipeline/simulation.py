@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from fedgen.data.cache.store import cache_folder
 from fedgen.data.held_out import check_held_out
-from fedgen.data.join_folders import common_folder
+from fedgen.data.join_folders import common_folder, index_folders
 from fedgen.data.prepare import Prepared, prepare_sites
 from fedgen.data.site_data import LabelledImages, Part, SiteData
+from fedgen.data.withdrawals import found_in
 from fedgen.errors import DataError, StudyError
 from fedgen.evidence.assess import assess_audit, assess_evaluation
 from fedgen.evidence.assess_translation import assess_translation
@@ -23,7 +24,8 @@ from fedgen.federation.exchange.contract import Exchange
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.simulation.virtual_sites import reach_virtual_sites, virtual_aggregator
 from fedgen.federation.site.site import Site
-from fedgen.pipeline.assessment import AUDIT, EVALUATION, Assessor, asked_before
+from fedgen.federation.terms.provision import identity
+from fedgen.pipeline.assessment import AUDIT, EVALUATION, RECEIPT, Assessor, asked_before
 from fedgen.pipeline.model import audited_model, translating
 from fedgen.pipeline.pretrained_start import given_start, origin_of, refuse_same_patients
 from fedgen.pipeline.released import read_card
@@ -41,6 +43,7 @@ from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.site_only import write_site_only
 from fedgen.run.source_file import SourceFile
 from fedgen.run.summary import Parts, RunSummary, SiteEntry, Source
+from fedgen.run_view import RunView
 from fedgen.study.study import Study
 from fedgen.training.canary_coins import check_share, kept_canaries
 from fedgen.training.canary_images import Canaries
@@ -168,15 +171,24 @@ class Simulation(Setting):
         run = self.work.run
         return prepare_sites(self.work.study, self.folder, run.data, cache_folder(), progress, self.more)
 
+    def count_patients(self, identities: Sequence[str]) -> int:
+        """How many of these are of somebody in the data; no image is decoded for it.
+
+        Raises:
+            DataError: the data cannot be indexed.
+        """
+        first = self.folder or self.work.run.data / "phantom"
+        return found_in(index_folders((first, *self.more), self.work.study.data), identities)
+
     def admit(self) -> None:
         """Refuse what a site would refuse, what is of no use, and a start that its patients are unprotected in."""
         study, run = self.work.study, self.work.run
         for site in self.sites:
-            self.work.recipe.mechanism.admit(site.part(Part.TRAIN).n_patients, site.site)
+            self.work.recipe.mechanism.admit(site.enrolled_patients, site.site)
             check_held_out(study, site.site, site.n_patients, site.part(Part.AUDIT).n_patients)
             check_share(study, site.site, site.part(Part.TRAIN).n_patients)
         refuse_same_patients(study, origin_of(run, study), self._names)
-        refuse_useless(study, [site.part(Part.TRAIN).n_patients for site in self.sites], self.accepted)
+        refuse_useless(study, [site.enrolled_patients for site in self.sites], self.accepted)
 
     @property
     def _names(self) -> list[str]:
@@ -201,9 +213,23 @@ class Simulation(Setting):
                 # anew may be assessed anew.
                 shutil.rmtree(folder / "assessment")
             told = partial(measured, data.site)
-            assessor = Assessor(recipe, data, folder, frozenset({AUDIT, EVALUATION}), progress=told)
+            leaves, own = frozenset({AUDIT, EVALUATION, RECEIPT}), identity(folder, data.site)
+            assessor = Assessor(recipe, data, folder, leaves, progress=told, identity=own)
             virtual.append(Site(recipe, data, folder, assessor=assessor))
         return DirectExchange(virtual)
+
+    @property
+    def keys(self) -> Mapping[str, bytes]:
+        """Of identities that were made for this run, in the virtual sites' folders."""
+        return {site: identity(self.work.run.site(site), site).public_key for site in self._names}
+
+    @property
+    def kept_keys(self) -> Mapping[str, bytes]:
+        """Those of the sites that signed a receipt, as the run has them; no image is opened for it."""
+        return {
+            site: identity(self.work.run.site(site), site).public_key
+            for site in RunView(self.work.run).receipts
+        }
 
     def entries(self, sites: Sequence[AskedSite]) -> tuple[SiteEntry, ...]:
         """Every count of every site."""

@@ -32,6 +32,8 @@ from fedgen.protocol.parts import (
     VectorPart,
     WordVector,
 )
+from fedgen.protocol.receipt import SignedReceipt
+from fedgen.protocol.release import released_sha256
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers
 from fedgen.schema.section import Section
 from fedgen.task.image_spec import ImageSpec
@@ -284,6 +286,11 @@ class Assess(Message):
         shapes = f"{tuple(self.images.shape)}/{'' if self.masks is None else 'masks/'}"
         return _of_question(self, shapes)
 
+    @property
+    def release_sha256(self) -> str | None:
+        """Of images, labels and masks alone; reads all of them."""
+        return released_sha256(self.images, self.labels, self.masks)
+
 
 class AssessModel(Message):
     """Ask a site to audit a trained model, and to evaluate it on its own patients: the model is the release.
@@ -304,6 +311,11 @@ class AssessModel(Message):
         """Of the whole question: study and model."""
         return _of_question(self, "model/")
 
+    @property
+    def release_sha256(self) -> str | None:
+        """None: the model is the release."""
+        return None
+
 
 def _of_question(asked: Assess | AssessModel, what: str) -> str:
     header = f"{asked.study_sha256}/{asked.model.shape[0]}/{what}"
@@ -319,6 +331,7 @@ class Assessment(Message):
         question_sha256: of the question it answers.
         audit: None where the site's policy withholds it.
         evaluation: None likewise.
+        receipt: what the site signs of its part in the study; None likewise.
     """
 
     longest = MAX_ASSESSMENT
@@ -328,6 +341,7 @@ class Assessment(Message):
     question_sha256: Hex32
     audit: AuditNumbers | None
     evaluation: EvaluationNumbers | None
+    receipt: SignedReceipt | None = None
 
 
 class Refusal(Message):

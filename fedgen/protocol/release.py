@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import numpy as np
 from torch import Tensor
 
 from fedgen.errors import FederationError
 
 #: More classes than any study has.
 MAX_LABEL = 2**16
+
+
+def released_sha256(images: Tensor, labels: Tensor, masks: Tensor | None) -> str:
+    """SHA-256 (hex) of a release as it was drawn: what a site signs, and what the tensors of a release are checked by.
+
+    Args:
+        images: (n, C, *size) float32, each value one of float16.
+        labels: (n,) class index.
+        masks: (n, 1, *size) classes, or None.
+    """
+    parts = [(images, "<f4"), (labels, "<i8"), *([] if masks is None else [(masks, "u1")])]
+    digest = hashlib.sha256("/".join(str(tuple(part.shape)) for part, _ in parts).encode())
+    for part, kind in parts:
+        digest.update(np.ascontiguousarray(part.numpy(), kind).data)
+    return digest.hexdigest()
 
 
 def check_pixels(images: Tensor) -> None:

@@ -19,13 +19,13 @@ from fedgen.protocol.parts import IncomingVector, Vector
 from fedgen.schema.section import Section
 
 #: Raised with every change of a message, a field or a limit. The first messages of all said none.
-WIRE: Literal[2] = 2
+WIRE: Literal[3] = 3
 
 M = TypeVar("M")
 
 
 class _Sent(Section, Generic[M]):
-    wire: Literal[2]
+    wire: Literal[3]
     message: M
 
 

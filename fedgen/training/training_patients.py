@@ -33,6 +33,7 @@ class TrainingPatients:
         own = data.part(Part.TRAIN)
         self._patients = own.n_patients
         train = self._train = own if canaries is None else beside(own, canaries.trained)
+        self._enrolled = data.enrolled
         self._task = task or task_of(data)
         order = torch.argsort(train.patients, stable=True)
         counts = torch.bincount(train.patients)
@@ -41,12 +42,20 @@ class TrainingPatients:
 
     @property
     def n_patients(self) -> int:
-        """N, the number of training patients, which is public: plans, weights and divisors go by it."""
-        return self._patients
+        """N, the training patients when the study began: public, so that plans, weights and divisors go by it.
+
+        Nobody who withdraws changes it.
+        """
+        return self._patients if self._enrolled is None else self._enrolled
 
     @property
     def n_records(self) -> int:
-        """Records that may be sampled: the patients and, behind them, the canaries in training. Secret."""
+        """Records that may be sampled: the patients without those who have withdrawn and, behind them, the canaries in
+        training. Secret.
+
+        A step takes each of them with the same probability as before: for those who are left nothing changes, and it is
+        as if those who are gone were never taken.
+        """
         return len(self._members)
 
     def records(self, patients: Tensor, random: SecretRandom) -> Records:

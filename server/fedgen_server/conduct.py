@@ -130,7 +130,8 @@ def conduct(
                 if not TRAIN.done(run):
                     sites = gather(study, exchange, run, roster, waiting, wait, stop)
                     refuse_useless(study, [sites[name].patients for name in sorted(sites)], accepted)
-                run_stages(FederationSetting(work, exchange, _aggregator(study, roster)), watcher)
+                here = FederationSetting(work, exchange, _aggregator(study, roster), roster=roster)
+                run_stages(here, watcher)
                 done = True
                 federation.studies.close(work.recipe.sha256)
                 federation.log.write("done", study=work.recipe.sha256, run=str(run.path))

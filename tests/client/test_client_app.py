@@ -134,12 +134,12 @@ def test_both_sides_say_that_their_versions_differ(tiny_study, site) -> None:
     text, vector = encode_task(ask(tiny_study()))
     told = []
     answer = decode_answer(
-        *send(app_of(site, told.append), pack(text.replace('"wire":2', '"wire":3'), vector))
+        *send(app_of(site, told.append), pack(text.replace('"wire":3', '"wire":4'), vector))
     )
     assert isinstance(answer, Refusal)
     assert told == [answer.reason]
     assert answer.reason == (
-        "A message of wire version 3 came, and this side reads version 2 alone: both sides must run the same version "
+        "A message of wire version 4 came, and this side reads version 3 alone: both sides must run the same version "
         "of fedgen."
     )
     reply = Message(

@@ -118,10 +118,11 @@ def test_the_smallest_cohort(patients, refused) -> None:
 @pytest.mark.parametrize(
     ("metrics", "expected"),
     [
-        (("loss", "audit", "evaluation"), ()),
-        (("loss",), ("audit", "evaluation")),
-        (("evaluation",), ("audit",)),
-        ((), ("audit", "evaluation")),
+        (("loss", "audit", "evaluation", "receipt"), ()),
+        (("loss", "audit", "evaluation"), ("receipt",)),
+        (("loss",), ("audit", "evaluation", "receipt")),
+        (("evaluation",), ("audit", "receipt")),
+        ((), ("audit", "evaluation", "receipt")),
     ],
 )
 def test_audit_and_evaluation_are_withheld_not_refused(metrics, expected) -> None:
@@ -156,7 +157,9 @@ policies = st.builds(
     modes=st.sets(st.sampled_from(MODES), min_size=1).map(lambda kinds: tuple(sorted(kinds))),
     require_secure_aggregation=st.booleans(),
     largest_study_epsilon=st.floats(0.1, 20),
-    metrics=st.sets(st.sampled_from(("loss", "audit", "evaluation"))).map(lambda kinds: tuple(sorted(kinds))),
+    metrics=st.sets(st.sampled_from(("loss", "audit", "evaluation", "receipt"))).map(
+        lambda kinds: tuple(sorted(kinds))
+    ),
 )
 studies = st.builds(
     lambda family, mode, epsilon, secure, fewest: study(

@@ -76,7 +76,10 @@ def test_no_limit_has_to_be_written(write) -> None:
         ("policy: {families: [vae, vea]}", f"families[1] must be {FAMILIES}"),
         ("policy: {families: []}", "line 3: policy.families must have at least 1 entries, but is []."),
         ("policy: {modes: [global]}", "policy.modes[0] must be 'distributed', 'local' or 'none', but is 'global'."),
-        ("policy: {metrics: [images]}", "policy.metrics[0] must be 'loss', 'audit' or 'evaluation', but is 'images'."),
+        (
+            "policy: {metrics: [images]}",
+            "policy.metrics[0] must be 'loss', 'audit', 'evaluation' or 'receipt', but is 'images'.",
+        ),
         ("policy: {largest_study_epsilon: 0}", "policy.largest_study_epsilon must be above 0, but is 0."),
         ("policy: {largest_study_epsilon: .inf}", "policy.largest_study_epsilon must be a finite number, but is .inf."),
         ("policy: {require_secure_aggregation: 1}", "require_secure_aggregation must be true or false, but is 1."),

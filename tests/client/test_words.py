@@ -136,11 +136,11 @@ def test_what_was_spent_is_told(told, member) -> None:
 
 def test_withheld_numbers_are_told(told, member, edit_site_file) -> None:
     assert "numbers of the audit and of the evaluation leave" in told()["at the end"]
-    edit_site_file(member, ("metrics: [loss, audit, evaluation]", "metrics: [loss, audit]"))
+    edit_site_file(member, ("metrics: [loss, audit, evaluation, receipt]", "metrics: [loss, audit, receipt]"))
     found = told()["at the end"]
     assert "numbers of the audit leave" in found
     assert found.endswith("Your policy withholds evaluation.")
-    edit_site_file(member, ("metrics: [loss, audit]", "metrics: [loss]"))
+    edit_site_file(member, ("metrics: [loss, audit, receipt]", "metrics: [loss]"))
     assert "no number leaves" in told()["at the end"]
 
 

@@ -8,7 +8,7 @@ import typer
 
 from fedgen import __version__
 from fedgen.cli.shell import Shell
-from fedgen_client.cli import check, join, ledger, log, start, studies
+from fedgen_client.cli import check, join, ledger, log, start, studies, withdraw
 from fedgen_client.hints import COMMAND
 
 SHELL = Shell("fedgen-client", COMMAND)
@@ -27,6 +27,7 @@ app.command("deny")(studies.deny)
 app.command("start")(start.start)
 app.command("ledger")(ledger.ledger)
 app.command("log")(log.log)
+app.command("withdraw")(withdraw.withdraw)
 
 
 @app.callback()

@@ -106,7 +106,8 @@ def reach_virtual_sites(
     study = recipe.study
     for site in sites:
         folder = run.site(site.site)
-        if not (folder / "site.safetensors").exists():
+        # Anew where somebody has withdrawn: their images must not lie there for a worker to read.
+        if site.enrolled is not None or not (folder / "site.safetensors").exists():
             write_site(folder / "site.safetensors", site.part(Part.TRAIN))
     cores = os.cpu_count() or 1
     parallel = min(cores, len(sites))

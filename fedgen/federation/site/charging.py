@@ -43,6 +43,11 @@ class Charging:
         """The file that whoever charges and works has to hold."""
         return self._account.ledger.with_suffix(".lock")
 
+    def last_round(self) -> int:
+        """The last round of the study that was charged; 0 before the first."""
+        rows = [row.round for row in Ledger(self._account.ledger) if row.study == self._study]
+        return max(rows, default=0)
+
     def admit(self, plan: Sequence[Spend | None]) -> None:
         """Refuse at the start a study that the budget would end in the middle.
 

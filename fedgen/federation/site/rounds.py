@@ -25,17 +25,12 @@ class Rounds:
         here: its patients, its plan, and how many sites there are.
         outbox: folder of what is kept.
         charging: what pays.
-        shared: whether other studies use these patients too.
     """
 
-    def __init__(
-        self, recipe: Recipe, name: str, here: AtSite, outbox: Path, charging: Charging, *, shared: bool
-    ) -> None:
+    def __init__(self, recipe: Recipe, name: str, here: AtSite, outbox: Path, charging: Charging) -> None:
         self._recipe, self._name, self._here = recipe, name, here
         self._outbox = Outbox(outbox)
         self._charging = charging
-        # Where other studies use these patients too, work without privacy is entered as well: it cannot be undone.
-        self._charged = here.plan.spend is not None or shared
 
     def check(self, round: int) -> None:
         """Refuse what is no round of the study.
@@ -70,9 +65,9 @@ class Rounds:
         networks = self._recipe.networks(task.model)
         mechanism.check(round, here.sites)
         self._recipe.require_sound()
-        if self._charged:
-            spend = mechanism.spend(round, here.plan.spend)
-            self._charging.charge(round, task.model_sha256, spend, kept=self._outbox.holds(round))
+        # Work without privacy is entered as well: it cannot be undone, and a receipt says that it was done.
+        spend = mechanism.spend(round, here.plan.spend)
+        self._charging.charge(round, task.model_sha256, spend, kept=self._outbox.holds(round))
         before = self._outbox.optimizer_before(round, self._recipe.sha256)
         made = mechanism.contribute(round, networks, before, self._random(round), here)
         self._outbox.put(round, key, made)

@@ -13,6 +13,7 @@ from fedgen.federation.site.log import SiteLog
 from fedgen.federation.site.refusals import refusal
 from fedgen.federation.site.rounds import Rounds
 from fedgen.federation.site.sessions import Holder, Sessions
+from fedgen.federation.site.withdrawn import note_withdrawn
 from fedgen.mechanisms.contract import AtSite
 from fedgen.protocol.messages import (
     Answer,
@@ -75,7 +76,7 @@ class Site:
         self._secure = recipe.study.aggregation.secure
         self._assessor = assessor
         self._journal = journal or SiteLog(folder / "log.jsonl")
-        self.plan = recipe.mechanism.plan(data.part(Part.TRAIN).n_patients, self.name, device)
+        self.plan = recipe.mechanism.plan(data.enrolled_patients, self.name, device)
         self._sessions_held = None
         if self._secure and holder is not None:
             self._sessions_held = Sessions(self.name, holder, recipe.rounds)
@@ -86,9 +87,9 @@ class Site:
             canaries = kept_canaries(recipe.study, recipe.sha256, data, folder, begun=begun)
         cohort = TrainingPatients(data, recipe.study.data.images_per_patient, recipe.task, canaries)
         here = AtSite(cohort, self.plan, roster_size)
-        self._rounds = Rounds(
-            recipe, self.name, here, folder / "outbox", self._charging, shared=account is not None
-        )
+        self._rounds = Rounds(recipe, self.name, here, folder / "outbox", self._charging)
+        gone = data.enrolled_patients - data.part(Part.TRAIN).n_patients
+        note_withdrawn(folder, gone, self._charging.last_round)
 
     def answer(self, task: Task) -> Answer:
         """Do a task. Errors become a `Refusal`; their text stays in the site's log.

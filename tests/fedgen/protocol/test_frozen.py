@@ -24,6 +24,7 @@ from fedgen.protocol.messages import (
     TrainMasked,
     TrainRound,
 )
+from fedgen.protocol.receipt import SignedReceipt
 from fedgen.protocol.wire import WIRE, decode_answer, decode_task, encode_answer, encode_task
 from fedgen.run.evidence_files import AuditNumbers, Claim, EvaluationNumbers
 from fedgen.run.row import Finding, Row, Value, Verdict
@@ -97,7 +98,13 @@ ANSWERS = [
     MaskedUpdate(
         site="north", round=3, attempt=2, receipt=b"receipt", words=np.array([7, 2**32 - 1], np.uint32)
     ),
-    Assessment(site="north", question_sha256=A, audit=AUDIT, evaluation=EVALUATION),
+    Assessment(
+        site="north",
+        question_sha256=A,
+        audit=AUDIT,
+        evaluation=EVALUATION,
+        receipt=SignedReceipt(text='{"site":"north"}', signature=A + B),
+    ),
     Refusal(site="north", code=ExitCode.REFUSED, reason="no", about=("east",)),
 ]
 MESSAGES = {message.kind: message for message in (*TASKS, *ANSWERS)}
@@ -140,3 +147,12 @@ def test_a_message_from_before_versions_is_refused_and_not_read(kind) -> None:
                 FederationError, match=r"without a wire version.*both sides must run the same version of fed"
             ):
                 decode(UNVERSIONED[kind], vector)
+
+
+def test_the_hash_of_a_release_is_as_ever() -> None:
+    """Sites have signed it, and a release is checked by it for as long as anybody keeps one."""
+    assert (
+        MESSAGES["assess"].release_sha256
+        == "7e7cece466a460540943403c44497fb1f4174c290bdb708ff6cd0369b37d3ce0"
+    )
+    assert MESSAGES["assess_model"].release_sha256 is None

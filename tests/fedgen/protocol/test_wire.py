@@ -34,7 +34,7 @@ from fedgen.protocol.messages import (
     TrainMasked,
     TrainRound,
 )
-from fedgen.protocol.wire import decode_answer, decode_task, encode_answer, encode_task
+from fedgen.protocol.wire import WIRE, decode_answer, decode_task, encode_answer, encode_task
 from fedgen_privacy.secagg import Advertisement, Phase
 
 TASKS, ANSWERS = (get_args(get_args(union)[0]) for union in (Task, Answer))
@@ -65,7 +65,7 @@ def test_every_message_round_trips(kind, drawn, data) -> None:
     message = data.draw(drawn(kind))
     encode, decode = carry(kind)
     text, sent = encode(message)
-    assert text.startswith('{"wire":2,"message":{"kind":"')
+    assert text.startswith('{"wire":3,"message":{"kind":"')
     assert (sent is None) == (list(message.parts()) == [])
     assert same(message, decode(text, sent))
 
@@ -249,7 +249,7 @@ VECTOR = np.zeros(3, np.float32)
 
 
 def sent_as(message: Any, **envelope: Any) -> str:
-    return json.dumps({"wire": 2, "message": message, **envelope})
+    return json.dumps({"wire": WIRE, "message": message, **envelope})
 
 
 json_values = st.recursive(
@@ -290,7 +290,7 @@ vectors = st.none() | hnp.arrays(
 @example(text=sent_as({**REFUSAL, "two\nlines": 1}), sent=None)
 @example(text=sent_as({**REFUSAL, "kind": "two\nlines" * 100}), sent=None)
 @example(
-    text='{"wire":2,"message":{"kind":"refusal","site":"\\ud800","code":3,"reason":"no","about":[]}}',
+    text='{"wire":3,"message":{"kind":"refusal","site":"\\ud800","code":3,"reason":"no","about":[]}}',
     sent=None,
 )
 @example(text='{"kind": "\\ud800"}', sent=None)
@@ -304,7 +304,7 @@ def test_anything_else_is_one_federation_error(text, sent) -> None:
 
 
 @pytest.mark.parametrize("decode", [decode_task, decode_answer])
-@pytest.mark.parametrize("opening", ["[", '{"losses":', '{"wire":2,"message":{"kind":'])
+@pytest.mark.parametrize("opening", ["[", '{"losses":', '{"wire":3,"message":{"kind":'])
 def test_nesting_without_end_is_refused(decode, opening) -> None:
     with pytest.raises(FederationError):
         decode(opening * 100_000, None)
@@ -363,16 +363,16 @@ def test_an_unknown_code_of_a_refusal_is_refused(code) -> None:
 
 @pytest.mark.parametrize("decode", [decode_task, decode_answer])
 @pytest.mark.parametrize(
-    ("wire", "said"), [(0, "without a wire version"), (3, "version 3"), (2**32 - 1, "version 4294967295")]
+    ("wire", "said"), [(0, "without a wire version"), (2, "version 2"), (2**32 - 1, "version 4294967295")]
 )
 def test_another_wire_version_is_refused_in_a_sentence_of_its_own(decode, wire, said) -> None:
     """Also where nothing else of it can be read."""
     for message in (REFUSAL, STEP, {"kind": "of tomorrow"}, None):
-        with pytest.raises(FederationError, match=f"{said}.* reads version 2 alone: both sides must run"):
+        with pytest.raises(FederationError, match=f"{said}.* reads version 3 alone: both sides must run"):
             decode(sent_as(message, wire=wire), None)
 
 
-@pytest.mark.parametrize("wire", [-1, 2**32, 10**400, "2", 2.0, True, None, [2]])
+@pytest.mark.parametrize("wire", [-1, 2**32, 10**400, "3", 3.0, True, None, [3]])
 def test_what_is_no_wire_version_is_refused(wire) -> None:
     with pytest.raises(FederationError, match="could not be read"):
         decode_answer(sent_as(REFUSAL, wire=wire), None)
