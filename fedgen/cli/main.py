@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from fedgen import __version__
-from fedgen.cli import bring, compare, data, decoded, export, models, prior, privacy, runs, study, translate
+from fedgen.cli import (
+    bring,
+    compare,
+    data,
+    decoded,
+    export,
+    models,
+    prior,
+    privacy,
+    releases,
+    runs,
+    study,
+    translate,
+    withdraw,
+)
 from fedgen.cli.hints import COMMAND
 from fedgen.cli.shell import Shell
 
@@ -28,6 +42,8 @@ app.command("export")(export.export)
 app.command("translate")(translate.translate)
 app.command("import")(bring.bring)
 runs.add_to(app)
+releases.add_to(app)
+app.command("withdraw")(withdraw.withdraw)
 
 
 @app.callback()

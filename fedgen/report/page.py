@@ -19,7 +19,7 @@ from fedgen.report.detectable import unseen
 from fedgen.report.groups import beside, sections
 from fedgen.report.headline import headlines, limits
 from fedgen.report.heat_map import GROUP, heat_drawing
-from fedgen.report.pictures import NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
+from fedgen.report.pictures import MADE, NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
 from fedgen.report.roc_chart import roc_drawings
 from fedgen.report.sheet import answers, first_reasons, means
 from fedgen.report.threats import checks, threats
@@ -51,16 +51,20 @@ def write_report(run: RunDirectory) -> Path:
     return path
 
 
-def render(view: RunView, *, now: datetime | None = None) -> str:
+def render(view: RunView, *, now: datetime | None = None, patients: bool = True) -> str:
     """The page as text.
 
     Args:
         view: the run; the pictures that were drawn are in its `figures`.
         now: the time printed at the end.
+        patients: whether pictures of patients, which a simulation has, are shown; a page that is handed on has none.
     """
     figures, evaluation = view.run.figures, view.evaluation
     tiles = read_rows(figures, REAL_VS_SYNTHETIC) or read_rows(figures, SYNTHETIC)
     neighbours, translations = read_rows(figures, NEIGHBOURS), read_rows(figures, TRANSLATIONS)
+    if not patients:
+        # What is known to be drawn stays, not what is known to be real goes.
+        tiles, neighbours, translations = [row for row in tiles if row.kind == MADE], [], []
     audits = beside(view.audit.pooled, view.audit.rows) if view.audit else []
     measured = beside(evaluation.pooled, evaluation.rows) if evaluation else []
     reasons, more_reasons = first_reasons(view.audit)
@@ -93,6 +97,7 @@ def render(view: RunView, *, now: datetime | None = None) -> str:
         "shows_real": bool(neighbours or translations) or any(row.kind == "real" for row in tiles),
         "commands": commands(view),
         "federated": view.federated,
+        "patients": patients,
         "version": __version__,
         "now": (now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
     }

@@ -26,6 +26,8 @@ from fedgen.synthesis.grid import pick, rows_png
 REAL_VS_SYNTHETIC = "real_vs_synthetic"
 SYNTHETIC = "synthetic"
 NEIGHBOURS = "neighbours"
+#: Kind of a row that shows no patient.
+MADE = "synthetic"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def draw_synthetic(
 
 def _synthetic_rows(synthetic: LabelledImages, classes: tuple[str, ...], per_class: int) -> list[Tiles]:
     return [
-        Tiles("Synthetic", "synthetic", name, pick(synthetic.images, synthetic.labels, label, per_class))
+        Tiles("Synthetic", MADE, name, pick(synthetic.images, synthetic.labels, label, per_class))
         for label, name in enumerate(classes)
     ]
 

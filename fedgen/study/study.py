@@ -13,6 +13,7 @@ from fedgen.study.compile_task import compiled_task, why_impossible
 from fedgen.study.data import DataSection
 from fedgen.study.evaluation_section import EvaluationSection
 from fedgen.study.model import ModelSection
+from fedgen.study.release_section import ReleaseSection
 from fedgen.study.task import TaskSection
 from fedgen.study.training import (
     AggregationSection,
@@ -44,6 +45,7 @@ class Study(Section):
     synthesis: SynthesisSection = Field(default_factory=lambda: SynthesisSection())
     audit: AuditSection = Field(default_factory=lambda: AuditSection())
     evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection())
+    release: ReleaseSection = Field(default_factory=lambda: ReleaseSection())
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

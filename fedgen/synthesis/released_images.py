@@ -79,6 +79,7 @@ class ReleasedImages(Dataset[ReleasedImage]):
         files: names of the image files, in the order of the data set.
         labels: class index of each.
         masks: names of their masks; empty where there are none.
+        kept: what must live as long as the data set, such as a folder that an archive was unpacked into.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ReleasedImages(Dataset[ReleasedImage]):
         self.labels = tuple(self.classes.index(label) for _, label, _ in listed)
         self.masks = tuple(mask for _, _, mask in listed)
         self._transform = transform
+        self.kept: object = None
 
     def __len__(self) -> int:
         """Number of images."""

@@ -25,7 +25,7 @@ from fedgen.synthesis.sample_files import ENDINGS, sample_files
 from fedgen.task.image_spec import ImageSpec
 
 TENSORS = "synthetic.safetensors"
-INDEX = "samples.csv"
+INDEX = "labels.csv"
 #: Of all images in the table: they are of no hospital.
 SITE = "synthetic"
 
@@ -54,7 +54,7 @@ def write_samples(
         window: stored values of -1 and +1 (the study's `data.intensity`), of gray NIfTI and DICOM files.
 
     Returns:
-        the image files, `<class>_<0001>.png`, `.nii.gz` or `.dcm`, numbered within the class from 1. `samples.csv`
+        the image files, `<class>_<0001>.png`, `.nii.gz` or `.dcm`, numbered within the class from 1. `labels.csv`
         lists them with columns image, patient (each image is one of its own), site, label (the class's own name),
         index (row of the tensor file) and, where there are masks, mask (`<class>_<0001>_mask` with the same ending),
         so that the folder is one of images like any other.

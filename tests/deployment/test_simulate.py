@@ -11,7 +11,7 @@ from fedgen_privacy.ledger import Ledger
 
 FILES = (
     "study.yaml", "run.json", "events.jsonl", "privacy.json", "audit.json", "evaluation.json", "report.html",
-    "samples/samples.csv", "samples/synthetic.safetensors", "figures/samples.png", "data/index.json",
+    "samples/labels.csv", "samples/synthetic.safetensors", "figures/samples.png", "data/index.json",
     "data/split.json", "data/findings.json", "checkpoints/round-00002.safetensors", "checkpoints/round-00002.json",
 )  # fmt: skip
 SITES = ["Ashford", "Brookside", "Cedarhill"]

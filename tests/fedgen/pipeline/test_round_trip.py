@@ -57,7 +57,7 @@ def test_a_release_keeps_geometry_labels_and_intensities(made: Simulation) -> No
     index, decoded = reread(samples, data.model_copy(update={"modality": None}))
     assert index.layout == "table"
     assert site_geometry(index.entries, data) == (image.spacing, image.orientation)
-    with (samples / "samples.csv").open(encoding="utf-8") as table:
+    with (samples / "labels.csv").open(encoding="utf-8") as table:
         row_of = {row["image"]: int(row["index"]) for row in csv.DictReader(table)}
     for number, entry in enumerate(index.entries):
         row = row_of[entry.path]
@@ -74,7 +74,7 @@ def test_a_release_is_an_export_like_any_other(made: Simulation, tmp_path: Path)
     export = tmp_path / "export"
     export.mkdir()
     rows: list[dict[str, Any]] = []
-    with (samples / "samples.csv").open(encoding="utf-8") as table:
+    with (samples / "labels.csv").open(encoding="utf-8") as table:
         for row in csv.DictReader(table):
             dataset = pydicom.dcmread(samples / row["image"])
             (export / row["image"]).write_bytes((samples / row["image"]).read_bytes())

@@ -64,7 +64,7 @@ def test_a_run_makes_everything_in_order(simulation, watcher, events) -> None:
         "report.html",
         "study.yaml",
         "figures/samples.png",
-        "samples/samples.csv",
+        "samples/labels.csv",
     ):
         assert (here.work.run.path / path).is_file(), path
     assert len(events(here, "done")) == 1

@@ -259,7 +259,7 @@ def test_masks_are_listed_beside_their_images(form: str, tmp_path: Path) -> None
     masks = (images > 0.5).to(torch.uint8)
     made = LabelledImages(images, torch.tensor([0, 1, 0]), masks)
     files = write_samples(tmp_path, made, ("no", "yes"), (form,), spec, about=about("MR"))
-    with (tmp_path / "samples.csv").open(encoding="utf-8") as table:
+    with (tmp_path / "labels.csv").open(encoding="utf-8") as table:
         rows = list(csv.DictReader(table))
     assert [row["image"] for row in rows] == [path.name for path in files]
     for row in rows:

@@ -85,7 +85,7 @@ def test_the_folder_lists_its_files_and_gives_the_tensors_back_exactly(tmp_path:
         for end in (".png", ".nii.gz")
     }
     assert all(path.is_file() for path in files)
-    with (tmp_path / "samples.csv").open(newline="") as handle:
+    with (tmp_path / "labels.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == 10
     assert {(row["label"], row["index"]) for row in rows if row["image"].startswith("no-finding_0002")} == {
@@ -105,7 +105,7 @@ def test_a_smaller_set_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
     write_samples(tmp_path, synthetic(6), CLASSES, ("png", "nifti"), spec(), about=ABOUT)
     write_samples(tmp_path, synthetic(2), CLASSES, ("png",), spec(), about=ABOUT)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"COVID-19_0001.png", "no-finding_0001.png", "samples.csv", "synthetic.safetensors"}
+    assert names == {"COVID-19_0001.png", "no-finding_0001.png", "labels.csv", "synthetic.safetensors"}
 
 
 def test_class_names_become_different_safe_file_names() -> None:

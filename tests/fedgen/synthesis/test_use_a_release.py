@@ -149,7 +149,7 @@ def test_what_is_no_release_is_refused(release: Path, tmp_path: Path) -> None:
         fedgen.load_release(tmp_path / "nothing")
     with pytest.raises(DataError, match="name one of png, nifti, dicom"):
         fedgen.load_release(release, "jpeg")
-    table = release / "samples" / "samples.csv"
+    table = release / "samples" / "labels.csv"
     table.write_text("".join(line for line in table.read_text().splitlines(True) if ".png" not in line))
     with pytest.raises(DataError, match="lists no file of the format 'png': it has dicom, nifti"):
         fedgen.load_release(release, "png")

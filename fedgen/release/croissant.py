@@ -1,0 +1,158 @@
+"""croissant.json: the release for catalogues that read ML Commons' Croissant 1.0 (JSON-LD).
+
+http://mlcommons.org/croissant/1.0; the table of images is a record set whose rows are joined with the image files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedgen.release.release_manifest import IMAGES, FileEntry, ReleaseManifest
+from fedgen.synthesis.sample_files import ENDINGS
+from fedgen.synthesis.samples import INDEX
+
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+_KINDS = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".html": "text/html",
+    ".yaml": "application/yaml",
+    ".png": "image/png",
+    ".gz": "application/gzip",
+    ".dcm": "application/dicom",
+}
+_OTHER = "application/octet-stream"
+
+
+def croissant(manifest: ReleaseManifest, files: Mapping[str, FileEntry]) -> dict[str, Any]:
+    """The description.
+
+    Args:
+        manifest: of the release; its own list of files is not looked at, for it lists this description too.
+        files: of the release, without this description and the manifest.
+    """
+    told: dict[str, Any] = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": manifest.title,
+        "description": f"Synthetic; for research only. {manifest.privacy.statement}",
+        "creator": {"@type": "sc:Organization", "name": manifest.signer.name},
+        "version": "1.0.0",
+        "isLiveDataset": False,
+        "rai:dataLimitations": list(manifest.privacy.limits),
+        "rai:personalSensitiveInformation": [f"Audit: {manifest.gate.verdict}", *manifest.gate.reasons],
+    }
+    if manifest.licence is not None:
+        told["license"] = manifest.licence
+    images = [name for name in files if name.startswith(f"{IMAGES}/") and _form(name) is not None]
+    single = [name for name in files if name not in images]
+    told["distribution"] = [_object(name, files[name]) for name in sorted(single)]
+    if manifest.kind == "images":
+        forms = sorted({form for name in images if (form := _form(name)) is not None})
+        told["distribution"] += [_set(form) for form in forms]
+        told["recordSet"] = [_records(form) for form in forms]
+    return told
+
+
+def _form(name: str) -> str | None:
+    return next((form for form, ending in ENDINGS.items() if name.endswith(ending)), None)
+
+
+def _object(name: str, entry: FileEntry) -> dict[str, Any]:
+    ending = "." + name.rpartition(".")[2]
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "contentUrl": name,
+        "contentSize": f"{entry.bytes} B",
+        "encodingFormat": _KINDS.get(ending, _OTHER),
+        "sha256": entry.sha256,
+    }
+
+
+def _set(form: str) -> dict[str, Any]:
+    ending = ENDINGS[form]
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"{IMAGES}-{form}",
+        "name": f"{IMAGES}-{form}",
+        "encodingFormat": _KINDS["." + ending.rpartition(".")[2]],
+        "includes": f"{IMAGES}/*{ending}",
+    }
+
+
+def _records(form: str) -> dict[str, Any]:
+    name, table, content = f"records-{form}", f"{IMAGES}/{INDEX}", f"{IMAGES}-{form}"
+
+    def column(what: str, kind: str) -> dict[str, Any]:
+        return {
+            "@type": "cr:Field",
+            "@id": f"{name}/{what}",
+            "name": what,
+            "dataType": kind,
+            "source": {"fileObject": {"@id": table}, "extract": {"column": what}},
+        }
+
+    of_files = {"fileSet": {"@id": content}, "extract": {"fileProperty": "filename"}}
+    return {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "field": [
+            {**column("image", "sc:Text"), "references": {"@id": f"{name}/file"}},
+            column("label", "sc:Text"),
+            {
+                "@type": "cr:Field",
+                "@id": f"{name}/file",
+                "name": "file",
+                "dataType": "sc:Text",
+                "source": of_files,
+            },
+            {
+                "@type": "cr:Field",
+                "@id": f"{name}/content",
+                "name": "content",
+                "dataType": "sc:ImageObject" if form == "png" else "sc:Text",
+                "source": {"fileSet": {"@id": content}, "extract": {"fileProperty": "content"}},
+            },
+        ],
+    }
