@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,16 @@ class AuditSection(Section):
         description="without DP: FAIL where the TPR's lower limit is above this multiple of the FPR's upper limit",
     )
     bootstrap: int = Field(1000, ge=100, description="bootstrap replicates and permutations of patients")
+    quantile_regression: bool = Field(
+        False,
+        description="also attack by the loss beyond what a regression expects of such an image, fitted on half of the "
+        "held-out patients, who are then missing from its test",
+    )
+    reference_models: Literal[0, 2, 4, 8] = Field(
+        0,
+        description="models that a site trains without noise on random halves of its own training and held-out "
+        "patients, to attack by what the loss is beside theirs; each takes the time of the site's whole training",
+    )
     canaries: int = Field(
         0,
         ge=0,
