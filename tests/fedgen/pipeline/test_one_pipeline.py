@@ -95,7 +95,37 @@ def test_both_run_the_same_functions_and_give_equal_rows(simulation, federated, 
     assert kinds[0] == kinds[1]
 
 
-@pytest.mark.parametrize("at", ["prepare", "train", 1, "synthesize", "assess", "report"])
+#: Where a run can be stopped.
+POINTS = ("prepare", "train", 1, "synthesize", "assess", "report")
+#: What a watcher is told of a run that is stopped at each of them in turn: no stage and no round twice, but for the
+#: stage that was stopped.
+IN_TURN = [
+    *("prepare",), *("prepare", "train"), *("prepare", "train", 1), *("prepare", "train", 2, "synthesize"),
+    *("prepare", "synthesize", "assess"), *("prepare", "assess", "report"), *("prepare", "report"),
+]  # fmt: skip
+
+
+def test_stopped_at_every_point_in_turn_both_end_alike(simulation, federated, watcher) -> None:
+    ends = {}
+    for kind in ("simulation", "federation"):
+        here: Setting = simulation(**PLAIN) if kind == "simulation" else federated(**PLAIN)
+        again, watcher.error, watcher.told[:] = here, KeyboardInterrupt(), []
+        for watcher.at in POINTS:
+            with pytest.raises(KeyboardInterrupt):
+                run_stages(again, watcher.watcher)
+            assert RunView(here.work.run).summary.status == "interrupted"
+            again = simulation(here) if kind == "simulation" else federated(**PLAIN)
+        watcher.at = None
+        run_stages(again, watcher.watcher)
+        assert watcher.told == IN_TURN
+        view = RunView(here.work.run)
+        assert view.summary.status == "done" and not view.missing
+        ends[kind] = (view.summary.model, view.rows)
+    assert ends["simulation"] == ends["federation"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", POINTS)
 def test_both_go_on_wherever_they_were_stopped(simulation, federated, watcher, at) -> None:
     """... with no stage run twice, and the same results as a run that was never stopped."""
     ends = {}

@@ -88,6 +88,26 @@ def test_a_run_makes_everything_in_order(simulation, watcher, events) -> None:
     assert ledgers(here) == {"north": [1, 2], "south": [1, 2]}
 
 
+def test_a_run_stopped_at_every_point_in_turn_charges_each_round_once(simulation, watcher, events) -> None:
+    here = simulation()
+    watcher.error = KeyboardInterrupt()
+    again = here
+    for number, watcher.at in enumerate((1, "synthesize", "assess", "report"), start=1):
+        with pytest.raises(KeyboardInterrupt):
+            run_stages(again, watcher.watcher)
+        assert here.work.run.read_json("run.json")["status"] == "interrupted"
+        assert len(events(here, "interrupted")) == number
+        assert not (here.work.run.path / "report.html").exists()
+        again = unfinished(here.work.study, here.work.run.path.parent)
+        assert again.work.run.path == here.work.run.path
+    watcher.at, watcher.told[:] = None, []
+    run_stages(again, watcher.watcher)
+    assert watcher.told == ["prepare", "report"]
+    assert here.work.run.read_json("run.json")["status"] == "done"
+    assert ledgers(here) == {"north": [1, 2], "south": [1, 2]}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, "synthesize", "assess", "report"])
 def test_a_stopped_run_goes_on_where_it_was(simulation, watcher, events, at) -> None:
     here = simulation()

@@ -99,6 +99,25 @@ def test_a_second_call_asks_nobody_and_changes_no_result(federation) -> None:
     assert {name: (it.run.path / name).read_bytes() for name in products} == before
 
 
+def test_a_run_stopped_at_every_point_in_turn_charges_each_round_once(federation) -> None:
+    told: list[Any] = []
+    for at in (1, "assess", "report"):
+        it = federation(privacy={"mode": "local"})
+        with pytest.raises(KeyboardInterrupt):
+            it.go(watcher=watch(told, at))
+        assert it.json("run.json")["status"] == "interrupted"
+    it = federation(privacy={"mode": "local"})
+    it.go(watcher=watch(told))
+    starts = [["prepare", "train", 1], ["prepare", "train", 2, "synthesize", "assess"]]
+    starts += [["prepare", "assess", "report"], ["prepare", "report"]]
+    assert told == [what for start in starts for what in start]
+    assert it.json("run.json")["status"] == "done"
+    charged = [[row.round for row in Ledger(folder / "ledger.jsonl")] for folder in it.folders.values()]
+    assert charged == [[1, 2], [1, 2]]
+    assert [row["steps"] for row in it.json("privacy.json")["sites"]] == [4, 4]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, "assess", "report"])
 def test_a_stopped_run_goes_on_where_it_was(federation, at) -> None:
     private = {"privacy": {"mode": "local"}}
