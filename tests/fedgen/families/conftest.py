@@ -25,10 +25,18 @@ from fedgen_privacy.gradients.tree import tree_map
 CLASSES = ("a", "b", "c")
 
 
+#: As in tests/conftest.py: of the other families' volumes the ordinary run builds and draws some.
+VOLUMES = ("vae", "latent")
+
+
 def every_kind(*, steps: bool = False) -> list[Any]:
     """Each family, or each that takes steps, with the axes of what it makes: of these tests also what translates."""
     return [
-        pytest.param((name, axes), id=f"{name}-{axes}D")
+        pytest.param(
+            (name, axes),
+            id=f"{name}-{axes}D",
+            marks=[pytest.mark.slow] if axes == 3 and name not in VOLUMES else [],
+        )
         for name, spec in specs().items()
         for axes, image in IMAGES.items()
         if first_task(spec, image, CLASSES) is not None and not (steps and spec.sums)

@@ -27,6 +27,17 @@ from fedgen_privacy.gradients.protocol import records_of
 
 #: Families that draw nothing by chance, for the task that they are asked here: what they are given says it all.
 FUNCTIONS = {family_class("translate_gan")}
+#: Families that are given a class, with the axes of what they make.
+GIVEN_A_CLASS = [
+    pytest.param(
+        (name, axes),
+        id=f"{name}-{axes}D",
+        marks=[pytest.mark.slow] if axes == 3 and name != "vae" else [],
+    )
+    for name, spec in specs().items()
+    for axes, image in IMAGES.items()
+    if (task := first_task(spec, image, ("a", "b", "c"))) is not None and task.classes
+]
 
 
 def test_samples_have_shape_range_and_are_reproducible(family, task, given_of, perturbed) -> None:
@@ -53,9 +64,8 @@ def test_samples_do_not_depend_on_the_chunk(family, given_of, perturbed, monkeyp
     assert torch.allclose(whole, parts, atol=1e-3)
 
 
-def test_the_class_changes_the_image(family, task, perturbed) -> None:
-    if not task.classes:
-        pytest.skip("it is given no class")
+@pytest.mark.parametrize("kind", GIVEN_A_CLASS)
+def test_the_class_changes_the_image(family, perturbed) -> None:
     networks = perturbed(family)
     a, b = (
         family.sample(networks, {"class": torch.full((4,), label)}, 4, torch.Generator().manual_seed(3))
