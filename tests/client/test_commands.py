@@ -38,14 +38,14 @@ def test_the_command_line_is_light() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("join",), ("studies",), ("deny", "tiny"), ("log",)])
-def test_light_commands_stay_light(with_data, offered, stub, arguments) -> None:
+def test_light_commands_stay_light(command, with_data, offered, stub, arguments) -> None:
     token = [stub.token()] if arguments == ("join",) else []
     code = (
         f"import sys\nfrom fedgen_client.cli.main import app\n"
         f"app({[*arguments, *token, '--folder', str(with_data.path)]}, standalone_mode=False)\n"
         f"print([m for m in {HEAVY} if m in sys.modules])"
     )
-    subprocess.run([*CLIENT, "studies", "--folder", with_data.path], check=True, capture_output=True)
+    assert command("studies", folder=with_data).exit_code == 0
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
 

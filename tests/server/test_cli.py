@@ -22,14 +22,31 @@ from fedgen_server.sites import Member
 REPO = Path(__file__).parents[2]
 HEAVY = ["torch", "monai", "opacus", "flwr", "ray", "scipy", "fastapi"]
 PROGRAM = f"""
-import json, sys
+import contextlib, io, json, sys
 from fedgen_server.cli.main import run
-try:
-    run()
-except SystemExit as left:
-    code = left.code or 0
-print(json.dumps([code, [name for name in {HEAVY} if name in sys.modules]]), file=sys.stderr)
+found = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["fedgen-server", *arguments]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            run()
+        except SystemExit as left:
+            loaded = [name for name in {HEAVY} if name in sys.modules]
+            found.append([left.code or 0, loaded, said.getvalue()])
+print(json.dumps(found), file=sys.stderr)
 """
+#: Arguments of commands, their exit codes, and words of what they say on standard error.
+LIGHT = [
+    (("--help",), 0, ""),
+    (("version",), 0, ""),
+    (("sites",), 0, ""),
+    (("invite", "south"), 0, "password"),
+    (("invite", "a/b"), 2, "fedgen-server: A site cannot be called 'a/b'"),
+    (("remove", "nobody"), 2, "fedgen-server: No site of the name 'nobody'"),
+    (("init", "--name", "x", "--address", "a:1"), 2, "holds a federation already"),
+    (("sites", "--folder", "nowhere"), 2, "nowhere/federation.yaml does not exist"),
+    (("invite",), 2, "Missing argument"),
+]
 
 
 def call(*arguments: str):
@@ -105,41 +122,22 @@ def test_renew(folder) -> None:
     assert (folder / "server.crt").read_bytes() != before
 
 
-def outcome(*arguments: str, folder: Path) -> tuple[int, list[str], str]:
-    """Exit code, heavy libraries loaded, and standard error of a real process."""
+def test_a_sentence_a_code_and_nothing_heavy(folder) -> None:
+    """... of one real process that runs them all."""
     path = os.pathsep.join(str(REPO / part) for part in (".", "privacy", "server"))
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [sys.executable, "-c", PROGRAM, json.dumps([arguments for arguments, _, _ in LIGHT])],
         env={**os.environ, "PYTHONPATH": path, "FEDGEN_FEDERATION": str(folder)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
-    *sentences, last = done.stderr.splitlines()
-    code, loaded = json.loads(last)
-    return code, loaded, "\n".join(sentences)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (("--help",), 0, ""),
-        (("version",), 0, ""),
-        (("sites",), 0, ""),
-        (("invite", "south"), 0, "password"),
-        (("invite", "a/b"), 2, "fedgen-server: A site cannot be called 'a/b'"),
-        (("remove", "nobody"), 2, "fedgen-server: No site of the name 'nobody'"),
-        (("init", "--name", "x", "--address", "a:1"), 2, "holds a federation already"),
-        (("sites", "--folder", "nowhere"), 2, "nowhere/federation.yaml does not exist"),
-        (("invite",), 2, "Missing argument"),
-    ],
-)
-def test_a_sentence_a_code_and_nothing_heavy(folder, arguments, code: int, words: str) -> None:
-    found, loaded, text = outcome(*arguments, folder=folder)
-    assert (found, loaded) == (code, [])
-    assert words in text
-    assert "Traceback" not in text
+    outcomes = json.loads(done.stderr.splitlines()[-1])
+    for (arguments, code, words), (found, loaded, text) in zip(LIGHT, outcomes, strict=True):
+        assert (arguments, found, loaded) == (arguments, code, [])
+        assert words in text, arguments
+        assert "Traceback" not in text, arguments
 
 
 def test_what_the_server_loads_has_no_torch() -> None:

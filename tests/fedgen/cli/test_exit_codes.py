@@ -140,12 +140,12 @@ def test_a_refusal_deep_in_a_run(fedgen, tiny_file) -> None:
     assert line.startswith("fedgen: privacy.delta is 0.2 but site Ashford")
 
 
-def test_what_was_switched_off_is_said_aloud(fedgen, tiny_file) -> None:
-    outcome = fedgen(
-        "simulate", str(tiny_file), "--set", "privacy.mode=none", "--set", "training.batch_patients=30",
-        "--set", "privacy.allow_large_delta=true",
-    )  # fmt: skip
-    assert outcome.returncode == 4
+def test_what_was_switched_off_is_said_aloud(tiny_file, tmp_path) -> None:
+    outcome = runner.invoke(app, [
+        "simulate", str(tiny_file), "--out", str(tmp_path / "runs"), "--set", "privacy.mode=none",
+        "--set", "training.batch_patients=30", "--set", "privacy.allow_large_delta=true",
+    ])  # fmt: skip
+    assert isinstance(outcome.exception, DataError)
     warnings = [line for line in outcome.stdout.splitlines() if line.startswith("WARNING")]
     assert [line.split()[1] for line in warnings] == [
         "privacy.mode", "aggregation.secure", "privacy.allow_large_delta",

@@ -102,10 +102,12 @@ def test_patients_that_are_no_number(patients) -> None:
     assert runner.invoke(app, ["privacy", "plan", "demo_gradients", "--patients", patients]).exit_code == 2
 
 
-def test_the_exit_code_of_a_delta_too_large(fedgen) -> None:
-    done = fedgen("privacy", "plan", "demo_gradients", "--set", "privacy.delta=0.1")
-    assert done.returncode == ExitCode.REFUSED == 3
-    assert done.stderr.startswith("fedgen: privacy.delta is 0.1 but site 1 has 52 training patients")
+def test_the_exit_code_of_a_delta_too_large() -> None:
+    """A shell sees the code and the sentence as of every refusal (test_exit_codes)."""
+    error = runner.invoke(app, ["privacy", "plan", "demo_gradients", "--set", "privacy.delta=0.1"]).exception
+    assert isinstance(error, PrivacyRefusedError)
+    assert error.exit_code == ExitCode.REFUSED == 3
+    assert str(error).startswith("privacy.delta is 0.1 but site 1 has 52 training patients")
 
 
 def test_help_and_mistakes_load_nothing_slow() -> None:
