@@ -282,10 +282,10 @@ def connected(link: Any) -> Callable[[Path], int]:
 
 @pytest.fixture
 def exchange(link: Any) -> Callable[..., list[Any]]:
-    """`exchange(nodes, vector)`: a message to each node, and their replies."""
+    """`exchange(nodes, vector)`: a message to each node, and their replies; `meanwhile` is called between them."""
     from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
-    def send(nodes, vector=None, *, seconds=60.0, other=None, wait=True, enough=None):
+    def send(nodes, vector=None, *, seconds=60.0, other=None, wait=True, enough=None, meanwhile=lambda: None):
         used = other or link
         from flwr.supercore.task_identity import TaskIdentity
 
@@ -297,6 +297,7 @@ def exchange(link: Any) -> Callable[..., list[Any]]:
                 content["arrays"] = ArrayRecord({"vector": Array(vector)})
             messages.append(Message(content, dst_node_id=node, message_type="query.fedgen", ttl=120.0))
         waiting = set(used.push(messages))
+        meanwhile()
         replies: list[Any] = []
 
         def all_came() -> bool:
