@@ -124,6 +124,7 @@ def test_brain_volumes_by_a_column_of_participants(tmp_path: Path) -> None:
     assert any(finding.kind == "excluded" and "no label" in finding.sentence for finding in prepared.findings)
 
 
+@pytest.mark.slow
 def test_the_known_duplicates_of_pneumoniamnist_are_found(tmp_path: Path) -> None:
     arrays = np.load(real("medmnist") / "pneumoniamnist.npz")
     lines = ["image,patient,site,label"]
@@ -158,7 +159,7 @@ def test_no_brain_is_taken_for_a_head_with_a_face() -> None:
     [
         ("ccx", 149, 368, ["COVID-19", "Other pneumonia"]),
         ("brainmri", 54, 581, ["any"]),
-        ("medmnist", 5856, 5856, ["0", "1"]),
+        pytest.param("medmnist", 5856, 5856, ["0", "1"], marks=pytest.mark.slow),
         pytest.param("mnist", 70000, 70000, [str(n) for n in range(10)], marks=pytest.mark.slow),
     ],
 )

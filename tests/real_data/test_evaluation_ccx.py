@@ -124,6 +124,7 @@ def test_the_judges_learn_the_real_task(
     assert (found >= (network, simple, texture)).all()
 
 
+@pytest.mark.slow
 def test_the_whole_evaluation_runs(halves: tuple[list[SiteData], LabelledImages]) -> None:
     sites, other = halves
     study = Study.model_validate(

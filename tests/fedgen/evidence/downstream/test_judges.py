@@ -72,6 +72,7 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> tuple[PooledImages, Poo
     return pool(sites, (Part.TRAIN,)), pool(sites, (Part.TEST, Part.AUDIT))
 
 
+@pytest.mark.slow
 def test_both_judges_see_the_phantoms_lesions_as_a_random_forest_does(
     phantom: tuple[PooledImages, PooledImages],
 ) -> None:
@@ -90,6 +91,7 @@ def test_both_judges_see_the_phantoms_lesions_as_a_random_forest_does(
     assert roc_auc_score(labels, simple[:, 1]) >= 0.95
 
 
+@pytest.mark.slow
 def test_a_network_that_keeps_positions_is_found_to_be_blind(
     phantom: tuple[PooledImages, PooledImages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
