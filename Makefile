@@ -28,7 +28,7 @@ test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=thorough
 
 lint: install
 	$(BIN)/ruff check .

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import functools
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -24,9 +26,40 @@ from fedgen.study.study import Study
 from fedgen.task.task import Task
 from fedgen.training.noise_site import noise_site
 
-# A shared or busy machine must never fail a test; how fast things are is for benchmarks/ to say.
-hypothesis.settings.register_profile("patient", deadline=None)
+# A shared or busy machine must never fail a test; how fast things are is for benchmarks/ to say. Every run draws other
+# examples, so fewer of them a run lose little; `make test-all` asks for `thorough`.
+hypothesis.settings.register_profile("patient", deadline=None, max_examples=40)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=100)
 hypothesis.settings.load_profile("patient")
+
+#: Folders whose tests start programs and wait for them. They come first: one that began last would hold one core alone.
+FIRST = ("deployment", "extension", "real_data", "fedgen/cli", "fedgen/pipeline")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of FIRST before the others, and change nothing else about the order."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: not any((here / folder) in item.path.parents for folder in FIRST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported stays until the end: no collection of garbage needs to look at it, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_the_disk() -> Iterator[None]:
+    """No test cuts the power: a flush is asked for here, and its order tested, but nobody waits for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        # A handle that is not open is still an error.
+        patch.setattr(os, "fsync", lambda handle: os.fstat(handle) and None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,10 +104,22 @@ def _sections_of(name: str) -> dict[str, Any]:
 OTHER_TASKS = {name: found for name in specs() if (found := _sections_of(name))}
 
 
+#: Families whose volumes are walked in every run: one that takes steps, and one of sums. Of the others every run builds
+#: volumes and draws them (test_every_allowed_image_shape_builds) and walks everything else in slices; `make test-all`
+#: walks the volumes too.
+VOLUMES = ("vae", "latent")
+
+
+def kind_of(name: str, axes: int) -> Any:
+    """A parameter: a family and the axes of its images."""
+    marks = [pytest.mark.slow] if axes == 3 and name not in VOLUMES else []
+    return pytest.param((name, axes), id=f"{name}-{axes}D", marks=marks)
+
+
 def kinds(*, private: bool = False, steps: bool = False) -> list[Any]:
     """Each family that makes pictures of no others, or each that is private or takes steps, with the axes it makes."""
     return [
-        pytest.param((name, axes), id=f"{name}-{axes}D")
+        kind_of(name, axes)
         for name, spec in specs().items()
         for axes, image in IMAGES.items()
         if (task := first_task(spec, image, CLASSES)) is not None

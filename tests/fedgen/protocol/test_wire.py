@@ -39,7 +39,10 @@ from fedgen_privacy.secagg import Advertisement, Phase
 
 TASKS, ANSWERS = (get_args(get_args(union)[0]) for union in (Task, Answer))
 KINDS = [pytest.param(kind, id=kind.__name__) for kind in (*TASKS, *ANSWERS)]
-THOROUGH = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+THOROUGH = settings(
+    max_examples=3 * settings.default.max_examples // 10,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 def carry(kind: type[Message]) -> tuple[Any, Any]:
@@ -271,7 +274,7 @@ vectors = st.none() | hnp.arrays(
 )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4 * settings.default.max_examples, suppress_health_check=[HealthCheck.too_slow])
 @given(text=st.one_of(st.text(), json_values.map(json.dumps), nearly.map(sent_as)), sent=vectors)
 @example(text="1" * 5000, sent=None)
 @example(text='{"wire": ' + "1" * 5000 + "}", sent=None)

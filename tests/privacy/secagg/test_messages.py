@@ -71,7 +71,11 @@ def decodes(kind: Kind, data: Any) -> bool:
     return True
 
 
-@settings(max_examples=10_000, suppress_health_check=list(HealthCheck), database=None)
+@settings(
+    max_examples=settings.default.max_examples**2,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
 @given(
     kind=st.sampled_from(list(Kind)),
     place=st.floats(0, 1),
@@ -94,7 +98,11 @@ def test_damaged_messages_raise_the_typed_error_alone(
     assert not decodes(other, damaged) or damaged[5] == other
 
 
-@settings(max_examples=500, suppress_health_check=list(HealthCheck), database=None)
+@settings(
+    max_examples=5 * settings.default.max_examples,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
 @given(kind=st.sampled_from(list(Kind)), data=st.binary(max_size=400))
 def test_arbitrary_bytes_raise_the_typed_error_alone(kind: Kind, data: bytes) -> None:
     for message in (data, header(kind) + data):

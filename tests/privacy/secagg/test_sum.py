@@ -15,7 +15,9 @@ from fedgen_privacy.secagg import Phase, SecAggAborted
 
 ORDER = list(Phase)
 MANY = settings(
-    max_examples=250, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], database=None
+    max_examples=5 * settings.default.max_examples // 2,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    database=None,
 )
 
 
