@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ class AuditedGroup:
         features: (n, d) thumbnails.
         mirrors: (n, d) thumbnails of the mirrored images.
         known: all that the site knows of the images; None of a synthetic set.
+        spaces: (n, d) features by the name of their space; of samples alone (`spaces`).
     """
 
     images: Tensor
@@ -33,6 +34,7 @@ class AuditedGroup:
     features: Tensor
     mirrors: Tensor
     known: SiteData | None = None
+    spaces: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def n_images(self) -> int:
@@ -52,6 +54,7 @@ class AuditedGroup:
             self.patients[index],
             self.features[index],
             self.mirrors[index],
+            spaces={name: features[index] for name, features in self.spaces.items()},
         )
 
 
@@ -82,6 +85,7 @@ def join(groups: Sequence[AuditedGroup]) -> AuditedGroup:
         torch.cat([each.patients for each in groups]),
         torch.cat([each.features for each in groups]),
         torch.cat([each.mirrors for each in groups]),
+        spaces={name: torch.cat([each.spaces[name] for each in groups]) for name in groups[0].spaces},
     )
 
 

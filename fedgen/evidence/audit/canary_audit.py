@@ -52,6 +52,7 @@ class CanaryAudit(Measure):
     title = "Empirical epsilon by canaries"
     order = 8
     of_images = False
+    of_model = True
     options: AuditSection
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite, join, release_group, usable
+from fedgen.evidence.audit.drawn_samples import Samples
 from fedgen.evidence.audit.nearest import Nearest, merge, nearest_patients
 from fedgen.evidence.measure import Real
 from fedgen_privacy.statistics.patients import one_image_each
@@ -113,6 +114,11 @@ def compare(
             )
         )
     return tuple(cells)
+
+
+def cell_of(samples: Samples, seed: int) -> Cell:
+    """The one cell of samples whose sites are taken together, made once."""
+    return samples.once("cell", lambda: compare([samples.together], samples.synthetic, 3, seed)[0])
 
 
 def compared(real: Real, made: LabelledImages, minimum_patients: int, seed: int) -> tuple[Cell, ...]:

@@ -1,9 +1,7 @@
 """Copy detection: is a synthetic image nearer to ONE training patient than any other person is?
 
-The score of an image is its isolation (`nearest.isolation`). Held-out patients say how isolated an image of
-another person can be: the threshold tau is their r-th smallest score, one image a patient, and a synthetic
-image below tau is a suspected copy. Fisher's exact test stays exact with a tau chosen this way
-(`proportions.fisher_greater`), so no held-out patient is spent on calibration alone.
+`suspects` says which image is a suspected copy, by a threshold that held-out patients of the same site set, and
+`copy_list` names them for the site alone.
 """
 
 from __future__ import annotations
@@ -11,95 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.evidence.audit.audited import AuditedGroup, AuditedSite, join, release_group, usable
-from fedgen.evidence.audit.comparison import Cell, compared
+from fedgen.evidence.audit.comparison import Cell, cell_of, compared
+from fedgen.evidence.audit.copy_list import copies_of
+from fedgen.evidence.audit.drawn_samples import Samples
 from fedgen.evidence.audit.features import pixels
-from fedgen.evidence.audit.nearest import isolation
+from fedgen.evidence.audit.planted_controls import beside_controls
+from fedgen.evidence.audit.suspects import NEAR_COPY, Suspects, near_copies, suspects
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.verdict import Hypothesis, Undecided
 from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
+from fedgen.run.site_only import SiteOnly
 from fedgen.study.audit_section import AuditSection
-from fedgen_privacy.statistics.patients import one_image_each
+from fedgen_privacy.statistics.multiplicity import worse_of
 from fedgen_privacy.statistics.proportions import clopper_pearson, fisher_greater, smallest_significant
-
-#: share of held-out patients below tau, so that one person held under two identities cannot hide copies
-QUANTILE = 0.02
-
-#: an image this isolated is a near copy: four times as near to one patient as to the next ten. Chest X-rays of
-#: different people (64 pixels) stayed above 0.3; copies with 5 % noise stayed below 0.2
-NEAR_COPY = 0.25
-
-
-@dataclass(frozen=True)
-class Suspects:
-    """Suspected copies in one cell.
-
-    Attributes:
-        tau: the threshold.
-        flagged: (n,) bool, synthetic images below tau.
-        train_patients: training patients who are nearest to a flagged image.
-        base: held-out patients below tau, by choice of tau.
-        base_patients: held-out patients.
-    """
-
-    tau: float
-    flagged: Tensor
-    train_patients: int
-    base: int
-    base_patients: int
-
-    @property
-    def p(self) -> float:
-        """Fisher's exact p-value against "no more suspected copies than among held-out patients"."""
-        return fisher_greater(int(self.flagged.sum()), self.flagged.numel(), self.base, self.base_patients)
-
-
-def suspects(cell: Cell, seed: int) -> Suspects:
-    """The synthetic images nearer to one training patient than all but 2 % of the held-out patients are."""
-    chosen = one_image_each(cell.held_out_patients.numpy(), np.random.default_rng(seed))
-    scores = np.sort(isolation(cell.held_out)[torch.from_numpy(chosen)].numpy())
-    base = int(QUANTILE * scores.size)
-    tau = float(scores[base])
-    flagged = isolation(cell.synthetic) < tau
-    copied = int(torch.unique(cell.synthetic.patient[flagged, 0]).numel())
-    return Suspects(tau, flagged, copied, base, int(scores.size))
-
-
-@dataclass(frozen=True)
-class NearCopies:
-    """Synthetic images within a fixed fraction of the distance that separates people.
-
-    Attributes:
-        count: synthetic images with an isolation below `NEAR_COPY`.
-        base: real patients as near to ANOTHER patient, held-out and training together.
-        p: Fisher's p-value against "no more near copies than real patients as near to another".
-    """
-
-    count: int
-    base: int
-    p: float
-
-
-def near_copies(cell: Cell, seed: int) -> NearCopies:
-    """Near copies, with all real patients as the base.
-
-    The threshold is fixed beforehand, so training patients, compared with each other, may join the base, and
-    rarer copies are seen than with held-out patients alone. Two training patients can be each other's
-    nearest, which makes their scores come in pairs: half of them count.
-    """
-    chosen = one_image_each(cell.held_out_patients.numpy(), np.random.default_rng(seed))
-    held_out = isolation(cell.held_out)[torch.from_numpy(chosen)] < NEAR_COPY
-    train = isolation(cell.train) < NEAR_COPY
-    count = int((isolation(cell.synthetic) < NEAR_COPY).sum())
-    base = int(held_out.sum()) + int(train.sum())
-    trials = held_out.numel() + max(1, train.numel() // 2)
-    p = fisher_greater(count, int(cell.synthetic.distance.shape[0]), min(base, trials), trials)
-    return NearCopies(count, base, p)
 
 
 def identical(synthetic: AuditedGroup, train: AuditedGroup) -> int:
@@ -122,6 +48,7 @@ def _values(cell: Cell, found: Suspects, alpha: float) -> tuple[Value, ...]:
             *clopper_pearson(found.base, found.base_patients, alpha),
             "one image a patient",
         ),
+        Value.of("suspected copies beyond likeness, share of synthetic images", found.beyond),
         Value.of(
             "training patients nearest to a suspected copy",
             found.train_patients / cell.train_patients,
@@ -133,6 +60,19 @@ def _values(cell: Cell, found: Suspects, alpha: float) -> tuple[Value, ...]:
             "smallest detectable share of suspected copies",
             None if least is None else least / n,
             note="no share could be told from chance" if least is None else "before correction",
+        ),
+    )
+
+
+def _by_own_threshold(cells: Sequence[Cell], found: Sequence[Suspects]) -> tuple[Value, ...]:
+    if not cells:
+        return ()
+    flagged = torch.stack([each.flagged for each in found]).any(0)
+    return (
+        Value.of(
+            "suspected copies by the threshold of a site's own held-out patients",
+            float(flagged.double().mean()),
+            note=f"of any of {len(cells)} sites, each of which suspects some of any release",
         ),
     )
 
@@ -211,6 +151,13 @@ def copy_detection(
                 note=f"{near.base} real patients are as near to another",
             ),
             Value.of("p, near copies beyond real patients (Fisher, uncorrected)", near.p),
+            Value.of(
+                "training patients memorised, share of them",
+                near.patients / pooled.train_patients,
+                *clopper_pearson(near.patients, pooled.train_patients, alpha),
+                f"{near.patients} of {pooled.train_patients} have a near copy in the release",
+            ),
+            *_by_own_threshold(by_site, found[1:]),
         ),
         per_site=tuple(
             SitePart(site=cell.name, values=_values(cell, suspected, alpha))
@@ -242,7 +189,15 @@ class CopyDetection(Measure):
 
     def measure(
         self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
-    ) -> Iterator[Undecided]:
-        """One row."""
-        cells = compared(real, made, self.options.minimum_patients, seed)
-        yield copy_detection(cells, usable(real), release_group(real, made), self.options.alpha, seed)
+    ) -> Iterator[Undecided | SiteOnly]:
+        """One row, and the copies by number."""
+        options, synthetic = self.options, release_group(real, made)
+        cells = compared(real, made, options.minimum_patients, seed)
+        yield copies_of(real, cells, synthetic, seed)
+        row = copy_detection(cells, usable(real), synthetic, options.alpha, seed)
+
+        def p(samples: Samples) -> float:
+            cell = cell_of(samples, seed)
+            return worse_of(suspects(cell, seed).p, near_copies(cell, seed).p)
+
+        yield beside_controls(row, p, real, made, options.alpha, seed) if cells[0].judged else row

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedgen.data.site_data import LabelledImages
-from fedgen.evidence.audit.comparison import Cell, compared
+from fedgen.evidence.audit.comparison import Cell, cell_of, compared
+from fedgen.evidence.audit.drawn_samples import Samples
+from fedgen.evidence.audit.planted_controls import beside_controls
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.verdict import Undecided
 from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
 from fedgen.study.audit_section import AuditSection
 from fedgen_privacy.statistics.auc import auc, standard_error
+from fedgen_privacy.statistics.patients import exchanged
 
 #: below this z a cell is flagged
 Z_FAIL = -3.0
@@ -63,22 +66,13 @@ def c_t(cell: Cell) -> float:
 def nearer_to_train(cell: Cell, permutations: int, seed: int) -> tuple[float, float, float]:
     """(share, expected share, p) of synthetic images whose nearest real patient is a training patient.
 
-    A permutation test over patients: if the generator does not depend on who was held out, any choice of as
-    many held-out patients would have drawn as many synthetic images.
+    A permutation test over patients (`exchanged`).
     """
     of_train = (cell.synthetic.distance[:, 0] < cell.to_held_out.distance[:, 0]).numpy()
     nearest = np.where(of_train, cell.synthetic.patient[:, 0].numpy(), cell.to_held_out.patient[:, 0].numpy())
-    total, held = cell.train_patients + cell.n_held_out, cell.n_held_out
-    _, drawn = np.unique(nearest, return_counts=True)
-    # Patients nobody is nearest to draw no image: zeros, and who they are does not matter.
-    attracted = np.concatenate([drawn, np.zeros(total - drawn.size, dtype=drawn.dtype)])
-    observed = int((~of_train).sum())
-    rng = np.random.default_rng(seed)
-    at_most = sum(
-        int(attracted[rng.choice(total, held, replace=False, shuffle=False)].sum()) <= observed
-        for _ in range(permutations)
-    )
-    return float(of_train.mean()), cell.train_patients / total, (1 + at_most) / (1 + permutations)
+    people = (cell.train_patients, cell.n_held_out)
+    share, expected, p = exchanged(nearest, of_train, *people, permutations, np.random.default_rng(seed))
+    return share or 0.0, expected, p
 
 
 def copying(cell: Cell, permutations: int, seed: int) -> Copying:
@@ -154,5 +148,12 @@ class DataCopying(Measure):
         self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
     ) -> Iterator[Undecided]:
         """One row."""
-        cells = compared(real, made, self.options.minimum_patients, seed)
-        yield data_copying(cells, self.options.alpha, self.options.bootstrap, seed)
+        options = self.options
+        cells = compared(real, made, options.minimum_patients, seed)
+        row = data_copying(cells, options.alpha, options.bootstrap, seed)
+
+        def p(samples: Samples) -> float:
+            found = copying(cell_of(samples, seed), options.bootstrap, seed)
+            return found.p if found.z < Z_FAIL else 1.0
+
+        yield beside_controls(row, p, real, made, options.alpha, seed) if cells[0].judged else row

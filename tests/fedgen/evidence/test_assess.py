@@ -235,6 +235,6 @@ def test_what_is_about_single_patients_is_kept_aside_and_in_no_row(
     found = assess_audit(
         asked(), [make_site()], make_synthetic(20), AuditedModel({}, None, 1e-5), titles.append, kept.append
     )
-    assert kept == [listed]
+    assert listed in kept
     assert "A" in titles
     assert "worst" not in found.model_dump_json()

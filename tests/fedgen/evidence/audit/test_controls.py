@@ -10,9 +10,9 @@ from scipy.stats import binom
 from fedgen.data.site_data import Part
 from fedgen.evidence.audit.audited import cohorts, group
 from fedgen.evidence.audit.comparison import compare
-from fedgen.evidence.audit.copies import near_copies, suspects
 from fedgen.evidence.audit.data_copying import copying
 from fedgen.evidence.audit.nearest import nearest_patients
+from fedgen.evidence.audit.suspects import near_copies, suspects
 from fedgen.run.row import Verdict
 
 DELTA = 1e-5
@@ -84,7 +84,9 @@ def test_copies_of_one_small_site_are_found_there(make_world, labelled, section)
     assert min(suspects(cells[1], 0).p, suspects(cells[3], 0).p) > 0.01
 
 
-def test_held_out_patients_returned_pass_with_the_promised_error(
+# Two dozen audits; that one release of strangers passes every audit is tested in test_control_pairs.
+@pytest.mark.slow
+def test_held_out_patients_returned_are_flagged_with_the_promised_error_at_most(
     make_world, labelled, section, random_score, run_audit
 ):
     """Over 24 seeds at most the alarms that have probability 1e-4 if each has 0.05 + 0.025.
@@ -103,7 +105,8 @@ def test_held_out_patients_returned_pass_with_the_promised_error(
             delta=DELTA,
             seed=seed,
         )
-        alarms.append(result.verdict is not Verdict.PASS)
+        # A control may find an audit blind in so small a release, which is no alarm.
+        alarms.append(any(row.verdict in (Verdict.FAIL, Verdict.REVIEW) for row in result.rows))
     assert sum(alarms) <= binom.ppf(1 - 1e-4, 24, 0.075)
 
 

@@ -188,7 +188,7 @@ def test_same_seed_same_result(make_world, labelled, section, random_score, run_
     assert results[0].claim == Claim(epsilon=2.0, delta=DELTA)
     assert [audit.id for audit in results[0].rows] == [
         "copy-detection", "data-copying", "blind-baseline", "model-membership", "release-membership",
-        "dataset-inference",
+        "dataset-inference", "monte-carlo", "density-ratio", "authenticity", "likelihood-gap",
     ]  # fmt: skip
     for audit in results[0].rows:
         assert audit.group == "audit" and audit.about and audit.reason and audit.verdict
