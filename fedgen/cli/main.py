@@ -8,6 +8,7 @@ import typer
 
 from fedgen import __version__
 from fedgen.cli import (
+    audit_command,
     bring,
     compare,
     data,
@@ -38,6 +39,7 @@ app.add_typer(prior.app, name="prior")
 data.app.command("cache")(decoded.cache)
 app.command("models")(models.models)
 app.command("compare")(compare.compare)
+app.command("audit")(audit_command.audit)
 app.command("export")(export.export)
 app.command("translate")(translate.translate)
 app.command("import")(bring.bring)

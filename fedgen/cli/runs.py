@@ -40,7 +40,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(simulate)
     app.command()(train)
     app.command()(synthesize)
-    app.command()(audit)
     app.command()(evaluate)
     app.command()(report)
 
@@ -144,7 +143,12 @@ def print_result(console: Console, view: RunView) -> None:
     say(f"report: {view.run.path / 'report.html'}")
 
 
-def _again(path: Path, name: str, pretrained: Path | None = None, *, accepted: bool = False) -> None:
+def again(path: Path, name: str, pretrained: Path | None = None, *, accepted: bool = False) -> None:
+    """Run one stage of a run, done or not.
+
+    Raises:
+        StudyError: its study has no such stage.
+    """
     from fedgen.cli.display import Display
     from fedgen.pipeline.pretrained_start import add_start
     from fedgen.pipeline.runner import run_again
@@ -165,22 +169,17 @@ def _again(path: Path, name: str, pretrained: Path | None = None, *, accepted: b
 
 def train(run: Run, pretrained: Pretrained = None, yes: Yes = False) -> None:
     """Train, from the newest checkpoint of a run."""
-    _again(run, "train", pretrained, accepted=yes)
+    again(run, "train", pretrained, accepted=yes)
 
 
 def synthesize(run: Run) -> None:
     """Draw the synthetic set of a trained run anew."""
-    _again(run, "synthesize")
-
-
-def audit(run: Run) -> None:
-    """Audit and evaluate a run's model and synthetic set anew: sites answer one question, with both."""
-    _again(run, "assess")
+    again(run, "synthesize")
 
 
 def evaluate(run: Run) -> None:
-    """The same as audit."""
-    _again(run, "assess")
+    """Audit and evaluate a run's model and synthetic set anew: sites answer one question, with both."""
+    again(run, "assess")
 
 
 def report(run: Run) -> None:

@@ -41,7 +41,7 @@ def assess_audit(
 
     Args:
         study: its sections `audit` and `data`, and its seed.
-        sites: all parts of every site; train and audit part are read, the test part is not.
+        sites: all parts of every site; of the test part people are taken who are in neither side, for controls.
         made: the release, images (n, C, *size) float32 in [-1, 1]; None where the model itself is the release.
         model: the attacked model and its claim.
         progress: told each row.
@@ -57,19 +57,9 @@ def assess_audit(
     audits = [kind(options) for kind in measures(*AUDITS) if made is not None or not kind.of_images]
     audits = [audit for audit in audits if audit.wanted]
     shown = made or LabelledImages(sites[0].images[:0].float(), sites[0].labels[:0])
+    rows = audit_rows(audits, study, real, shown, model, progress, keep)
+    n = audit_counts(real, made)
     cohorts = audited(real)
-    if any(each.train.n_images and each.held_out.n_images for each in cohorts):
-        rows = decide(_measured(audits, real, shown, model, study.study.seed, progress, keep), options.alpha)
-    else:
-        rows = tuple(_without_patients(audit) for audit in audits)
-    n = {
-        "train_patients": sum(each.train.n_patients for each in cohorts),
-        "train_images": sum(each.train.n_images for each in cohorts),
-        "audit_patients": sum(each.held_out.n_patients for each in cohorts),
-        "audit_images": sum(each.held_out.n_images for each in cohorts),
-    }
-    if made is not None:
-        n["synthetic_images"] = int(made.images.shape[0])
     few = [each.site for each in cohorts if len(cohorts) > 1 and not each.judged(options.minimum_patients)]
     return Audited(
         alpha=options.alpha,
@@ -83,6 +73,34 @@ def assess_audit(
         ),
         seed=study.study.seed,
     )
+
+
+def audit_rows(
+    audits: Sequence[Measure],
+    study: Study,
+    real: Real,
+    made: LabelledImages,
+    model: AuditedModel,
+    progress: Progress,
+    keep: Keep,
+) -> tuple[Row, ...]:
+    """The decided rows of some audits; arguments as of `assess_audit`."""
+    if any(each.train.n_images and each.held_out.n_images for each in audited(real)):
+        found = _measured(audits, real, made, model, study.study.seed, progress, keep)
+        return decide(found, study.audit.alpha)
+    return tuple(_without_patients(audit) for audit in audits)
+
+
+def audit_counts(real: Real, made: LabelledImages | None) -> dict[str, int]:
+    """Patients and images behind an audit."""
+    cohorts = audited(real)
+    n = {
+        "train_patients": sum(each.train.n_patients for each in cohorts),
+        "train_images": sum(each.train.n_images for each in cohorts),
+        "audit_patients": sum(each.held_out.n_patients for each in cohorts),
+        "audit_images": sum(each.held_out.n_images for each in cohorts),
+    }
+    return n if made is None else {**n, "synthetic_images": int(made.images.shape[0])}
 
 
 def assess_evaluation(

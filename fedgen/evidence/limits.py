@@ -98,6 +98,38 @@ def canary_limits(canaries: int) -> tuple[str, ...]:
     )
 
 
+def sample_limits(n: Mapping[str, int], alpha: float, epsilon: float | None) -> tuple[str, ...]:
+    """What an audit of images alone cannot show; arguments as of `audit_limits`."""
+    said = [
+        *_of_patients(n, alpha),
+        "No model was asked: whoever may have the model, or may ask it, needs an audit of the model.",
+        "Whether the held-out people are like those who trained, of the same places and times, whoever gave them must "
+        "know; the blind baseline sees coarse differences alone.",
+        "These results depend on the patients' images: no differential privacy covers them.",
+    ]
+    if epsilon is None:
+        said.append("No differential privacy was claimed: nothing but this audit speaks for the images.")
+    return tuple(said)
+
+
+def _of_patients(n: Mapping[str, int], alpha: float) -> list[str]:
+    least = minimum_detectable(n["train_patients"], n["audit_patients"], alpha)
+    said = [
+        f"With {n['train_patients']} training and {n['audit_patients']} held-out patients an attack with an "
+        f"AUC below about {least:.2f} cannot be detected.",
+        "Distances between images do not find every leak: a release that passes may still be attacked with "
+        "better means (Yao et al. 2025).",
+        "Copies planted as a control are pixel for pixel, or shifted with noise: a copy that is altered otherwise may "
+        "go unseen.",
+    ]
+    if n["audit_patients"] < 100:
+        said.append(
+            f"A false positive rate of 1 % cannot be measured with {n['audit_patients']} held-out patients: "
+            "the TPR is given above all of them."
+        )
+    return said
+
+
 def audit_limits(
     n: Mapping[str, int], alpha: float, epsilon: float | None, small: Sequence[str]
 ) -> tuple[str, ...]:
@@ -109,21 +141,12 @@ def audit_limits(
         epsilon: claim of the training; None without DP.
         small: sites with too few patients to be judged alone.
     """
-    least = minimum_detectable(n["train_patients"], n["audit_patients"], alpha)
     said = [
-        f"With {n['train_patients']} training and {n['audit_patients']} held-out patients an attack with an "
-        f"AUC below about {least:.2f} cannot be detected.",
-        "Distances between images do not find every leak: a release that passes may still be attacked with "
-        "better means (Yao et al. 2025).",
+        *_of_patients(n, alpha),
         "The attacks on the model are those that its family knows; one with reference models can be stronger.",
         "These results depend on the patients' data and are not covered by the training's epsilon.",
         "Attacks of one site on another site's patients are not part of this audit.",
     ]
-    if n["audit_patients"] < 100:
-        said.append(
-            f"A false positive rate of 1 % cannot be measured with {n['audit_patients']} held-out patients: "
-            "the TPR is given above all of them."
-        )
     if epsilon is None:
         said.append(
             "The model was trained without differential privacy: nothing but this audit speaks for it."
