@@ -186,7 +186,7 @@ class Simulation(Setting):
         for site in self.sites:
             self.work.recipe.mechanism.admit(site.enrolled_patients, site.site)
             check_held_out(study, site.site, site.n_patients, site.part(Part.AUDIT).n_patients)
-            check_share(study, site.site, site.part(Part.TRAIN).n_patients)
+            check_share(study, site.site, site.enrolled_patients)
         refuse_same_patients(study, origin_of(run, study), self._names)
         refuse_useless(study, [site.enrolled_patients for site in self.sites], self.accepted)
 

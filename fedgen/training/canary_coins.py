@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from fedgen.data.site_data import Part, SiteData
+from fedgen.data.site_data import SiteData
 from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.run.atomic import unwritable
 from fedgen.study.study import Study
@@ -66,7 +66,7 @@ def kept_canaries(
         return None
     path = folder / NAME
     if not path.exists():
-        check_share(study, data.site, data.part(Part.TRAIN).n_patients)
+        check_share(study, data.site, data.enrolled_patients)
         if begun:
             raise PrivacyRefusedError(
                 f"{path} is gone, and the coins of a study's canaries are flipped once: restore it, since no others "
