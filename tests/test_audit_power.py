@@ -51,10 +51,10 @@ def test_a_model_that_knows_its_patients_fails_and_a_private_one_does_not(script
     assert overall(private[0].audited(private[1], overfitted.DRAWN).rows)[0] is not Verdict.FAIL
 
 
-@pytest.mark.slow  # Twenty trainings; the ordinary run has the same of a sum whose noise was forgotten.
+@pytest.mark.slow  # Thirty trainings; the ordinary run has the same of a sum whose noise was forgotten.
 def test_a_third_of_the_noise_is_exposed_by_canaries_and_the_right_noise_is_not(script) -> None:
     canaries = script("canaries")
-    rows = {line[1]: line for line in canaries.sums_at(1.0, runs=20)}
+    rows = {line[1]: line for line in canaries.sums_at(1.0, runs=10)}
     assert rows["as accounted"][-1] == "not above"
     assert rows["none"][-1] == "above the claim"
     assert float(rows["0.3 of it"][4]) > float(rows["as accounted"][4])

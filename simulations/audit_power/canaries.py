@@ -119,7 +119,7 @@ def main() -> None:
     )
     parser.add_argument("--readme", type=Path, help="README whose tables are written anew")
     parser.add_argument("--only", choices=("sums", "gradients"), help="one of the two tables")
-    parser.add_argument("--runs", type=int, default=20, help="of each row of sums")
+    parser.add_argument("--runs", type=int, default=10, help="of each row of sums")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.only != "gradients":

@@ -21,7 +21,7 @@ from fedgen.evidence.verdict import overall
 from fedgen.run.evidence_files import Audited
 from fedgen_privacy.statistics.auc import auc
 
-STEPS, BATCH, HELD_OUT, DRAWN = 400, 20, 100, 60
+STEPS, BATCH, HELD_OUT, DRAWN = 250, 20, 100, 60
 #: Training patients, and the epsilon that they are promised.
 ROWS: tuple[tuple[int, float | None], ...] = ((20, None), (200, None), (20, 3.0))
 
@@ -29,7 +29,7 @@ ROWS: tuple[tuple[int, float | None], ...] = ((20, None), (200, None), (20, 3.0)
 def made(patients: int, epsilon: float | None, seed: int) -> tuple[Trained, SiteData]:
     """A model, and the site it was trained at."""
     privacy = {"mode": "none"} if epsilon is None else {"epsilon": epsilon, "delta": DELTA}
-    training = {"rounds": 1, "local_steps": STEPS, "batch_patients": BATCH, "ema": 0.0}
+    training = {"rounds": 1, "local_steps": STEPS, "batch_patients": BATCH, "learning_rate": 1e-3, "ema": 0.0}
     study = study_of("diffusion", DIFFUSION, training=training, privacy=privacy)
     site = site_of(patients, HELD_OUT, seed)
     return trained_on(study, [site]), site
