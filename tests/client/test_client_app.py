@@ -143,7 +143,7 @@ def test_both_sides_say_that_their_versions_differ(tiny_study, site) -> None:
         "of fedgen."
     )
     reply = Message(
-        pack('{"wire":3,"message":{"kind":"of tomorrow"}}', None), dst_node_id=5, message_type="query.fedgen"
+        pack('{"wire":4,"message":{"kind":"of tomorrow"}}', None), dst_node_id=5, message_type="query.fedgen"
     )
     assert answer_of(reply).reason == answer.reason
 

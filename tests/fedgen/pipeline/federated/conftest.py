@@ -15,6 +15,7 @@ from fedgen.data.site_data import LabelledImages
 from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
+from fedgen.federation.terms.provision import identity
 from fedgen.pipeline import assessment
 from fedgen.pipeline.assessment import Assessor
 from fedgen.pipeline.federation import FederationSetting
@@ -28,7 +29,7 @@ from fedgen.run.directory import RunDirectory
 from fedgen.study.show import dump_study
 
 NAMES = ("east", "north")
-BOTH = frozenset({"loss", "audit", "evaluation"})
+EVERYTHING = frozenset({"loss", "audit", "evaluation", "receipt"})
 
 
 class Wired:
@@ -109,19 +110,25 @@ def federation(tmp_path: Path, tiny_study: Any, tiny_site: Any) -> Callable[...,
                 data[name],
                 folders[name],
                 assessor=Assessor(
-                    Recipe.of(study), data[name], folders[name], (metrics or {}).get(name, BOTH)
+                    Recipe.of(study),
+                    data[name],
+                    folders[name],
+                    (metrics or {}).get(name, EVERYTHING),
+                    identity=identity(folders[name], name),
                 ),
             )
             for name in NAMES
         ]
         exchange = Wired(sites)
+        keys = {name: identity(folders[name], name).public_key for name in NAMES}
         return SimpleNamespace(
             study=study,
             run=run,
             data=data,
             folders=folders,
             exchange=exchange,
-            here=(here := FederationSetting(Workspace(run, study), exchange, PlainAggregator())),
+            keys=keys,
+            here=(here := FederationSetting(Workspace(run, study), exchange, PlainAggregator(), roster=keys)),
             go=lambda watcher=SILENT, **options: run_stages(replace(here, **options), watcher),
             json=run.read_json,
         )
