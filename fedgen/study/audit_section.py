@@ -35,6 +35,12 @@ class AuditSection(Section):
         description="models that a site trains without noise on random halves of its own training and held-out "
         "patients, to attack by what the loss is beside theirs; each takes the time of the site's whole training",
     )
+    reconstruction_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="time that each of two reconstructions may take at a site: of an image from one patient's vector, "
+        "and of training images from the model; 0 leaves them out",
+    )
     canaries: int = Field(
         0,
         ge=0,
