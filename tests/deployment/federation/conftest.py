@@ -26,7 +26,8 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "COLUMNS": "200",
 }
-SECONDS = 120.0
+#: A busy machine takes its time; nothing waits for so long where it need not.
+SECONDS = 300.0
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
@@ -48,6 +49,7 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.all: list[subprocess.Popen[bytes]] = []
+        self.newest: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(
         self, name: str, *command: str, besides: dict[str, str] | None = None
@@ -65,6 +67,7 @@ class Processes:
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         self.all.append(process)
+        self.newest[name] = process
         return process
 
     def run(self, *command: str, seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
@@ -269,12 +272,18 @@ def until() -> Callable[..., None]:
 
 
 @pytest.fixture
-def connected(link: Any) -> Callable[[Path], int]:
-    """`connected(folder)`: wait for a site; its node id."""
+def connected(link: Any, processes: Processes) -> Callable[[Path], int]:
+    """`connected(folder)`: wait for a site, as long as its process is there; its node id."""
 
     def wait(folder: Path) -> int:
         node = int(json.loads((folder / "membership.json").read_text())["node_id"])
-        wait_until(lambda: node in link.connected(), f"{folder.name} to connect")
+
+        def there() -> bool:
+            site = processes.newest.get(folder.name)
+            assert site is None or site.poll() is None, processes.log(folder.name)
+            return node in link.connected()
+
+        wait_until(there, f"{folder.name} to connect")
         return node
 
     return wait
@@ -285,7 +294,9 @@ def exchange(link: Any) -> Callable[..., list[Any]]:
     """`exchange(nodes, vector)`: a message to each node, and their replies; `meanwhile` is called between them."""
     from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
-    def send(nodes, vector=None, *, seconds=60.0, other=None, wait=True, enough=None, meanwhile=lambda: None):
+    def send(
+        nodes, vector=None, *, seconds=180.0, other=None, wait=True, enough=None, meanwhile=lambda: None
+    ):
         used = other or link
         from flwr.supercore.task_identity import TaskIdentity
 

@@ -53,7 +53,7 @@ def main() -> None:
     class Echo:
         running = False
 
-        def __init__(self, folder, memory):
+        def __init__(self, *arguments):
             self.times = 0
 
         def answer(self, run_id, node_id, message_id, objects, stopped):

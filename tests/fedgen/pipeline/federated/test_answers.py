@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -94,10 +96,10 @@ def test_a_site_without_an_answer_is_named_with_the_reason(
     elif how == "gone":
         real = stages.assess
 
-        def leave(here: Setting) -> None:
+        def leave(here: Setting, *rest: Any) -> None:
             it.exchange.gone = {"north"}
             monkeypatch.setattr(gather, "RECONNECT_SECONDS", 0.0)
-            real(here)
+            real(here, *rest)
 
         monkeypatch.setattr(stages, "assess", leave)
     else:
@@ -126,10 +128,10 @@ def test_a_site_that_comes_back_is_asked_then(federation, harmless, monkeypatch)
 
     real = stages.assess
 
-    def leave(here: Setting) -> None:
+    def leave(here: Setting, *rest: Any) -> None:
         it.exchange.gone = {"north"}
         monkeypatch.setattr("fedgen.pipeline.gather.time.sleep", come_back)
-        real(here)
+        real(here, *rest)
 
     monkeypatch.setattr(stages, "assess", leave)
     it.go()
