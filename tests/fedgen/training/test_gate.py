@@ -79,7 +79,9 @@ def check_clipped(total: torch.Tensor, expected: torch.Tensor, C: float) -> None
     assert (total - (expected * (C / norms).clamp(max=1)).sum(dim=0)).norm() < 1e-3 * C
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 16])
+@pytest.mark.parametrize(
+    "chunk", [pytest.param(1, marks=pytest.mark.slow), 3, pytest.param(16, marks=pytest.mark.slow)]
+)
 def test_gradients_are_each_patients_own(private_kind, chunk) -> None:
     for objective, networks, batch in case(private_kind):
         pieces = per_record_gradients(
