@@ -240,6 +240,7 @@ class Recipe:
             training=study.training,
             privacy=study.privacy,
             aggregation=study.aggregation,
+            evidence=study.evidence,
             seed=study.study.seed,
             images_per_patient=study.data.images_per_patient,
             task=self.task,

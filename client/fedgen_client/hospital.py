@@ -190,13 +190,13 @@ class Hospital:
                 own,
             )
         metrics = frozenset({AUDIT, EVALUATION, RECEIPT} - set(withheld(site_file.policy)))
-        paid, identity = self._folder.ledger(name), self._folder.identity(self._name)
+        account = Account(self._folder.ledger(name), budget_of(cohort))
         site = Site(
             recipe,
             prepared.data,
             own,
             holder,
-            account=Account(paid, budget_of(cohort)),
+            account=account,
             assessor=Assessor(
                 recipe,
                 prepared.data,
@@ -204,8 +204,8 @@ class Hospital:
                 metrics,
                 site_file.runtime.device,
                 self._progress,
-                identity=identity,
-                ledger=paid,
+                identity=self._folder.identity(self._name),
+                account=account,
             ),
             device=site_file.runtime.device,
             journal=self._journal,

@@ -227,6 +227,13 @@ def _at_the_end(study: Study, site: SiteFile, sizes: Exchanged) -> str:
         "ledger holds of them, and after which round how many patients withdrew; it goes into the release."
     )
     says = f"numbers of the {' and of the '.join(leaves)} leave" if leaves else "no number leaves"
+    paid = study.evidence.privacy
+    if paid is not None and leaves:
+        says = (
+            f"noised sums for the {' and for the '.join(leaves)} leave and nothing else, at epsilon "
+            f"{paid.epsilon:g} for every patient of the cohort, which is part of the study's epsilon and is charged "
+            "before they are read"
+        )
     text = (
         f"{study.synthesis.images} synthetic images come in ({_mb(sizes.release_bytes)}) and are compared with this "
         f"site's patients here; {says}, of all patients together and never of one.{receipt}"

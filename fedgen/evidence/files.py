@@ -34,6 +34,13 @@ ON_ONE_MACHINE = (
     "The sites of this simulation {verb}, each against its own patients, as they would in a federation. Rows of all "
     "patients together, which no federation has, stand beside theirs; the training's epsilon covers none of them."
 )
+PAID = (
+    "The sites {verb}, each on its own patients. Only noised sums left them, whose cost is part of the study's "
+    "epsilon. What is said of all patients together is made of the sites' sums, added up."
+)
+POOLING_PAID = (
+    "Rows of a site are of its own noised sum; those of all patients together of the sums of all sites."
+)
 POOLING = (
     "Mean over the sites, weighted by their test patients, of scores that each site found on its own patients; its "
     "interval is made of the sites' own, which are independent (Zou and Donner 2008). It is not the score of all "
@@ -65,7 +72,7 @@ def joined_audit(
         study: the resolved study.
         audits: site to its numbers.
         absent: sites in the model without an audit, with the reason.
-        pooled: of all patients together, which a simulation has and a federation cannot.
+        pooled: of all patients together, which a simulation has, and a federation whose sums are paid for.
     """
     found = {site: audits[site] for site in sorted(audits)}
     verdicts = {site: overall(each.rows) for site, each in found.items()}
@@ -89,7 +96,7 @@ def joined_audit(
         alpha=study.audit.alpha,
         n=summed([each.n for each in found.values()]),
         claim=claim,
-        where=ON_ONE_MACHINE.format(verb="audited the model and the synthetic images") if pooled else AUDITED,
+        where=_where(study, "audited the model and the synthetic images", AUDITED, pooled is not None),
         sites=tuple(
             SiteVerdict(site=site, verdict=verdicts[site][0], reasons=verdicts[site][1], n=each.n, claim=each.claim)
             for site, each in found.items()
@@ -120,12 +127,16 @@ def joined_evaluation(
     limits = joined_limits({site: each.limits for site, each in found.items()})
     return EvaluationFile(
         n=summed([each.n for each in found.values()]),
-        where=ON_ONE_MACHINE.format(verb="evaluated the synthetic images") if pooled else EVALUATED,
-        pooling=POOLING,
+        where=_where(study, "evaluated the synthetic images", EVALUATED, pooled is not None),
+        pooling=POOLING if study.evidence.privacy is None else POOLING_PAID,
         absent=_absent(absent),
         rows=join({site: each.rows for site, each in found.items()}),
         pooled=pooled.rows if pooled else (),
-        limits=_once(pooled.limits if pooled else (), limits, LIMITS if found else ()),
+        limits=_once(
+            pooled.limits if pooled else (),
+            limits,
+            LIMITS if found and study.evidence.privacy is None else (),
+        ),
         seed=study.study.seed,
     )
 
@@ -135,6 +146,12 @@ def _judged_anew(study: Study, rows: Sequence[Row], claim: Claim) -> dict[str, R
     known = {kind.id: kind(study.audit) for kind in measures(*AUDITS)}
     found = {row.id: known[row.id].over_sites(row, claim) for row in rows if row.id in known}
     return {id: row for id, row in found.items() if row is not None}
+
+
+def _where(study: Study, verb: str, of_a_federation: str, together: bool) -> str:
+    if study.evidence.privacy is not None:
+        return PAID.format(verb=verb)
+    return ON_ONE_MACHINE.format(verb=verb) if together else of_a_federation
 
 
 def _once(*limits: Sequence[str]) -> tuple[str, ...]:
@@ -190,7 +207,7 @@ class _Weighed:
 
 def _limits(study: Study, n_sites: int) -> list[str]:
     said = []
-    if n_sites > 1:
+    if n_sites > 1 and study.evidence.privacy is None:
         chance = min(1.0, n_sites * study.audit.alpha)
         said.append(
             f"Each site corrected its tests for their number (family-wise error {study.audit.alpha:g}); over "

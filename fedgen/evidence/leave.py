@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable
 
 from fedgen.evidence.downstream.cells import MINIMUM_PATIENTS
+from fedgen.evidence.noised.block import NoisedRow
 from fedgen.run.evidence_files import Audited, AuditNumbers, Evaluated, EvaluationNumbers
-from fedgen.run.row import CANARIES, SYNTHETIC, Finding, Row
+from fedgen.run.row import CANARIES, SYNTHETIC, Finding, Row, Verdict
 
 WITHHELD = "Too few patients: the numbers stay at the site."
+UNPAID = "Nothing of this leaves the site, because the study pays for noised sums alone (evidence.privacy)."
 #: A count behind a word, such as the patients of a class.
 _COUNT = re.compile(r" \(\d+\)")
 
@@ -47,11 +49,39 @@ def _left(row: Row, least: int) -> Row:
     )
 
 
-def leaving_audit(found: Audited, minimum_patients: int) -> AuditNumbers:
-    """A site's audit as it may leave it; `minimum_patients` as the study's section `audit` has it."""
+def leave_noised(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """The rows of one site as they may leave it where the study pays for its evidence with noise.
+
+    A row of noised sums leaves as it is. Any other loses everything but its name, its verdict too: it depends on
+    patients, and nothing pays for it.
+    """
+    return tuple(_paid(row) if isinstance(row, NoisedRow) else _unpaid(row) for row in rows)
+
+
+def _paid(row: NoisedRow) -> Row:
+    return Row(**dict(row))
+
+
+def _unpaid(row: Row) -> Row:
+    judged = (Finding(verdict=Verdict.INSUFFICIENT, sentence=UNPAID),) if row.findings else ()
+    return Row(id=row.id, title=row.title, group=row.group, findings=judged, note=UNPAID)
+
+
+def leaving_audit(found: Audited, minimum_patients: int, *, paid: bool = False) -> AuditNumbers:
+    """A site's audit as it may leave it.
+
+    Args:
+        found: as measured, without noise.
+        minimum_patients: as the study's section `audit` has it.
+        paid: whether the study pays for its evidence, so that nothing without noise leaves.
+    """
+    if paid:
+        return AuditNumbers(**{**dict(found), "rows": leave_noised(found.rows), "n": {}, "limits": ()})
     return AuditNumbers(**{**dict(found), "rows": leave(found.rows, minimum_patients)})
 
 
-def leaving_evaluation(found: Evaluated) -> EvaluationNumbers:
-    """A site's evaluation as it may leave it."""
+def leaving_evaluation(found: Evaluated, *, paid: bool = False) -> EvaluationNumbers:
+    """A site's evaluation as it may leave it; `paid` as of `leaving_audit`."""
+    if paid:
+        return EvaluationNumbers(**{**dict(found), "rows": leave_noised(found.rows), "n": {}, "limits": ()})
     return EvaluationNumbers(**{**dict(found), "rows": leave(found.rows, MINIMUM_PATIENTS)})

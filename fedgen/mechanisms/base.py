@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from fedgen.errors import FederationError, StudyError
 from fedgen.mechanisms.contract import Ingredients, JoinedVector, Mechanism, SitePlan
+from fedgen.mechanisms.evidence_noise import evidence_spend
 from fedgen.mechanisms.plan import check_cohort, plan_site
 from fedgen.mechanisms.schedule import Query, Turn, Turns
 from fedgen.mechanisms.session import session_parameters
-from fedgen.mechanisms.statement import LIMITS, NOTHING, Statement
+from fedgen.mechanisms.statement import NOTHING, Statement, limits
 from fedgen.mechanisms.statistics import advanced
 from fedgen.run.checkpoint import Checkpoint
 from fedgen.training.central_images import MeanImages
@@ -44,6 +45,7 @@ class Planned(Mechanism):
             self._before(),
             private=self.private,
             discrete=self.discrete,
+            evidence=evidence_spend(made_of.privacy, made_of.evidence),
         )
         self._parameters = cache(lambda sites: session_parameters(self.vector, made_of.aggregation, sites))
 
@@ -116,6 +118,11 @@ class Planned(Mechanism):
         """See `Mechanism.spend`."""
         return None if base is None else self.turns.spend(round, base)
 
+    @property
+    def evidence(self) -> Spend | None:
+        """See `Mechanism.evidence`."""
+        return self.turns.evidence
+
     def statement(self, spends: Sequence[Spend]) -> Statement:
         """See `Mechanism.statement`."""
         if not self.private:
@@ -126,7 +133,7 @@ class Planned(Mechanism):
             epsilon_rdp(spends, delta),
             self.accountant,
             self._holds_against(),
-            (*LIMITS, *self._limits()),
+            (*limits(noised_evidence=self.evidence is not None), *self._limits()),
         )
 
     @abstractmethod

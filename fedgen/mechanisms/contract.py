@@ -19,6 +19,7 @@ from fedgen.families.contract import Contribution, Objective
 from fedgen.mechanisms.schedule import Turns
 from fedgen.mechanisms.statement import Statement
 from fedgen.run.checkpoint import Checkpoint
+from fedgen.study.evidence_section import EvidenceSection
 from fedgen.study.training import AggregationSection, PrivacySection, TrainingSection
 from fedgen.task.task import Task
 from fedgen.training.local import LocalPlan
@@ -36,7 +37,7 @@ class Ingredients:
     """What a mechanism is made of: a study's sections, and what the recipe has made of the others.
 
     Attributes:
-        training, privacy, aggregation: of the study.
+        training, privacy, aggregation, evidence: of the study.
         seed: of the study.
         images_per_patient: m, images of a patient in a record.
         task: what is made from what.
@@ -49,6 +50,7 @@ class Ingredients:
     training: TrainingSection
     privacy: PrivacySection
     aggregation: AggregationSection
+    evidence: EvidenceSection
     seed: int
     images_per_patient: int
     task: Task
@@ -91,7 +93,8 @@ class SitePlan:
         patients: N, training patients.
         local: what the first round of the training runs.
         spend: what the first round of the training costs, None without privacy; `Mechanism.spend` knows of the others.
-        epsilon: of the whole study, by the accountant that is reported; None without privacy.
+        epsilon: of the whole study, with its evidence where that is paid for, by the accountant that is reported; None
+            without privacy.
         epsilon_rdp: the same by RDP.
         weight: weight of the site's vector in a mean.
     """
@@ -226,6 +229,11 @@ class Mechanism(ABC):
         Raises:
             StudyError: the sites' shares of the noise cannot be made.
         """
+
+    @property
+    @abstractmethod
+    def evidence(self) -> Spend | None:
+        """What audit and evaluation cost each patient of a site; None where they are told without noise."""
 
     @abstractmethod
     def contribute(

@@ -71,6 +71,7 @@ class Turns:
         before: queries that stand before the training, a round each.
         private: whether there is noise.
         discrete: whether it is integer noise.
+        evidence: what audit and evaluation cost a patient after the last aggregation; None where they have no noise.
 
     Raises:
         StudyError: there are fewer rounds than contributions to ask for.
@@ -86,8 +87,10 @@ class Turns:
         *,
         private: bool,
         discrete: bool,
+        evidence: Spend | None = None,
     ) -> None:
         self._privacy = privacy
+        self.evidence = evidence
         self._before = before
         self._private, self._discrete = private, discrete
         objectives = tuple(each for each in contributions if isinstance(each, Objective))
@@ -158,24 +161,26 @@ class Turns:
         )
 
     def history(self, base: Spend, rounds: int | None = None) -> list[Spend]:
-        """What the first `rounds` aggregations cost a site, or all of them; one spend for each kind of step."""
+        """What the first `rounds` aggregations cost a site, or all and the evidence; one spend for each kind."""
         merged: dict[tuple[float, float], Spend] = {}
         for round in range(1, (self.rounds if rounds is None else rounds) + 1):
             spend = self.spend(round, base)
             key = (spend.noise_multiplier, spend.sampling_rate)
             merged[key] = replace(spend, steps=spend.steps + (merged[key].steps if key in merged else 0))
-        return list(merged.values())
+        evidence = [] if rounds is not None or self.evidence is None else [self.evidence]
+        return [*merged.values(), *evidence]
 
     @property
     def fixed(self) -> tuple[Spend, ...]:
-        """What the queries before the training cost, whose noise the study itself names; empty without privacy."""
+        """What costs as much whatever the training's noise: the queries before it, and the evidence after it."""
         if not self._private:
             return ()
-        return tuple(
+        queries = tuple(
             Spend(query.noise_multiplier, query.sampling_rate, query.samples, self._discrete)
             for query in self._before
             if query.noise_multiplier is not None and query.sampling_rate is not None
         )
+        return queries if self.evidence is None else (*queries, self.evidence)
 
     def calibrated(self, sampling_rate: float) -> Spend:
         """What the training's first round costs, with the noise that keeps the whole study within its epsilon.

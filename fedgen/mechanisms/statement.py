@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Holds of every mechanism with noise.
-LIMITS = (
-    "The number of training patients of each site is treated as public.",
-    "Audit and evaluation results depend on the patients' data and are not covered by the training's epsilon.",
+_PUBLIC = "The number of training patients of each site is treated as public."
+_UNPAID = (
+    "Audit and evaluation results depend on the patients' data and are not covered by the training's epsilon."
+)
+_PAID = (
+    "Of audit and evaluation nothing leaves a site but noised sums, whose cost is part of the epsilon: which patients "
+    "train, audit and test is taken as fixed, and figures that a simulation draws of patients are not covered."
 )
 NOBODY = "nobody"
 
@@ -29,6 +32,15 @@ class Statement:
     accountant: str | None
     holds_against: str
     limits: tuple[str, ...]
+
+
+def limits(*, noised_evidence: bool) -> tuple[str, ...]:
+    """What no promise with noise says.
+
+    Args:
+        noised_evidence: whether audit and evaluation are told with noise.
+    """
+    return (_PUBLIC, _PAID if noised_evidence else _UNPAID)
 
 
 #: Of a mechanism without noise.

@@ -1,8 +1,8 @@
 """What a site does after training: audit and evaluate the release on its own patients, once, and send numbers.
 
-The numbers depend on patients and no epsilon covers them. So a site answers ONE question a study, about one model
-and one release; asked again it sends the very numbers it kept, so that nobody can average their chance away or
-choose the next question by the last answer.
+The numbers depend on patients, and no epsilon covers them but where the study pays for them (`evidence.privacy`). So a
+site answers ONE question a study, about one model and one release; asked again it sends the very numbers it kept, so
+that nobody can average their chance away or choose the next question by the last answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from pydantic import TypeAdapter
 from fedgen.data.site_data import SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
 from fedgen.evidence.assess import Progress, silent
+from fedgen.federation.site.charging import Account, Charging
 from fedgen.federation.site.withdrawn import withdrawn_so_far
+from fedgen.pipeline.noised_assessment import PaidAssessment
 from fedgen.pipeline.site_numbers import NOBODY, Aside, audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assessment, AssessModel, Question
 from fedgen.protocol.receipt import SignedReceipt, SiteReceipt, numbers_sha256, sign_receipt, spans
@@ -40,6 +42,8 @@ from fedgen_privacy.secagg import Identity
 
 T = TypeVar("T")
 N = TypeVar("N", AuditNumbers, EvaluationNumbers)
+#: Make the numbers of the audit, and of the evaluation.
+Computed = tuple[Callable[[], AuditNumbers], Callable[[], EvaluationNumbers]]
 
 AUDIT, EVALUATION, RECEIPT = "audit", "evaluation", "receipt"
 _QUESTION = TypeAdapter(dict[str, str])
@@ -90,7 +94,7 @@ class Assessor:
         device: the site's own torch device; None for the study's.
         progress: told the title of each row.
         identity: signs the receipt; without one there is none.
-        ledger: what paid for the rounds; None for the one in the folder.
+        account: of the cohort's ledger; None where only this study uses these patients, in the folder's own.
     """
 
     recipe: Recipe
@@ -100,7 +104,7 @@ class Assessor:
     device: str | None = None
     progress: Progress = silent
     identity: Identity | None = None
-    ledger: Path | None = None
+    account: Account | None = None
 
     def __call__(self, task: Question) -> Assessment:
         """Answer the question, from disk where it was answered before.
@@ -117,24 +121,9 @@ class Assessor:
             )
         with held(self.folder / "assessment.lock"):
             self._bind(task)
-            audit = self._kept(
-                AUDIT,
-                AuditNumbers,
-                lambda: audit_numbers(
-                    self.recipe,
-                    self.data,
-                    self._epsilon(),
-                    task,
-                    self.device,
-                    self._aside,
-                    self._canaries(),
-                ),
-            )
-            evaluation = self._kept(
-                EVALUATION,
-                EvaluationNumbers,
-                lambda: evaluation_numbers(self.recipe, self.data, task, self.device, self._aside),
-            )
+            how = self._paid(task) or self._unpaid(task)
+            audit = self._kept(AUDIT, AuditNumbers, how[0])
+            evaluation = self._kept(EVALUATION, EvaluationNumbers, how[1])
             return Assessment(
                 site=self.data.site,
                 question_sha256=task.sha256,
@@ -149,11 +138,7 @@ class Assessor:
         """Not kept: it is of what leaves now, and the same facts have the same bytes."""
         if self.identity is None or RECEIPT not in self.metrics:
             return None
-        rows = [
-            row
-            for row in Ledger(self.ledger or self.folder / "ledger.jsonl")
-            if row.study == self.recipe.sha256
-        ]
+        rows = [row for row in Ledger(self._account.ledger) if row.study == self.recipe.sha256]
         promise = self.recipe.mechanism.statement([row.spend for row in rows if row.spend is not None])
         return sign_receipt(
             SiteReceipt(
@@ -162,7 +147,8 @@ class Assessor:
                 model_sha256=task.model_sha256,
                 release_sha256=task.release_sha256,
                 question_sha256=task.sha256,
-                rounds=spans(row.round for row in rows),
+                # What comes after the last round is the evidence, where that is paid for.
+                rounds=spans(row.round for row in rows if row.round <= self.recipe.rounds),
                 epsilon=promise.epsilon,
                 delta=None if promise.epsilon is None else self.recipe.study.privacy.delta,
                 audit_sha256=numbers_sha256(audit),
@@ -171,6 +157,27 @@ class Assessor:
             ),
             self.identity,
         )
+
+    def _unpaid(self, task: Question) -> Computed:
+        return (
+            lambda: audit_numbers(
+                self.recipe, self.data, self._epsilon(), task, self.device, self._aside, self._canaries()
+            ),
+            lambda: evaluation_numbers(self.recipe, self.data, task, self.device, self._aside),
+        )
+
+    def _paid(self, task: Question) -> Computed | None:
+        epsilon = self._epsilon() if self.recipe.mechanism.evidence is not None else None
+        if epsilon is None:
+            return None
+        charging = Charging(self._account, self.recipe.sha256)
+        path = self.folder / "assessment" / "noised.json"
+        paid = PaidAssessment(self.recipe, self.data, task, epsilon, path, charging, self.device)
+        return paid.audit, paid.evaluation
+
+    @property
+    def _account(self) -> Account:
+        return self.account or Account(self.folder / "ledger.jsonl")
 
     @property
     def _aside(self) -> Aside:

@@ -10,6 +10,7 @@ from fedgen.errors import ExitCode, PrivacyRefusedError
 from fedgen.evidence.files import joined_audit, joined_evaluation
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.entries import describe_audit, describe_evaluation
+from fedgen.pipeline.noised_assessment import joined_privately
 from fedgen.pipeline.question import question_of
 from fedgen.pipeline.setting import Pooled, Setting
 from fedgen.pipeline.watch import Measured, unseen
@@ -90,7 +91,10 @@ def assess(here: Setting, measured: Measured = unseen) -> None:
             measured(site, "has answered")
     for site, reason in why.items():
         run.event(NotAssessed(site=site, reason=reason))
-    _join(work, members, kept, why, here.pooled(task, measured))
+    audits = {site: answer.audit for site, answer in kept.items() if answer.audit is not None}
+    evaluations = {site: answer.evaluation for site, answer in kept.items() if answer.evaluation is not None}
+    paid = joined_privately(work.recipe, task, audits, evaluations)
+    _join(work, members, kept, why, here.pooled(task, measured) if paid is None else Pooled(*paid))
 
 
 def _answers(

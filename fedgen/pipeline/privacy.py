@@ -11,9 +11,9 @@ from fedgen.planning.mode_cost import mode_cost
 from fedgen.protocol.messages import SiteDescription
 from fedgen.recipe import Recipe
 from fedgen.run.events import AskedSite
-from fedgen.run.privacy_file import PrivacyFile, SitePrivacy
+from fedgen.run.privacy_file import EvidencePaid, PrivacyFile, SitePrivacy
 from fedgen.study.study import Study
-from fedgen_privacy.accounting import Spend
+from fedgen_privacy.accounting import Spend, epsilon_reported
 
 
 def privacy_report(
@@ -28,16 +28,19 @@ def privacy_report(
     Args:
         recipe: of the study.
         sites: what each site planned.
-        ledgers: what was spent on this study at each site: what its ledger says, or a bound of it.
+        ledgers: what was spent on the training at each site: what its ledger says, or a bound of it. What the evidence
+            will cost is added, whether or not it was charged yet.
         shared_patients: patients present at more than one site; None where nobody can count them.
         limits: more that the claim does not say.
     """
     study, mechanism = recipe.study, recipe.mechanism
     privacy = study.privacy
-    rows = []
+    rows, of_training = [], []
     for site in sites:
         spends = list(ledgers.get(site.site, ()))
-        promise = mechanism.statement(spends)
+        paid = () if mechanism.evidence is None else (mechanism.evidence,)
+        promise = mechanism.statement([*spends, *paid])
+        of_training.append(mechanism.statement(spends).epsilon if paid else None)
         rows.append(
             SitePrivacy(
                 site=site.site,
@@ -51,10 +54,11 @@ def privacy_report(
         )
     epsilon = max((row.epsilon for row in rows if row.epsilon is not None), default=None)
     promise = NOTHING if epsilon is None else mechanism.statement([])
+    evidence = _evidence(recipe, [each for each in of_training if each is not None])
     return PrivacyFile(
         unit=privacy.unit,
         mode=privacy.mode,
-        statement=_statement(study, epsilon, promise.holds_against, shared_patients),
+        statement=_statement(study, epsilon, promise.holds_against, shared_patients, evidence),
         epsilon=epsilon,
         delta=privacy.delta if epsilon is not None else None,
         accountant=promise.accountant,
@@ -66,7 +70,19 @@ def privacy_report(
         start=start_of(recipe),
         sites=tuple(rows),
         limits=(*promise.limits, *limits) if epsilon is not None else (),
+        evidence=evidence,
         mode_cost=mode_cost(study, [site.patients for site in sites]) if epsilon is not None else None,
+    )
+
+
+def _evidence(recipe: Recipe, of_training: Sequence[float]) -> EvidencePaid | None:
+    spend = recipe.mechanism.evidence
+    if spend is None or not of_training:
+        return None
+    return EvidencePaid(
+        epsilon=epsilon_reported([spend], recipe.study.privacy.delta),
+        epsilon_training=max(of_training),
+        noise_multiplier=spend.noise_multiplier,
     )
 
 
@@ -75,14 +91,21 @@ def rounded_up(epsilon: float) -> float:
     return math.ceil(epsilon * 100) / 100
 
 
-def _statement(study: Study, epsilon: float | None, holds_against: str, shared_patients: int | None) -> str:
+def _statement(
+    study: Study,
+    epsilon: float | None,
+    holds_against: str,
+    shared_patients: int | None,
+    evidence: EvidencePaid | None,
+) -> str:
     if epsilon is None:
         return (
             "This model was trained WITHOUT differential privacy: nothing bounds what the model and the synthetic "
             "images reveal about the patients they were trained on."
         ) + _start(study)
+    did = "Training was" if evidence is None else "Training, audit and evaluation together are"
     what = (
-        f"Training was ({rounded_up(epsilon):.2f}, {study.privacy.delta:g})-differentially private for each patient "
+        f"{did} ({rounded_up(epsilon):.2f}, {study.privacy.delta:g})-differentially private for each patient "
         "at each site, all images of the patient together, under adding or removing one patient"
     )
     if shared_patients is None:
@@ -96,7 +119,16 @@ def _statement(study: Study, epsilon: float | None, holds_against: str, shared_p
             f" ({shared_patients} {noun} at more than one site, and for them the epsilons and deltas of their "
             "sites add up)"
         )
-    return f"{what}; this holds against {holds_against}.{_start(study)}"
+    return f"{what}; this holds against {holds_against}.{_shares(evidence)}{_start(study)}"
+
+
+def _shares(evidence: EvidencePaid | None) -> str:
+    if evidence is None:
+        return ""
+    return (
+        f" Training alone costs epsilon {rounded_up(evidence.epsilon_training):.2f}; the noised audit and evaluation "
+        f"alone cost {rounded_up(evidence.epsilon):.2f}, which is all that patients pay who do not train."
+    )
 
 
 def _start(study: Study) -> str:

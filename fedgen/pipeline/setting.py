@@ -92,7 +92,7 @@ class Setting(ABC):
         """Entries in run.json of the sites in the model."""
 
     def spends(self, bound: Mapping[str, Sequence[Spend]]) -> Mapping[str, Sequence[Spend]]:
-        """What each site spent on the study: what its ledger says where it can be read, else the bound."""
+        """What each site spent on the training: what its ledger says where it can be read, else the bound."""
         return bound
 
     @abstractmethod

@@ -208,7 +208,7 @@ class Simulation(Setting):
         virtual = []
         for data in self.sites:
             folder = run.site(data.site)
-            if asked_before(folder) not in (None, task.sha256):
+            if recipe.mechanism.evidence is None and asked_before(folder) not in (None, task.sha256):
                 # A hospital answers one question a study. Nothing has left these sites, so a release that was drawn
                 # anew may be assessed anew.
                 shutil.rmtree(folder / "assessment")
@@ -236,9 +236,16 @@ class Simulation(Setting):
         return tuple(_entry(site) for site in self.sites)
 
     def spends(self, bound: Mapping[str, Sequence[Spend]]) -> Mapping[str, Sequence[Spend]]:
-        """As the sites' ledgers say."""
-        run, sha256 = self.work.run, self.work.recipe.sha256
-        return {site: Ledger(run.site(site) / "ledger.jsonl").spends(sha256) for site in bound}
+        """As the sites' ledgers say of the training."""
+        return {site: self._spent(site) for site in bound}
+
+    def _spent(self, site: str) -> list[Spend]:
+        recipe = self.work.recipe
+        rows = [
+            row for row in Ledger(self.work.run.site(site) / "ledger.jsonl") if row.study == recipe.sha256
+        ]
+        # What comes after the last round is the evidence.
+        return [row.spend for row in rows if row.spend is not None and row.round <= recipe.rounds]
 
     def draw(self, made: LabelledImages) -> None:
         """Real images beside synthetic ones."""

@@ -60,7 +60,7 @@ def audit_numbers(
     own = () if canaries is None else (canaries,)
     model = audited_model(recipe, networks, device, epsilon)._replace(canaries=own)
     found = assess_audit(study, [data], released(task), model, aside.progress, aside.keep)
-    return leaving_audit(found, study.audit.minimum_patients)
+    return leaving_audit(found, study.audit.minimum_patients, paid=study.evidence.privacy is not None)
 
 
 def evaluation_numbers(
@@ -71,14 +71,14 @@ def evaluation_numbers(
     Raises:
         DataError: the site's images do not fit.
     """
-    made = released(task)
+    made, paid = released(task), recipe.study.evidence.privacy is not None
     if made is not None:
         prior = None if recipe.start is None else recipe.start.prior
         found = assess_evaluation(recipe.study, [data], made, aside.progress, aside.keep, prior)
-        return leaving_evaluation(found)
+        return leaving_evaluation(found, paid=paid)
     device = device or recipe.study.training.device
     how = translating(recipe, trained_networks(recipe, task.model, device), device)
-    return leaving_evaluation(assess_translation(recipe.study, [data], how, aside.progress))
+    return leaving_evaluation(assess_translation(recipe.study, [data], how, aside.progress), paid=paid)
 
 
 def released(task: Question) -> LabelledImages | None:

@@ -17,6 +17,7 @@ from fedgen.mechanisms.contract import SitePlan
 from fedgen.planning.exchanged import exchanged
 from fedgen.planning.signal import LEAST_OF_A_SUM, signals, together
 from fedgen.recipe import Recipe
+from fedgen.study.evidence_section import EvidenceSection
 from fedgen.study.study import Study
 from fedgen_privacy.accounting import Spend, epsilon_rdp
 
@@ -134,9 +135,11 @@ def by_itself(study: Study, patients: Sequence[int]) -> Alternative:
 def _twice(statistic: Study, steps: Study, patients: Sequence[int]) -> Alternative:
     families = (statistic.model.family, steps.model.family)
     whole = epsilon = steps.privacy.epsilon
+    without = statistic.model_copy(update={"evidence": EvidenceSection()})
     for _ in range(TRIES):
         try:
-            first, spent = _leg(_at(statistic, FIRST_SHARE * whole), patients)
+            # Evidence is of the last stage's release alone.
+            first, spent = _leg(_at(without, FIRST_SHARE * whole), patients)
             second, more = _leg(_at(steps, (1 - FIRST_SHARE) * whole), patients, "samples")
         except FedgenError as error:
             return Alternative("sum then steps", families, why_not=str(error))

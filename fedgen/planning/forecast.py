@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fedgen.errors import StudyError
@@ -13,6 +13,7 @@ from fedgen.planning.search import CohortSize, HeldFixed, batch_for, patients_fo
 from fedgen.planning.signal import LEAST_OF_A_SUM, Signal, required_batch_over_sigma, signals
 from fedgen.recipe import Recipe
 from fedgen.study.study import Study
+from fedgen_privacy.accounting import epsilon_reported
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,21 @@ class SiteForecast:
 
 
 @dataclass(frozen=True)
+class EvidenceCost:
+    """What of epsilon pays for audit and evaluation.
+
+    Attributes:
+        epsilon: of them alone, for every patient of a site.
+        epsilon_training: of the training alone, the largest of all sites.
+        noise_multiplier: sigma of a site's sum.
+    """
+
+    epsilon: float
+    epsilon_training: float
+    noise_multiplier: float
+
+
+@dataclass(frozen=True)
 class Forecast:
     """A whole study before it runs.
 
@@ -50,6 +66,7 @@ class Forecast:
         reference: what it is compared with.
         pooled: whether all patients count together, wherever they are.
         accountant: whose epsilon it is.
+        evidence: what of epsilon pays for audit and evaluation; None where they are told without noise.
     """
 
     study: Study
@@ -58,6 +75,7 @@ class Forecast:
     reference: PublishedRecipe
     pooled: bool
     accountant: str
+    evidence: EvidenceCost | None = None
 
 
 def require_privacy(study: Study) -> None:
@@ -93,11 +111,26 @@ def forecast(study: Study, patients: Sequence[int]) -> Forecast:
         # One sum with one noise: what counts is all patients together, wherever they are.
         whole = mechanism.plan(sum(patients), "all")
         size = _at(recipe, whole, len(patients), 1, compared)
-        return Forecast(study, len(patients), (size,), compared, True, accountant)
+        return Forecast(
+            study, len(patients), (size,), compared, True, accountant, _evidence(recipe, (whole,))
+        )
     plans = {size: mechanism.plan(size, f"{patients.index(size) + 1}") for size in dict.fromkeys(patients)}
     counts = Counter(patients)
     sizes = tuple(_at(recipe, plan, counts[size], len(patients), compared) for size, plan in plans.items())
-    return Forecast(study, len(patients), sizes, compared, False, accountant)
+    cost = _evidence(recipe, plans.values())
+    return Forecast(study, len(patients), sizes, compared, False, accountant, cost)
+
+
+def _evidence(recipe: Recipe, plans: Iterable[SitePlan]) -> EvidenceCost | None:
+    spend, delta, turns = recipe.mechanism.evidence, recipe.study.privacy.delta, recipe.mechanism.turns
+    if spend is None:
+        return None
+    histories = [turns.history(plan.spend, turns.rounds) for plan in plans if plan.spend is not None]
+    return EvidenceCost(
+        epsilon=epsilon_reported([spend], delta),
+        epsilon_training=max(epsilon_reported(history, delta) for history in histories),
+        noise_multiplier=spend.noise_multiplier,
+    )
 
 
 def epsilon_by_round(recipe: Recipe, plan: SitePlan) -> tuple[float, ...]:

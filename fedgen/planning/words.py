@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from fedgen.planning.forecast import Forecast, SiteForecast
+from fedgen.planning.forecast import EvidenceCost, Forecast, SiteForecast
 from fedgen.planning.published import DESCRIPTION, IMAGES
 from fedgen.planning.signal import Signal
 from fedgen.study.study import Study
@@ -43,6 +43,8 @@ def sentences(forecast: Forecast) -> list[str]:
         ]
     for size in forecast.sizes:
         lines.append(_advice(forecast, size))
+    if forecast.evidence is not None:
+        lines.append(_evidence(forecast, forecast.evidence))
     fewest = forecast.study.aggregation.minimum_sites
     if forecast.sites < fewest:
         lines.append(
@@ -50,6 +52,14 @@ def sentences(forecast: Forecast) -> list[str]:
             "the study would not start."
         )
     return lines
+
+
+def _evidence(forecast: Forecast, evidence: EvidenceCost) -> str:
+    return (
+        f"Of epsilon {forecast.study.privacy.epsilon:g} noised audit and evaluation take a part: alone they cost every "
+        f"patient of a site {evidence.epsilon:.3g} (sigma {evidence.noise_multiplier:.3g}), and the training alone "
+        f"{evidence.epsilon_training:.3g}."
+    )
 
 
 def about(number: int) -> str:
@@ -80,6 +90,7 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
         "rounds": study.training_rounds,
         "sites": forecast.sites,
         "minimum_sites": study.aggregation.minimum_sites,
+        "evidence": None if forecast.evidence is None else asdict(forecast.evidence),
         "sizes": [_size(study, size) for size in forecast.sizes],
         "reference": {
             "recipe": DESCRIPTION,

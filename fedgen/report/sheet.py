@@ -64,8 +64,11 @@ def answers(view: RunView, audits: Sequence[Row]) -> list[Answer]:
     """
     evaluation = view.evaluation
     value = worth(evaluation.pooled or evaluation.rows) if evaluation else None
+    paid = view.privacy is not None and view.privacy.evidence is not None
     not_covered = (
-        "Audit and evaluation are computed from patients, and no epsilon of the training covers them."
+        "Which patients train, audit and test is taken as fixed, and figures of patients are not covered."
+        if paid
+        else "Audit and evaluation are computed from patients, and no epsilon of the training covers them."
     )
     return [
         Answer("What was made", _made(view), f"{RunSummary.name} model sites"),

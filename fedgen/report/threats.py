@@ -110,7 +110,9 @@ def threats(view: RunView, rows: Sequence[Row]) -> list[Threat]:
             "to learn something of the patients behind them",
             (),
             "Numbers about fewer patients than the study allows stay at their site.",
-            "Not covered: they are computed from patients, and no epsilon of the training speaks of them.",
+            covered
+            if view.privacy is not None and view.privacy.evidence is not None
+            else "Not covered: they are computed from patients, and no epsilon of the training speaks of them.",
         )
     )
     return found

@@ -28,6 +28,20 @@ class SitePrivacy(Section):
     epsilon_rdp: float | None
 
 
+class EvidencePaid(Section):
+    """What of epsilon pays for audit and evaluation, which every patient of a site pays once.
+
+    Attributes:
+        epsilon: of them alone, which is all that a patient pays who does not train.
+        epsilon_training: of the training alone, the largest of all sites.
+        noise_multiplier: sigma of each site's sum, over the bound 1 of a patient's vector.
+    """
+
+    epsilon: float
+    epsilon_training: float
+    noise_multiplier: float
+
+
 class PrivacyFile(RunFile):
     """`privacy.json`.
 
@@ -35,7 +49,7 @@ class PrivacyFile(RunFile):
         unit: whose presence is protected.
         mode: privacy.mode of the study.
         statement: the claim in sentences.
-        epsilon: the largest of all sites; None without privacy.
+        epsilon: the largest of all sites, with the evidence where that is paid for; None without privacy.
         delta: as asked for; None without privacy.
         accountant: whose epsilon this is; None without privacy.
         holds_against: whom the claim holds against.
@@ -44,6 +58,7 @@ class PrivacyFile(RunFile):
         start: pretrained weights, of whose data the claim says nothing; None without such.
         sites: each site's own.
         limits: what the claim does not say.
+        evidence: what of epsilon pays for audit and evaluation; None where they are told without noise.
         mode_cost: how large the noise would be in the other mode, in a sentence; None where there is none to compare.
     """
 
@@ -63,6 +78,7 @@ class PrivacyFile(RunFile):
     start: Start | None
     sites: tuple[SitePrivacy, ...]
     limits: tuple[str, ...]
+    evidence: EvidencePaid | None = None
     mode_cost: str | None = None
 
     def entry(self) -> PrivacyEntry:

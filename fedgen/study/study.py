@@ -12,6 +12,7 @@ from fedgen.study.audit_section import AuditSection
 from fedgen.study.compile_task import compiled_task, why_impossible
 from fedgen.study.data import DataSection
 from fedgen.study.evaluation_section import EvaluationSection
+from fedgen.study.evidence_section import EvidenceSection
 from fedgen.study.model import ModelSection
 from fedgen.study.release_section import ReleaseSection
 from fedgen.study.task import TaskSection
@@ -45,6 +46,7 @@ class Study(Section):
     synthesis: SynthesisSection = Field(default_factory=lambda: SynthesisSection())
     audit: AuditSection = Field(default_factory=lambda: AuditSection())
     evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection())
+    evidence: EvidenceSection = Field(default_factory=lambda: EvidenceSection())
     release: ReleaseSection = Field(default_factory=lambda: ReleaseSection())
 
     @model_validator(mode="after")
@@ -59,6 +61,7 @@ class Study(Section):
                 "privacy.central_images is a query with noise, which privacy.mode none does not have: leave it out, "
                 "or use another mode"
             )
+        self._require_paid_evidence()
         impossible = why_impossible(self.task, self.data)
         if impossible is not None:
             raise ValueError(impossible)
@@ -100,6 +103,26 @@ class Study(Section):
                 f"synthesis.balance names {', '.join(sorted(unknown))}, which data.labels does not list"
             )
         return self
+
+    def _require_paid_evidence(self) -> None:
+        noised = self.evidence.privacy
+        if noised is None:
+            return
+        if not self.privacy.private:
+            raise ValueError(
+                "evidence.privacy takes its share of privacy.epsilon, which privacy.mode none does not have: leave it "
+                "out, or use another mode"
+            )
+        if noised.epsilon >= self.privacy.epsilon:
+            raise ValueError(
+                f"evidence.privacy.epsilon is {noised.epsilon:g}, but it is a part of privacy.epsilon "
+                f"{self.privacy.epsilon:g} and leaves the training the rest: make it smaller"
+            )
+        if self.task.kind == "translate":
+            raise ValueError(
+                "evidence.privacy measures images that were released, but task.kind is translate, whose release is the "
+                "model: leave it out"
+            )
 
     def _require_distributed(self) -> None:
         if not self.aggregation.secure or self.aggregation.ring_bits != 32:

@@ -1,0 +1,1 @@
+"""Evidence with noise: bounded vectors of patients, one sum of a site, and what follows from the sites' sums."""
