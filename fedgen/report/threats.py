@@ -17,7 +17,7 @@ from fedgen.study.modes import is_private
 #: other pattern fits.
 _UPDATES = re.compile(r"update|gradient")
 #: Ids of what checks the audits themselves.
-_CHECKS = re.compile(r"blind|control")
+_CHECKS = re.compile(r"blind|control|duplicate")
 #: Ids of audits whose attacker has the released images alone.
 _IMAGES = re.compile(r"release|cop(y|ies)|neighbour|nearest|sample|monte|density|authentic|gap|novel|fld")
 

@@ -150,7 +150,7 @@ class NearDuplicates(Measure):
                 Value.of("patients who look like one at another site", len(patients)),
                 Value.of("of them one trained and the other did not", len(spoilt)),
                 Value.of(
-                    "smallest share of patients that would be seen",
+                    "smallest detectable share of patients at two sites",
                     1 / n,
                     note=f"one of {n}, if as near as a copy with noise (isolation below {NEAR_COPY:g})",
                 ),

@@ -24,11 +24,11 @@ from fedgen.run.row import Finding, Value, Verdict
 Instrument = Callable[[Samples], float]
 
 #: Shares of the release that are replaced by copies of training images, the smallest first.
-PLANTED = (0.1, 0.25, 0.5)
+PLANTED = (0.1, 0.25, 0.5, 1.0)
 #: An audit cries wolf where other people's images are flagged at this level. It is far below that of the audit itself:
 #: with many audits at many sites one in twenty would be flagged by chance.
 WOLF = 0.001
-SMALLEST = "smallest share of planted copies that is flagged"
+SMALLEST = "smallest detectable share of planted copies"
 CLEAN = "p, real images of other people as the release"
 
 

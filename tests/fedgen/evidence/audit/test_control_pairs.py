@@ -14,7 +14,7 @@ from fedgen.evidence.audit.copies import CopyDetection
 from fedgen.evidence.audit.data_copying import DataCopying
 from fedgen.evidence.audit.density_ratio import DensityRatio
 from fedgen.evidence.audit.drawn_samples import drawn
-from fedgen.evidence.audit.likelihood_gap import FeatureLikelihoodGap, likelihood_gap
+from fedgen.evidence.audit.likelihood_gap import FeatureLikelihoodGap, paper_gap
 from fedgen.evidence.audit.monte_carlo import MonteCarlo
 from fedgen.evidence.audit.near_duplicates import NearDuplicates, alike_across
 from fedgen.evidence.audit.planted_controls import CLEAN, PLANTED, SMALLEST, beside_controls, controls
@@ -83,7 +83,7 @@ def test_the_planted_share_is_of_copies_and_the_release_keeps_its_size(honest):
 
 
 def test_the_gap_of_copies_is_negative(copied, honest):
-    gaps = [likelihood_gap(drawn(*each, 0).samples, "thumbnail").gap for each in (copied, honest)]
+    gaps = [paper_gap(drawn(*each, 0).samples, "thumbnail") for each in (copied, honest)]
     assert gaps[0] < 3 * gaps[1] < 0
 
 
@@ -123,7 +123,7 @@ def test_one_that_sees_half_says_so(honest):
 
     found = judged(honest, instrument)
     assert found.verdict is Verdict.PASS
-    assert found.get(SMALLEST).value == PLANTED[-1]
+    assert found.get(SMALLEST).value == PLANTED[2]
 
 
 def test_without_other_people_half_of_the_held_out_play_them(honest):
