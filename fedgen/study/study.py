@@ -118,6 +118,11 @@ class Study(Section):
                 f"evidence.privacy.epsilon is {noised.epsilon:g}, but it is a part of privacy.epsilon "
                 f"{self.privacy.epsilon:g} and leaves the training the rest: make it smaller"
             )
+        if self.audit.canaries:
+            raise ValueError(
+                "audit.canaries are counted in an audit without noise, but evidence.privacy lets noised sums alone"
+                " leave, so that canaries would be trained on for nothing: leave one of the two out"
+            )
         if self.task.kind == "translate":
             raise ValueError(
                 "evidence.privacy measures images that were released, but task.kind is translate, whose release is the "

@@ -154,6 +154,13 @@ def test_a_changed_file_of_coins_is_refused(asked, tiny_site, tmp_path: Path, sp
         kept_canaries(asked, "s" * 64, site, tmp_path, begun=True)
 
 
+def test_canaries_that_nobody_would_count_are_refused(tiny_study) -> None:
+    with pytest.raises(ValueError, match="for nothing: leave one of the two out"):
+        tiny_study(audit={"canaries": 10}, evidence={"privacy": {"epsilon": 1.0}})
+    with pytest.raises(ValueError, match="2 or more"):
+        tiny_study(audit={"canaries": 1})
+
+
 def test_more_canaries_than_the_stated_share_are_refused_before_a_coin_is_flipped(
     tiny_study, tiny_site, tmp_path: Path
 ) -> None:
