@@ -121,7 +121,16 @@ KNOWN = (
         "downstream",
         "Downstream use",
         "A classifier trained on each arm, tested on real patients of every site.",
-        {"downstream": None, "differences": "Differences between arms"},
+        {
+            "downstream": None,
+            "differences": "Differences between arms",
+            "claims": "Is a difference more than luck?",
+            "calibration": "Calibration",
+            "subgroups": "Subgroups of patients",
+            "ratio-curve": "How many synthetic images",
+            "low-data-curve": "With little real data",
+            "class_scores": "Inception and mode score",
+        },
     ),
     *OF_TASKS,
 )

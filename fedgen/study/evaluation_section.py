@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from fedgen.extractors.network_weights import NetworkWeights
@@ -31,3 +33,17 @@ class EvaluationSection(Section):
         "patients, and 100 or fewer are taken as they are",
     )
     bootstrap: int = Field(1000, ge=100, description="bootstrap replicates of patients")
+    ratios: tuple[Annotated[float, Field(gt=0, le=20)], ...] = Field(
+        (0.5, 1.0, 2.0),
+        max_length=12,
+        strict=False,
+        description="synthetic images added to the real ones, as multiples of their number, each beside as many real "
+        "ones that are duplicated and that are augmented; by the simple judge. More take longer: 0.25, 0.5, 1, 2, 5",
+    )
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (),
+        max_length=12,
+        strict=False,
+        description="shares of the real training patients of which the simple judge learns with and without the "
+        "synthetic images, such as 0.01, 0.05, 0.1, 0.25, 0.5, 1; none by default",
+    )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fedgen.data.site_data import LabelledImages, Part
+from fedgen.data.site_data import LabelledImages
 from fedgen.evidence.downstream.arms import SITE_ALONE, SITE_ALONE_TITLE, TITLES
 from fedgen.evidence.downstream.believed import real_task, synthetic_worth
 from fedgen.evidence.downstream.cells import METRICS, SAID
-from fedgen.evidence.downstream.downstream import Arm, CellScores, Difference, measure_downstream
-from fedgen.evidence.downstream.judges import IN_ROWS, features_of
+from fedgen.evidence.downstream.downstream import Arm, CellScores, Difference
+from fedgen.evidence.downstream.taught_arms import taught_arms
 from fedgen.evidence.measure import AuditedModel, Measure, Real
-from fedgen.evidence.pooled import pooled
 from fedgen.run.row import Finding, Row, SitePart, Value, cut
 from fedgen.study.evaluation_section import EvaluationSection
 
@@ -38,24 +37,7 @@ class Classification(Measure):
     ) -> Iterator[Row]:
         """A row an arm with the scores of each site, then the differences of arms, then the task."""
         options = self.options
-        features = {}
-        if len(real.classes) > 1 and all(pooled(real, part).n_images for part in (Part.TRAIN, Part.TEST)):
-            features = {
-                name: (features_of(real, Part.TRAIN, name), features_of(real, Part.TEST, name))
-                for name in IN_ROWS
-            }
-        found = measure_downstream(
-            pooled(real, Part.TRAIN),
-            pooled(real, Part.TEST),
-            made,
-            real.classes,
-            n_sites=len(real.sites),
-            steps=options.steps,
-            seeds=options.seeds,
-            bootstrap=options.bootstrap,
-            seed=seed,
-            features=features,
-        )
+        found = taught_arms(real, made, options, seed)
         names = [site.site for site in real.sites]
         findings = {"TRTR": real_task(found), "TSTR": synthetic_worth(found)} if len(real.classes) > 1 else {}
         for arm in found.arms:

@@ -117,6 +117,17 @@ def augment(padded: Tensor, chosen: Tensor, margin: int, rng: torch.Generator) -
     return (x * (1 + contrast) + brightness).clamp(-1, 1)
 
 
+def augmented_once(images: Tensor, seed: int) -> Tensor:
+    """Each of (n, C, H, W) images in [-1, 1] once, as the augmentation of training gives it."""
+    if not len(images):
+        return images
+    margin = _margin(images)
+    padded = nn.functional.pad(images, (margin,) * 4, mode="reflect")
+    rng = torch.Generator().manual_seed(seed)
+    parts = [augment(padded, rows, margin, rng) for rows in torch.arange(len(images)).split(256)]
+    return torch.cat(parts).contiguous()
+
+
 @torch.no_grad()
 def probabilities(net: nn.Module, images: Tensor) -> Tensor:
     """Class probabilities of (n, C, H, W) images; (n, K) float64.

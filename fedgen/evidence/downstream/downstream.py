@@ -8,7 +8,7 @@ that knows an image's site alone stands beside them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,12 +88,16 @@ class Downstream:
         differences: of arms on the same patients.
         ahead: of TRTR, the simple judge's AUROC less the network's; None where one is undefined.
         test_patients: of each site.
+        thought: arm to judge to class probabilities (n_test, K) of all test images, one array a classifier.
+        everywhere: the test images of all sites.
     """
 
     arms: tuple[Arm, ...]
     differences: tuple[Difference, ...]
     ahead: Score | None
     test_patients: tuple[int, ...]
+    thought: Mapping[str, Predicted] = field(default_factory=dict)
+    everywhere: TestImages | None = None
 
 
 def measure_downstream(
@@ -143,11 +147,12 @@ def measure_downstream(
     able = {arm: found for arm, found in sets.items() if untrainable[arm] is None}
     predicted: dict[str, dict[str, list[FloatArray]]] = {arm: {} for arm in TITLES}
     if not unknown and able:
-        for arm, thought in zip(able, _networks(able, test, len(classes), steps, seed), strict=True):
-            predicted[arm][NETWORK] = thought
+        for arm, seen in zip(able, _networks(able, test, len(classes), steps, seed), strict=True):
+            predicted[arm][NETWORK] = seen
         for name, judge in linear_judges(train, test, synthetic, features or {}).items():
             for arm, found in able.items():
                 predicted[arm][name] = judge.learn(found, len(classes))
+    thought: dict[str, Predicted] = dict(predicted)
     for arm, found in sets.items():
         add(arm, len(found[0].labels), predicted[arm], untrainable[arm])
     comparisons: tuple[tuple[str, str], ...] = COMPARISONS
@@ -156,7 +161,8 @@ def measure_downstream(
         # It looks at no image, so it is the same whoever judges.
         alone = [site_alone(train.labels, train.sites, test.sites, len(classes))]
         judges = (NETWORK, *IN_ROWS) if not unknown and len(classes) > 1 else ()
-        add(SITE_ALONE, train.n_images, dict.fromkeys(judges, alone), None)
+        thought[SITE_ALONE] = dict.fromkeys(judges, alone)
+        add(SITE_ALONE, train.n_images, thought[SITE_ALONE], None)
     differences = tuple(
         _difference(arm, against, metric, replicated) for arm, against in comparisons for metric in METRICS
     )
@@ -164,7 +170,8 @@ def measure_downstream(
     ahead = None
     if network is not None and simple is not None:
         ahead = Replicated(simple.value - network.value, simple.replicates - network.replicates, None).score()
-    return Downstream(tuple(arms), differences, ahead, tuple(each.n_patients for each in per_site))
+    patients_of = tuple(each.n_patients for each in per_site)
+    return Downstream(tuple(arms), differences, ahead, patients_of, thought, pooled)
 
 
 def _networks(

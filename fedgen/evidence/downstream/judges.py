@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part
 from fedgen.evidence.downstream.arms import TrainingSet
@@ -48,14 +49,17 @@ def linear_judges(
 ) -> dict[str, LinearInRows]:
     """Those of the rows; `known` are features of train and test that were made before."""
     made = {}
-    release = content(synthetic.images)
     for name in IN_ROWS:
         features = LINEAR[name].features
+        of_release = release_features(synthetic.images, name)
         own, asked = known[name] if name in known else (features(train.images), features(test.images))
-        key = ("features", name, release)
-        of_release = once(key, partial(features, synthetic.images))
         made[name] = LinearInRows(name, np.concatenate([own, of_release]), asked)
     return made
+
+
+def release_features(images: Tensor, name: str) -> FloatArray:
+    """Features of a linear judge of a release, made once a process: in a simulation every site asks for them."""
+    return once(("features", name, content(images)), partial(LINEAR[name].features, images))
 
 
 def features_of(real: Real, part: Part, name: str) -> FloatArray:

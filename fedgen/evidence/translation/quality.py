@@ -185,6 +185,6 @@ def _task(how: Translating) -> str:
     told = "; ".join(f"{each.name}: {each.about}" for each in MEASURES)
     return (
         f"Make {how.target} from {' and '.join(how.sources)} of held-out patients and compare it with their own, a "
-        f"patient a case. {told}. The linear map and the mean are of training patients. Lower is better of MAE and "
-        "NMSE, higher of the others."
+        f"patient a case. {told}. The linear map and the mean are of training patients. Lower is better of MAE, MSE "
+        "and NMSE, higher of the others."
     )

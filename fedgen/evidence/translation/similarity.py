@@ -1,8 +1,8 @@
 """How like a made image is to the real one, by case: all slices of one patient, of pictures and of volumes alike.
 
-All intensities are shares of the window of the study, in [0, 1]. MAE, PSNR and NMSE are of the voxels of the body in
-all of a case's images together; SSIM, MS-SSIM, VIF and UQI are means over its slices with anything of the body in them,
-by torchmetrics. A slice too small for one of them has none (see `WHOLE_SIDE`).
+All intensities are shares of the window of the study, in [0, 1]. MAE, PSNR, MSE and NMSE are of the voxels of the body
+in all of a case's images together; SSIM, MS-SSIM, VIF and UQI are means over its slices with anything of the body in
+them, by torchmetrics. A slice too small for one of them has none (see `WHOLE_SIDE`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Similarity:
     about: str
 
 
-MAE, PSNR, NMSE = "MAE", "PSNR", "NMSE"
+MAE, PSNR, MSE, NMSE = "MAE", "PSNR", "MSE", "NMSE"
 SSIM, MS_SSIM, VIF, UQI = "SSIM", "MS-SSIM", "VIF", "UQI"
 #: In the order of the table.
 MEASURES = (
@@ -60,6 +60,7 @@ MEASURES = (
     Similarity(
         MS_SSIM, True, "multi-scale structural similarity, with as many scales as the image has room for"
     ),
+    Similarity(MSE, False, "mean squared error in the body, as a share of the window squared"),
     Similarity(NMSE, False, "squared error in the body over the real image's own squares"),
     Similarity(VIF, True, "visual information fidelity"),
     Similarity(UQI, True, "universal image quality index in the body"),
@@ -114,7 +115,7 @@ def _in_body(ours: Tensor, theirs: Tensor, body: Tensor, owner: Tensor, cases: i
     with np.errstate(divide="ignore", invalid="ignore"):
         psnr = np.minimum(10 * np.log10(n / squares), BEST_PSNR)
         nmse = np.where(squares == 0, 0.0, squares / total(signal))
-    return {MAE: total(absolute) / n, PSNR: psnr, NMSE: nmse}
+    return {MAE: total(absolute) / n, PSNR: psnr, MSE: squares / n, NMSE: nmse}
 
 
 def _slices(images: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:

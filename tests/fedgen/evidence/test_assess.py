@@ -61,10 +61,17 @@ def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynt
     assert [row.id for row in result.rows] == [
         *(f"{each.id}-{name}" for name in ("radiomics", "random_conv") for each in COMPARISONS),
         "extractors-agree", "features-radiomics", "features-random_conv",
-        "diversity-0", "diversity-1", "ms-ssim", "TRTR", "TSTR", "TRTR+S", "TRTR+R",
+        "histogram-KL", "histogram-JS", "diversity-0", "diversity-1", "ms-ssim", "TRTR", "TSTR", "TRTR+S", "TRTR+R",
         "TRTR-shuffled", "TSTR-shuffled", "site-alone", "TSTR-against-TRTR", "TRTR+S-against-TRTR+R",
         "TRTR-against-site-alone", "TSTR-against-site-alone", "downstream-task",
         "site-left-out", "trained-on-0", "trained-on-1",
+        *(f"claim-{arm}-against-{against}-{judge}" for judge in ("network", "simple") for arm, against in (
+            ("TSTR", "TRTR"), ("TRTR+S", "TRTR+R"), ("TRTR", "site-alone"), ("TSTR", "site-alone"))),
+        "inception-score", "mode-score",
+        "calibration-TRTR", "calibration-TSTR", "calibration-TRTR+S", "calibration-TRTR+R", "calibration-shares",
+        "subgroups-site-TRTR", "subgroups-site-TSTR", "subgroups-site-TRTR+S",
+        "ratio-synthetic", "ratio-duplicated", "ratio-augmented",
+        "ratio-synthetic-against-duplicated", "ratio-synthetic-against-augmented",
     ]  # fmt: skip
     assert titles == [row.title for row in result.rows]
     found = rows(result)
@@ -213,6 +220,7 @@ def test_a_control_away_from_chance_is_said(control: str, low: float, said: bool
     auroc = Value(name="AUROC, simple judge", value=0.6, low=low, high=0.8)
     row = Row(id=control, title=control, group="downstream", values=(auroc,))
     limits = evaluation_limits([row], 40, 1)
+    assert any("1 intervals are given" in sentence for sentence in limits)
     assert any("not at chance" in sentence for sentence in limits) is said
     assert not any(sentence.startswith("Only") for sentence in limits)
     assert any(sentence.startswith("Only 29 test patients") for sentence in evaluation_limits([row], 29, 1))
@@ -238,3 +246,28 @@ def test_what_is_about_single_patients_is_kept_aside_and_in_no_row(
     assert listed in kept
     assert "A" in titles
     assert "worst" not in found.model_dump_json()
+
+
+def test_limits_are_made_of_the_numbers() -> None:
+    def auroc(value: float, low: float, high: float) -> tuple[Value, ...]:
+        return (Value(name="AUROC", value=value, low=low, high=high),)
+
+    wide = Row(
+        id="TSTR-against-TRTR", title="d", group="differences", values=auroc(-0.02, -0.14, 0.1),
+        n={"test_patients": 33},
+    )  # fmt: skip
+    alone = Row(id="site-alone", title="s", group="downstream", values=auroc(0.71, 0.6, 0.8))
+    ill = Row(
+        id="FID-x", title="FID x", group="fidelity", n={"real_images": 12}, note="Ill-conditioned: 12 images."
+    )
+    said = " ".join(evaluation_limits([wide, alone, ill], 33, 3))
+    # The half-width is 0.12, and 80 % of studies find 0.12 * 2.80 / 1.96.
+    assert (
+        "With 33 test patients a difference in AUROC between real and synthetic training below about 0.17"
+        in said
+    )
+    assert "site alone has an AUROC of 0.71" in said
+    assert "FID x have no more images (12) than features" in said
+    none = Row(id="site-alone", title="s", group="downstream", values=auroc(0.55, 0.45, 0.65))
+    calm = " ".join(evaluation_limits([none], 33, 3))
+    assert "go unseen" not in calm and "Classes and sites" not in calm and "features" not in calm

@@ -50,6 +50,7 @@ def test_numbers_in_the_body_are_those_of_numpy() -> None:
         inside = target[rows].numpy() > -0.98
         error = (x - y)[inside]
         assert found["MAE"][case] == pytest.approx(np.abs(error).mean(), rel=1e-5)
+        assert found["MSE"][case] == pytest.approx((error**2).mean(), rel=1e-5)
         assert found["NMSE"][case] == pytest.approx((error**2).sum() / (y[inside] ** 2).sum(), rel=1e-5)
         assert found["PSNR"][case] == pytest.approx(
             peak_signal_noise_ratio(y[inside], x[inside], data_range=1.0), rel=1e-5
@@ -108,7 +109,7 @@ def test_more_noise_is_never_better(strength: float, seed: int) -> None:
 def test_equal_images_have_the_best_of_everything() -> None:
     target = scene(2, seed=7)
     found = by_case(target.clone(), target, [0, 1])
-    best = {"MAE": 0, "PSNR": BEST_PSNR, "NMSE": 0, "SSIM": 1, "MS-SSIM": 1, "VIF": 1, "UQI": 1}
+    best = {"MAE": 0, "PSNR": BEST_PSNR, "MSE": 0, "NMSE": 0, "SSIM": 1, "MS-SSIM": 1, "VIF": 1, "UQI": 1}
     for name, value in best.items():
         assert found[name] == pytest.approx(np.full(2, value), abs=2e-3), name
 
