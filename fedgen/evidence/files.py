@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedgen.evidence.join import by_text, join, joined_limits, summed
+from fedgen.evidence.metrics.joined_distance import together
 from fedgen.evidence.registry import AUDITS, measures
 from fedgen.evidence.verdict import overall
 from fedgen.run.evidence_files import (
@@ -130,8 +131,8 @@ def joined_evaluation(
         where=_where(study, "evaluated the synthetic images", EVALUATED, pooled is not None),
         pooling=POOLING if study.evidence.privacy is None else POOLING_PAID,
         absent=_absent(absent),
-        rows=join({site: each.rows for site, each in found.items()}),
-        pooled=pooled.rows if pooled else (),
+        rows=tuple(map(together, join({site: each.rows for site, each in found.items()}))),
+        pooled=tuple(map(together, pooled.rows)) if pooled else (),
         limits=_once(
             pooled.limits if pooled else (),
             limits,

@@ -114,7 +114,7 @@ KNOWN = (
         "fidelity",
         "Fidelity",
         "How far synthetic images are from real ones; the floor is real against real.",
-        {"fidelity": None, "fidelity-agreement": "Do extractors agree?"},
+        {"fidelity": None, "fidelity-agreement": "Do extractors agree?", "fidelity-joined": "Over sites"},
     ),
     ("diversity", "Diversity", "How alike images of one class are to each other.", {"diversity": None}),
     (

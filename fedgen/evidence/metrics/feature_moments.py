@@ -30,10 +30,11 @@ class FeatureMoments:
     outer: FloatArray
 
     @staticmethod
-    def of(features: FloatArray) -> FeatureMoments:
-        """Of (n, d) features."""
+    def of(features: FloatArray, weights: FloatArray | None = None) -> FeatureMoments:
+        """Of (n, d) features; of each as much as its weight, (n,) of sum n, says."""
         x = features.astype(np.float64)
-        return FeatureMoments(len(x), x.sum(axis=0), x.T @ x)
+        w = np.ones(len(x)) if weights is None else weights
+        return FeatureMoments(len(x), w @ x, x.T @ (w[:, None] * x))
 
     def __add__(self, other: FeatureMoments) -> FeatureMoments:
         return FeatureMoments(self.n + other.n, self.total + other.total, self.outer + other.outer)

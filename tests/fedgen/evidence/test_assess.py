@@ -61,7 +61,8 @@ def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynt
     assert [row.id for row in result.rows] == [
         *(f"{each.id}-{name}" for name in ("radiomics", "random_conv") for each in COMPARISONS),
         "extractors-agree", "features-radiomics", "features-random_conv",
-        "histogram-KL", "histogram-JS", "diversity-0", "diversity-1", "ms-ssim", "TRTR", "TSTR", "TRTR+S", "TRTR+R",
+        "histogram-KL", "histogram-JS", "diversity-0", "diversity-1", "ms-ssim",
+        "moments-radiomics", "moments-random_conv", "TRTR", "TSTR", "TRTR+S", "TRTR+R",
         "TRTR-shuffled", "TSTR-shuffled", "site-alone", "TSTR-against-TRTR", "TRTR+S-against-TRTR+R",
         "TRTR-against-site-alone", "TSTR-against-site-alone", "downstream-task",
         "site-left-out", "trained-on-0", "trained-on-1",
