@@ -9,7 +9,7 @@ from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.metrics.beside_floor import Distance, measure_distances
-from fedgen.evidence.metrics.feature_space import COMPARISONS
+from fedgen.evidence.metrics.feature_space import CLASSIFIER, COMPARISONS, NEAREST
 from fedgen.evidence.metrics.matched import choose_reference
 from fedgen.extractors.contract import Given
 from fedgen.extractors.registry import build_extractor
@@ -21,6 +21,7 @@ VALUE, FLOOR, P = "synthetic to real", "real to real (floor)", "p (permutation)"
 AGREEMENT = "extractors-agree"
 CHOSEN = tuple(each.id for each in COMPARISONS)
 _ABOUT = {each.id: each.about for each in COMPARISONS}
+_SHARES = {NEAREST, CLASSIFIER, "precision", "recall", "coverage"}
 _HALF = {each.id for each in COMPARISONS if each.better == "half"}
 
 
@@ -105,6 +106,12 @@ def agreement(found: Sequence[Sequence[Distance]]) -> Row:
 
 def _row(distance: Distance) -> Row:
     chance = 0.5 if distance.metric in _HALF else None
+    # An interval by a standard error knows no bounds.
+    most = 1.0 if distance.metric in _SHARES else None
+    low, high = (
+        limit if limit is None or most is None else min(max(limit, 0.0), most)
+        for limit in (distance.low, distance.high)
+    )
     p = () if distance.p is None else (Value(name=P, value=distance.p),)
     return Row(
         id=f"{distance.metric}-{distance.extractor}",
@@ -115,8 +122,8 @@ def _row(distance: Distance) -> Row:
             Value(
                 name=VALUE,
                 value=distance.value,
-                low=distance.low,
-                high=distance.high,
+                low=low,
+                high=high,
                 std=distance.std,
             ),
             Value(name=FLOOR, value=distance.floor, std=distance.floor_std),

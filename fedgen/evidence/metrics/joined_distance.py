@@ -166,7 +166,8 @@ def together(row: Row) -> Row:
     sums = [value.value for value in row.values if value.name.startswith("sum ")]
     images, basis = row.get(IMAGES), row.get(BASIS)
     known = [float(each) for each in sums if each is not None]
-    value, note, without = None, row.note, ()
+    value, note = None, row.note
+    without: tuple[str, ...] = ()
     if len(known) == SUMS and images is not None and images.value:
         without = images.without
         if basis is not None and basis.value is not None:

@@ -80,6 +80,10 @@ def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynt
         assert numbers(found[id], "synthetic to real") is not None
         assert numbers(found[id], "real to real (floor)") is not None
         assert found[id].note and found[id].n["real_images"]
+    for each in COMPARISONS:
+        value = found[f"{each.id}-radiomics"].values[0]
+        assert value.low is not None and value.high is not None and value.low <= value.high
+        assert value.high <= 1 or each.id not in ("precision", "recall", "coverage", "1-NN-accuracy")
     assert "sha256" in (found["features-radiomics"].note or "")
     assert [found[f"diversity-{c}"].title for c in (0, 1)] == ["none", "lesion"]
     assert "2 scales" in (found["ms-ssim"].note or "")
