@@ -11,6 +11,7 @@ from torch import Tensor
 from fedgen.errors import DataError
 from fedgen.release.archive import FolderFiles, open_files
 from fedgen.release.release_manifest import IMAGES, MANIFEST
+from fedgen.release.shown import unpack_images
 from fedgen.release.verify import verify
 from fedgen.synthesis.released_images import ReleasedImages
 from fedgen.synthesis.released_images import load_release as load_samples
@@ -46,13 +47,8 @@ def load_release(
         return load_samples(path / IMAGES, form, transform)
     # Read from files, whatever the format; they are there as long as the data set is.
     unpacked = tempfile.TemporaryDirectory(prefix="fedgen-release-")
-    for name in files.names:
-        if name.startswith(f"{IMAGES}/"):
-            place = Path(unpacked.name) / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open("wb") as out:
-                out.writelines(files.chunks(name))
-    images = load_samples(Path(unpacked.name) / IMAGES, form, transform)
+    unpack_images(files, Path(unpacked.name))
+    images = load_samples(Path(unpacked.name), form, transform)
     images.kept = unpacked
     return images
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -20,12 +21,14 @@ from fedgen.errors import DataError, FedgenError, PrivacyRefusedError
 from fedgen.evidence.files import joined_audit
 from fedgen.protocol.receipt import ReceiptFile, SiteReceipt, numbers_sha256, open_receipt, within
 from fedgen.protocol.release import released_sha256
+from fedgen.recipe import Recipe
 from fedgen.release.archive import ReleaseFiles
 from fedgen.release.release_gate import gate
 from fedgen.release.release_manifest import (
     EVIDENCE,
     IMAGES,
     MANIFEST,
+    MODEL,
     RECEIPTS,
     SIGNATURE,
     STUDY,
@@ -36,7 +39,9 @@ from fedgen.release.release_manifest import (
     read_manifest,
     read_signature,
 )
+from fedgen.release.shown import unlike
 from fedgen.run.evidence_files import AUDIT, EVALUATION, AuditFile, EvaluationFile, SiteAnswer
+from fedgen.run.model_card import WEIGHTS
 from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.row import Verdict
 from fedgen.run.run_file import RunFile
@@ -44,6 +49,7 @@ from fedgen.study.load import parse_study
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.synthesis.samples import INDEX, TENSORS
+from fedgen.training.vector import vector_sha256
 
 F = TypeVar("F", bound=RunFile)
 
@@ -205,7 +211,9 @@ def _contents(
     yield _judged(same, "privacy", manifest.privacy.statement, "The manifest states another privacy.")
     yield _gate(study, manifest, audit, evaluation, privacy)
     if manifest.kind == "images":
-        yield from _images(files, manifest)
+        yield from _images(files, manifest, study)
+    else:
+        yield _model(files, manifest, study)
     yield from _sites(files, manifest, audit, study, sites)
 
 
@@ -230,7 +238,25 @@ def _gate(
     return Checked(Outcome.WRONG, "gate", f"The evidence in it gives {again.verdict}, which nobody accepted.")
 
 
-def _images(files: ReleaseFiles, manifest: ReleaseManifest) -> Iterator[Checked]:
+def _model(files: ReleaseFiles, manifest: ReleaseManifest, study: Study) -> Checked:
+    about = "model as trained"
+    if manifest.model.adapters is not None:
+        what = "Its adapters are part of its layers now, which no site was shown in this form."
+        return Checked(Outcome.OPEN, about, what)
+    try:
+        tensors = load(files.read(f"{MODEL}/{WEIGHTS}"))
+        vector = torch.cat([tensors[name].flatten() for name, _ in Recipe.of(study).layout.entries])
+    except (FedgenError, KeyError, OSError, ValueError, SafetensorError) as error:
+        return Checked(Outcome.WRONG, about, _of(error, "The weights are not of the study's networks."))
+    return _judged(
+        vector_sha256(vector) == manifest.model.sha256,
+        about,
+        f"{WEIGHTS} holds the model that the sites were shown.",
+        f"{WEIGHTS} is another model than the one that was trained.",
+    )
+
+
+def _images(files: ReleaseFiles, manifest: ReleaseManifest, study: Study) -> Iterator[Checked]:
     try:
         table = csv.DictReader(io.StringIO(files.read(f"{IMAGES}/{INDEX}").decode()))
         listed = {row[column] for row in table for column in ("image", "mask") if row.get(column)}
@@ -250,6 +276,14 @@ def _images(files: ReleaseFiles, manifest: ReleaseManifest) -> Iterator[Checked]
         "images as drawn",
         f"{TENSORS} holds what the sites were shown.",
         f"{TENSORS} is not what was released.",
+    )
+    oriented = manifest.image is not None and bool(manifest.image.orientation)
+    other = unlike(files, study, tensors, oriented=oriented)
+    yield _judged(
+        other is None,
+        "image files",
+        f"Each of the {len(listed)} files shows what was drawn, as exactly as its format can.",
+        f"{other} does not show what was drawn.",
     )
 
 

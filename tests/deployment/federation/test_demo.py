@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from fedgen.priors.build import Said, of_images
+from fedgen.protocol.receipt import ReceiptFile, open_receipt
+from fedgen.run.directory import RunDirectory
 from fedgen.study.load import load_study
 from fedgen_privacy.accounting import epsilon_reported
 from fedgen_privacy.ledger import Ledger
+from fedgen_privacy.secagg.identity_file import stored_identity
 
 STUDY = """
 study: {name: tiny, seed: 3}
@@ -68,6 +71,16 @@ def test_one_command_trains_to_the_report(processes, tmp_path) -> None:
     told = {row["site"]: row for row in json.loads((run / "privacy.json").read_text())["sites"]}
     # the very split that a simulation of the same study makes: each hospital alone comes to the same patients
     assert {name: row["patients"] for name, row in told.items()} == simulated(tmp_path)
+    # each signed what it did with the key in its own folder
+    for name in SITES:
+        kept = ReceiptFile.read(RunDirectory(run), f"receipts/{name}.json")
+        own = stored_identity(out / "sites" / name, name).public_key
+        assert open_receipt(kept.signed, own).epsilon == told[name]["epsilon"]
+    released = processes.run(
+        "-m", "fedgen_server.cli", "release", run.name, "--folder", str(out / "coordinator"), seconds=300.0
+    )
+    verdict = json.loads((run / "audit.json").read_text())["verdict"]
+    assert released.returncode == (0 if verdict == "PASS" else 6), released.stdout + released.stderr
 
 
 def demonstrated(processes, folder: Path, rounds: int, *more: str) -> tuple[Path, str]:

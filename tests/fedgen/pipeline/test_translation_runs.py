@@ -15,7 +15,7 @@ from fedgen.data.index import PatientIndex, write_index
 from fedgen.data.prepare import Prepared
 from fedgen.data.site_data import Part, SiteData
 from fedgen.data.to_translate import SourceFiles
-from fedgen.errors import FederationError, StudyError
+from fedgen.errors import DataError, FederationError, StudyError
 from fedgen.federation.coordinator.aggregation import PlainAggregator
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
@@ -25,16 +25,22 @@ from fedgen.pipeline.model import translating
 from fedgen.pipeline.question import question_of
 from fedgen.pipeline.runner import complete, run_again, run_stages
 from fedgen.pipeline.setting import Setting
+from fedgen.pipeline.sign_release import sign_release
 from fedgen.pipeline.simulation import Simulation
 from fedgen.pipeline.stages import ASSESS, stages_of
 from fedgen.pipeline.translate import ReleasedModel
 from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Assess
 from fedgen.recipe import Recipe
+from fedgen.release.archive import open_files
+from fedgen.release.open_release import load_release
+from fedgen.release.verify import Outcome, verify
+from fedgen.run.evidence_files import AuditFile
 from fedgen.run.model_card import ModelCard
 from fedgen.run.row import Verdict
 from fedgen.run_view import RunView
 from fedgen.study.study import Study
+from fedgen_privacy.secagg import Identity
 
 NAMES = ("north", "south")
 CONTRASTS = ("T1w", "T2w", "FLAIR")
@@ -67,6 +73,7 @@ def study(tiny_study: Callable[..., Study]) -> Study:
         training={"rounds": 2},
         privacy={"mode": "none"},
         synthesis={"images": 200, "formats": ("png",)},
+        release={"largest_epsilon": None},
     )
 
 
@@ -124,6 +131,31 @@ def test_a_run_ends_in_its_model_with_its_evidence(here: Setting) -> None:
     assert "Translation" in page and "fedgen synthesize" not in page
     assert "fedgen translate" in page
     assert "No synthetic images" not in page
+
+
+def test_its_release_is_the_model_with_its_evidence(federated: FederationSetting, tmp_path: Path) -> None:
+    run_stages(federated)
+    work, signer = federated.work, Identity.generate("coordinator")
+    audit = AuditFile.read(work.run)
+    audit.model_copy(update={"verdict": Verdict.PASS, "reasons": ()}).write(work.run)
+    made = sign_release(work, signer, "the coordinator", {})
+    assert made.manifest.kind == "model" and made.manifest.release_sha256 is None
+    names = set(made.manifest.files)
+    assert {"model/model.safetensors", "model/card.json", "model/README.md"} <= names
+    assert not any(name.startswith("images/") or name.endswith(".png") for name in names)
+    assert ReleasedModel.open(made.folder / "model").card.target == "FLAIR"
+    assert "makes FLAIR from T1w and T2w. It holds no image." in (made.folder / "datasheet.md").read_text()
+
+    def found(path: Path) -> dict[str, Outcome]:
+        return {line.about: line.outcome for line in verify(open_files(path), signer.public_key).lines}
+
+    for path in (made.folder, made.archive):
+        said = found(path)
+        assert said["model as trained"] is said["files"] is said["signature"] is said["gate"] is Outcome.OK
+        # The verdict was planted, and is not what the sites' numbers give.
+        assert said["audit from the sites"] is Outcome.WRONG
+        with pytest.raises(DataError, match="not what was signed"):
+            load_release(path)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ SIGNER = Identity.from_private_bytes("whoever ran the simulation", bytes(range(3
 def small_run(
     tmp_path_factory: pytest.TempPathFactory, tiny_study: Any, tiny_site: Any, quick_plans: None
 ) -> Iterator[Simulation]:
-    """Two sites that trained two rounds and assessed what came of it; its gate says REVIEW or PASS."""
+    """Two sites that trained two rounds and assessed what came of it, with a verdict of PASS planted."""
     sites = [tiny_site(name, 9, held_out=4) for name in NAMES]
     folder = tmp_path_factory.mktemp("runs")
 
@@ -53,6 +53,9 @@ def small_run(
         )
         here = Simulation.create(study, None, folder)
         run_stages(here)
+        # So few images of so few patients are INSUFFICIENT whatever they show, and here is tested what follows.
+        audit = AuditFile.read(here.work.run)
+        audit.model_copy(update={"verdict": Verdict.PASS, "reasons": ()}).write(here.work.run)
         yield here
 
 

@@ -60,6 +60,7 @@ def test_a_release_as_it_was_made(released: Any) -> None:
             "gate": Outcome.OK,
             "images": Outcome.OK,
             "images as drawn": Outcome.OK,
+            "image files": Outcome.OK,
             "receipt of north": Outcome.OK,
             "receipt of south": Outcome.OK,
             # A simulation measures over all patients together, which no site can sign.
@@ -318,6 +319,19 @@ def _tensors(folder: Path) -> None:
     path.write_bytes(bytes(content))
 
 
+def _picture(folder: Path) -> None:
+    """Another picture of the set in the place of one."""
+    shutil.copy(folder / "images/lesion_0002.png", folder / "images/lesion_0001.png")
+
+
+def _volume(folder: Path) -> None:
+    shutil.copy(folder / "images/none_0002.nii.gz", folder / "images/none_0001.nii.gz")
+
+
+def _broken_picture(folder: Path) -> None:
+    (folder / "images/lesion_0001.png").write_bytes(b"no picture")
+
+
 def _receipt_of_another(folder: Path) -> None:
     shutil.copy(folder / "receipts/south.json", folder / "receipts/north.json")
     (folder / "receipts/south.json").unlink()
@@ -340,6 +354,7 @@ def _forged_receipt(folder: Path) -> None:
     [
         (_verdict, "gate"), (_better, "audit from the sites"), (_numbers, "receipt of north"), (_study, "study"),
         (_privacy, "privacy"), (_table, "images"), (_tensors, "images as drawn"),
+        (_picture, "image files"), (_volume, "image files"), (_broken_picture, "image files"),
         (_receipt_of_another, "receipt of north"), (_receipt_gone, "receipt of north"),
         (_forged_receipt, "receipt of north"),
     ],
