@@ -17,6 +17,7 @@ from fedgen.cli import (
     models,
     prior,
     privacy,
+    read,
     releases,
     runs,
     study,
@@ -41,6 +42,7 @@ app.command("models")(models.models)
 app.command("compare")(compare.compare)
 app.command("audit")(audit_command.audit)
 app.command("export")(export.export)
+app.command("read")(read.read)
 app.command("translate")(translate.translate)
 app.command("import")(bring.bring)
 runs.add_to(app)

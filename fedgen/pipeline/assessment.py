@@ -22,6 +22,7 @@ from fedgen.errors import FederationError, PrivacyRefusedError
 from fedgen.evidence.assess import Progress, silent
 from fedgen.federation.site.charging import Account, Charging
 from fedgen.federation.site.withdrawn import withdrawn_so_far
+from fedgen.pipeline.kept_release import keep_release
 from fedgen.pipeline.noised_assessment import PaidAssessment
 from fedgen.pipeline.site_numbers import NOBODY, Aside, audit_numbers, evaluation_numbers
 from fedgen.protocol.messages import Assessment, AssessModel, Question
@@ -46,6 +47,8 @@ N = TypeVar("N", AuditNumbers, EvaluationNumbers)
 Computed = tuple[Callable[[], AuditNumbers], Callable[[], EvaluationNumbers]]
 
 AUDIT, EVALUATION, RECEIPT = "audit", "evaluation", "receipt"
+#: Folder of what a site was asked and answered, in its folder of the study.
+ANSWERED = "assessment"
 _QUESTION = TypeAdapter(dict[str, str])
 
 
@@ -121,6 +124,8 @@ class Assessor:
             )
         with held(self.folder / "assessment.lock"):
             self._bind(task)
+            reading, seed = self.recipe.study.evaluation.reading, self.recipe.study.study.seed
+            keep_release(self.folder / ANSWERED, task, reading.images, seed)
             how = self._paid(task) or self._unpaid(task)
             audit = self._kept(AUDIT, AuditNumbers, how[0])
             evaluation = self._kept(EVALUATION, EvaluationNumbers, how[1])
@@ -198,7 +203,7 @@ class Assessor:
     def _kept(self, part: str, form: type[N], compute: Callable[[], N]) -> N | None:
         if part not in self.metrics:
             return None
-        path = self.folder / "assessment" / f"{part}.json"
+        path = self.folder / ANSWERED / f"{part}.json"
         if not path.exists():
             write_atomic(path, compute().model_dump_json().encode())
         return _read(path, form.model_validate_json)
@@ -223,7 +228,7 @@ def asked_before(folder: Path) -> str | None:
 
 
 def _question(folder: Path) -> Path:
-    return folder / "assessment" / "question.json"
+    return folder / ANSWERED / "question.json"
 
 
 def _read(path: Path, parse: Callable[[bytes], T]) -> T:

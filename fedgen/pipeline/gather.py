@@ -12,6 +12,7 @@ from fedgen.federation.exchange.contract import Exchange
 from fedgen.pipeline.entries import describe_audit, describe_evaluation
 from fedgen.pipeline.noised_assessment import joined_privately
 from fedgen.pipeline.question import question_of
+from fedgen.pipeline.readings import with_readings
 from fedgen.pipeline.setting import Pooled, Setting
 from fedgen.pipeline.watch import Measured, unseen
 from fedgen.pipeline.workspace import Workspace
@@ -94,7 +95,8 @@ def assess(here: Setting, measured: Measured = unseen) -> None:
     audits = {site: answer.audit for site, answer in kept.items() if answer.audit is not None}
     evaluations = {site: answer.evaluation for site, answer in kept.items() if answer.evaluation is not None}
     paid = joined_privately(work.recipe, task, audits, evaluations)
-    _join(work, members, kept, why, here.pooled(task, measured) if paid is None else Pooled(*paid))
+    pooled = here.pooled(task, measured) if paid is None else Pooled(*paid)
+    _join(work, members, kept, why, question, pooled)
 
 
 def _answers(
@@ -202,6 +204,7 @@ def _join(
     members: list[str],
     kept: Mapping[str, SiteAnswer],
     why: Mapping[str, str],
+    question: str,
     pooled: Pooled | None,
 ) -> None:
     run, study = work.run, work.study
@@ -213,6 +216,7 @@ def _join(
 
     audit = joined_audit(study, audits, absent(audits), pooled and pooled.audit)
     evaluation = joined_evaluation(study, evaluations, absent(evaluations), pooled and pooled.evaluation)
+    evaluation = with_readings(run, question, evaluation)
     evaluation.write(run)
     audit.write(run)
     update_summary(

@@ -9,6 +9,7 @@ from pydantic import Field
 from fedgen.extractors.network_weights import NetworkWeights
 from fedgen.extractors.registry import ExtractorName
 from fedgen.schema.section import Section
+from fedgen.study.reading_section import ReadingSection
 
 
 class EvaluationSection(Section):
@@ -46,4 +47,8 @@ class EvaluationSection(Section):
         strict=False,
         description="shares of the real training patients of which the simple judge learns with and without the "
         "synthetic images, such as 0.01, 0.05, 0.1, 0.25, 0.5, 1; none by default",
+    )
+    reading: ReadingSection = Field(
+        default_factory=lambda: ReadingSection(),
+        description="what `fedgen read` shows to people, and asks of them",
     )

@@ -402,3 +402,9 @@ def with_data(stub: Stub, folder: SiteFolder, images: Path) -> SiteFolder:
     text = folder.site_file.read_text()
     folder.site_file.write_text(text.replace("delta: 1.0e-5", "delta: 1.0e-3"))
     return folder
+
+
+@pytest.fixture
+def offered(with_data, stub, others, secure_study):
+    """A study that is offered to the site."""
+    return stub.offer(secure_study(), **others)

@@ -24,12 +24,6 @@ CLIENT = (sys.executable, "-c", "from fedgen_client.cli.main import run; run()")
 HEAVY = ("torch", "opacus", "monai", "sklearn", "scipy", "flwr")
 
 
-@pytest.fixture
-def offered(with_data, stub, others, secure_study):
-    """A study that is offered to the site."""
-    return stub.offer(secure_study(), **others)
-
-
 def test_the_command_line_is_light() -> None:
     """The supervisor is this process, and must leave the memory to the worker."""
     code = f"import sys, fedgen_client.cli.main; print([m for m in {HEAVY} if m in sys.modules])"
@@ -56,7 +50,7 @@ def test_every_command_has_help(command) -> None:
     from fedgen_client.cli.main import app
 
     result = CliRunner().invoke(app, [])
-    for name in ("join", "check", "studies", "approve", "deny", "ledger", "log"):
+    for name in ("join", "check", "studies", "approve", "deny", "read", "ledger", "log"):
         assert f" {name} " in result.output
 
 
