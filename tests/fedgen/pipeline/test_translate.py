@@ -19,7 +19,9 @@ import yaml
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner
 
+from fedgen.cli.main import app
 from fedgen.data.decoders.registry import decoder_for
 from fedgen.data.index import SliceRange
 from fedgen.errors import DataError, StudyError
@@ -259,3 +261,25 @@ def test_what_is_no_released_translation_is_refused(tmp_path: Path, study: Any) 
     for path in (run, folder):
         with pytest.raises(DataError, match="is missing or has been changed"):
             ReleasedModel.open(path)
+
+
+def test_the_command_says_what_it_made_and_where(
+    tmp_path: Path, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bids(tmp_path / "data", {"sub-01": ("T1w", "T2w"), "sub-02": ("T1w", "T2w")})
+    monkeypatch.setattr(ReleasedModel, "open", lambda run: model(study()))
+    out = tmp_path / "made"
+    done = CliRunner().invoke(app, ["translate", str(tmp_path), "--data", str(data), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    first, *lines, last = done.stdout.splitlines()
+    assert first == "FLAIR from T1w and T2w: No privacy."
+    assert len(lines) == 2
+    for line in lines:
+        file = line.split(": ")[1]
+        assert nib.load(out / file).shape == SHAPE
+    assert last.startswith(f"2 made in {out}. They are synthetic")
+
+    again = CliRunner().invoke(app, ["translate", str(tmp_path), "--data", str(data), "--out", str(out)])
+    assert isinstance(again.exception, StudyError)
+    nowhere = CliRunner().invoke(app, ["translate", str(tmp_path), "--data", str(tmp_path / "absent")])
+    assert isinstance(nowhere.exception, StudyError)
