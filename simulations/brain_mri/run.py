@@ -121,14 +121,18 @@ def _translated(sites: list[SiteData], how: Translating) -> tuple[list[str], lis
 def draw(path: Path, names: list[str], rows: list[list[torch.Tensor]]) -> None:
     """A row of images a name."""
     columns = max(len(row) for row in rows)
-    figure, axes = plt.subplots(len(rows), columns, figsize=(columns * 1.1, len(rows) * 1.15), squeeze=False)
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(1.9 + columns * 1.1, len(rows) * 1.15), squeeze=False
+    )
     for line, name, images in zip(axes, names, rows, strict=True):
         for axis in line:
             axis.set_axis_off()
         for axis, image in zip(line, images, strict=False):
             axis.imshow(np.asarray(image), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
         line[0].text(-0.1, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=8)
-    figure.subplots_adjust(left=0.17, right=0.995, top=0.995, bottom=0.005, wspace=0.04, hspace=0.04)
+    figure.subplots_adjust(
+        left=1.9 / (1.9 + columns * 1.1), right=0.995, top=0.995, bottom=0.005, wspace=0.04, hspace=0.04
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
     plt.close(figure)

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from fedgen.errors import FederationError
 from fedgen.federation.simulation import engine
 from fedgen.federation.simulation.virtual_sites import _quiet_flower
 from fedgen.run.signals import STOP_SIGNALS
@@ -54,6 +55,18 @@ def test_an_interrupt_leaves_ray_to_the_end_of_the_process(handlers, ray_calls) 
         raise KeyboardInterrupt
     assert ray_calls == ["init"]
     assert signal.getsignal(signal.SIGTERM) is handlers[signal.SIGTERM]
+
+
+def test_a_machine_too_busy_for_ray_is_told_so(handlers, monkeypatch) -> None:
+    def init(**options):
+        raise Exception("The current node timed out during startup.\nMore.")
+
+    monkeypatch.setattr(engine.ray, "init", init)
+    with (
+        pytest.raises(FederationError, match=r"timed out during startup\.\): this machine is too busy"),
+        engine.ray_engine(2),
+    ):
+        pytest.fail("there is no Ray")
 
 
 def test_flower_is_quiet_but_for_errors_until_the_run_is_stopped(caplog) -> None:
