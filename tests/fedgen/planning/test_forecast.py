@@ -123,3 +123,22 @@ def test_json_is_json(tiny_study) -> None:
 )
 def test_numbers_are_rounded_up(number, text) -> None:
     assert about(number) == text
+
+
+def test_the_plan_says_what_part_of_epsilon_pays_for_evidence(tiny_study) -> None:
+    """Both parts are of the calibrated whole, which the evidence leaves less to the training."""
+    study = tiny_study(privacy={"epsilon": 4.0}, evidence={"privacy": {"epsilon": 1.5}})
+    found, free = forecast(study, (12, 9)), forecast(tiny_study(privacy={"epsilon": 4.0}), (12, 9))
+    assert found.evidence is not None and free.evidence is None
+    assert 1.4 < found.evidence.epsilon <= 1.5
+    for size, without in zip(found.sizes, free.sizes, strict=True):
+        assert (
+            size.plan.spend is not None and without.plan.spend is not None and size.plan.epsilon is not None
+        )
+        assert size.plan.spend.noise_multiplier > without.plan.spend.noise_multiplier
+        assert found.evidence.epsilon_training < size.plan.epsilon <= 4.0
+        whole = [*Recipe.of(study).mechanism.turns.history(size.plan.spend)]
+        assert whole[-1] == Spend(found.evidence.noise_multiplier, 1.0, 1)
+        assert epsilon_prv(whole, study.privacy.delta) == pytest.approx(size.plan.epsilon)
+    assert any("noised audit and evaluation take a part" in line for line in sentences(found))
+    assert to_json(found)["evidence"]["epsilon"] == found.evidence.epsilon
