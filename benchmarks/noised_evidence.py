@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import norm
 
 from fedgen.evidence.noised.bins import BINS
-from fedgen.evidence.noised.told import WORTH
+from fedgen.evidence.noised.noised_rows import WORTH
 from fedgen_privacy.accounting import calibrate_noise
 from fedgen_privacy.statistics.noised_counts import noised_auc, noised_share, smallest_auc
 

@@ -73,7 +73,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def mentioned_keys(text: str) -> Iterator[str]:
     """Study keys in backticks or after --set."""
-    yield from re.findall(rf"`((?:{SECTIONS})\.(?!json|yaml)[a-z_.]+[a-z_])(?:=|: |`)", text)
+    yield from re.findall(rf"`((?:{SECTIONS})\.(?!json|yaml|html)[a-z_.]+[a-z_])(?:=|: |`)", text)
     yield from re.findall(r"--set ([a-zA-Z_.]+)=", text)
 
 

@@ -12,7 +12,7 @@ from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.evidence.leave import leave_noised
 from fedgen.evidence.noised.block import NoisedBlock, Sums
 from fedgen.evidence.noised.noised_sum import noised_sum, opened
-from fedgen.evidence.noised.told import (
+from fedgen.evidence.noised.noised_rows import (
     attacked,
     audited_privately,
     blocks,
