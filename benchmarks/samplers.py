@@ -24,13 +24,13 @@ from statistics import mean
 from typing import Any
 
 import torch
+from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
+from fedgen.evidence.metrics.extractors import build_extractor
 from secagg.meter import machine
 from torch import Tensor, nn
 
 from fedgen.data.phantom.public import public_phantoms
 from fedgen.evidence.metrics.beside_floor import extract
-from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
-from fedgen.evidence.metrics.extractors import build_extractor
 from fedgen.evidence.metrics.standardise import Standardiser
 from fedgen.families.contract import Family, objectives_of
 from fedgen.families.registry import family_class, specs

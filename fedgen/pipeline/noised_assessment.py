@@ -11,7 +11,6 @@ from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError, PrivacyRefusedError
 from fedgen.evidence.leave import leave_noised
 from fedgen.evidence.noised.block import NoisedBlock, Sums
-from fedgen.evidence.noised.noised_sum import noised_sum, opened
 from fedgen.evidence.noised.noised_rows import (
     attacked,
     audited_privately,
@@ -20,6 +19,7 @@ from fedgen.evidence.noised.noised_rows import (
     rows_of,
     rows_of_all,
 )
+from fedgen.evidence.noised.noised_sum import noised_sum, opened
 from fedgen.federation.site.charging import Charging
 from fedgen.pipeline.model import audited_model, trained_networks
 from fedgen.pipeline.site_numbers import released

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.evidence.noised.block import NoisedBlock, NoisedRow, Sums
-from fedgen.evidence.noised.noised_sum import noised_sum, opened, patient_vectors
 from fedgen.evidence.noised.noised_rows import attacked, blocks, rows_of, rows_of_all
+from fedgen.evidence.noised.noised_sum import noised_sum, opened, patient_vectors
 from fedgen.study.study import Study
 from fedgen_privacy.random import SecretRandom
 
