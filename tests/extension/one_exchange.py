@@ -73,7 +73,11 @@ def exchanged(asked: Study, run: RunDirectory) -> dict[str, Any]:
         SecureAggregator(recipe, names) if secure else PlainAggregator(recipe.mechanism.vector.length)
     )
     trained = train(recipe, DirectExchange(sites), aggregator, run)
-    spends = [[row.spend for row in Ledger(run.site(site) / "ledger.jsonl")] for site in PATIENTS]
+    # A round without privacy has a row as well, which spends nothing.
+    spends = [
+        [row.spend for row in Ledger(run.site(site) / "ledger.jsonl") if row.spend is not None]
+        for site in PATIENTS
+    ]
     images = recipe.family.sample(
         recipe.networks(trained.checkpoint.model), {}, 2, torch.Generator().manual_seed(0)
     )

@@ -112,7 +112,8 @@ def test_a_run_ends_in_its_model_with_its_evidence(here: Setting) -> None:
     view = RunView(run)
     assert view.missing == frozenset() and view.summary.status == "done"
     assert view.audit is not None and view.evaluation is not None
-    assert {row.id for row in view.audit.rows} == {"blind-baseline", "model-membership"}
+    audits = {"blind-baseline", "dataset-inference", "model-membership"}
+    assert {row.id for row in view.audit.rows} == audits
     assert any("copies, neighbours and data copying" in limit for limit in view.audit.limits)
     model = next(row for row in view.evaluation.rows if row.id == "translation-model")
     assert model.n == {"test_patients": 8} and model.verdict is not None
