@@ -188,7 +188,13 @@ def _unseen(found: Sequence[Unseen]) -> str:
     if not known:
         return "No audit says how small an effect it would have found."
     audits: dict[str, list[str]] = {}
+    # One of each kind before a second of any, so that the few that are named are of all kinds.
+    seen: Counter[str] = Counter()
+    rank = {}
     for each in known:
+        rank[id(each)] = seen[each.what]
+        seen[each.what] += 1
+    for each in sorted(known, key=lambda each: rank[id(each)]):
         size = each.together if each.together != DASH else f"{each.sites} at single sites"
         audits.setdefault(f"{each.what} {size}", []).append(each.audit)
     lines = [f"{what} ({', '.join(names)})" for what, names in audits.items()]

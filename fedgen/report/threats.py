@@ -19,7 +19,9 @@ _UPDATES = re.compile(r"update|gradient")
 #: Ids of what checks the audits themselves.
 _CHECKS = re.compile(r"blind|control|duplicate")
 #: Ids of audits whose attacker has the released images alone.
-_IMAGES = re.compile(r"release|cop(y|ies)|neighbour|nearest|sample|monte|density|authentic|gap|novel|fld")
+_IMAGES = re.compile(
+    r"release|cop(y|ies)|neighbour|nearest|sample|monte|duplicat|density|authentic|gap|novel|fld"
+)
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,8 @@ def _auc_form(a: FloatArray, b: FloatArray, noise: float, theta: FloatArray) -> 
 
 
 def _clear(counts: FloatArray, noise: float) -> bool:
-    """Whether the total is well above its noise."""
-    return float(counts.sum()) > max(2.0 * noise * math.sqrt(len(counts)), 0.0)
+    """Whether the total is well above its noise, and half a patient at least."""
+    return float(counts.sum()) > max(2.0 * noise * math.sqrt(len(counts)), 0.5)
 
 
 def _inverted(

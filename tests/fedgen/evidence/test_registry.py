@@ -10,5 +10,9 @@ def test_the_measures_are_those_in_the_folders_in_the_order_of_the_report() -> N
     assert audits[:3] == ["copy-detection", "data-copying", "blind-baseline"]
     assert {"model-membership", "release-membership"} <= set(audits)
     metrics = [kind.id for kind in measures(*METRICS)]
-    assert metrics[:3] == ["fidelity", "diversity", "downstream"]
+    assert [name for name in metrics if name in ("fidelity", "diversity", "downstream")] == [
+        "fidelity",
+        "diversity",
+        "downstream",
+    ]
     assert not set(audits) & set(metrics)

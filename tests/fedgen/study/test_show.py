@@ -47,6 +47,10 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampl
 )
 
 
+#: Sections that are absent unless a study asks for them.
+ABSENT = (f"evaluation.network={{sha256: '{'0' * 64}', source: public weights}}", "evidence.privacy={}")
+
+
 def study_with(**values: object) -> Study:
     return Study.model_validate({"study": {"name": "a"}, "aggregation": {"secure": False}, **values})
 
@@ -80,10 +84,15 @@ def test_any_number_round_trips(value: float) -> None:
 @pytest.mark.parametrize("family", specs())
 def test_the_dump_has_every_key_but_other_families_options(smallest: str, family: str) -> None:
     start = f"model.pretrained={{sha256: '{'0' * 64}', source: public images}}"
-    opened = ["data.phantom={}", start, "model.adapters={}", "privacy.central_images={}"]
+    opened = ["data.phantom={}", start, "model.adapters={}", "privacy.central_images={}", *ABSENT]
     closed = {("model", "prior")}
     if specs()[family].prior:
-        opened = ["data.phantom={}", start.replace("pretrained", "prior"), "privacy.central_images={}"]
+        opened = [
+            "data.phantom={}",
+            start.replace("pretrained", "prior"),
+            "privacy.central_images={}",
+            NETWORK,
+        ]
         closed = {("model", "pretrained"), ("model", "adapters"), ("model", "prior")}
     opened.append(f"model.family={family}")
     text = dump_study(parse_study(smallest, "s.yaml", opened))

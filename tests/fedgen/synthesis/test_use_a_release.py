@@ -145,7 +145,7 @@ def test_volumes_and_their_masks_are_data_for_another_study(form: str, tmp_path:
 
 
 def test_what_is_no_release_is_refused(release: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no release"):
+    with pytest.raises(DataError, match="is neither a folder nor a zip archive: name a release"):
         fedgen.load_release(tmp_path / "nothing")
     with pytest.raises(DataError, match="name one of png, nifti, dicom"):
         fedgen.load_release(release, "jpeg")
