@@ -91,7 +91,7 @@ def test_the_dump_has_every_key_but_other_families_options(smallest: str, family
             "data.phantom={}",
             start.replace("pretrained", "prior"),
             "privacy.central_images={}",
-            NETWORK,
+            *ABSENT,
         ]
         closed = {("model", "pretrained"), ("model", "adapters"), ("model", "prior")}
     opened.append(f"model.family={family}")
