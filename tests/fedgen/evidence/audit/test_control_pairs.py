@@ -198,3 +198,19 @@ def test_one_person_at_two_sites_is_found_and_nobody_else(make_world):
     assert row.verdict is Verdict.REVIEW
     assert len(kept.entries) == 2
     assert list(NearDuplicates(SECTION).measure(Real([first]), None, None, 0)) == []
+
+
+def test_who_sees_nothing_but_exact_copies_is_not_blind_and_says_so(honest):
+    exact = controls(drawn(*honest, 0), 0).exact
+    train = {image.float().numpy().tobytes() for image in exact.together.train.images}
+    assert exact.synthetic.n_images == drawn(*honest, 0).samples.synthetic.n_images
+    assert all(image.float().numpy().tobytes() in train for image in exact.synthetic.images)
+
+    def instrument(samples):
+        made = [image.float().numpy().tobytes() in train for image in samples.synthetic.images]
+        return 0.001 if all(made) else 0.4
+
+    found = judged(honest, instrument)
+    assert found.verdict is Verdict.PASS
+    assert found.get(SMALLEST).value is None
+    assert "but nothing but exact copies is" in found.get(SMALLEST).note
