@@ -14,7 +14,7 @@ from fedgen.run.hints import speak_as
 
 if TYPE_CHECKING:
     from fedgen.pipeline.sign_release import Acceptance, SignedRelease
-    from fedgen.release.verify import Verified
+    from fedgen.release.checked import Verified
 
 Release = Annotated[
     Path, typer.Argument(metavar="RELEASE", help="A signed release: its folder or its zip archive.")

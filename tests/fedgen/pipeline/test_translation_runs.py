@@ -33,8 +33,9 @@ from fedgen.pipeline.workspace import Workspace
 from fedgen.protocol.messages import Assess
 from fedgen.recipe import Recipe
 from fedgen.release.archive import open_files
+from fedgen.release.checked import Outcome
 from fedgen.release.open_release import load_release
-from fedgen.release.verify import Outcome, verify
+from fedgen.release.verify import verify
 from fedgen.run.evidence_files import AuditFile
 from fedgen.run.model_card import ModelCard
 from fedgen.run.row import Verdict

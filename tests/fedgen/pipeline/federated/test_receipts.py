@@ -16,7 +16,8 @@ from fedgen.pipeline.stages import ASSESS
 from fedgen.protocol.messages import Answer, Assessment
 from fedgen.protocol.receipt import Withdrawn, open_receipt, sign_receipt
 from fedgen.release.archive import open_files
-from fedgen.release.verify import Outcome, verify
+from fedgen.release.checked import Outcome
+from fedgen.release.verify import verify
 from fedgen.run_view import RunView
 from fedgen_privacy.ledger import Ledger
 from fedgen_privacy.secagg import Identity
