@@ -79,12 +79,10 @@ class DensityRatio(Measure):
         Raises:
             ValueError: no model, and so no claim to judge by.
         """
-        if model is None:
-            raise ValueError("an audit needs the claim of the model's training")
         yield sample_membership(
             self.id,
             self.title,
             "Is the release denser around training patients than around held-out ones, compared with other people?",
             ratios,
-            SampleQuestion(real, made, model, self.options, seed),
+            SampleQuestion.of(real, made, model, self.options, seed),
         )

@@ -64,12 +64,10 @@ class MonteCarlo(Measure):
         Raises:
             ValueError: no model, and so no claim to judge by.
         """
-        if model is None:
-            raise ValueError("an audit needs the claim of the model's training")
         yield sample_membership(
             self.id,
             self.title,
             "Do more synthetic images lie close to a training than to a held-out patient (Hilprecht et al. 2019)?",
             in_ball,
-            SampleQuestion(real, made, model, self.options, seed),
+            SampleQuestion.of(real, made, model, self.options, seed),
         )

@@ -47,13 +47,11 @@ class ReleaseMembership(Measure):
         Raises:
             ValueError: no model, and so no claim to judge by.
         """
-        if model is None:
-            raise ValueError("an audit needs the claim of the model's training")
         yield controlled(
             self.id,
             self.title,
             "Can an attacker with the synthetic images alone tell training patients from held-out ones?",
             release_attack(usable(real), release_group(real, made)),
             nearness,
-            SampleQuestion(real, made, model, self.options, seed),
+            SampleQuestion.of(real, made, model, self.options, seed),
         )

@@ -47,6 +47,19 @@ class SampleQuestion:
     options: AuditSection
     seed: int
 
+    @classmethod
+    def of(
+        cls, real: Real, made: LabelledImages, model: AuditedModel | None, options: AuditSection, seed: int
+    ) -> SampleQuestion:
+        """The question.
+
+        Raises:
+            ValueError: no model, and so no claim to judge by.
+        """
+        if model is None:
+            raise ValueError("an audit needs the claim of the model's training")
+        return cls(real, made, model, options, seed)
+
 
 def in_all_spaces(in_space: InSpace) -> Attack:
     """The attack that goes by the mean rank of an image over the spaces, among training and held-out images alike.
