@@ -14,7 +14,6 @@ class TableLine:
     """A line of a table; `values` and `counts` are in the order of its columns, None where there is none."""
 
     row: Row
-    note: str | None
     values: tuple[Value | None, ...]
     counts: tuple[int | None, ...]
 
@@ -29,6 +28,7 @@ class RowTable:
         counts: names of the columns of sample sizes.
         lines: one a row.
         plotted: whether the first value is also drawn, against chance.
+        notes: each note of a line once, and of which lines it is, in words; nothing where it is of all of them.
     """
 
     label: str
@@ -36,6 +36,7 @@ class RowTable:
     counts: tuple[str, ...]
     lines: tuple[TableLine, ...]
     plotted: bool
+    notes: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -56,23 +57,29 @@ class RowGroup:
         name: of the rows' group.
         rows: the rows that have numbers.
         pooled: numbers over all sites; None where they stay with their sites.
-        columns: of the table by site; empty where no row is broken down.
+        averaged: whether any of these is a mean over sites.
+        divided: the rows that are broken down by site.
+        columns: of the table by site, with a part for each of these; empty where there are none.
         by_site: each site's own table, with every number.
         captions: notes of the rows without numbers.
+        legend: what rows are, each text once, and of which rows it is.
     """
 
     title: str | None
     name: str
     rows: tuple[Row, ...]
     pooled: RowTable | None
+    averaged: bool
+    divided: tuple[Row, ...]
     columns: tuple[Column, ...]
     by_site: tuple[tuple[str, RowTable], ...]
     captions: tuple[str, ...]
+    legend: tuple[tuple[str, str], ...]
 
     @property
     def lead(self) -> str:
-        """The name of the first value."""
-        parts = [part for row in self.rows for part in (row, *row.per_site) if part.values]
+        """The name of the first value by site."""
+        parts = [part for row in self.divided for part in (row, *row.per_site) if part.values]
         return parts[0].values[0].name if parts else ""
 
 
@@ -171,18 +178,32 @@ def sections(rows: Sequence[Row]) -> list[PageSection]:
 def _group(rows: Iterable[Row], name: str, title: str | None) -> RowGroup:
     numbers = tuple(row for row in rows if row.values or any(part.values for part in row.per_site))
     silent = [row for row in rows if row not in numbers]
-    sites = sorted({part.site for row in numbers for part in row.per_site})
-    tables = tuple((site, _table(site, [(row, _part(row, site)) for row in numbers])) for site in sites)
-    pooled = [row for row in numbers if row.values]
+    divided = tuple(row for row in numbers if row.per_site)
+    sites = sorted({part.site for row in divided for part in row.per_site})
+    tables = tuple((site, _table(site, [(row, _part(row, site)) for row in divided])) for site in sites)
+    pooled = [row for row in numbers if row.values and not _left_to_sites(row)]
     return RowGroup(
         title=title,
         name=name,
         rows=numbers,
-        pooled=_table(title or "All sites", [(row, row) for row in numbers]) if pooled else None,
-        columns=tuple(_column(site, numbers) for site in sites),
+        pooled=_table(title or "All sites", [(row, row) for row in pooled]) if pooled else None,
+        averaged=any(row.per_site and _known(row) for row in pooled),
+        divided=divided,
+        columns=tuple(_column(site, divided) for site in sites),
         by_site=tables,
         captions=tuple(note for row in silent for note in _notes(row)),
+        legend=_by_text([(row, row.about) for row in numbers if row.about]),
     )
+
+
+def _known(row: Row) -> bool:
+    return any(value.value is not None for value in row.values)
+
+
+def _left_to_sites(row: Row) -> bool:
+    """Whether a row says nothing over all sites, since its numbers cannot be joined."""
+    told = row.note or row.findings or any(value.note for value in row.values)
+    return bool(row.per_site) and not _known(row) and not told
 
 
 def _notes(row: Row) -> list[str]:
@@ -216,11 +237,36 @@ def _table(label: str, lines: Sequence[tuple[Row, Row | SitePart | None]]) -> Ro
         lines=tuple(
             TableLine(
                 row,
-                None if part is None else part.note,
                 tuple(None if part is None else part.get(name) for name in names),
                 tuple(None if part is None else part.n.get(name) for name in counts),
             )
             for row, part in lines
         ),
         plotted=any(part.values and part.values[0].chance is not None for part in known),
+        notes=_told_once(lines),
     )
+
+
+def _told_once(lines: Sequence[tuple[Row, Row | SitePart | None]]) -> tuple[tuple[str, str], ...]:
+    """The notes of lines: beside the numbers they would be set word under word, and many lines have the same."""
+    return _by_text([(row, None if part is None else part.note) for row, part in lines])
+
+
+def _by_text(lines: Sequence[tuple[Row, str | None]]) -> tuple[tuple[str, str], ...]:
+    """Each text once, and of which rows it is, by the shorter of two lists: those rows, or all but the others."""
+    of: dict[str, list[str]] = {}
+    for row, text in lines:
+        if text:
+            of.setdefault(text, []).append(row.title)
+    titles = list(dict.fromkeys(row.title for row, _ in lines))
+    return tuple((text, _which(own, titles)) for text, own in of.items())
+
+
+def _which(own: Sequence[str], titles: Sequence[str]) -> str:
+    others = [title for title in titles if title not in own]
+    if not others:
+        return ""
+    listed, before = (own, "") if len(own) <= len(others) + 1 else (others, "All but ")
+    # Whose it is is told where a row over sites has the same title.
+    said = [plain if (plain := title.removesuffix(ALL_TOGETHER)) not in titles else title for title in listed]
+    return before + "; ".join(dict.fromkeys(said))

@@ -25,6 +25,7 @@ from fedgen.report.sheet import answers, first_reasons, means
 from fedgen.report.threats import checks, threats
 from fedgen.report.traces import Drawing, place, short, trace
 from fedgen.report.translations import TRANSLATIONS
+from fedgen.report.worth_chart import worth_drawings
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
 from fedgen.run.row import Row, Value
@@ -138,8 +139,8 @@ def _interval_mark(value: Value) -> Markup:
 
 def _drawings(rows: list[Row]) -> dict[str, list[Drawing]]:
     """Charts of the evaluation by the group of their rows."""
-    found = {GROUP: [heat_drawing(rows)]}
-    return {group: [each for each in drawn if each is not None] for group, drawn in found.items()}
+    heat = heat_drawing(rows)
+    return {GROUP: [] if heat is None else [heat], **worth_drawings(rows)}
 
 
 def _target(view: RunView) -> float | None:

@@ -23,12 +23,14 @@ class Drawing:
         caption: the sentence under it.
         svg: the chart; None where there is nothing to draw, and the caption says why.
         trace: where its numbers come from.
+        legend: name and colour of each line; empty where there is one, or where the chart says it.
     """
 
     title: str
     caption: str
     svg: ET.Element | None
     trace: str
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 def place(row: Row) -> str:
