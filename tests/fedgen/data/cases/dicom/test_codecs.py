@@ -13,7 +13,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import MPEG2MPML, UID, JPEGLosslessSV1
+from pydicom.uid import MPEG2MPML, UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from fedgen.data.build import build_index
 from fedgen.data.decoders.decoder import UnreadableError
@@ -67,12 +67,63 @@ def test_jpeg_lossless_of_every_depth(write_dicom: WriteDicom, tmp_path: Path, k
     np.testing.assert_array_equal(DECODER.pixels(tmp_path / "a.dcm", None)[0, ..., 0], pixels)
 
 
+#: A sequence delimiter, an item and the delimiter of an item, as they end and begin what a data set holds.
+DELIMITERS = bytes.fromhex("feffdde000000000 feff00e004000000 01020304 feff0de000000000")
+
+
+def noted(stream: bytes, at: int, marker: int) -> bytes:
+    """A stream with a comment that holds `DELIMITERS`."""
+    comment = bytes([0xFF, marker]) + (len(DELIMITERS) + 2).to_bytes(2, "big") + DELIMITERS
+    return stream[:at] + comment + stream[at:]
+
+
+@pytest.mark.parametrize("table", [True, False], ids=["offsets", "no offsets"])
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, JPEGLosslessSV1])
+def test_a_fragment_that_holds_delimiters_is_read_to_its_end(
+    write_dicom: WriteDicom, tmp_path: Path, syntax: UID, table: bool
+) -> None:
+    pixels = np.random.default_rng(2).integers(0, 4096, (64, 64)).astype(np.uint16)
+    if syntax == JPEG2000Lossless:
+        stream = imagecodecs.jpeg2k_encode(pixels, codecformat="J2K", reversible=True)
+        # A comment may follow the sizes, which the stream begins with.
+        stream = noted(stream, 4 + int.from_bytes(stream[4:6], "big"), 0x64)
+    elif syntax == JPEGLSLossless:
+        stream = noted(imagecodecs.jpegls_encode(pixels), 2, 0xFE)
+    else:
+        stream = noted(imagecodecs.ljpeg_encode(pixels, bitspersample=16), 2, 0xFE)
+    compressed(write_dicom, tmp_path / "a.dcm", syntax, stream, pixels, table=table)
+    np.testing.assert_array_equal(DECODER.pixels(tmp_path / "a.dcm", None)[0, ..., 0], pixels)
+
+
+def test_runs_that_hold_delimiters_are_read_to_their_end(write_dicom: WriteDicom, tmp_path: Path) -> None:
+    pixels = np.tile(np.frombuffer(DELIMITERS, np.uint8), (6, 2))
+    dataset = write_dicom(tmp_path / "a.dcm", pixels)
+    dataset.compress(RLELossless)
+    assert DELIMITERS[:4] in dataset.PixelData
+    dataset.save_as(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(DECODER.pixels(tmp_path / "a.dcm", None)[0, ..., 0], pixels)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_a_stream_that_a_delimiter_was_written_over_is_refused() -> None:
+    # pydicom's: four bytes of the sizes in JPEG2000.dcm are a delimiter's, so that no size can be known.
+    with pytest.raises(UnreadableError, match=r"cannot be decoded \(.*header; transfer syntax JPEG 2000"):
+        bundled("JPEG2000-embedded-sequence-delimiter.dcm")
+
+
 def compressed(
-    write_dicom: WriteDicom, path: Path, syntax: UID, stream: bytes, pixels: np.ndarray = PICTURE, **tags: int
+    write_dicom: WriteDicom,
+    path: Path,
+    syntax: UID,
+    stream: bytes,
+    pixels: np.ndarray = PICTURE,
+    *,
+    table: bool = True,
+    **tags: int,
 ) -> None:
     dataset = write_dicom(path, pixels, **tags)
     dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.PixelData = encapsulate([stream])
+    dataset.PixelData = encapsulate([stream], has_bot=table)
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
