@@ -12,6 +12,7 @@ from fedgen.data.findings import DataFinding, listing, plural
 from fedgen.data.hidden import HIDDEN
 from fedgen.data.layouts.layout import Request, Scan
 from fedgen.data.table import Table
+from fedgen.data.two_files import second_files
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection
 
@@ -52,6 +53,9 @@ def account(request: Request, scan: Scan, unused: str) -> None:
     left = [path for path in request.files if path not in used]
     if not left:
         return
+    halves = set(second_files(request.folder, request.files, used)) - used
+    scan.seen |= halves
+    left = [path for path in left if path not in halves]
     named = set(_named(request.folder, request.table, set(left))) if request.table is not None else set()
     for path in left:
         name = PurePosixPath(path)

@@ -20,6 +20,7 @@ from fedgen.data.decode import DecodedSite, decode_site
 from fedgen.data.decoders.registry import nameless
 from fedgen.data.fingerprint import Fingerprints
 from fedgen.data.index import IndexEntry, PatientIndex
+from fedgen.data.two_files import other_halves
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection
 
@@ -102,7 +103,13 @@ def entry_keys(folder: Path, entries: Sequence[IndexEntry], data: DataSection, m
         DataError: an indexed file is gone.
     """
     masked = data.columns.mask is not None
-    names = [(*entry.files, *((entry.mask,) if masked and entry.mask else ())) for entry in entries]
+    names = [
+        (
+            *entry.files,
+            *((entry.mask, *other_halves(folder, entry.mask)) if masked and entry.mask else ()),
+        )
+        for entry in entries
+    ]
     paths = list(dict.fromkeys(name for files in names for name in files))
     hashes = dict(zip(paths, file_hashes([folder / path for path in paths], memory), strict=True))
     way = transform(data)

@@ -121,9 +121,6 @@ class Decoder(ABC):
             raise UnreadableError(
                 f"holds {header.volumes} volumes, but a mask is one: save each as its own file"
             )
-        if header.companions:
-            # Whether such a mask has changed could not be told by its file.
-            raise UnreadableError("is a mask in two files: save it as one, such as .nii.gz or .nrrd")
         whole = None if header.depth is None else SliceRange(header.axis, 0, header.depth, 1)
         return StoredMask(one_channel(self.pixels(path, whole), exact=True), header.affine)
 

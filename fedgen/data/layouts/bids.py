@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ from fedgen.data.layouts.participants import PARTICIPANTS, Participants, Person
 #: Folders at the top of a data set whose images are made from, or are the source of, those of the subjects.
 _NOT_INPUT = ("derivatives", "sourcedata", "code", "rawdata", "stimuli", "phenotype")
 _LABEL_SUFFIXES = ("dseg", "mask", "probseg")
+_ENDING = re.compile(
+    "(" + "|".join(map(re.escape, sorted(DECODER.supported_file_endings, key=len, reverse=True))) + ")$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class BidsName:
     @classmethod
     def parse(cls, file_name: str) -> BidsName | None:
         """The parts of `sub-01_ses-1_ce-gad_T1w.nii.gz`, or None for another name."""
-        *pairs, suffix = file_name.partition(".nii")[0].split("_")
+        *pairs, suffix = _ENDING.sub("", file_name).split("_")
         entities = tuple((key, value) for key, _, value in (pair.partition("-") for pair in pairs))
         if (
             not entities

@@ -265,13 +265,6 @@ def test_a_volume_that_is_one_image_has_a_mask_of_three_sides(tmp_path: Path) ->
     assert int(site.masks.sum()) == 8 * int(upright.sum())
 
 
-def test_a_mask_in_two_files_is_refused(tmp_path: Path) -> None:
-    image = save(tmp_path / "a.nii", volume(), affine())
-    nib.save(nib.Nifti1Pair(np.zeros((12, 16, 9), np.uint8), affine()), tmp_path / "m.img")
-    with pytest.raises(UnreadableError, match="is a mask in two files"):
-        read(tmp_path, image, "m.hdr", unused_share=1)
-
-
 def test_a_cropped_mask_is_told_and_one_elsewhere_refused(tmp_path: Path) -> None:
     image = save(tmp_path / "a.nii", volume(), affine())
     crop = np.ones((4, 5, 3), np.uint8)
