@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from fedgen.schema.section import Section
 from fedgen.task.task import Task
@@ -26,6 +26,8 @@ class FamilySpec:
             or of two that the machine's noise does not tell apart the one with less memory.
         prior: whether it stands on a public prior, of no image where the study names none.
         needs_prior: why it cannot do without one that the study names; empty where it can.
+        prior_with: of a family that stands on a prior by some of its options alone, why these cannot do without one;
+            empty for options that have none.
         sums: of a family of statistics alone how many it has, each asked for once and of every patient, so that
             `training` has no say in how many rounds there are; 0 for a family that takes steps.
         variants: further options as small, by what differs, whose loss or networks a check should see; those that
@@ -46,6 +48,7 @@ class FamilySpec:
     fastest: Mapping[str, Literal["vmap", "hooks"]] = field(default_factory=dict)
     prior: bool = False
     needs_prior: str = ""
+    prior_with: Callable[[Any], str] | None = None
     sums: int = 0
     variants: Mapping[str, Section] = field(default_factory=dict)
 
@@ -60,3 +63,11 @@ class FamilySpec:
             )
         if self.needs_prior and not self.prior:
             raise ValueError(f"the family {self.name} needs a prior, so that prior must be true")
+
+    def why_prior(self, options: Section) -> str:
+        """Why a study with these options must name a public prior; empty where it need not."""
+        return self.needs_prior or (self.prior_with(options) if self.prior_with else "")
+
+    def stands(self, options: Section) -> bool:
+        """Whether with these options it stands on a public prior."""
+        return self.prior or bool(self.why_prior(options))

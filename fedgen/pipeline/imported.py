@@ -88,9 +88,10 @@ def import_weights(
     """
     if out.suffix != SUFFIX or out.exists():
         raise StudyError(f"{out} must be a new file that ends in {SUFFIX}: choose another name.")
-    if specs()[study.model.family].prior:
+    if specs()[study.model.family].stands(study.model.options):
         raise StudyError(
-            f"The family {study.model.family} starts from no weights: make it a prior with `fedgen prior build`."
+            f"The family {study.model.family} of this study starts from no weights: make it a prior with `fedgen prior "
+            "build`."
         )
     files = open_bundle(source)
     own = about(files)

@@ -129,7 +129,8 @@ def _card(content: bytes, path: Path) -> Card:
         return Card.model_validate_json(text)
     except ValidationError:
         raise DataError(
-            f"The card of {path} cannot be read: build the prior again with this version."
+            f"The card of {path} cannot be read: build the prior again with this version. Weights that `fedgen export` "
+            "wrote are no prior, and belong to model.pretrained."
         ) from None
 
 

@@ -155,17 +155,19 @@ class ModelBase(Section):
     @model_validator(mode="after")
     def _a_prior_has_its_family(self) -> Self:
         family = specs()[self.family]
-        if self.prior is not None and not family.prior:
+        if self.prior is not None and not family.stands(self.options):
             on_priors = ", ".join(spec.name for spec in specs().values() if spec.prior)
+            how = " with these options" if family.prior_with else ""
             raise ValueError(
-                f"prior is for a family that stands on one ({on_priors}), and {family.name} does not: leave it out"
+                f"prior is for a family that stands on one ({on_priors}), and {family.name} does not{how}: leave it out"
             )
-        if family.needs_prior and self.prior is None:
+        why = family.why_prior(self.options)
+        if why and self.prior is None:
             raise ValueError(
-                f"prior is missing, and {family.name} cannot do without one: {family.needs_prior}; name one that "
+                f"prior is missing, and {family.name} cannot do without one: {why}; name one that "
                 "`fedgen prior build` makes, or one of phantoms"
             )
-        if family.prior and self.pretrained is not None:
+        if family.stands(self.options) and self.pretrained is not None:
             raise ValueError(
                 f"pretrained is for a family that is trained on, and {family.name} keeps nothing of what was before: "
                 "leave it out, or name a prior"

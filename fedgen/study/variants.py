@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from fedgen.families.registry import specs
+from fedgen.families.spec import FamilySpec
 from fedgen.schema.document import Document
 from fedgen.study.model import ModelSection
 from fedgen.study.training import TrainingSection
@@ -35,7 +38,7 @@ def in_family(document: Document, family: str) -> Document:
     if family != asked:
         for key in _OF_ONE_FAMILY:
             kept.pop(key, None)
-    if not spec.prior:
+    if not _stands(spec, kept.get(family)):
         kept.pop("prior", None)
     values: dict[str, Any] = {**document.values, "model": {**kept, "family": family}}
     privacy, training = values.get("privacy"), values.get("training") or {}
@@ -45,6 +48,15 @@ def in_family(document: Document, family: str) -> Document:
         elif privacy.get("mode") == "distributed":
             values["training"] = _one_step_a_round(training)
     return replace(document, values=values)
+
+
+def _stands(spec: FamilySpec, options: object) -> bool:
+    """Whether the family stands on a prior with the options that a file has for it, which may be nonsense."""
+    try:
+        return spec.stands(spec.options.model_validate(options or {}))
+    except ValidationError:
+        # Told where the options are read.
+        return spec.prior
 
 
 def _one_step_a_round(training: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""The code that a latent diffusion denoises (Rombach et al. 2022): an autoencoder which is trained beside the UNet."""
+"""The code that a latent diffusion denoises (Rombach et al. 2022): of an autoencoder beside it, or of a public one."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -13,6 +14,10 @@ from fedgen.families.contract import Adam, Apply, Draws, Objective
 from fedgen.families.diffusion.options import DiffusionOptions
 from fedgen.families.parts.denoising.objective import DenoisingObjective
 from fedgen.families.parts.folding import copies, patient_mean, rows
+from fedgen.priors.autoencoder import AutoencoderSpace
+from fedgen.priors.card import CodeNetwork
+from fedgen.priors.public_code import PublicCode, blank_space
+from fedgen.priors.space import Space
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
 from fedgen.task.stack import stacked
@@ -65,6 +70,35 @@ class Autoencoder(nn.Module):
         again: Tensor = self.network.decode(mean + std * noise)
         return again, mean, std
 
+    def decode(self, codes: Tensor) -> Tensor:
+        """Images (n, C, *size), not clamped, of codes (n, *code)."""
+        images: Tensor = self.network.decode(codes)
+        return images
+
+
+def public_code(image: ImageSpec, options: DiffusionOptions, space: Space | None) -> PublicCode:
+    """The code of a prior; of random weights where there is none yet.
+
+    Raises:
+        StudyError: the prior is of no autoencoder, or of another than the options say.
+    """
+    code = code_of(image, options).shape
+    if space is None:
+        card = CodeNetwork(channels=options.autoencoder_channels, code_channels=code[0], steps=1)
+        return PublicCode(blank_space(card, image.shape, code), options.sigma_data)
+    if not isinstance(space, AutoencoderSpace):
+        raise StudyError(
+            "model.diffusion.latent is prior, but the prior has no autoencoder: make one with `fedgen prior build "
+            "--autoencoder STEPS`, or set latent to trained."
+        )
+    channels = tuple(space.network.encoder.channels)
+    if channels != options.autoencoder_channels or space.code.shape != code:
+        raise StudyError(
+            f"The autoencoder of the prior is another than the study says: set model.diffusion.autoencoder_channels "
+            f"to {list(channels)} and code_channels to {space.code.shape[0]}."
+        )
+    return PublicCode(copy.deepcopy(space), options.sigma_data)
+
 
 class CodingObjective(Objective):
     """|x again - x|^2 a pixel, and a small weight on the code's distance from a standard normal, a number of it."""
@@ -107,5 +141,7 @@ class CodeDenoisingObjective(DenoisingObjective):
     def pictures(self, networks: Mapping[str, Apply], records: Records) -> Tensor:
         """Means of the codes, (B, M, *code)."""
         images = stacked(self.task, records.fields)
-        mean: Tensor = networks["autoencoder"](images.flatten(0, 1))
-        return mean.detach().unflatten(0, images.shape[:2])
+        codes: Tensor = networks["autoencoder"](images.flatten(0, 1))
+        # Who asks how a loss moves with an image gets to know it.
+        codes = codes if images.requires_grad else codes.detach()
+        return codes.unflatten(0, images.shape[:2])

@@ -18,21 +18,24 @@ class DiffusionOptions(DenoisingOptions):
     (Dockhorn et al. 2023) for FID, with 1000 steps; for accuracy it has S_churn 10 and S_min 0.1.
     """
 
-    latent: Literal["none", "trained"] = Field(
+    latent: Literal["none", "trained", "prior"] = Field(
         "none",
-        description="what is denoised: pixels, or the code of an autoencoder (MONAI's AutoencoderKL) that is trained "
-        "in the same steps, by one vector and one clip with the UNet; sigma_data is then that of the code, near 1",
+        description="what is denoised: pixels, or the code of an autoencoder (MONAI's AutoencoderKL): trained, in the "
+        "same steps, by one vector and one clip with the UNet, and sigma_data is then that of the code, near 1; prior, "
+        "public and never changed, of which model.prior names the file, and its code is scaled to sigma_data",
     )
-    code_channels: int = Field(4, ge=1, description="of the code; with latent")
+    code_channels: int = Field(4, ge=1, description="of the code; with latent; with prior as in its file")
     autoencoder_channels: tuple[int, ...] = Field(
         (16, 32),
         min_length=2,
         description="channels of each of the autoencoder's levels, multiples of 8: each but the last halves the sides; "
-        "with latent",
+        "with latent; with prior as in its file",
         strict=False,
     )
     kl_weight: float = Field(
-        1e-2, ge=0, description="of the code's distance from a standard normal, a number of it; with latent"
+        1e-2,
+        ge=0,
+        description="of the code's distance from a standard normal, a number of it; with latent trained",
     )
 
     @model_validator(mode="after")
@@ -40,6 +43,12 @@ class DiffusionOptions(DenoisingOptions):
         if any(c % 8 for c in self.autoencoder_channels):
             raise ValueError("autoencoder_channels must be multiples of 8 (GroupNorm with 8 groups)")
         return self
+
+
+def _prior_with(options: DiffusionOptions) -> str:
+    if options.latent != "prior":
+        return ""
+    return "its latent is that of a public autoencoder (model.diffusion.latent), whose weights are in a file"
 
 
 SMALL = DiffusionOptions(
@@ -54,6 +63,7 @@ SPEC = FamilySpec(
     supports=creation_in(2, 3),
     private=True,
     fastest={"cpu": "hooks"},
+    prior_with=_prior_with,
     variants={
         of: DiffusionOptions(
             channels=(8, 16), attention=(False, True), linear_denoisers=False, parametrization=of

@@ -18,9 +18,11 @@ from fedgen.pipeline.pretrained_start import (
     require_start,
 )
 from fedgen.pipeline.privacy import _start
-from fedgen.priors.build import Said, of_images
+from fedgen.priors.build import Said, of_autoencoder, of_images
+from fedgen.priors.file import read_prior
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
+from fedgen.training.pretrained import Origin, encode
 
 LATENT = {"family": "latent", "latent": {"latent_size": 3}}
 
@@ -99,3 +101,40 @@ def test_a_prior_has_a_family_that_stands_on_one(given) -> None:
     start = {"sha256": "0" * 64, "source": "some images"}
     with pytest.raises(ValidationError, match="pretrained is for a family that is trained on"):
         given(prior=None, pretrained=start)
+
+
+def test_a_diffusion_stands_on_a_file_with_an_autoencoder_and_on_no_other(
+    given, tiny_study, tmp_path
+) -> None:
+    options = {"latent": "prior", "autoencoder_channels": (16, 32), "channels": (8, 16)}
+    options |= {"attention": (False, True), "linear_denoisers": False}
+    diffusion = {"family": "diffusion", "latent": {}, "diffusion": options}
+    study, path = given(**diffusion)
+    with pytest.raises(StudyError, match="the prior has no autoencoder: make one with"):
+        given_start(study, path)
+    images = np.random.default_rng(3).uniform(-1, 1, (30, 1, 16, 16)).astype(np.float32)
+    content = of_autoencoder(images, 4, 0, Said("random pixels", "CC0-1.0", ("north",)), 10)
+    path.write_bytes(content)
+    named = {"sha256": hashlib.sha256(content).hexdigest(), "source": "random pixels (CC0-1.0)"}
+    study = tiny_study(model={**diffusion, "prior": named})
+    recipe = Recipe.of(study).on_frozen(path)
+    held = recipe.networks(recipe.initial)["autoencoder"].space
+    assert torch.equal(held.code.components, recipe.start.prior.space.code.components)
+    assert recipe.layout == Recipe.of(study).layout
+    assert {name.split("/")[0] for name, _ in recipe.layout.entries} == {"unet"}
+    with pytest.raises(DataError, match="public prior that is not here"):
+        Recipe.of(study).networks(recipe.initial)
+    with pytest.raises(PrivacyRefusedError, match="holds patients of north WITHOUT privacy"):
+        refuse_same_patients(study, given_start(study, path).origin, ("north",))
+
+
+def test_an_exported_run_is_no_prior(given) -> None:
+    _, path = given()
+    sites = {"unprotected": (), "protected": ("north",)}
+    said = {"study": "mine", "study_sha256": "0" * 64, "source": "mine", "statement": "epsilon 1"}
+    origin = Origin(mode="local", public=False, **said, **sites)
+    path.write_bytes(encode({"unet/a": torch.zeros(1)}, origin))
+    with pytest.raises(
+        DataError, match=r"`fedgen export` wrote are no prior, and belong to model\.pretrained"
+    ):
+        read_prior(path)

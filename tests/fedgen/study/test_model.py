@@ -15,6 +15,7 @@ from fedgen.schema.document import read_document
 from fedgen.study import presets
 from fedgen.study.load import STUDY_FILE, load_study, parse_study
 from fedgen.study.show import dump_study, study_hash
+from fedgen.study.variants import in_family
 
 Refusal = Callable[..., list[str]]
 MODEL = "model: {{family: {family}, vae: {{beta: 2}}, gan: {{latent_size: 9}}, diffusion: {{rho: 5}}}}\n"
@@ -129,3 +130,25 @@ def test_a_family_that_is_not_private_needs_mode_none(
         in found
     )
     assert parse_study(f"{smallest}model: {{family: vae}}\nprivacy: {{mode: none}}\n", "s.yaml")
+
+
+STANDING = "model: {{family: {family}, prior: {{phantom: {{}}}}, diffusion: {{latent: {latent}}}}}\n"
+
+
+def test_diffusion_stands_on_a_prior_by_its_option_alone(smallest: str, refusal: Refusal) -> None:
+    found = parse_study(smallest + STANDING.format(family="diffusion", latent="prior"), "s.yaml").model
+    assert found.frozen
+    (missing,) = refusal("model: {family: diffusion, diffusion: {latent: prior}}\n")
+    assert "prior is missing, and diffusion cannot do without one: its latent is that of a public" in missing
+    (too_much,) = refusal(STANDING.format(family="diffusion", latent="trained"))
+    assert "and diffusion does not with these options: leave it out" in too_much
+    start = "prior: {phantom: {}}, pretrained: {sha256: '" + "0" * 64 + "', source: images}"
+    (both,) = refusal(f"model: {{family: diffusion, {start}, diffusion: {{latent: prior}}}}\n")
+    assert "pretrained is for a family that is trained on" in both
+
+
+@pytest.mark.parametrize(("latent", "kept"), [("prior", True), ("trained", False), ("nonsense", False)])
+def test_a_prior_goes_along_to_the_options_that_stand_on_it(smallest: str, latent: str, kept: bool) -> None:
+    document = read_document(smallest + STANDING.format(family="latent", latent=latent), "s.yaml", STUDY_FILE)
+    assert ("prior" in in_family(document, "diffusion").values["model"]) == kept
+    assert "prior" in in_family(document, "latent").values["model"]
