@@ -23,15 +23,17 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import torch
-from fedgen.evidence.metrics.distances import frechet_distance, kernel_distance
-from fedgen.evidence.metrics.extractors import build_extractor
 from secagg.meter import machine
 from torch import Tensor, nn
 
 from fedgen.data.phantom.public import public_phantoms
 from fedgen.evidence.metrics.beside_floor import extract
+from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
+from fedgen.evidence.metrics.point_sets import mmd, polynomial_kernel
 from fedgen.evidence.metrics.standardise import Standardiser
+from fedgen.extractors.registry import build_extractor
 from fedgen.families.contract import Family, objectives_of
 from fedgen.families.registry import family_class, specs
 from fedgen.study.data import Intensity
@@ -111,9 +113,11 @@ def judge(real: Tensor) -> Judge:
     def told(images: Tensor) -> dict[str, float]:
         found = {}
         for name, extractor in extractors.items():
-            a, b = scales[name](features[name]), scales[name](extract(extractor, images))
-            found[f"FID {name}"] = frechet_distance(a, b) / a.shape[1]
-            found[f"KID {name}"] = kernel_distance(a, b, subset_size=100, subsets=20, seed=0)[0]
+            a = scales[name](features[name]).numpy()
+            b = scales[name](extract(extractor, images)).numpy()
+            found[f"FID {name}"] = frechet(FeatureMoments.of(a), FeatureMoments.of(b)) / a.shape[1]
+            of_real, of_drawn = np.arange(len(a)), len(a) + np.arange(len(b))
+            found[f"KID {name}"] = mmd(polynomial_kernel(np.concatenate([a, b])), of_real, of_drawn)
         return found
 
     return told
