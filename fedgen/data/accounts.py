@@ -11,6 +11,7 @@ from fedgen.data.decoders.registry import by_ending, nameless
 from fedgen.data.findings import DataFinding, listing, plural
 from fedgen.data.hidden import HIDDEN
 from fedgen.data.layouts.layout import Request, Scan
+from fedgen.data.mask_offers import offered_masks
 from fedgen.data.table import Table
 from fedgen.data.two_files import second_files
 from fedgen.errors import DataError
@@ -57,12 +58,15 @@ def account(request: Request, scan: Scan, unused: str) -> None:
     scan.seen |= halves
     left = [path for path in left if path not in halves]
     named = set(_named(request.folder, request.table, set(left))) if request.table is not None else set()
+    offers = offered_masks(request.folder, scan, [path for path in left if path not in named])
     for path in left:
         name = PurePosixPath(path)
         ending = name.suffix.lower()
         kind = _KINDS.get(ending)
         if path in named:
             scan.leave_out(path, "named by a column of the table that the study does not use")
+        elif path in offers:
+            scan.offer_mask(path, offers[path])
         elif name.name.lower().endswith(tuple(by_ending())):
             scan.leave_out(path, unused, asked=False)
         elif kind == "text" or name.name.lower() in _NAMED_TEXTS.split():

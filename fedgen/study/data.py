@@ -25,7 +25,8 @@ class Columns(Section):
     mask: str | None = Field(
         None,
         description="path of the mask, if there are masks; in BIDS the ending of the label image, such as dseg; in "
-        "DICOM SEG or RTSTRUCT, with a name behind it for one structure alone, such as SEG/Liver",
+        "DICOM SEG or RTSTRUCT, with a name behind it for one structure alone, such as SEG/Liver; or a rule on "
+        "the names of masks, such as masks/{name} or {uid}_mask",
     )
 
 

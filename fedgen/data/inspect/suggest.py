@@ -17,6 +17,7 @@ from fedgen.data.index import IndexEntry
 from fedgen.data.inspect.as_it_lies import Opened
 from fedgen.data.inspect.measured import PERCENTILES, Measured
 from fedgen.data.layouts.layout import Scan
+from fedgen.data.layouts.named_masks import is_mask_rule
 from fedgen.errors import DataError
 from fedgen.study.data import Columns, DataSection, Intensity
 
@@ -251,5 +252,6 @@ def _yaml(keys: dict[str, Any], masks: Sequence[str]) -> str:
         ]
         lines.append(f"  {key}: {text}" + (f"  # {comment}" if comment else ""))
     if masks:
-        lines.append(f"  # masks: to use them, add mask: {masks[0]} to columns")
+        mask = f'"{masks[0]}"' if is_mask_rule(masks[0]) else masks[0]
+        lines.append(f"  # masks: to use them, add mask: {mask} to columns")
     return "\n".join(lines) + "\n"

@@ -71,6 +71,7 @@ def mask_counts(files: Sequence[str], seen: Scan, table: Table | None, guess: Gu
         if table is None
         else {column: sum(bool(row.cells[column]) for row in table.rows) for column in guess.masks}
     )
+    columns |= seen.mask_rules
     if seen.layout != "dicom":
         return columns
     objects = {kind: seen.excluded[what] for kind, what in MASK_OBJECTS.items()}

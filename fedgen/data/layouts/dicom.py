@@ -37,6 +37,8 @@ from fedgen.data.layouts.layout import (
     label_of,
     taken,
 )
+from fedgen.data.layouts.named_masks import Named, is_mask_rule, named_masks, take_named
+from fedgen.errors import DataError
 from fedgen.study.data import Slices
 
 #: Letters of a name that tell somebody.
@@ -67,7 +69,7 @@ class DicomLayout(FolderLayout):
         """Read every file's tags, and put those of a volume together.
 
         Raises:
-            DataError: a label table without a usable key.
+            DataError: a label table without a usable key, or masks of single slices in a study of volumes.
         """
         result = Scan(self.name)
         labels = LabelRows(request)
@@ -78,7 +80,11 @@ class DicomLayout(FolderLayout):
             for path in masks.unmatched():
                 result.leave_out(path, f"{masks.kind} of no series of the folder")
             result.problems += masks.problems()
-        one_by_one = labels.of_single_images and len(request.data.image_size) == 2
+        result.instances = {picture.instance for picture in pictures if picture.instance}
+        by_name = is_mask_rule(request.data.columns.mask)
+        if by_name:
+            pictures = _with_named_masks(pictures, request, result)
+        one_by_one = (labels.of_single_images or by_name) and len(request.data.image_size) == 2
         for stack in [[each] for each in pictures] if one_by_one else stacks(pictures):
             try:
                 entry = _entry(stack, request, result)
@@ -149,6 +155,7 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
                     series=series,
                     study=_text(tags, "StudyInstanceUID"),
                     series_uid=_text(tags, "SeriesInstanceUID"),
+                    instance=instance,
                     native=native,
                     keys=keys,
                     rank=rank,
@@ -162,6 +169,23 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
         what = plural(without_institution, "file has", "files have")
         sentence = f"{what} no InstitutionName, so the name of the folder is taken as the site."
         result.findings.append(DataFinding("site_from_folder", sentence, without_institution))
+
+
+def _with_named_masks(pictures: Sequence[Picture], request: Request, result: Scan) -> list[Picture]:
+    """Pictures with the masks that the study's rule on names finds.
+
+    Raises:
+        DataError: the study is one of volumes.
+    """
+    rule = request.data.columns.mask or ""
+    if len(request.data.image_size) != 2:
+        raise DataError(
+            f"data.columns.mask {rule} names pictures, which are masks of single slices, but data.image_size has three "
+            "sides: give it two, or name masks of volumes in a table."
+        )
+    found = named_masks(rule, request.files, [Named(each.path, each.instance) for each in pictures])
+    take_named(found, result)
+    return [replace(picture, mask=found.of.get(picture.path)) for picture in pictures]
 
 
 def _entry(stack: Sequence[Picture], request: Request, result: Scan) -> IndexEntry:

@@ -28,8 +28,8 @@ _UNPLACED = Note(
 )
 _ONE_BY_ONE = Note(
     "slices_not_chosen",
-    "the table has a label for it alone (SOPInstanceUID), so it is an image of its own, and data.slices does not "
-    "choose among those of its series.",
+    "the table has a label, or a rule a mask, for it alone (SOPInstanceUID), so it is an image of its own, and "
+    "data.slices does not choose among those of its series.",
 )
 _MIXED = Note(
     "several_stacks",
@@ -45,6 +45,7 @@ class Picture:
         path: relative to the folder.
         patient, site, label, mask, modality, series, study, covariates, embedding: as in an `IndexEntry`.
         series_uid: SeriesInstanceUID, or empty.
+        instance: SOPInstanceUID, or empty.
         native: its images.
         keys: of `_KEYS` and ImageType.
         rank: InstanceNumber.
@@ -60,6 +61,7 @@ class Picture:
     series: str
     study: str
     series_uid: str
+    instance: str
     native: Native
     keys: tuple[Hashable, ...]
     rank: float

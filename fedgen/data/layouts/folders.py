@@ -21,22 +21,19 @@ from fedgen.data.layouts.layout import (
     one_site,
     taken,
 )
+from fedgen.data.layouts.named_masks import (
+    files_by_rule,
+    is_mask_folder,
+    is_mask_rule,
+    names_of,
+    rule_for,
+    set_named_masks,
+)
 from fedgen.data.layouts.patient_rule import by_rule, patient_by
+from fedgen.errors import DataError
 
 #: Names of parts of a data set, which are neither classes nor sites: the study makes its own split.
 _PARTS = {"train", "training", "val", "valid", "validation", "test", "testing", "images", "image", "data"}
-#: Names of folders of masks, which are no images; a table says which mask is of which image.
-_MASKS = {
-    "mask",
-    "masks",
-    "label",
-    "labels",
-    "seg",
-    "segmentation",
-    "segmentations",
-    "annotations",
-    "labelstr",
-}
 #: More folders at one level than these are patients, not classes.
 _MOST_CLASSES = 50
 
@@ -58,10 +55,8 @@ class FoldersLayout(FolderLayout):
         """Find the images; a level of folders names their classes."""
         result = Scan(self.name)
         images = []
-        for path in filter(_is_image, request.files):
-            if _MASKS & {part.lower() for part in PurePosixPath(path).parts[:-1]}:
-                result.leave_out(path, "in a folder of masks")
-            elif not request.wants("", ""):
+        for path in _without_masks(request, result):
+            if not request.wants("", ""):
                 result.leave_out(path, "other modality (none given)")
             else:
                 images.append(path)
@@ -102,6 +97,8 @@ class FoldersLayout(FolderLayout):
             companions.update(entry.files)
             result.entries.append(entry)
             result.note(path, header.notes)
+        if is_mask_rule(request.data.columns.mask):
+            set_named_masks(request, result)
         if level is not None:
             names = listing(sorted({PurePosixPath(path).parts[level] for path in images}))
             sentence = f"Classes are the names of folders at level {level + 1}: {names}."
@@ -111,6 +108,35 @@ class FoldersLayout(FolderLayout):
 
 
 LAYOUT = FoldersLayout()
+
+
+def _without_masks(request: Request, result: Scan) -> list[str]:
+    """The images of a folder, once files are taken out that are masks by their names.
+
+    Raises:
+        DataError: the study's rule on names tells no mask from an image.
+    """
+    rule = request.data.columns.mask if is_mask_rule(request.data.columns.mask) else None
+    images = [path for path in request.files if _is_image(path)]
+    if rule is not None:
+        if rule in ("{name}", "{uid}"):
+            raise DataError(
+                f"data.columns.mask {rule} tells no mask from an image: name the folder of the masks, such as "
+                "masks/{name}, or what their names end in, such as {name}_mask."
+            )
+        used = files_by_rule(rule, images)
+        images = [path for path in images if path not in used]
+    names = {name for path in images if not is_mask_folder(path) for name in names_of(path)}
+    kept = []
+    for path in images:
+        offer = rule_for(path, names)
+        if offer is not None:
+            result.offer_mask(path, offer)
+        elif is_mask_folder(path):
+            result.leave_out(path, "in a folder of masks")
+        else:
+            kept.append(path)
+    return kept
 
 
 def class_level(paths: Sequence[str], labels: Sequence[str]) -> int | None:

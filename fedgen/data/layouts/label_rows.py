@@ -11,6 +11,7 @@ from fedgen.data.findings import DataFinding, plural
 from fedgen.data.identity import composed, difference, form, is_missing
 from fedgen.data.layouts.dicom_masks import asked_kind
 from fedgen.data.layouts.layout import Request
+from fedgen.data.layouts.named_masks import is_mask_rule
 from fedgen.data.layouts.table import relative_path
 from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
@@ -35,6 +36,8 @@ class LabelRows:
         self._alike: Counter[str] = Counter()
         self._without_key = 0
         self._key = KEYS[0]
+        mask = request.data.columns.mask
+        self._mask_column = None if asked_kind(mask)[0] or is_mask_rule(mask) else mask
         if self.table is None:
             return
         key = next((key for key in KEYS if key in self.table.columns), None)
@@ -44,8 +47,8 @@ class LabelRows:
                 "add the one that says which DICOM files a row is about."
             )
         self._key = key
-        if request.data.columns.mask is not None and not asked_kind(request.data.columns.mask)[0]:
-            self.table.require(request.data.columns.mask, "data.columns.mask")
+        if self._mask_column is not None:
+            self.table.require(self._mask_column, "data.columns.mask")
         if request.data.columns.embedding is not None:
             self.table.require(request.data.columns.embedding, "data.columns.embedding")
         for row in self.table.rows:
@@ -80,8 +83,7 @@ class LabelRows:
 
     def mask(self, row: TableRow | None) -> str | None:
         """The mask a row names, or None."""
-        column = self._request.data.columns.mask
-        return None if column is None or asked_kind(column)[0] else self._file(row, column)
+        return None if self._mask_column is None else self._file(row, self._mask_column)
 
     def embedding(self, row: TableRow | None) -> str | None:
         """The embedding a row names, or None."""

@@ -88,6 +88,8 @@ class Scan:
         problems: files that are listed, or are images, but cannot be used.
         findings: what a person should know.
         notes: what was noticed in single files.
+        instances: SOPInstanceUID of every DICOM image.
+        mask_rules: files that the study does not use, but would by this rule in `data.columns.mask`, by rule.
         patients_assumed: each image was taken for a patient, because neither the folder nor the study says who is.
     """
 
@@ -100,6 +102,8 @@ class Scan:
     problems: list[Problem] = field(default_factory=list)
     findings: list[DataFinding] = field(default_factory=list)
     notes: list[tuple[str, Note]] = field(default_factory=list)
+    instances: set[str] = field(default_factory=set)
+    mask_rules: Counter[str] = field(default_factory=Counter)
     patients_assumed: bool = False
 
     @property
@@ -111,6 +115,11 @@ class Scan:
         """Count a file that is not used; `asked` says whether the study or the file's own kind asks for it."""
         self.seen.add(path)
         (self.excluded if asked else self.unasked)[reason] += 1
+
+    def offer_mask(self, path: str, rule: str) -> None:
+        """Leave out a file that is a mask by its name, which the study could use by a rule."""
+        self.mask_rules[rule] += 1
+        self.leave_out(path, f'named as the mask of an image, which data.columns.mask "{rule}" uses')
 
     def note(self, path: str, notes: Iterable[Note]) -> None:
         """Keep what was noticed in a file; the same of many files becomes one finding."""

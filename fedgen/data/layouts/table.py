@@ -26,6 +26,7 @@ from fedgen.data.layouts.layout import (
     one_site,
     taken,
 )
+from fedgen.data.layouts.named_masks import is_mask_rule, set_named_masks
 from fedgen.data.table import Table, TableRow
 from fedgen.errors import DataError
 
@@ -53,9 +54,11 @@ class TableLayout(FolderLayout):
         table, columns = request.table, request.data.columns
         result = Scan(self.name)
         site = one_site(request, result)
+        by_name = is_mask_rule(columns.mask)
         for key in ("image", "patient", "site", "mask", "embedding"):
             column = getattr(columns, key)
-            if column is not None and not (key == "site" and site is not None):
+            told_otherwise = (key == "site" and site is not None) or (key == "mask" and by_name)
+            if column is not None and not told_otherwise:
                 table.require(column, f"data.columns.{key}")
         names = FileNames(request.files)
         first_row: dict[str, int] = {}
@@ -68,6 +71,8 @@ class TableLayout(FolderLayout):
                 )
             first_row[path] = row.number
             self._scan_row(request, table, row, path, names, site, result)
+        if by_name:
+            set_named_masks(request, result)
         return result
 
     def _scan_row(
@@ -115,7 +120,11 @@ class TableLayout(FolderLayout):
             result.problems.append(Problem(path, reason, where))
             return
         mask = None
-        if columns.mask is not None and not is_missing(row.cells[columns.mask]):
+        if (
+            columns.mask is not None
+            and not is_mask_rule(columns.mask)
+            and not is_missing(row.cells[columns.mask])
+        ):
             mask = names.stored(relative_path(request.folder, table, row, columns.mask))
             if not is_there(request.folder / mask):
                 result.problems.append(Problem(mask, f"does not exist{names.hint(mask)}", where))
