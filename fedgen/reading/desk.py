@@ -160,6 +160,11 @@ def serve(desk: Desk, port: int, tell: Callable[[str], None]) -> None:
         tell(f"http://{ADDRESS}:{taken}/{token}/")
         # No log: a line of it would hold the token.
         config = uvicorn.Config(
-            desk.app(token, taken), log_config=None, access_log=False, lifespan="off", server_header=False
+            desk.app(token, taken),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            ws="none",
         )
         uvicorn.Server(config).run(sockets=[listening])
