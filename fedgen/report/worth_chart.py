@@ -43,6 +43,7 @@ class _Kind:
         axis: the label of the horizontal axis.
         surely: the sentence on a difference whose interval is above zero, from its name and the places.
         never: and where there is none.
+        about: what must be known of the curve.
     """
 
     group: str
@@ -54,6 +55,7 @@ class _Kind:
     axis: str
     surely: str
     never: str
+    about: str = ""
 
     def place(self, value: Value) -> float:
         """Where a value stands on the axis."""
@@ -92,6 +94,7 @@ SHARE = _Kind(
     axis="% of the real training patients",
     surely="Synthetic images beside real ones teach surely more than {name} at {places}",
     never="Synthetic images beside real ones teach at no share surely more than {name}",
+    about=" The synthetic images were made of all training patients, also of those who are left out here.",
 )
 
 
@@ -128,7 +131,7 @@ def _curve(kind: _Kind, lines: Sequence[tuple[_Line, Row]], whose: str) -> Drawi
     _draw(plot, kind, lines)
     return Drawing(
         f"{kind.title}, {whose}",
-        f"AUROC of the simple judge; whiskers are intervals over test patients.{_not_drawn(lines)}",
+        f"AUROC of the simple judge; whiskers are intervals over test patients.{kind.about}{_not_drawn(lines)}",
         plot.svg,
         trace(EVALUATION, *(row for _, row in lines)),
         tuple((line.name, line.ink) for line, _ in lines),

@@ -9,6 +9,7 @@ from pydantic import Field
 from fedgen.extractors.network_weights import NetworkWeights
 from fedgen.extractors.registry import ExtractorName
 from fedgen.schema.section import Section
+from fedgen.study.perceptual_section import PerceptualSection
 from fedgen.study.reading_section import ReadingSection
 
 
@@ -25,6 +26,9 @@ class EvaluationSection(Section):
     )
     network: NetworkWeights | None = Field(
         None, description="a network and its weights, for the extractor given_network"
+    )
+    perceptual: PerceptualSection | None = Field(
+        None, description="a network and its weights, for LPIPS of translations"
     )
     seeds: int = Field(3, ge=1, description="classifier seeds of each downstream arm")
     steps: int = Field(

@@ -13,13 +13,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedgen.data.site_data import Part
+from fedgen.errors import DataError
 from fedgen.evidence.downstream.case_rows import Tested, less
 from fedgen.evidence.downstream.over_cases import Replicates, score_of, too_few
 from fedgen.evidence.measure import Real
 from fedgen.evidence.translating import Translating, TranslationMeasure
 from fedgen.evidence.translation.cases import Cases, cases_of
 from fedgen.evidence.translation.controls import LinearMap, along_channels, mean_target
-from fedgen.evidence.translation.similarity import MAE, MEASURES, NMSE, body_of, similarity_by_case
+from fedgen.evidence.translation.perceptual import Perceptual
+from fedgen.evidence.translation.similarity import (
+    MAE,
+    NMSE,
+    PERCEPTUAL,
+    body_of,
+    measures,
+    names,
+    similarity_by_case,
+)
 from fedgen.run.row import Finding, Row, Verdict, cut
 from fedgen.study.evaluation_section import EvaluationSection
 
@@ -54,11 +64,14 @@ class Quality(TranslationMeasure):
             [site.site for site in real.sites], test.owners, Replicates(self.options.bootstrap, seed)
         )
         made = {MODEL: how.make(test.given()), **controls(train, test)} if test.n_images else {}
-        columns = {arm: compared(images, test) for arm, images in made.items()}
+        perceptual, missing = self._perceptual()
+        columns = {arm: compared(images, test, perceptual) for arm, images in made.items()}
         titles = TITLES | {f"source-{plain(name)}": f"Control: {name} as it is" for name in how.sources}
         finding = worth(columns, titles, tested)
         for arm in [arm for arm in titles if arm in columns or arm in TITLES]:
-            found: Mapping[str, FloatArray | None] = columns.get(arm, dict.fromkeys(_names()))
+            found: Mapping[str, FloatArray | None] = columns.get(
+                arm, dict.fromkeys(names(perceptual is not None))
+            )
             yield tested.row(
                 f"translation-{arm}", titles[arm], GROUP, found, findings=(finding,) if arm == MODEL else ()
             )
@@ -70,11 +83,28 @@ class Quality(TranslationMeasure):
                 columns[MODEL],
                 columns[arm],
             )
-        yield from self._patterns(real, train, test, how, tested.boot)
+        yield from self._patterns(real, train, test, how, tested.boot, perceptual)
         yield Row(id="translation-task", title="Task", group=GROUP, note=cut(_task(how)))
+        if (told := missing or _network(perceptual, self.options)) is not None:
+            yield Row(id="translation-LPIPS", title=PERCEPTUAL.name, group=GROUP, note=cut(told))
+
+    def _perceptual(self) -> tuple[Perceptual | None, str | None]:
+        """The network of LPIPS; or None, and why where the study asks for it."""
+        if self.options.perceptual is None:
+            return None, None
+        try:
+            return Perceptual.of(self.options.perceptual), None
+        except DataError as error:
+            return None, f"{PERCEPTUAL.name}: not computed. {error}"
 
     def _patterns(
-        self, real: Real, train: Cases, test: Cases, how: Translating, boot: Replicates
+        self,
+        real: Real,
+        train: Cases,
+        test: Cases,
+        how: Translating,
+        boot: Replicates,
+        perceptual: Perceptual | None,
     ) -> Iterator[Row]:
         """A row for each choice of sources, where some may be missing: on all patients who have them."""
         if set(how.needed) >= set(how.sources):
@@ -82,9 +112,11 @@ class Quality(TranslationMeasure):
         for sources in choices(how, test):
             own = test.having(sources)
             tested = Tested([site.site for site in real.sites], own.owners, boot)
-            columns: dict[str, FloatArray | None] = dict.fromkeys([*_names(), "MAE, linear map"])
+            columns: dict[str, FloatArray | None] = dict.fromkeys(
+                [*names(perceptual is not None), "MAE, linear map"]
+            )
             if own.n_images:
-                columns |= compared(how.make(own.given(sources)), own)
+                columns |= compared(how.make(own.given(sources)), own, perceptual)
                 columns["MAE, linear map"] = compared(linear(train, own, sources), own)[MAE]
             yield tested.row(
                 f"translation-given-{plain('+'.join(sources))}",
@@ -96,10 +128,10 @@ class Quality(TranslationMeasure):
             )
 
 
-def compared(made: Tensor, test: Cases) -> dict[str, FloatArray | None]:
-    """Numbers of each case by name."""
+def compared(made: Tensor, test: Cases, perceptual: Perceptual | None = None) -> dict[str, FloatArray | None]:
+    """Numbers of each case by name, LPIPS among them where its network is given."""
     body = body_of(test.target, *(test.own(field.name) for field in test.task.sources))
-    return dict(similarity_by_case(made, test.target, body, test.patients))
+    return dict(similarity_by_case(made, test.target, body, test.patients, perceptual))
 
 
 def controls(train: Cases, test: Cases) -> dict[str, Tensor]:
@@ -177,12 +209,20 @@ def plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_+-]+", "-", name)[:64]
 
 
-def _names() -> list[str]:
-    return [each.name for each in MEASURES]
+def _network(perceptual: Perceptual | None, options: EvaluationSection) -> str | None:
+    """What LPIPS was computed with: its numbers mean nothing without."""
+    if perceptual is None or options.perceptual is None:
+        return None
+    asked = options.perceptual
+    return (
+        f"{PERCEPTUAL.name}: {PERCEPTUAL.about}; lower is better. By {asked.network} with weights of sha256 "
+        f"{asked.sha256} ({asked.source}), of images in the window of the study, unresized; only distances with equal "
+        f"weights can be compared. Images with a side below {perceptual.least_side} pixels have none."
+    )
 
 
 def _task(how: Translating) -> str:
-    told = "; ".join(f"{each.name}: {each.about}" for each in MEASURES)
+    told = "; ".join(f"{each.name}: {each.about}" for each in measures(False))
     return (
         f"Make {how.target} from {' and '.join(how.sources)} of held-out patients and compare it with their own, a "
         f"patient a case. {told}. The linear map and the mean are of training patients. Lower is better of MAE, MSE "

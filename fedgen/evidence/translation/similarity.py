@@ -2,7 +2,8 @@
 
 All intensities are shares of the window of the study, in [0, 1]. MAE, PSNR, MSE and NMSE are of the voxels of the body
 in all of a case's images together; SSIM, MS-SSIM, VIF and UQI are means over its slices with anything of the body in
-them, by torchmetrics. A slice too small for one of them has none (see `WHOLE_SIDE`).
+them, by torchmetrics, and so is LPIPS, where a study names its weights. A slice too small for one of them has none (see
+`WHOLE_SIDE`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torchmetrics.functional.image import (
 )
 
 from fedgen.evidence.metrics.diversity import ms_ssim
+from fedgen.evidence.translation.perceptual import Perceptual
 
 FloatArray = NDArray[np.float64]
 
@@ -52,6 +54,7 @@ class Similarity:
 
 MAE, PSNR, MSE, NMSE = "MAE", "PSNR", "MSE", "NMSE"
 SSIM, MS_SSIM, VIF, UQI = "SSIM", "MS-SSIM", "VIF", "UQI"
+LPIPS = "LPIPS"
 #: In the order of the table.
 MEASURES = (
     Similarity(MAE, False, "mean absolute error in the body, as a share of the window"),
@@ -65,6 +68,8 @@ MEASURES = (
     Similarity(VIF, True, "visual information fidelity"),
     Similarity(UQI, True, "universal image quality index in the body"),
 )
+#: Of a study that names the weights of its network.
+PERCEPTUAL = Similarity(LPIPS, False, "distance in the features of a network, weighted as people judged")
 
 
 def body_of(target: Tensor, *sources: Tensor) -> Tensor:
@@ -81,13 +86,16 @@ def body_of(target: Tensor, *sources: Tensor) -> Tensor:
     return found | empty
 
 
-def similarity_by_case(made: Tensor, target: Tensor, body: Tensor, patients: Tensor) -> dict[str, FloatArray]:
+def similarity_by_case(
+    made: Tensor, target: Tensor, body: Tensor, patients: Tensor, perceptual: Perceptual | None = None
+) -> dict[str, FloatArray]:
     """Each of MEASURES for each patient, in the order of their numbers; NaN where images are too small for it.
 
     Args:
         made, target: (n, C, *size) in [-1, 1].
         body: (n, 1, *size) bool, see `body_of`.
         patients: (n,) int64.
+        perceptual: the network of LPIPS, which is the last where it is given.
     """
     ours, theirs = (made.float().clamp(-1, 1) + 1) / 2, (target.float().clamp(-1, 1) + 1) / 2
     _, owner = patients.unique(return_inverse=True)
@@ -96,9 +104,26 @@ def similarity_by_case(made: Tensor, target: Tensor, body: Tensor, patients: Ten
     of_slices, slice_owner = _slices(ours, owner)
     real_slices, _ = _slices(theirs, owner)
     body_slices, _ = _slices(body, owner)
-    for name, compute in _WINDOWED.items():
+    windowed = dict(_WINDOWED)
+    if perceptual is not None:
+        windowed[LPIPS] = lambda x, y, _: perceptual(x * 2 - 1, y * 2 - 1)
+    for name, compute in windowed.items():
         found[name] = _mean_of_slices(compute, of_slices, real_slices, body_slices, slice_owner, cases)
-    return {each.name: found[each.name] for each in MEASURES}
+    return {name: found[name] for name in names(perceptual is not None)}
+
+
+def names(perceptual: bool) -> list[str]:
+    """Of the measures, in the order of the table.
+
+    Args:
+        perceptual: whether LPIPS is one of them.
+    """
+    return [each.name for each in measures(perceptual)]
+
+
+def measures(perceptual: bool) -> tuple[Similarity, ...]:
+    """The measures; argument as of `names`."""
+    return (*MEASURES, PERCEPTUAL) if perceptual else MEASURES
 
 
 def _in_body(ours: Tensor, theirs: Tensor, body: Tensor, owner: Tensor, cases: int) -> dict[str, FloatArray]:

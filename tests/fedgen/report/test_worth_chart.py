@@ -111,3 +111,4 @@ def test_the_low_data_curve_stands_on_equal_factors_with_no_two_numbers_upon_eac
         .render(made=[curve])
     )
     assert page.count("<svg") == 1 and "real alone" in page
+    assert "also of those who are left out here" in curve.caption

@@ -48,7 +48,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampl
 
 
 #: Sections that are absent unless a study asks for them.
-ABSENT = (f"evaluation.network={{sha256: '{'0' * 64}', source: public weights}}", "evidence.privacy={}")
+ABSENT = (
+    f"evaluation.network={{sha256: '{'0' * 64}', source: public weights}}",
+    f"evaluation.perceptual={{sha256: '{'0' * 64}', source: public weights}}",
+    "evidence.privacy={}",
+)
 
 
 def study_with(**values: object) -> Study:

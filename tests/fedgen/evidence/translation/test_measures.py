@@ -17,11 +17,13 @@ from fedgen.evidence.measure import Real
 from fedgen.evidence.registry import translation_measures
 from fedgen.evidence.translating import Translating
 from fedgen.evidence.translation.cases import cases_of
+from fedgen.evidence.translation.perceptual import Perceptual
 from fedgen.evidence.translation.quality import Quality, choices
 from fedgen.evidence.translation.structure import Distribution, Structure, edges_by_case
 from fedgen.evidence.translation.use import UseOfTargets
 from fedgen.run.row import Row, Verdict
 from fedgen.study.evaluation_section import EvaluationSection
+from fedgen.study.perceptual_section import PerceptualSection
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.task import PRESENT, Task, translation
 
@@ -130,6 +132,34 @@ def test_the_rows_of_sites_leave_and_join(sites: list[SiteData]) -> None:
     row = joined["translation-model"]
     assert row.n["test_patients"] == 12 and row.verdict is Verdict.PASS
     assert mae(row) == pytest.approx(np.mean([mae(rows[0]) for rows in alone.values()]))
+
+
+def test_lpips_is_a_number_by_case_where_its_weights_are_and_a_sentence_where_they_are_not(
+    sites: list[SiteData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = PerceptualSection(network="vgg", sha256="a" * 64, source="of a test")
+    measure = Quality(OPTIONS.model_copy(update={"perceptual": asked}))
+    silent = {row.id: row for row in measure.measure(Real(sites), how(true_map), 0)}
+    assert "not on this machine" in (silent["translation-LPIPS"].note or "")
+    assert silent["translation-model"].get("LPIPS") is None
+    monkeypatch.setattr(Perceptual, "of", lambda _: Distance())
+    rows = {row.id: row for row in measure.measure(Real(sites), how(true_map), 0)}
+    assert "a" * 64 in (rows["translation-LPIPS"].note or "")
+    assert mae(rows["translation-model"], "LPIPS") < mae(rows["translation-mean"], "LPIPS")
+    assert rows["translation-model-against-mean"].get("LPIPS") is not None
+    joined = {row.id: row for row in join({"a": list(rows.values()), "b": list(silent.values())})}
+    value = joined["translation-model"].get("LPIPS")
+    assert value is not None and value.without == ("b",)
+
+
+class Distance(torch.nn.Module):
+    """In place of a network."""
+
+    least_side = 1
+
+    def forward(self, ours: Tensor, theirs: Tensor) -> Tensor:
+        """(n,) mean absolute errors."""
+        return (ours - theirs).abs().flatten(1).mean(dim=1)
 
 
 def test_missing_sources_have_rows_with_their_number_of_cases(sites: list[SiteData]) -> None:
