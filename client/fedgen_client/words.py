@@ -92,9 +92,11 @@ def _trains(study: Study) -> str:
             else f"from {study.training_rounds} sums"
         ) + " in all, without training steps at any site"
     size = " x ".join(str(side) for side in study.data.image_size)
+    labels = study.data.labels
+    classes = f"with the classes {', '.join(labels)}" if labels else "whose labels are not read"
     return (
         f"A generative model of the family {study.model.family} for {_COLOURS[study.data.channels]} images of "
-        f"{size} pixels with the classes {', '.join(study.data.labels)}, {how}."
+        f"{size} pixels {classes}, {how}."
         + (f" The coordinator left the choice of the family to the plan: {chosen}" if chosen else "")
     )
 

@@ -37,7 +37,8 @@ def build_index(
         progress: told (files or rows done, in all).
 
     Returns:
-        Entries whose label is one of `data.labels`, in an order that does not depend on the file system.
+        Entries whose label is one of `data.labels`, or all where it lists none, in an order that does not
+        depend on the file system.
 
     Raises:
         DataError: no image remains, a listed file is missing or unreadable, too many images would be left out unasked,
@@ -121,6 +122,8 @@ def _without_sites(result: Scan, names: Sequence[str]) -> Scan:
 
 def _labelled(result: Scan, data: DataSection) -> tuple[list[IndexEntry], Counter[str]]:
     entries: Sequence[IndexEntry] = result.entries
+    if not data.labels:
+        return [replace(entry, label=data.classes[0]) for entry in entries], Counter()
     if not result.labelled:
         if len(data.labels) > 1:
             raise DataError(
@@ -143,10 +146,11 @@ def _labelled(result: Scan, data: DataSection) -> tuple[list[IndexEntry], Counte
 def _nothing_left(folder: Path, data: DataSection, excluded: Counter[str]) -> DataError:
     why = listing(f"{count} x {reason}" for reason, count in excluded.most_common())
     wanted = f" of modality {data.modality}" if data.modality else ""
+    labelled = f" with a label of data.labels ({', '.join(data.labels)})" if data.labels else ""
     return DataError(
-        f"{folder} holds no usable image{wanted} with a label of data.labels ({', '.join(data.labels)})"
+        f"{folder} holds no usable image{wanted}{labelled}"
         + (f"; left out: {why}" if why else "")
-        + ": correct data.modality or data.labels."
+        + f": correct data.modality{' or data.labels' if data.labels else ''}."
     )
 
 
@@ -172,7 +176,7 @@ def _shared(entries: Sequence[IndexEntry]) -> list[DataFinding]:
 
 def _one_class(entries: Sequence[IndexEntry], data: DataSection) -> list[DataFinding]:
     # A study of a single class has no other to miss.
-    if len(data.labels) == 1:
+    if len(data.classes) == 1:
         return []
     classes: dict[str, set[str | None]] = {}
     for entry in entries:

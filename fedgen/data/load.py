@@ -63,7 +63,7 @@ def site_data(
         DataError: an embedding cannot be read.
     """
     numbers = patient_numbers(entries)
-    labels = {label: number for number, label in enumerate(data.labels)}
+    labels = {label: number for number, label in enumerate(data.classes)}
     rows = torch.from_numpy(decoded.entries)
     by_entry = [
         (labels[str(entry.label)], numbers[entry.patient], int(parts[entry.patient])) for entry in entries
@@ -72,7 +72,7 @@ def site_data(
     spacing, orientation = site_geometry(entries, data)
     found = SiteData(
         site=site,
-        classes=data.labels,
+        classes=data.classes,
         images=torch.from_numpy(decoded.images),
         labels=columns[:, 0].clone(),
         patients=columns[:, 1].clone(),

@@ -17,8 +17,8 @@ from fedgen.data.load import decoding_findings
 from fedgen.errors import DataError
 from fedgen.study.data import DataSection
 
-#: The one site and the one class of all images.
-SITE, CLASS = "images", "image"
+#: The one site of all images.
+SITE = "images"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def pick_images(
 
     Args:
         folder: of any layout: a table, DICOM, BIDS, or images alone.
-        data: how images become tensors; its `labels` are `CLASS` alone.
+        data: how images become tensors; its `labels` are not read.
         cache: folder for decoded images.
         table: the table, where the folder holds several.
         progress: told (files or images done, in all).
@@ -62,7 +62,7 @@ def pick_images(
     """
     # Without a rule a folder that names nobody would be refused; here each image is somebody, and that is said.
     rule = data.patient_rule or IMAGE
-    asked = data.model_copy(update={"labels": (CLASS,), "patient_rule": rule})
+    asked = data.model_copy(update={"labels": (), "patient_rule": rule})
     scan = scan_folder(folder, asked, table=table, site=SITE, progress=progress)
     said = {finding.kind for finding in scan.findings}
     scan.entries = [replace(entry, label=None, mask=None) for entry in scan.entries]

@@ -165,7 +165,7 @@ def _prepare(
     sites = [
         site_data(site, index.at(site), decoded[site], parts, study.data, folder) for site in index.sites
     ]
-    classes = study.data.labels
+    classes = study.data.classes
     labels = [classes.index(str(entry.label)) for entry in _entries_of_images(index, decoded)]
     of_images = np.array([int(parts[patient]) for patient in patients], np.int64)
     findings = [

@@ -181,7 +181,7 @@ def check_sites(study: Study, sites: Sequence[SiteData]) -> None:
     if not sites:
         raise DataError("There is no site to compare with: give the run the data it was trained on.")
     for site in sites:
-        if site.classes != study.data.labels:
+        if site.classes != study.data.classes:
             raise DataError(
                 f"Site {site.site} has other classes than the study: prepare its data again with this study."
             )
@@ -208,9 +208,9 @@ def check(study: Study, sites: Sequence[SiteData], made: LabelledImages) -> None
         raise DataError(
             "Synthetic images have NaN or infinite values: the generator diverged, train it again."
         )
-    if int(made.labels.min()) < 0 or int(made.labels.max()) >= len(study.data.labels):
+    if int(made.labels.min()) < 0 or int(made.labels.max()) >= len(study.data.classes):
         raise DataError(
-            f"Synthetic labels must be 0 to {len(study.data.labels) - 1}, the study's classes: "
+            f"Synthetic labels must be 0 to {len(study.data.classes) - 1}, the study's classes: "
             "run the synthesize stage again."
         )
 

@@ -274,7 +274,7 @@ def check_question(recipe: Recipe, task: Question) -> None:
         raise FederationError(
             "A release came with masks of more classes than the study has: synthesize it again."
         )
-    counts = class_counts(study.synthesis.images, data.labels, study.synthesis.balance)
+    counts = class_counts(study.synthesis.images, data.classes, study.synthesis.balance)
     found = torch.bincount(task.labels, minlength=len(counts))
     if found.tolist() != counts:
         raise FederationError(

@@ -71,4 +71,4 @@ class FederationSetting(Setting):
 
     def draw(self, made: LabelledImages) -> None:
         """Synthetic images alone; no picture shows a patient."""
-        draw_synthetic(self.work.run.figures, made, self.work.study.data.labels)
+        draw_synthetic(self.work.run.figures, made, self.work.study.data.classes)

@@ -138,7 +138,7 @@ class PaidAssessment:
     def _asking(self) -> tuple[NoisedBlock, ...]:
         recipe, data, made = self.recipe, self.data, self._made
         device = self.device or recipe.study.training.device
-        if data.classes != recipe.study.data.labels or data.images.shape[1:] != made.images.shape[1:]:
+        if data.classes != recipe.study.data.classes or data.images.shape[1:] != made.images.shape[1:]:
             raise DataError(
                 f"Site {data.site} has other classes, or images of another size, than the release: prepare its data "
                 "again with this study."

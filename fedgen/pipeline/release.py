@@ -43,7 +43,7 @@ def draw_release(
         work.recipe.family,
         networks,
         study.synthesis,
-        study.data.labels,
+        study.data.classes,
         work.recipe.task,
         seed=study.study.seed,
         progress=progress,
@@ -52,7 +52,7 @@ def draw_release(
     write_samples(
         run.samples,
         synthetic,
-        study.data.labels,
+        study.data.classes,
         study.synthesis.formats,
         image,
         about=_provenance(work),
@@ -62,7 +62,7 @@ def draw_release(
     write_card(work)
     draw(synthetic)
     # Last, because its presence says that all of this is drawn.
-    write_atomic(run.figures / GRID, sample_grid(synthetic.images, synthetic.labels, study.data.labels))
+    write_atomic(run.figures / GRID, sample_grid(synthetic.images, synthetic.labels, study.data.classes))
 
 
 def _provenance(work: Workspace) -> Provenance:

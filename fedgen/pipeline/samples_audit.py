@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from fedgen.data.findings import plural
-from fedgen.data.picked_images import CLASS, SITE, PickedImages, pick_images
+from fedgen.data.picked_images import SITE, PickedImages, pick_images
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError, StudyError
 from fedgen.evidence.assess import Progress, silent
@@ -24,7 +24,7 @@ from fedgen.report.samples_page import AskedSamples, write_samples_page
 from fedgen.run.directory import RunDirectory
 from fedgen.run.evidence_files import AuditFile
 from fedgen.run.site_only import SiteOnly, write_site_only
-from fedgen.study.data import DataSection
+from fedgen.study.data import UNLABELLED, DataSection
 from fedgen.study.study import Study
 
 #: Shown beside their nearest real images.
@@ -104,7 +104,7 @@ def audit_samples(
     site = _site(train, held)
     images = LabelledImages(made.images.float(), torch.zeros(len(made.images), dtype=torch.int64))
     study = Study.model_validate(
-        {"study": {"name": "samples", "seed": seed}, "data": {"labels": [CLASS]}, "audit": options}
+        {"study": {"name": "samples", "seed": seed}, "task": {"given": []}, "audit": options}
     )
     keep = partial(_keep, out, made.paths, (*train.paths, *held.paths))
     found = assess_samples(study, [site], images, claim, progress, keep)
@@ -169,7 +169,7 @@ def _site(train: PickedImages, held: PickedImages) -> SiteData:
     parts = [int(Part.TRAIN)] * len(train.patients) + [int(Part.AUDIT)] * len(held.patients)
     return SiteData(
         site=SITE,
-        classes=(CLASS,),
+        classes=(UNLABELLED,),
         images=torch.cat([train.images, held.images]),
         labels=torch.zeros(len(names), dtype=torch.int64),
         patients=torch.tensor([numbers[name] for name in names]),
@@ -237,6 +237,6 @@ def section(options: dict[str, Any]) -> DataSection:
         StudyError: an option is not valid.
     """
     try:
-        return DataSection.model_validate({"labels": [CLASS], **options})
+        return DataSection.model_validate(options)
     except ValueError as error:
         raise StudyError(f"An option is not valid ({error}): see --help.") from None

@@ -249,7 +249,7 @@ class Simulation(Setting):
 
     def draw(self, made: LabelledImages) -> None:
         """Real images beside synthetic ones."""
-        draw_real_vs_synthetic(self.work.run.figures, self.sites, made, self.work.study.data.labels)
+        draw_real_vs_synthetic(self.work.run.figures, self.sites, made, self.work.study.data.classes)
 
     def _canaries(self) -> tuple[Canaries, ...]:
         """Of every site, from its own folder."""

@@ -72,7 +72,7 @@ def _composition(m: ReleaseManifest, view: RunView) -> Iterator[str]:
             f"* What is in it? {made.images} synthetic images as {', '.join(made.formats)}, each of a patient who does "
             f"not exist{', with their masks' if study.made.mask is not None else ''}. `images/labels.csv` lists them."
         )
-        yield f"* Classes: {', '.join(study.data.labels)}."
+        yield f"* Classes: {', '.join(study.data.labels) or 'none, since the study reads no labels'}."
     elif study is not None:
         sources = " and ".join(source.name for source in study.made.sources)
         yield f"* What is in it? One model, which makes {study.made.makes[0].name} from {sources}. It holds no image."

@@ -152,5 +152,5 @@ def _target(view: RunView) -> float | None:
 def _class_names(view: RunView) -> list[str]:
     """The study's classes in their order, then any other that a site reports; none where no site counts them."""
     seen = [name for site in view.summary.sites for name in site.classes or ()]
-    listed = view.study.data.labels if view.study and seen else ()
+    listed = view.study.data.classes if view.study and seen else ()
     return list(dict.fromkeys([*listed, *seen]))

@@ -42,7 +42,12 @@ def why_impossible(task: TaskSection, data: DataSection) -> str | None:
     if "class" not in task.given and len(data.labels) > 1:
         return (
             f"data.labels lists {len(data.labels)} classes, but task.given does not name class, so that nothing tells "
-            "them apart: name it, or list one label"
+            "them apart: name it, or leave data.labels out"
+        )
+    if "class" in task.given and not data.labels:
+        return (
+            "task.given names class, as it does where it is left out, but data.labels lists none: list them, or set "
+            "task.given to []"
         )
     if data.contrasts:
         return "data.contrasts names the images of a translation, but task.kind is create: use data.modality"

@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from fedgen.schema.section import Section
 
+#: The one class of the images of a study that reads no label.
+UNLABELLED = "image"
+
 
 class Columns(Section):
     """Names of the columns of the table that lists images (CSV or TSV)."""
@@ -173,8 +176,8 @@ class DataSection(Section):
     intensity: Intensity = Field(default_factory=lambda: Intensity())
     labels: tuple[str, ...] = Field(
         ("none", "lesion"),
-        min_length=1,
-        description="class names, all different, in the order of their index",
+        description="class names, all different, in the order of their index; with none no label is read. None is "
+        "what it is where the task is not given class and the study does not list any",
         strict=False,
     )
     covariates: dict[str, Covariate] = Field(
@@ -260,6 +263,11 @@ class DataSection(Section):
         if len(self.image_size) == 3 and self.slices != Slices():
             raise ValueError("slices are of no use where image_size has three sides: volumes stay whole")
         return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels, or the one name of all images of a study that reads none."""
+        return self.labels or (UNLABELLED,)
 
     @property
     def needed(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -48,6 +48,17 @@ class Study(Section):
     evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection())
     evidence: EvidenceSection = Field(default_factory=lambda: EvidenceSection())
     release: ReleaseSection = Field(default_factory=lambda: ReleaseSection())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_label_unasked(cls, values: Any) -> Any:
+        """Where the task is not given class, `data.labels` are none unless the study lists some."""
+        if not isinstance(values, dict) or _given_class(values.get("task", {})):
+            return values
+        data = values.get("data", {})
+        if not isinstance(data, dict) or "labels" in data:
+            return values
+        return {**values, "data": {**data, "labels": []}}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -173,3 +184,13 @@ class Study(Section):
     def total_rounds(self) -> int:
         """Aggregations in all: the warm start, where there is one, and the training's rounds."""
         return self.training_rounds + (self.privacy.central_images is not None)
+
+
+def _given_class(task: Any) -> bool:
+    """Whether a task is given class, as far as what was written tells before it is checked."""
+    if isinstance(task, TaskSection):
+        return "class" in task.conditions
+    if not isinstance(task, dict) or task.get("kind") == "translate":
+        return not isinstance(task, dict)
+    given = task.get("given", TaskSection().given)
+    return not isinstance(given, list | tuple) or "class" in given

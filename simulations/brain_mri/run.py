@@ -75,7 +75,7 @@ def run_tissue(study: Study, sites: list[SiteData], folder: Path, picture: Path 
     recipe, model = trained(study, sites, folder, None)
     networks = trained_networks(recipe, model, "cpu")
     made = synthesize(
-        recipe.family, networks, study.synthesis, study.data.labels, recipe.task, seed=study.study.seed
+        recipe.family, networks, study.synthesis, study.data.classes, recipe.task, seed=study.study.seed
     )
     if picture is not None and made.masks is not None:
         real = sites[0].part(Part.TRAIN)

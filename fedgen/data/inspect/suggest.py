@@ -47,7 +47,7 @@ _MOST_SERIES, _NEARLY_ALL = 12, 0.8
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A section that would use the folder.
+    """A section that would use the folder, and section `task` where that is not what it is by default.
 
     Attributes:
         text: YAML, beginning with `data:`; empty where there is no image to use.
@@ -124,7 +124,7 @@ def _keys(opened: Opened, entries: Sequence[IndexEntry], modality: str | None) -
         if len(classes) > 1 and _one_class_sites(of_study):
             yield "one_class_sites", ("allow", "a site of one class trains, but its own AUROC is undefined")
     else:
-        yield "labels", (["any"], "nothing tells classes apart, or nobody asked for them")
+        yield "labels", ([], "none are read: nothing tells classes apart")
     if small:
         yield (
             "sites",
@@ -254,4 +254,6 @@ def _yaml(keys: dict[str, Any], masks: Sequence[str]) -> str:
     if masks:
         mask = f'"{masks[0]}"' if is_mask_rule(masks[0]) else masks[0]
         lines.append(f"  # masks: to use them, add mask: {mask} to columns")
+    if not keys["labels"][0]:
+        lines += ["task:", "  given: []  # an image is asked for by nothing, since it has no class"]
     return "\n".join(lines) + "\n"

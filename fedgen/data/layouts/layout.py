@@ -236,7 +236,12 @@ def slice_range(header: Header, slices: Slices, volume: int = 0) -> SliceRange |
 
 
 def label_of(cells: Mapping[str, str] | None, data: DataSection) -> str | None:
-    """The label in a table row, as `data.labels` spells it; None where there is no row, no such column or no label."""
+    """The label in a table row, as `data.labels` spells it; None where there is no row, no such column or no label.
+
+    Of a study that lists no labels none is read.
+    """
+    if not data.labels:
+        return None
     label = None if cells is None else cells.get(data.columns.label)
     if not label or label in data.labels:
         return label or None

@@ -46,7 +46,7 @@ def blocks(study: Study, made: LabelledImages, epsilon: float) -> tuple[NoisedBl
     alpha, delta = study.audit.alpha, study.privacy.delta
     attack = NoisedMembership(None, None, alpha, epsilon, delta)
     pictures = made_as_pictures(made)
-    worth = worth_blocks(pictures, study.data.labels, WORTH, alpha)
+    worth = worth_blocks(pictures, study.data.classes, WORTH, alpha)
     return (attack, *worth, moments_block(pictures, 1 - WORTH if worth else 1.0))
 
 

@@ -30,7 +30,7 @@ from fedgen.study.study import Study
 def section(report: Inspection) -> dict[str, Any]:
     """The printed section, as a study file would be read."""
     value = yaml.safe_load(report.section)
-    assert set(value) == {"data"}
+    assert value.keys() - {"data"} == (set() if value["data"]["labels"] else {"task"})
     DataSection.model_validate(value["data"])
     return dict(value["data"])
 
@@ -38,8 +38,8 @@ def section(report: Inspection) -> dict[str, Any]:
 def works(folder: Path, report: Inspection, tmp_path: Path) -> DataSection:
     """The printed section indexes and prepares the folder."""
     assert report.section_note == ""
-    data = section(report)
-    study = Study.model_validate({"study": {"name": "t"}, "aggregation": {"secure": False}, "data": data})
+    said = yaml.safe_load(report.section)
+    study = Study.model_validate({"study": {"name": "t"}, "aggregation": {"secure": False}, **said})
     prepare_sites(study, folder, tmp_path / "prepared", tmp_path / "cache")
     return study.data
 
@@ -93,7 +93,7 @@ def test_dicom_without_labels(tmp_path: Path) -> None:
     assert {(each.modality, each.series) for each in report.series} == {("MR", "T1w"), ("MR", "T2w")}
     assert sum(report.image_types.values()) == sum(each.files for each in report.series)
     data = works(tmp_path / "p", report, tmp_path)
-    assert (data.labels, data.modality) == (("any",), "T1w")
+    assert (data.labels, data.modality) == ((), "T1w")
 
 
 def test_dicom_with_labels_and_a_table_about_something_else(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_bids(bids_folder: Path, tmp_path: Path) -> None:
     assert report.spacings == {"2 x 2": report.images}
     assert {each.modality for each in report.series} == {"T1w", "T2w", "ce-gad_T1w"}
     data = section(report)
-    assert (data["labels"], report.section_note) == (["any"], "")
+    assert (data["labels"], report.section_note) == ([], "")
     assert "mask: dseg" in report.section
     named = inspect_data(bids_folder, modality="T2w", site="Ours")
     assert section(named)["modality"] == "T2w"

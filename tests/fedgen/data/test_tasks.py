@@ -23,7 +23,7 @@ SIDE = 16
 
 
 def study(task: dict[str, Any], **data: Any) -> Study:
-    base = {"labels": ["all"], "image_size": (SIDE, SIDE), "one_class_sites": "allow"}
+    base = {"image_size": (SIDE, SIDE), **({} if task else {"labels": ["all"]})}
     return Study.model_validate(
         {
             "study": {"name": "t"},
@@ -211,6 +211,29 @@ def test_covariates_embeddings_and_masks_reach_the_records(table, tmp_path) -> N
 
 
 @pytest.mark.parametrize(
+    "task", [{"given": []}, {"given": ["covariates"]}, {"kind": "translate", "target": "FLAIR"}]
+)
+def test_labels_that_nothing_is_asked_by_are_not_read(task) -> None:
+    data = {"covariates": COVARIATES} if task.get("given") else {}
+    data |= {"contrasts": ["T1w", "FLAIR"]} if "target" in task else {}
+    asked = study(task, **data)
+    assert (asked.data.labels, asked.data.classes) == ((), ("image",))
+    assert Study.model_validate(asked.model_dump(mode="json")) == asked
+
+
+def test_a_table_of_any_labels_or_none_is_as_good(table, tmp_path) -> None:
+    said = study({"given": []})
+    folder = table({(n, "label"): f"finding {n}" for n in range(6)} | {(7, "label"): ""})
+    site = prepared(said, folder, tmp_path)
+    assert site.n_images == 12
+    assert site.classes == ("image",)
+    assert site.labels.tolist() == [0] * 12
+    # One that is listed is a choice of images.
+    some = study({"given": []}, labels=["all"], other_labels="exclude")
+    assert prepared(some, folder, tmp_path / "some").n_images == 5
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({(3, "age"): "old"}, "has age 'old', which is no number"),
@@ -266,6 +289,7 @@ def test_images_without_a_mask_are_excluded_only_where_asked(table, tmp_path) ->
         ({"given": ["covariates"]}, {}, "data.covariates lists none"),
         ({"given": ["embedding"]}, {}, "name the column"),
         ({"given": []}, {"labels": ["a", "b"]}, "nothing tells them apart"),
+        ({}, {"labels": []}, "data.labels lists none"),
         ({}, {"slices": {"neighbours": 1}}, "leave it out"),
         ({"target": "FLAIR"}, {}, "are of a translation"),
         ({}, {"covariates": {"age": {"lower": 3}}}, "either lower and upper, or values"),

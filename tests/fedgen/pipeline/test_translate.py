@@ -39,7 +39,6 @@ def study(tmp_path: Path) -> Callable[..., Any]:
         section = {
             "contrasts": ["T1w", "T2w", "FLAIR"],
             "image_size": [24, 24],
-            "labels": ["any"],
             "intensity": {"lower": 0, "upper": 200},
             **data,
         }

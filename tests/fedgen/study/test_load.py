@@ -54,7 +54,10 @@ def test_the_smallest_study_has_every_default(smallest: str) -> None:
             "data: {labels: lesion}",
             "s.yaml, line 3: data.labels must be a list in brackets, but is 'lesion'.",
         ),
-        ("data: {labels: []}", "s.yaml, line 3: data.labels must have at least 1 entries, but is []."),
+        (
+            "data: {labels: []}",
+            "s.yaml, line 3: task.given names class, as it does where it is left out",
+        ),
         (
             "data: {labels: [No, b]}",
             "s.yaml, line 3: data.labels[0] must be text, but is false (YAML reads bare yes",
