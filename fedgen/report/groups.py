@@ -134,6 +134,7 @@ KNOWN = (
             "claims": "Is a difference more than luck?",
             "calibration": "Calibration",
             "subgroups": "Subgroups of patients",
+            "opportunity": "Is a class found as often in every group?",
             "ratio-curve": "How many synthetic images",
             "low-data-curve": "With little real data",
             "class_scores": "Inception and mode score",

@@ -24,6 +24,8 @@ Counts = Annotated[dict[Word, Count], Field(max_length=16)]
 #: A whole number stays one, and is printed so.
 Number = Annotated[int, Field(ge=-(2**53), lt=2**53)] | float
 SYNTHETIC = "synthetic_"
+#: Of one row or of a site's part of it.
+MOST_VALUES = 32
 #: The count of records that sites made up to audit a training: they add up over sites, and nobody is behind them.
 CANARIES = "canaries"
 Pool = Literal["none", "mean", "sum", "same"]
@@ -105,7 +107,7 @@ class Finding(_Checked):
 
 
 class _Part(_Checked):
-    values: Annotated[tuple[Value, ...], Field(max_length=32)] = ()
+    values: Annotated[tuple[Value, ...], Field(max_length=MOST_VALUES)] = ()
     n: Counts = Field(default_factory=dict)
     findings: Annotated[tuple[Finding, ...], Field(max_length=1024)] = ()
     note: Sentence | None = None

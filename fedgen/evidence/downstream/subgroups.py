@@ -29,6 +29,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 GROUP, PATIENTS, JUDGE = "subgroups", "test_patients", "network"
+#: The count that decides whether a row about groups may leave.
+SMALLEST = "patients_of_the_smallest_group"
 ARMS = ("TRTR", "TSTR", "TRTR+S")
 #: Equal bands of a number's range in the study.
 BANDS = 3
@@ -127,7 +129,7 @@ class Subgroups(Measure):
             about=ABOUT,
             values=tuple(values),
             # The smallest group decides whether the row may leave.
-            n={PATIENTS: test.n_patients, "patients_of_the_smallest_group": min(counts.values(), default=0)},
+            n={PATIENTS: test.n_patients, SMALLEST: min(counts.values(), default=0)},
             note=None if len(known) > 1 else "Fewer than two groups have a score.",
         )
 

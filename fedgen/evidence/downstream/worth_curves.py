@@ -51,7 +51,7 @@ class Curves(Measure):
 
     id = "curves"
     title = "How many synthetic images"
-    order = 8
+    order = 9
     options: EvaluationSection
 
     def measure(

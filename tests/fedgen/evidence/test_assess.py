@@ -71,6 +71,7 @@ def test_the_rows_of_an_evaluation(make_site: MakeSite, make_synthetic: MakeSynt
         "inception-score", "mode-score",
         "calibration-TRTR", "calibration-TSTR", "calibration-TRTR+S", "calibration-TRTR+R", "calibration-shares",
         "subgroups-site-TRTR", "subgroups-site-TSTR", "subgroups-site-TRTR+S",
+        "opportunity-site-TRTR", "opportunity-site-TSTR", "opportunity-site-TRTR+S",
         "ratio-synthetic", "ratio-duplicated", "ratio-augmented",
         "ratio-synthetic-against-duplicated", "ratio-synthetic-against-augmented",
     ]  # fmt: skip
