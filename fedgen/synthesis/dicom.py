@@ -61,14 +61,14 @@ def dicom_image(
     """
     code = modality_code(about.modality)
     whole = _whole(window)
-    storage = storage_for(code, grid, whole_numbers=whole)
+    storage = storage_for(code, grid, whole_numbers=whole, positive=window[0] >= 0)
     dataset = Dataset()
     dataset.SOPClassUID = storage.value
     pixels, ends, spacing = radiological(_stored(dataset, image, window, storage), grid)
     _add_pixels(dataset, pixels, grid)
     _add_uids(dataset, about, subject, dataset.PixelData)
     add_patient_and_study(dataset, subject, about)
-    add_series(dataset, "CR" if storage is Storage.CR else code, subject, about)
+    add_series(dataset, code, subject, about)
     add_synthetic_nature(dataset, subject, about)
     add_class(dataset, storage)
     if located(grid) and spacing is not None:
@@ -81,7 +81,7 @@ def dicom_image(
     else:
         dataset.PatientOrientation = [_HEAD_AND_FEET.get(end, end) for end in reversed(ends)] or ""
         if spacing is not None:
-            keyword = "ImagerPixelSpacing" if storage is Storage.CR else "PixelSpacing"
+            keyword = "ImagerPixelSpacing" if storage in (Storage.CR, Storage.DX) else "PixelSpacing"
             setattr(dataset, keyword, _decimals(spacing))
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -114,7 +114,7 @@ def _stored(
     share = (values[0] + 1) / 2
     dataset.WindowCenter = DSfloat((lower + upper) / 2, auto_format=True)
     dataset.WindowWidth = DSfloat(upper - lower, auto_format=True)
-    if storage is Storage.MR:
+    if not storage.has_slope:
         kind = np.int16 if lower < 0 else np.uint16
         return np.round(lower + share * (upper - lower)).astype(kind)
     dataset.RescaleSlope = DSfloat((upper - lower) / _TOP, auto_format=True)

@@ -14,6 +14,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
     MRImageStorage,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
@@ -28,7 +29,6 @@ MAKER = "fedgen"
 _SHORT_TEXT = 1024
 _LONG_TEXT = 10240
 _SYNTHETIC = "Synthetic image drawn by a generative model. It shows no patient."
-_XRAY = ("CR", "DX")
 #: BIDS suffixes of magnetic resonance images, in lower case.
 _MR_SUFFIXES = (
     "t1w", "t2w", "pdw", "t2starw", "t2star", "flair", "pdt2", "inplanet1", "inplanet2", "angio", "t1map", "t2map",
@@ -42,6 +42,7 @@ class Storage(Enum):
     CT = CTImageStorage
     MR = MRImageStorage
     CR = ComputedRadiographyImageStorage
+    DX = DigitalXRayImageStorageForPresentation
     SECONDARY = SecondaryCaptureImageStorage
     GRAY_FRAMES = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
     COLOUR_FRAMES = MultiFrameTrueColorSecondaryCaptureImageStorage
@@ -50,6 +51,11 @@ class Storage(Enum):
     def has_plane(self) -> bool:
         """Whether the class states where its one plane lies in the patient."""
         return self in (Storage.CT, Storage.MR, Storage.SECONDARY)
+
+    @property
+    def has_slope(self) -> bool:
+        """Whether the class lets a slope turn stored numbers into values."""
+        return self not in (Storage.MR, Storage.DX)
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,24 @@ def modality_code(modality: str | None) -> str:
     ['CT', 'MR', 'DX', 'OT', 'OT']
     """
     name = modality or ""
-    if name in ("CT", "MR", *_XRAY, "MG", "US", "PT", "NM", "XA", "RF", "OP", "OPT", "ES", "XC", "IO", "PX"):
+    if name in (
+        "CT",
+        "MR",
+        "CR",
+        "DX",
+        "MG",
+        "US",
+        "PT",
+        "NM",
+        "XA",
+        "RF",
+        "OP",
+        "OPT",
+        "ES",
+        "XC",
+        "IO",
+        "PX",
+    ):
         return name
     return "MR" if name.lower() in _MR_SUFFIXES else "OT"
 
@@ -103,16 +126,18 @@ def located(grid: ImageSpec) -> bool:
     return bool(grid.orientation) and grid.orientation != "IL" and grid.spacing is not None
 
 
-def storage_for(code: str, grid: ImageSpec, *, whole_numbers: bool) -> Storage:
+def storage_for(code: str, grid: ImageSpec, *, whole_numbers: bool, positive: bool) -> Storage:
     """The class that can say all that is known of an image, and asks for nothing that is not.
 
-    A digital radiograph is written as a computed one: its own class wants the detector described. A magnetic resonance
-    image has no rescale slope, so its window must be one of whole numbers.
+    A magnetic resonance image and a digital radiograph have no slope of their own, so the window must be one of whole
+    numbers; the latter also states the size of its pixels and which side is which. Where that cannot be, they are
+    secondary captures of their modality, by which a study finds them again.
 
     Args:
         code: see `modality_code`.
         grid: what is known of the image.
         whole_numbers: whether stored values need no slope.
+        positive: whether none of them is below 0.
     """
     if grid.dimensions == 3:
         return Storage.GRAY_FRAMES if grid.channels == 1 else Storage.COLOUR_FRAMES
@@ -121,8 +146,10 @@ def storage_for(code: str, grid: ImageSpec, *, whole_numbers: bool) -> Storage:
             return Storage.CT
         if code == "MR" and located(grid) and whole_numbers:
             return Storage.MR
-        if code in _XRAY:
+        if code == "CR":
             return Storage.CR
+        if code == "DX" and grid.spacing is not None and grid.orientation and whole_numbers and positive:
+            return Storage.DX
     return Storage.SECONDARY
 
 
@@ -185,7 +212,20 @@ def add_class(dataset: Dataset, storage: Storage) -> None:
         dataset.RepetitionTime = dataset.EchoTime = dataset.EchoTrainLength = None
     elif storage is Storage.CR:
         dataset.BodyPartExamined = dataset.ViewPosition = ""
+    elif storage is Storage.DX:
+        _add_digital_radiograph(dataset)
     else:
         dataset.ConversionType = "SYN"
     if storage is Storage.GRAY_FRAMES:
         dataset.PresentationLUTShape = "IDENTITY"
+
+
+def _add_digital_radiograph(dataset: Dataset) -> None:
+    """Modules DX Series, DX Anatomy Imaged, DX Image and DX Detector (PS3.3, C.8.11); no detector took the image."""
+    dataset.PresentationIntentType, dataset.PresentationLUTShape = "FOR PRESENTATION", "IDENTITY"
+    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", "1", "US"
+    # What lets few rays through is bright, as in every radiograph that is shown.
+    dataset.PixelIntensityRelationship, dataset.PixelIntensityRelationshipSign = "LOG", -1
+    dataset.DetectorType = ""
+    dataset.AnatomicRegionSequence = dataset.AcquisitionContextSequence = Sequence()
+    dataset.ImageLaterality = "U"

@@ -16,7 +16,7 @@ from fedgen.data.covariates import cells_of_tags, covariates_of
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.dicom import DECODER
 from fedgen.data.decoders.dicom.codecs import require_decodable
-from fedgen.data.decoders.dicom.kinds import DICOMDIR, burned_in, set_aside
+from fedgen.data.decoders.dicom.kinds import DICOMDIR, burned_in, modality_of, set_aside
 from fedgen.data.decoders.dicom.native import SeveralDirectionsError, header_of, native_of
 from fedgen.data.decoders.dicom.tags import read_tags, text
 from fedgen.data.decoders.guard import guard
@@ -111,7 +111,7 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
                 tags = read_tags(request.folder / path, stop_before_pixels=True)
                 if masks.take(path, tags):
                     continue
-                modality, series = _text(tags, "Modality"), _text(tags, "SeriesDescription")
+                modality, series = composed(modality_of(tags)), _text(tags, "SeriesDescription")
                 row = labels.row(tags)
                 aside = set_aside(tags, request.data.modality)
                 if aside == DICOMDIR:

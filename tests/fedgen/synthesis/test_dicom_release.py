@@ -58,7 +58,28 @@ KINDS = {
     "signed MR": (PLANE, (-100.0, 1000.0), "FLAIR", Storage.MR),
     "MR of unknown place": (grid(), (0.0, 255.0), "MR", Storage.SECONDARY),
     "sagittal CT": (grid(orientation="IA", spacing=(0.7, 0.5)), (-1000.0, 400.0), "CT", Storage.CT),
-    "radiograph": (grid(orientation="IL", spacing=(0.143, 0.143)), (0.0, 4095.0), "DX", Storage.CR),
+    "radiograph": (grid(orientation="IL", spacing=(0.143, 0.143)), (0.0, 4095.0), "DX", Storage.DX),
+    "digital radiograph of 8 bits": (
+        grid(orientation="IL", spacing=(0.2, 0.1)),
+        (0.0, 255.0),
+        "DX",
+        Storage.DX,
+    ),
+    "digital radiograph of unknown sides": (grid(spacing=(0.2, 0.2)), (0.0, 4095.0), "DX", Storage.SECONDARY),
+    "digital radiograph of unknown size": (grid(orientation="IL"), (0.0, 4095.0), "DX", Storage.SECONDARY),
+    "digital radiograph of values below 0": (
+        grid(orientation="IL", spacing=(0.2, 0.2)),
+        (-100.0, 4000.0),
+        "DX",
+        Storage.SECONDARY,
+    ),
+    "digital radiograph of shares": (
+        grid(orientation="IL", spacing=(0.2, 0.2)),
+        (0.0, 1.0),
+        "DX",
+        Storage.SECONDARY,
+    ),
+    "computed radiograph": (grid(orientation="IL", spacing=(0.143, 0.143)), (-10.0, 0.5), "CR", Storage.CR),
     "radiograph of unknown size": (grid(), (0.0, 4095.0), "CR", Storage.CR),
     "picture": (grid(), (0.0, 255.0), None, Storage.SECONDARY),
     "picture of known spacing": (grid(spacing=(1.0, 2.0)), (0.0, 255.0), None, Storage.SECONDARY),
@@ -109,7 +130,7 @@ def test_the_values_of_the_window_come_back(kind: str) -> None:
         expected, step = np.moveaxis((image.numpy() + 1) * 127.5, 0, -1), 1.0
     else:
         expected = window[0] + (image[0].numpy().astype(np.float64) + 1) / 2 * (window[1] - window[0])
-        step = 1.0 if storage is Storage.MR else (window[1] - window[0]) / 65535
+        step = (window[1] - window[0]) / 65535 if storage.has_slope else 1.0
         assert float(dataset.WindowCenter) == sum(window) / 2
         assert float(dataset.WindowWidth) == window[1] - window[0]
     if spec.orientation in ("PR", "SPR"):
@@ -171,6 +192,16 @@ def test_frames_of_a_volume_lie_where_their_pixels_lie() -> None:
     assert float(measures.SpacingBetweenSlices) == 3
 
 
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_study_of_a_modality_finds_its_release_by_it(kind: str) -> None:
+    spec, window, modality, _ = KINDS[kind]
+    dataset = dicom_image(drawn(spec), spec, window, NOBODY, about(modality))
+    if modality in ("CT", "MR", "CR", "DX"):
+        assert dataset.Modality == modality
+    else:
+        assert dataset.Modality == ("MR" if modality else "OT")
+
+
 def test_a_radiograph_says_which_side_is_which_without_a_plane() -> None:
     spec = grid(orientation="IL", spacing=(0.2, 0.2))
     dataset = dicom_image(drawn(spec), spec, (0.0, 255.0), NOBODY, about("CR"))
@@ -212,7 +243,15 @@ def test_a_long_statement_is_cut_to_what_an_element_holds(tmp_path: Path, dicom_
     assert dicom_problems(path) == []
 
 
-MASKED = ("axial MR", "sagittal CT", "radiograph", "picture", "colours of odd size", "volume")
+MASKED = (
+    "axial MR",
+    "sagittal CT",
+    "radiograph",
+    "computed radiograph",
+    "picture",
+    "colours of odd size",
+    "volume",
+)
 
 
 @pytest.mark.parametrize("kind", MASKED)
@@ -279,11 +318,17 @@ def test_masks_are_listed_beside_their_images(form: str, tmp_path: Path) -> None
     assert read_samples(tmp_path).masks is None
 
 
-def test_fedgens_own_reader_gives_the_values_back(tmp_path: Path) -> None:
-    spec, window, modality, _ = KINDS["radiograph"]
+@pytest.mark.parametrize(
+    ("kind", "whole"),
+    [("radiograph", 0.5001), ("digital radiograph of unknown sides", 0.1), ("computed radiograph", 1e-3)],
+)
+def test_fedgens_own_reader_gives_the_values_back(kind: str, whole: float, tmp_path: Path) -> None:
+    spec, window, modality, _ = KINDS[kind]
     image = drawn(spec)
     path = tmp_path / "a.dcm"
     path.write_bytes(dicom_bytes(dicom_image(image, spec, window, NOBODY, about(modality))))
     values = decoder_for(path).pixels(path, None)[0, ..., 0]
-    np.testing.assert_allclose(values, (image[0].numpy() + 1) / 2 * 4095, atol=0.1)
-    assert decoder_for(path).header(path, 0).spacing == pytest.approx((0.143, 0.143))
+    right = window[0] + (image[0].numpy() + 1) / 2 * (window[1] - window[0])
+    np.testing.assert_allclose(values, right, atol=whole)
+    assert decoder_for(path).header(path, 0).spacing == pytest.approx(spec.spacing)
+    assert decoder_for(path).header(path, 0).orientation == spec.orientation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydicom.uid import MediaStorageDirectoryStorage
@@ -55,6 +56,21 @@ _MODALITIES = {
     "PLAN": "radiotherapy plan",
     "M3D": "model for manufacturing",
 }
+#: Beginnings of classes of pictures whose Modality nobody wrote, and what it is (PS3.3, C.7.3.1.1.1).
+_PICTURES = {
+    "1.2.840.10008.5.1.4.1.1.1": "CR",
+    "1.2.840.10008.5.1.4.1.1.1.1": "DX",
+    "1.2.840.10008.5.1.4.1.1.1.2": "MG",
+    "1.2.840.10008.5.1.4.1.1.1.3": "IO",
+    "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.3": "US",
+    "1.2.840.10008.5.1.4.1.1.4": "MR",
+    "1.2.840.10008.5.1.4.1.1.6": "US",
+    "1.2.840.10008.5.1.4.1.1.12.1": "XA",
+    "1.2.840.10008.5.1.4.1.1.12.2": "RF",
+    "1.2.840.10008.5.1.4.1.1.20": "NM",
+    "1.2.840.10008.5.1.4.1.1.128": "PT",
+}
 #: Those of them that can be masks (`data.columns.mask`), by Modality.
 MASK_OBJECTS = {kind: _MODALITIES[kind] for kind in ("SEG", "RTSTRUCT")}
 #: Words of ImageType (PS3.3, C.7.6.1.1.2, and what makers add).
@@ -77,6 +93,15 @@ BURNED_IN = Note(
 )
 
 
+def modality_of(tags: Any) -> str:
+    """Modality, or, where it is absent or empty, what the class of the object says; empty where neither does.
+
+    Raises:
+        UnreadableError: an element that would tell is damaged.
+    """
+    return text(tags, "Modality") or _by_class(_PICTURES, _class_of(tags)) or ""
+
+
 def set_aside(tags: Any, asked: str | None) -> str | None:
     """Why an object is no picture of the asked kind; None where it is one.
 
@@ -88,9 +113,7 @@ def set_aside(tags: Any, asked: str | None) -> str | None:
         UnreadableError: an element that would tell is damaged.
     """
     modality = text(tags, "Modality")
-    by_class = _class_reason(
-        text(tags, "SOPClassUID") or str(tags.file_meta.get("MediaStorageSOPClassUID", ""))
-    )
+    by_class = _by_class(_CLASSES, _class_of(tags))
     reason = by_class or _MODALITIES.get(modality)
     picture = "Rows" in tags
     if reason is not None:
@@ -104,12 +127,14 @@ def set_aside(tags: Any, asked: str | None) -> str | None:
     return None
 
 
-def _class_reason(uid: str) -> str | None:
+def _class_of(tags: Any) -> str:
+    return text(tags, "SOPClassUID") or str(tags.file_meta.get("MediaStorageSOPClassUID", ""))
+
+
+def _by_class(meanings: Mapping[str, str], uid: str) -> str | None:
     # The longest beginning says most.
-    known = [
-        beginning for beginning in _CLASSES if uid == beginning or uid.startswith(beginning.rstrip(".") + ".")
-    ]
-    return _CLASSES[max(known, key=len)] if known else None
+    known = [each for each in meanings if uid == each or uid.startswith(each.rstrip(".") + ".")]
+    return meanings[max(known, key=len)] if known else None
 
 
 def burned_in(tags: Any) -> tuple[Note, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
+from fedgen.data.decoders.dicom.kinds import modality_of
 from fedgen.data.decoders.dicom.tags import groups, has_decimal_comma, items, numbers, words
 from fedgen.data.findings import Note
 from fedgen.data.orientation import FRONTAL, LATERAL, OBLIQUE, OBLIQUE_NOTE, axis_of, upright
@@ -154,7 +155,7 @@ def _projection(tags: Any) -> Plane:
     stored = sides[1] + sides[0]
     axes = frozenset(axis_of(side) for side in stored)
     # A breast hangs as its side asks: such a picture stays as it is stored.
-    breast = words(tags, "Modality") == ("MG",)
+    breast = modality_of(tags) == "MG"
     wanted = stored if breast else {frozenset({0, 2}): FRONTAL, frozenset({1, 2}): LATERAL}.get(axes, stored)
     return Plane(orientation=stored, wanted=wanted)
 

@@ -289,3 +289,26 @@ def test_a_file_that_says_it_is_a_picture_and_has_none(write_dicom: WriteDicom, 
     write_dicom(tmp_path / "a.dcm")
     with pytest.raises(UnreadableError, match="has no pixels"):
         DECODER.header(tmp_path / "a.dcm", 2)
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "modality"),
+    [
+        ("1", "CR"),
+        ("1.1", "DX"),
+        ("1.1.1", "DX"),
+        ("1.2", "MG"),
+        ("2.1", "CT"),
+        ("4", "MR"),
+        ("7", ""),
+        ("20", "NM"),
+    ],
+)
+def test_a_class_tells_the_modality_that_nobody_wrote(
+    write_dicom: WriteDicom, tmp_path: Path, sop_class: str, modality: str
+) -> None:
+    write_dicom(tmp_path / "a.dcm", PICTURE, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{sop_class}", Modality="")
+    write_dicom(tmp_path / "b.dcm", PICTURE, SOPClassUID="1.2.840.10008.5.1.4.1.1.1.1", Modality="CR")
+    index = build_index(tmp_path, data(labels=["any"]))
+    # What is written stands.
+    assert {entry.path: entry.modality for entry in index.entries} == {"a.dcm": modality, "b.dcm": "CR"}
