@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
-from fedgen.families.contract import Family, objectives_of
+from fedgen.families.contract import Family, Told, objectives_of, unheard
 from fedgen.families.parts.adapted import AdaptedFamily
 from fedgen.families.registry import family_class, specs
 from fedgen.mechanisms.contract import Ingredients, Mechanism
@@ -215,8 +215,12 @@ class Recipe:
         self.layout.load(networks, model)
         return networks
 
-    def finished(self, state: Checkpoint) -> Checkpoint:
+    def finished(self, state: Checkpoint, told: Told = unheard) -> Checkpoint:
         """The state after the last round with what the family makes of the model that is released.
+
+        Args:
+            state: after the last round.
+            told: (parts done, parts in all) of a family that takes long over it.
 
         Raises:
             FederationError: it is not finite.
@@ -224,7 +228,7 @@ class Recipe:
         device = self.study.training.device
         networks = {name: network.to(device) for name, network in self.networks(state.ema).items()}
         rng = torch.Generator(device=device).manual_seed(self.study.study.seed)
-        made = self.layout.flatten(self.family.finished(networks, rng))
+        made = self.layout.flatten(self.family.finished(networks, rng, told))
         check_vector(made, self.layout.size)
         return replace(state, ema=made)
 

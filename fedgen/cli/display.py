@@ -20,6 +20,9 @@ TITLES = {
     "report": "Writing the report",
 }
 
+#: What a family does after the last round, where it does something.
+FINISHING = "Finishing the model"
+
 
 class Display:
     """A live bar on a terminal; a line a round where the output goes to a file."""
@@ -36,6 +39,8 @@ class Display:
             disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
+        self._made: TaskID | None = None
+        self._tenth = -1
         self._stage = ""
         self._whose = ""
 
@@ -52,7 +57,11 @@ class Display:
     def watcher(self) -> Watcher:
         """The callbacks for the pipeline."""
         return Watcher(
-            stage=self._on_stage, round=self._on_round, images=self._on_images, measured=self._on_measured
+            stage=self._on_stage,
+            round=self._on_round,
+            images=self._on_images,
+            measured=self._on_measured,
+            finishing=self._on_finishing,
         )
 
     def say(self, sentence: str) -> None:
@@ -86,6 +95,15 @@ class Display:
             self._console.print(
                 f"  round {report.round} went on without {site}: {reason}", style="yellow", markup=False
             )
+
+    def _on_finishing(self, done: int, total: int) -> None:
+        if self._console.is_terminal:
+            if self._made is None:
+                self._made = self._progress.add_task(FINISHING, total=total, note="")
+            self._progress.update(self._made, completed=done)
+        elif 10 * done // total > self._tenth:
+            self._tenth = 10 * done // total
+            self.say(f"{FINISHING.lower()}: {self._tenth * 10} %")
 
     def _on_images(self, done: int, total: int) -> None:
         if self._task is not None:

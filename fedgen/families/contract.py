@@ -23,6 +23,9 @@ from fedgen.task.task import Task
 #: A network inside a loss: called like the module, whatever parameters stand behind it.
 Apply = Callable[..., Any]
 
+#: Told (parts done, parts in all) while something long is going on.
+Told = Callable[[int, int], None]
+
 #: Random numbers of a step, drawn outside the loss; every tensor starts with the record dimension B.
 Draws = dict[str, Tensor]
 
@@ -32,6 +35,10 @@ PROGRESS = "progress"
 
 #: What an objective without data remembers from step to step and round to round: named scalars.
 Memory = Mapping[str, Tensor]
+
+
+def unheard(done: int, total: int) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +195,9 @@ class Family(ABC):
     def contributions(self) -> tuple[Contribution, ...]:
         """What patients contribute to; the objectives in the order a local step runs them."""
 
-    def finished(self, networks: dict[str, nn.Module], rng: torch.Generator) -> dict[str, nn.Module]:
+    def finished(
+        self, networks: dict[str, nn.Module], rng: torch.Generator, told: Told = unheard
+    ) -> dict[str, nn.Module]:
         """What is made of the trained networks after the last round, once and by the coordinator; their names stay.
 
         It is given no data, so that it is post-processing and costs no privacy. The same random numbers must give the
@@ -197,6 +206,7 @@ class Family(ABC):
         Args:
             networks: with the model that is to be released, on the study's device; may be changed in place.
             rng: of every random number.
+            told: of how much is done; only where it takes long enough to be told.
         """
         return networks
 

@@ -81,7 +81,10 @@ def _train(here: Setting, watcher: Watcher) -> None:
     aggregator = here.aggregator()
 
     def rounds(exchange: Exchange) -> Trained:
-        return train_rounds(work.recipe, Asking(exchange, work.run), aggregator, work.run, watcher.round)
+        asking = Asking(exchange, work.run)
+        return train_rounds(
+            work.recipe, asking, aggregator, work.run, on_round=watcher.round, on_finishing=watcher.finishing
+        )
 
     _record(here, here.reach(rounds), aggregator)
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fedgen.errors import DataError, FedgenError
+from fedgen.families.contract import Told, unheard
 from fedgen.federation.coordinator.rounds import RoundReport
 from fedgen.pipeline.threads import suited_to
 from fedgen.pipeline.workspace import Workspace
@@ -31,12 +32,14 @@ class Watcher:
         round: told each finished round.
         images: told (images done, images in all) while images are decoded or drawn.
         measured: told of whose patients what has been audited or measured.
+        finishing: told (parts done, parts in all) of what is made of the model after the last round.
     """
 
     stage: Callable[[str], None]
     round: Callable[[RoundReport], None]
     images: Callable[[int, int], None]
     measured: Measured = unseen
+    finishing: Told = unheard
 
 
 #: Shows nothing.

@@ -111,6 +111,15 @@ class RoundDone(_Event):
     secure: SecureRecord | None = None
 
 
+class Finishing(_Event):
+    """After the last round the released model is made of the trained one; written at every tenth of it."""
+
+    event: Literal["finishing"] = "finishing"
+    round: Round
+    done: Count
+    total: Round
+
+
 class Asked(_Event):
     """Sites are about to be asked to train a round, and will be charged for it."""
 
@@ -203,6 +212,7 @@ class Damaged(_Event):
 Event = (
     StageBegun
     | RoundDone
+    | Finishing
     | Asked
     | Dropout
     | LeftOut

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from fedgen.families.contract import Told, unheard
 from fedgen.families.distilled.halving import Step, ddim_step, heun_step, levels, student_target
 from fedgen.families.distilled.options import DistilledOptions
 from fedgen.families.parts.conditioning import condition_of, drawn_fields
@@ -37,6 +38,23 @@ class Halving:
     grid: Tensor
 
 
+#: Told how many parts more are done: an image drawn, a step taken.
+Done = Callable[[int], None]
+
+
+def counted_steps(total: int, told: Told) -> Done:
+    """Counts what is done and tells it."""
+    so_far = 0
+
+    def done(more: int) -> None:
+        nonlocal so_far
+        so_far += more
+        told(so_far, total)
+
+    done(0)
+    return done
+
+
 class DistilledFamily(DenoisingFamily):
     """One UNet, one objective; after the rounds the UNet is the student."""
 
@@ -54,15 +72,20 @@ class DistilledFamily(DenoisingFamily):
         """The student's few steps."""
         return ddim_sampler(D, noise, self._grid(self.options.student_steps), 0.0, fresh)
 
-    def finished(self, networks: dict[str, nn.Module], rng: torch.Generator) -> dict[str, nn.Module]:
+    def finished(
+        self, networks: dict[str, nn.Module], rng: torch.Generator, told: Told = unheard
+    ) -> dict[str, nn.Module]:
         """A student in the trained UNet's place."""
-        images, condition = self._own_samples(networks["unet"], rng)
+        done = counted_steps(
+            self.options.own_samples + self.options.halvings * self.options.distillation_steps, told
+        )
+        images, condition = self._own_samples(networks["unet"], rng, done)
         teacher, step = networks["unet"], heun_step
         guidance = self.options.guidance
         for steps in self._students():
             student = copy.deepcopy(teacher)
             grid = self._grid(2 * steps)
-            self._learn(student, Halving(teacher, step, guidance, grid), images, condition, rng)
+            self._learn(student, Halving(teacher, step, guidance, grid), images, condition, rng, done)
             # From here on a teacher is a student itself: its own step is exact, and guidance is in it.
             teacher, step, guidance = student, ddim_step, 0.0
         return {**networks, "unet": teacher.eval()}
@@ -77,7 +100,7 @@ class DistilledFamily(DenoisingFamily):
         return levels(steps, o.sigma_min, o.sigma_max, o.rho)
 
     @torch.no_grad()
-    def _own_samples(self, unet: nn.Module, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _own_samples(self, unet: nn.Module, rng: torch.Generator, done: Done) -> tuple[Tensor, Tensor]:
         """Images (n, C, *size) by the study's sampler with conditions drawn without any patient, (n, width)."""
         n, device = self.options.own_samples, device_of(unet)
         noise = torch.randn(n, *self.image.shape, generator=rng, device=rng.device)
@@ -89,6 +112,7 @@ class DistilledFamily(DenoisingFamily):
             D = self.guided(unet, condition[part], self.options.guidance)
             fresh = ImageNoise(range(n)[part], self.image.shape, device)
             parts.append(solved(D, noise[part].to(device), fresh, self.options).clamp(-1, 1))
+            done(len(parts[-1]))
         return torch.cat(parts), condition
 
     def _learn(
@@ -98,6 +122,7 @@ class DistilledFamily(DenoisingFamily):
         images: Tensor,
         condition: Tensor,
         rng: torch.Generator,
+        done: Done,
     ) -> None:
         """Steps of Adam on |D - target|^2, weighted as the denoising loss is."""
         o, p, device = self.options, self.objective.parametrization, images.device
@@ -120,3 +145,4 @@ class DistilledFamily(DenoisingFamily):
             loss.backward()
             optimizer.step()
             schedule.step()
+            done(1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError
-from fedgen.families.contract import Attack, Contribution, Family
+from fedgen.families.contract import Attack, Contribution, Family, Told, unheard
 from fedgen.families.parts.adapter_options import Adapters
 from fedgen.families.parts.adapters import attach
 from fedgen.task.records import Records
@@ -60,9 +60,11 @@ class AdaptedFamily(Family):
         """As the inner family."""
         return self.inner.contributions()
 
-    def finished(self, networks: dict[str, nn.Module], rng: torch.Generator) -> dict[str, nn.Module]:
+    def finished(
+        self, networks: dict[str, nn.Module], rng: torch.Generator, told: Told = unheard
+    ) -> dict[str, nn.Module]:
         """As the inner family."""
-        return self.inner.finished(networks, rng)
+        return self.inner.finished(networks, rng, told)
 
     def sample(
         self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedgen.errors import ExitCode, FedgenError
+from fedgen.families.contract import Told, unheard
 from fedgen.federation.coordinator.aggregation import Aggregator, TooFewSitesError
 from fedgen.federation.exchange.contract import Exchange, ask
 from fedgen.protocol.messages import Answer, Describe, Refusal, SiteDescription, Task, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from fedgen.run.directory import RunDirectory
-from fedgen.run.events import Aborted, Dropout, Joined, LeftOut, RoundDone, RoundLoss, SecureRecord
+from fedgen.run.events import Aborted, Dropout, Finishing, Joined, LeftOut, RoundDone, RoundLoss, SecureRecord
 from fedgen.training.vector import vector_sha256
 
 DESCRIBE_DEADLINE = 300.0
@@ -49,8 +50,17 @@ def train(
     aggregator: Aggregator,
     run: RunDirectory,
     on_round: Callable[[RoundReport], None] | None = None,
+    on_finishing: Told = unheard,
 ) -> Trained:
     """Train until the study's last round; continues from the newest checkpoint of `run`.
+
+    Args:
+        recipe: of the study.
+        exchange: with the sites.
+        aggregator: how their contributions are joined.
+        run: where checkpoints and events are written.
+        on_round: told each finished round.
+        on_finishing: told (parts done, parts in all) of what is made of the model after the last round.
 
     Raises:
         FederationError: too few sites answered, a deadline passed, or the model is not finite.
@@ -96,7 +106,7 @@ def train(
         state, losses = mechanism.advance(state, aggregate, aggregator.roster_size)
         if round_number == recipe.rounds:
             # Before it is saved: a run that is killed meanwhile gets the sites' answers again, and they pay nothing.
-            state = recipe.finished(state)
+            state = recipe.finished(state, _finishing(run, round_number, on_finishing))
         save_checkpoint(run.checkpoints, state)
         report = RoundReport(
             round=round_number,
@@ -111,6 +121,20 @@ def train(
         if on_round is not None:
             on_round(report)
     return Trained(state, described.all, len(run.read_events(Dropout)))
+
+
+def _finishing(run: RunDirectory, round: int, told: Told) -> Told:
+    """`told`, and an event at every tenth."""
+    written = -1
+
+    def tell(done: int, total: int) -> None:
+        nonlocal written
+        told(done, total)
+        if 10 * done // total > written:
+            written = 10 * done // total
+            run.event(Finishing(round=round, done=done, total=total))
+
+    return tell
 
 
 class _Described:

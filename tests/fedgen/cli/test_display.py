@@ -37,6 +37,8 @@ def output(terminal: bool) -> str:
     with Display(Console(file=file, force_terminal=terminal, width=200, color_system=None)) as display:
         watcher = display.watcher
         watcher.stage("train")
+        for done in range(0, 41, 2):
+            watcher.finishing(done, 40)
         watcher.round(report(missing={"east": "no answer"}))
         watcher.stage("synthesize")
         watcher.images(3, 8)
@@ -51,6 +53,7 @@ def test_a_file_gets_a_line_a_round() -> None:
     lines = output(terminal=False).splitlines()
     assert lines == [
         "Training",
+        *(f"  finishing the model: {tenth}0 %".replace(" 00", " 0") for tenth in range(11)),
         "  round 2/5  vae loss 1.500 ± 0.250, epsilon <= 3.01, 2 sites",
         "  round 2 went on without east: no answer",
         "Sampling",
@@ -65,6 +68,8 @@ def test_a_terminal_gets_bars() -> None:
     for words in (
         "Training",
         "5/5",
+        "Finishing the model",
+        "40/40",
         "epsilon <= 3.01",
         "went on without east",
         "8/8",

@@ -115,6 +115,13 @@ def test_a_student_takes_the_place_of_the_unet(options) -> None:
     assert not torch.equal(state(family.finished(dict(networks), rng(2))), state(first))
 
 
+def test_who_waits_for_the_student_is_told_how_much_is_done() -> None:
+    family, told = small(distillation_steps=3, distillation_batch=2, own_samples=5, halvings=2), []
+    family.finished(family.networks(), rng(1), lambda *parts: told.append(parts))
+    assert told[0] == (0, 11) and told[-1] == (11, 11)
+    assert sorted(told) == told
+
+
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_an_image_costs_one_call_a_step_guided_or_not(steps: int) -> None:
     family = small(student_steps=steps, guidance=2.0, label_dropout=0.1)

@@ -19,6 +19,7 @@ from fedgen.mechanisms.contract import JoinedVector
 from fedgen.protocol.messages import Refusal, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.run.checkpoint import latest_checkpoint
+from fedgen.run.events import Finishing
 from fedgen.study.show import study_hash
 from fedgen.training.vector import vector_sha256
 from fedgen_privacy.accounting import epsilon_prv
@@ -357,7 +358,9 @@ def test_what_a_family_makes_of_the_trained_model_is_in_the_last_checkpoint_alon
     whole = federation(study, where="plain")
     expected = whole.train(lambda report: plain.append(latest(whole).ema)).checkpoint
 
-    def doubled(self, networks, rng):
+    def doubled(self, networks, rng, told):
+        for done in range(41):
+            told(done, 40)
         with torch.no_grad():
             for parameter in networks["vae"].parameters():
                 parameter.mul_(2)
@@ -369,5 +372,8 @@ def test_what_a_family_makes_of_the_trained_model_is_in_the_last_checkpoint_alon
     assert all(torch.equal(a, b) for a, b in zip(seen[:2], plain[:2], strict=True))
     assert torch.equal(trained.ema, 2 * expected.ema)
     assert torch.equal(trained.model, expected.model)
+    # and who waits can see how far it is, a line a tenth
+    told = made.run.read_events(Finishing)
+    assert [(event.round, event.done, event.total) for event in told] == [(3, 4 * n, 40) for n in range(11)]
     # and not once more where the run is taken up again
     assert torch.equal(federation(study).train().checkpoint.ema, trained.ema)
