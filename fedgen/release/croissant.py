@@ -1,6 +1,7 @@
 """croissant.json: the release for catalogues that read ML Commons' Croissant 1.0 (JSON-LD).
 
-http://mlcommons.org/croissant/1.0; the table of images is a record set whose rows are joined with the image files.
+http://mlcommons.org/croissant/1.0; the table of images is a record set, and so are the files of
+each format that Croissant's reader opens, joined with their lines of the table.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -42,6 +44,7 @@ _CONTEXT: dict[str, Any] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
@@ -58,6 +61,9 @@ _KINDS = {
     ".gz": "application/gzip",
     ".dcm": "application/dicom",
 }
+_TABLE = f"{IMAGES}/{INDEX}"
+#: Formats that Croissant's own reader opens; it reads each file of a record set and fails on others.
+_OPENED = ("png", "dicom")
 _OTHER = "application/octet-stream"
 
 
@@ -88,7 +94,7 @@ def croissant(manifest: ReleaseManifest, files: Mapping[str, FileEntry]) -> dict
     if manifest.kind == "images":
         forms = sorted({form for name in images if (form := _form(name)) is not None})
         told["distribution"] += [_set(form) for form in forms]
-        told["recordSet"] = [_records(form) for form in forms]
+        told["recordSet"] = [_table(), *(_images(form) for form in forms if form in _OPENED)]
     return told
 
 
@@ -120,39 +126,36 @@ def _set(form: str) -> dict[str, Any]:
     }
 
 
-def _records(form: str) -> dict[str, Any]:
-    name, table, content = f"records-{form}", f"{IMAGES}/{INDEX}", f"{IMAGES}-{form}"
+def _table() -> dict[str, Any]:
+    """The record set of the table's own lines."""
+    return _record_set("table", [_column("table", "image"), _column("table", "label")])
 
-    def column(what: str, kind: str) -> dict[str, Any]:
-        return {
-            "@type": "cr:Field",
-            "@id": f"{name}/{what}",
-            "name": what,
-            "dataType": kind,
-            "source": {"fileObject": {"@id": table}, "extract": {"column": what}},
-        }
 
-    of_files = {"fileSet": {"@id": content}, "extract": {"fileProperty": "filename"}}
-    return {
-        "@type": "cr:RecordSet",
-        "@id": name,
-        "name": name,
-        "field": [
-            {**column("image", "sc:Text"), "references": {"@id": f"{name}/file"}},
-            column("label", "sc:Text"),
-            {
-                "@type": "cr:Field",
-                "@id": f"{name}/file",
-                "name": "file",
-                "dataType": "sc:Text",
-                "source": of_files,
-            },
-            {
-                "@type": "cr:Field",
-                "@id": f"{name}/content",
-                "name": "content",
-                "dataType": "sc:ImageObject" if form == "png" else "sc:Text",
-                "source": {"fileSet": {"@id": content}, "extract": {"fileProperty": "content"}},
-            },
+def _images(form: str) -> dict[str, Any]:
+    """The record set of a format's files, of which each finds its line of the table by its name."""
+    name = f"records-{form}"
+
+    def of_files(what: str) -> dict[str, Any]:
+        return {"fileSet": {"@id": f"{IMAGES}-{form}"}, "extract": {"fileProperty": what}}
+
+    to_table = {"fileObject": {"@id": _TABLE}, "extract": {"column": "image"}}
+    return _record_set(
+        name,
+        [
+            _field(name, "image", "sc:Text", of_files("filename")) | {"references": to_table},
+            _column(name, "label"),
+            _field(name, "content", "sc:ImageObject", of_files("content")),
         ],
-    }
+    )
+
+
+def _record_set(name: str, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"@type": "cr:RecordSet", "@id": name, "name": name, "field": fields}
+
+
+def _column(of: str, what: str) -> dict[str, Any]:
+    return _field(of, what, "sc:Text", {"fileObject": {"@id": _TABLE}, "extract": {"column": what}})
+
+
+def _field(of: str, what: str, kind: str, source: dict[str, Any]) -> dict[str, Any]:
+    return {"@type": "cr:Field", "@id": f"{of}/{what}", "name": what, "dataType": kind, "source": source}

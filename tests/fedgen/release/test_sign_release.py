@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import re
 import zipfile
 from typing import Any
 
+import mlcroissant
 import pytest
 
 import fedgen
@@ -156,6 +158,19 @@ def test_a_catalogue_can_read_it(released: Any) -> None:
         if "column" in field["source"]["extract"]
     }
     assert named <= set(columns)
+
+
+def test_the_catalogues_own_reader_reads_each_image_with_its_label(released: Any) -> None:
+    dataset = mlcroissant.Dataset(jsonld=released.folder / "croissant.json")
+    assert not dataset.metadata.ctx.issues.errors
+    with (released.folder / "images/labels.csv").open(newline="") as handle:
+        rows = {row["image"]: row["label"] for row in csv.DictReader(handle)}
+    pictures = {name: label for name, label in rows.items() if name.endswith(".png")}
+    for records, expected in (("table", rows), ("records-png", pictures)):
+        read = list(dataset.records(record_set=records))
+        told = {row[f"{records}/image"].decode(): row[f"{records}/label"].decode() for row in read}
+        assert told == expected
+        assert len(read) == len(told) > 0
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INSUFFICIENT])
