@@ -29,7 +29,7 @@ from secagg.meter import machine
 from torch import Tensor, nn
 
 from fedgen.data.phantom.public import public_phantoms
-from fedgen.evidence.metrics.beside_floor import extract
+from fedgen.evidence.known_features import extract
 from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
 from fedgen.evidence.metrics.point_sets import mmd, polynomial_kernel
 from fedgen.evidence.metrics.standardise import Standardiser

@@ -114,7 +114,7 @@ ARMS = {
 def run_cell(recipe: Recipe, arm: str, epsilon: float, seed: int, data: Path, folder: Path) -> dict[str, Any]:
     """Train, sample, judge."""
     from fedgen.evidence.downstream.classifier import probabilities, train_classifier
-    from fedgen.evidence.metrics.beside_floor import extract
+    from fedgen.evidence.known_features import extract
     from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
     from fedgen.evidence.metrics.standardise import Standardiser
     from fedgen.extractors.random_conv import RandomConvExtractor

@@ -12,6 +12,7 @@ from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError
 from fedgen.evidence.audit.features import mirrored, thumbnails
 from fedgen.evidence.measure import Real
+from fedgen.evidence.remembered import content, once
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,10 @@ def usable(real: Real) -> tuple[AuditedSite, ...]:
 
 
 def release_group(real: Real, made: LabelledImages) -> AuditedGroup:
-    """The release with its thumbnails, made once; every image is its own patient."""
-    return real.once(
-        ("release", made), lambda: group(made.images, made.labels, torch.arange(made.images.shape[0]))
-    )
+    """The release with its thumbnails, made once a process; every image is its own patient."""
+    key = ("release", content(made.images, made.labels))
+    return real.once(("release", made), lambda: once(key, lambda: _of_release(made)))
+
+
+def _of_release(made: LabelledImages) -> AuditedGroup:
+    return group(made.images, made.labels, torch.arange(made.images.shape[0]))

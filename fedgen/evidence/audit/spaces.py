@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedgen.evidence.audit.audited import AuditedGroup
-from fedgen.evidence.metrics.beside_floor import extract
+from fedgen.evidence.known_features import extract
 from fedgen.evidence.metrics.standardise import Standardiser
 from fedgen.evidence.middle import middle_slices
 from fedgen.extractors.registry import build_extractor

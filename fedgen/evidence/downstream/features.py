@@ -11,7 +11,7 @@ from skimage.feature import hog
 from torch import Tensor
 from torch.nn import functional
 
-from fedgen.evidence.metrics.beside_floor import extract
+from fedgen.evidence.known_features import extract
 from fedgen.extractors.registry import build_extractor
 
 FloatArray = NDArray[np.float64]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part
 from fedgen.evidence.downstream.arms import TrainingSet
-from fedgen.evidence.downstream.linear import LINEAR
-from fedgen.evidence.downstream.remembered import content, once
+from fedgen.evidence.downstream.linear import LINEAR, Taught
 from fedgen.evidence.measure import Real
 from fedgen.evidence.pooled import PooledImages, pooled
+from fedgen.evidence.remembered import content, once
 
 FloatArray = NDArray[np.float64]
 
@@ -25,9 +25,12 @@ IN_ROWS = ("simple", "texture")
 class LinearInRows:
     """A linear judge, with the features of the images of all arms and of the test images."""
 
-    def __init__(self, name: str, pool: FloatArray, test: FloatArray) -> None:
-        """Features of the real images followed by the synthetic ones, and of the test images."""
-        self._judge, self._pool, self._test = LINEAR[name], pool, test
+    def __init__(
+        self, name: str, own: FloatArray, of_release: FloatArray, test: FloatArray, release: str
+    ) -> None:
+        """Features of the real, the synthetic and the test images, and what the release is known by."""
+        self._name, self._judge, self._test, self._release = name, LINEAR[name], test, release
+        self._real, self._pool = len(own), np.concatenate([own, of_release])
 
     def learn(self, sets: Sequence[TrainingSet], classes: int) -> list[FloatArray]:
         """Class probabilities (n_test, K), one array for each labelling of an arm's images.
@@ -37,8 +40,16 @@ class LinearInRows:
             classes: K.
         """
         different = sets[:1] if all(data is sets[0] for data in sets) else sets
-        labelled = [data.labels.numpy() for data in different]
-        return self._judge.learn(self._pool[sets[0].rows.numpy()], labelled, self._test, classes)
+        rows, labels = sets[0].rows, [data.labels for data in different]
+
+        def teach() -> Taught:
+            return self._judge.teach(self._pool[rows.numpy()], [each.numpy() for each in labels])
+
+        if int(rows.min()) < self._real:
+            return teach().think(self._test, classes)
+        # What is learnt of the release alone is the same at every site.
+        key = ("linear", self._name, self._release, content(rows - self._real, *labels))
+        return once(key, teach).think(self._test, classes)
 
 
 def linear_judges(
@@ -48,12 +59,12 @@ def linear_judges(
     known: Mapping[str, tuple[FloatArray, FloatArray]],
 ) -> dict[str, LinearInRows]:
     """Those of the rows; `known` are features of train and test that were made before."""
-    made = {}
+    made, release = {}, content(synthetic.images)
     for name in IN_ROWS:
         features = LINEAR[name].features
         of_release = release_features(synthetic.images, name)
         own, asked = known[name] if name in known else (features(train.images), features(test.images))
-        made[name] = LinearInRows(name, np.concatenate([own, of_release]), asked)
+        made[name] = LinearInRows(name, own, of_release, asked, release)
     return made
 
 

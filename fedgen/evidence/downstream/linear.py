@@ -51,15 +51,41 @@ class LinearJudge:
             test: (n_test, f).
             classes: K.
         """
+        return self.teach(features, labelled).think(test, classes)
+
+    def teach(self, features: FloatArray, labelled: Sequence[IntArray]) -> Taught:
+        """What it learns from each labelling; arguments as of `learn`."""
         # Threads of the algebra wait longer for each other than such small matrices take.
         with threadpool_limits(1):
             scale = self.scale(*features.shape)
-            known, asked = scale.fit_transform(features), scale.transform(test)
-            return [self._decide(known, labels, asked, classes) for labels in labelled]
+            known = scale.fit_transform(features)
+            return Taught(scale, [self._decide(known, labels) for labels in labelled])
 
-    def _decide(self, known: FloatArray, labels: IntArray, asked: FloatArray, classes: int) -> FloatArray:
+    def _decide(self, known: FloatArray, labels: IntArray) -> LogisticRegression:
         model = LogisticRegression(C=self.inverse_penalty, class_weight="balanced", max_iter=1000)
-        model.fit(known, labels)
+        return model.fit(known, labels)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A judge that has learnt.
+
+    Attributes:
+        scale: of its features.
+        models: one a labelling.
+    """
+
+    scale: Any
+    models: Sequence[LogisticRegression]
+
+    def think(self, test: FloatArray, classes: int) -> list[FloatArray]:
+        """Class probabilities (n_test, K) of (n_test, f) features, one array a labelling."""
+        with threadpool_limits(1):
+            asked = self.scale.transform(test)
+            return [self._probabilities(model, asked, classes) for model in self.models]
+
+    @staticmethod
+    def _probabilities(model: LogisticRegression, asked: FloatArray, classes: int) -> FloatArray:
         found = np.zeros((len(asked), classes))
         found[:, model.classes_] = model.predict_proba(asked)
         return found

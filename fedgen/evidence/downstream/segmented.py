@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedgen.evidence.downstream.overlap import DICE, SCORES, case_scores
-from fedgen.evidence.downstream.remembered import content, once
 from fedgen.evidence.downstream.segmentation_arms import (
     OF_ALL_SEEDS,
     OF_THE_RELEASE,
@@ -22,6 +21,7 @@ from fedgen.evidence.downstream.segmentation_arms import (
 )
 from fedgen.evidence.downstream.segmenter import chosen_class, segment, train_segmenter
 from fedgen.evidence.downstream.workers import workers
+from fedgen.evidence.remembered import content, once
 from fedgen.task.image_spec import Spacing
 
 FloatArray = NDArray[np.float64]

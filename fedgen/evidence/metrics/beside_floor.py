@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from fedgen.evidence.known_features import extract
 from fedgen.evidence.metrics.feature_space import COMPARISONS, DISTANCES, MMD, FeatureSpace
 from fedgen.evidence.metrics.halves import MINIMUM_HALF, SPLITS, beside_floor, patient_halves
 from fedgen.evidence.metrics.matched import MatchedSets
@@ -20,8 +21,6 @@ from fedgen_privacy.statistics.patients import one_image_each
 
 IntArray = NDArray[np.int64]
 
-#: Images given to an extractor at once, to bound memory.
-BATCH = 64
 #: Images of either kind that are compared, to bound memory: a random choice of more.
 MOST = 2000
 PERMUTATIONS = 499
@@ -145,13 +144,6 @@ def measure_distances(
             )
         )
     return tuple(made)
-
-
-def extract(extractor: Extractor, images: Tensor) -> Tensor:
-    """Features of (n, C, *size) images in bounded memory; (n, num_features) float32."""
-    if len(images) == 0:
-        return torch.empty(0, extractor.num_features)
-    return torch.cat([extractor(batch) for batch in images.split(BATCH)])
 
 
 def _space(real: Tensor, made: Tensor, patients: IntArray, seed: int) -> FeatureSpace:

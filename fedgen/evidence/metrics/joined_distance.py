@@ -19,8 +19,8 @@ from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part
 from fedgen.errors import DataError
+from fedgen.evidence.known_features import extract
 from fedgen.evidence.measure import AuditedModel, Measure, Real
-from fedgen.evidence.metrics.beside_floor import extract
 from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
 from fedgen.evidence.pooled import PooledImages, pool
 from fedgen.extractors.contract import Given

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
-from fedgen.evidence.metrics.beside_floor import extract
+from fedgen.evidence.known_features import extract
 from fedgen.evidence.middle import middle_slices
 from fedgen.evidence.noised.block import FloatArray, NoisedBlock, NoisedRow, Sums
 from fedgen.evidence.noised.noised_worth import GROUP

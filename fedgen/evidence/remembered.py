@@ -35,5 +35,7 @@ def once(key: Hashable, compute: Callable[[], T]) -> T:
 def content(*tensors: Tensor) -> str:
     """Shapes and hash of tensors' values."""
     shapes = [tuple(each.shape) for each in tensors]
-    values = b"".join(each.contiguous().numpy().tobytes() for each in tensors)
-    return f"{shapes} {hashlib.sha256(values).hexdigest()}"
+    digest = hashlib.sha256()
+    for each in tensors:
+        digest.update(each.contiguous().numpy())
+    return f"{shapes} {digest.hexdigest()}"
