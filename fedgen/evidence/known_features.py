@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from threading import Lock
 
 import torch
 from torch import Tensor
 
+from fedgen.evidence.workers import workers
 from fedgen.extractors.contract import Extractor
 
 #: Images given to an extractor at once, to bound memory.
@@ -25,22 +27,44 @@ _known: OrderedDict[tuple[str, bytes], Tensor] = OrderedDict()
 _changing = Lock()
 
 
-def extract(extractor: Extractor, images: Tensor) -> Tensor:
-    """Features of (n, C, *size) images in bounded memory; (n, num_features) float32.
+#: (n, C, *size) images -> (n, f) float32 features, of each image for itself
+Features = Callable[[Tensor], Tensor]
 
-    An extractor looks at each image for itself, and at each image once.
-    """
+
+def extract(extractor: Extractor, images: Tensor) -> Tensor:
+    """Features of (n, C, *size) images in bounded memory; (n, num_features) float32."""
     if len(images) == 0:
         return torch.empty(0, extractor.num_features)
-    keys = [(f"{extractor.name} {extractor.hash}", digest) for digest in digests(images)]
+    return known(f"{extractor.name} {extractor.hash}", extractor, images)
+
+
+def known(name: str, features: Features, images: Tensor) -> Tensor:
+    """Features of (n, C, *size) images, n at least 1, of each image made once; (n, f).
+
+    Args:
+        name: what identifies the features.
+        features: makes them, of `BATCH` images at most, and of several such batches at the same time.
+        images: as float16 or float32.
+    """
+    keys = [(name, digest) for digest in digests(images)]
     found = _remembered(keys)
     missing = list({key: row for row, key in enumerate(keys) if key not in found}.values())
-    for start in range(0, len(missing), BATCH):
-        rows = missing[start : start + BATCH]
-        made = extractor(images[rows].float())
-        found |= {keys[row]: features for row, features in zip(rows, made, strict=True)}
-    _remember({keys[row]: found[keys[row]] for row in missing}, 4 * extractor.num_features)
+    for row, made in zip(missing, _made(features, images, missing), strict=True):
+        found[keys[row]] = made
+    _remember({keys[row]: found[keys[row]] for row in missing})
     return torch.stack([found[key] for key in keys])
+
+
+def _made(features: Features, images: Tensor, rows: list[int]) -> Iterator[Tensor]:
+    """Features of the images at these rows, of batches side by side."""
+    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    if len(batches) < 2:
+        for batch in batches:
+            yield from features(images[batch].float())
+        return
+    with workers() as pool:
+        for made in pool.map(lambda batch: features(images[batch].float()), batches):
+            yield from made
 
 
 def digests(images: Tensor) -> list[bytes]:
@@ -59,9 +83,10 @@ def _remembered(keys: list[tuple[str, bytes]]) -> dict[tuple[str, bytes], Tensor
     return found
 
 
-def _remember(made: dict[tuple[str, bytes], Tensor], size: int) -> None:
+def _remember(made: dict[tuple[str, bytes], Tensor]) -> None:
     with _changing:
         # A row of its own, or it would hold its batch.
         _known.update({key: row.clone() for key, row in made.items()})
-        while len(_known) * size > MOST_BYTES:
-            _known.popitem(last=False)
+        held = sum(row.nbytes for row in _known.values())
+        while held > MOST_BYTES:
+            held -= _known.popitem(last=False)[1].nbytes

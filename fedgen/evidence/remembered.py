@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 T = TypeVar("T")
 
@@ -16,6 +17,8 @@ KEPT = 40
 
 _known: dict[Hashable, Any] = {}
 _changing = Lock()
+#: Of tensors that are still held by somebody, by which of them it is: (version, content).
+_hashed: Any = WeakIdKeyDictionary()
 
 
 def once(key: Hashable, compute: Callable[[], T]) -> T:
@@ -33,9 +36,16 @@ def once(key: Hashable, compute: Callable[[], T]) -> T:
 
 
 def content(*tensors: Tensor) -> str:
-    """Shapes and hash of tensors' values."""
-    shapes = [tuple(each.shape) for each in tensors]
-    digest = hashlib.sha256()
-    for each in tensors:
-        digest.update(each.contiguous().numpy())
-    return f"{shapes} {digest.hexdigest()}"
+    """Shapes and hashes of tensors' values; a tensor that is asked for again, unchanged, is not read again."""
+    return " ".join(map(_content, tensors))
+
+
+def _content(tensor: Tensor) -> str:
+    with _changing:
+        version, known = _hashed.get(tensor, (-1, ""))
+    # Torch counts the changes of a tensor in place.
+    if version != tensor._version:
+        known = f"{tuple(tensor.shape)} {hashlib.sha256(tensor.contiguous().numpy().data).hexdigest()}"
+        with _changing:
+            _hashed[tensor] = (tensor._version, known)
+    return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -50,7 +51,8 @@ class GivenNetworkExtractor(Extractor):
         self.network = _built(getattr(monai.networks.nets, asked.architecture), options, asked)
         _fill(self.network, weights, asked)
         self.network.eval().requires_grad_(False)
-        self._maps: Tensor | None = None
+        #: Of each thread, for threads may ask at the same time.
+        self._maps = threading.local()
         self.network.get_submodule(_MAPS[kind]).register_forward_hook(self._keep)
         self.num_features = int(self(torch.zeros(1, asked.channels, 64, 64)).shape[1])
         digest = hashlib.sha256(f"{self.name} {self.version} {asked.model_dump_json()}".encode())
@@ -77,7 +79,7 @@ class GivenNetworkExtractor(Extractor):
         return cls(given.network, FILE.tensors(FILE.read(given.network.sha256, path), path))
 
     def _keep(self, module: nn.Module, given: Any, maps: Tensor) -> None:
-        self._maps = maps
+        self._maps.last = maps
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
@@ -88,8 +90,7 @@ class GivenNetworkExtractor(Extractor):
         if self.asked.side is not None:
             x = functional.interpolate(x, size=[self.asked.side] * 2, mode="bilinear", antialias=True)
         self.network((x - self.asked.mean) / self.asked.std)
-        assert self._maps is not None
-        maps, self._maps = self._maps, None
+        maps: Tensor = vars(self._maps).pop("last")
         return maps.mean(dim=(2, 3))
 
 

@@ -57,4 +57,5 @@ def _blurred(images: Tensor, size: list[int]) -> Tensor:
 def pixels(images: Tensor) -> list[bytes]:
     """The 8-bit pixels of each image, for exact comparison; empty for a constant image."""
     grey = ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).flatten(1).numpy()
-    return [b"" if (row == row[0]).all() else row.tobytes() for row in grey]
+    constant = (grey == grey[:, :1]).all(axis=1)
+    return [b"" if same else row.tobytes() for same, row in zip(constant, grey, strict=True)]

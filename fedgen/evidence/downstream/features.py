@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,12 @@ from skimage.feature import hog
 from torch import Tensor
 from torch.nn import functional
 
-from fedgen.evidence.known_features import extract
+from fedgen.evidence.known_features import extract, known
 from fedgen.extractors.registry import build_extractor
 
 FloatArray = NDArray[np.float64]
-#: (n, C, H, W) images in [-1, 1] -> (n, f)
-Features = Callable[[Tensor], FloatArray]
+#: (n, C, H, W) images in [-1, 1] -> (n, f) float32 or float64
+Features = Callable[[Tensor], NDArray[Any]]
 
 #: Side of the thumbnail, in pixels.
 THUMBNAIL = 8
@@ -31,19 +32,25 @@ def simple_features(images: Tensor) -> FloatArray:
     return torch.cat([radiomics, thumbnail], dim=1).double().numpy()
 
 
-def texture_features(images: Tensor) -> FloatArray:
-    """Histograms of oriented gradients (Dalal and Triggs 2005) of (n, C, H, W) images; (n, f) float64.
+def texture_features(images: Tensor) -> NDArray[np.float32]:
+    """Histograms of oriented gradients (Dalal and Triggs 2005) of (n, C, H, W) images; (n, f) float32.
 
     Each block of cells is normalised, so that contrast is no part of them: an image without texture has the
     directions of its noise or of its outline alone.
     """
+    if not len(images):
+        return np.empty((0, 0), np.float32)
+    return known(f"gradients {CELLS} {BLOCK} {ORIENTATIONS}", _gradients, images).numpy()
+
+
+def _gradients(images: Tensor) -> Tensor:
     gray = _gray(images)[:, 0].double().numpy()
     cell = max(2, round(min(gray.shape[1:]) / CELLS))
     found = [
         hog(image, ORIENTATIONS, pixels_per_cell=(cell, cell), cells_per_block=(BLOCK, BLOCK))
         for image in gray
     ]
-    return np.stack(found) if found else np.empty((0, 0))
+    return torch.from_numpy(np.stack(found)).float()
 
 
 def pixels(images: Tensor) -> FloatArray:

@@ -14,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from fedgen.evidence.downstream.features import Features, pixels, simple_features, texture_features
+from fedgen.evidence.workers import workers
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -58,8 +59,10 @@ class LinearJudge:
         # Threads of the algebra wait longer for each other than such small matrices take.
         with threadpool_limits(1):
             scale = self.scale(*features.shape)
-            known = scale.fit_transform(features)
-            return Taught(scale, [self._decide(known, labels) for labels in labelled])
+            # Components of single precision's features are found in it, at half the time; all else is in double.
+            known = scale.fit_transform(features).astype(np.float64, copy=False)
+            with workers() as pool:
+                return Taught(scale, list(pool.map(lambda labels: self._decide(known, labels), labelled)))
 
     def _decide(self, known: FloatArray, labels: IntArray) -> LogisticRegression:
         model = LogisticRegression(C=self.inverse_penalty, class_weight="balanced", max_iter=1000)
@@ -81,7 +84,7 @@ class Taught:
     def think(self, test: FloatArray, classes: int) -> list[FloatArray]:
         """Class probabilities (n_test, K) of (n_test, f) features, one array a labelling."""
         with threadpool_limits(1):
-            asked = self.scale.transform(test)
+            asked = self.scale.transform(test).astype(np.float64, copy=False)
             return [self._probabilities(model, asked, classes) for model in self.models]
 
     @staticmethod

@@ -14,8 +14,8 @@ from torch import Tensor
 from fedgen.evidence.downstream.arms import TrainingSet
 from fedgen.evidence.downstream.classifier import probabilities, train_classifier
 from fedgen.evidence.downstream.stopping import steps_to_train
-from fedgen.evidence.downstream.workers import workers
 from fedgen.evidence.remembered import content, once
+from fedgen.evidence.workers import workers
 
 FloatArray = NDArray[np.float64]
 

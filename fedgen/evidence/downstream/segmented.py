@@ -20,8 +20,8 @@ from fedgen.evidence.downstream.segmentation_arms import (
     taught,
 )
 from fedgen.evidence.downstream.segmenter import chosen_class, segment, train_segmenter
-from fedgen.evidence.downstream.workers import workers
 from fedgen.evidence.remembered import content, once
+from fedgen.evidence.workers import workers
 from fedgen.task.image_spec import Spacing
 
 FloatArray = NDArray[np.float64]

@@ -23,7 +23,8 @@ from fedgen.evidence.known_features import extract
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
 from fedgen.evidence.pooled import PooledImages, pool
-from fedgen.extractors.contract import Given
+from fedgen.evidence.remembered import content, once
+from fedgen.extractors.contract import Extractor, Given
 from fedgen.extractors.registry import build_extractor
 from fedgen.run.row import Row, SitePart, Value, cut
 from fedgen.study.evaluation_section import EvaluationSection
@@ -66,12 +67,18 @@ class JoinedDistance(Measure):
                 extractor = build_extractor(name, given)
             except DataError:
                 continue
-            whiten = Whitening.of(extract(extractor, made.images))
+            whiten = _of_release(extractor, made.images)
             if whiten is not None and held.n_images > DIMENSIONS:
                 moments = FeatureMoments.of(
                     whiten(extract(extractor, held.images)), class_weights(held.labels, made.labels)
                 )
                 yield _row(name, moments, whiten, held)
+
+
+def _of_release(extractor: Extractor, images: Tensor) -> Whitening | None:
+    """`Whitening.of` a release, made once a process: in a simulation every site asks for it."""
+    key = ("whitening", extractor.id, content(images))
+    return once(key, lambda: Whitening.of(extract(extractor, images)))
 
 
 def _row(name: str, moments: FeatureMoments, whiten: Whitening, held: PooledImages) -> Row:

@@ -15,7 +15,7 @@ IntArray = NDArray[np.int64]
 
 #: Neighbours of precision, recall, density and coverage (Naeem et al. 2020, section 5.1).
 NEIGHBOURS = 5
-#: Bandwidths of the kernel, times the median distance.
+#: Bandwidths of the kernel, times the median distance; each is half the next one.
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 #: Directions of the sliced distance.
 DIRECTIONS = 64
@@ -32,14 +32,21 @@ def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
 
 def rbf_kernel(squares: FloatArray, median: float) -> FloatArray:
     """Mean of Gaussian kernels exp(-d^2 / (2 s^2)) over BANDWIDTHS times a median distance (Gretton et al. 2012)."""
-    found: FloatArray = np.mean([np.exp(-squares / (2 * (s * median) ** 2)) for s in BANDWIDTHS], axis=0)
-    return found
+    # Each width is half the next one, so that each kernel is the fourth power of the next: one exponential for all.
+    each: FloatArray = np.exp(-squares / (2 * (BANDWIDTHS[-1] * median) ** 2))
+    total = each.copy()
+    for _ in BANDWIDTHS[1:]:
+        each *= each
+        each *= each
+        total += each
+    return total / len(BANDWIDTHS)
 
 
 def polynomial_kernel(x: FloatArray) -> FloatArray:
     """KID's kernel (x y / d + 1)^3 of (n, d) points with each other (Binkowski et al. 2018)."""
-    found: FloatArray = (x @ x.T / x.shape[1] + 1) ** 3
-    return found
+    base: FloatArray = x @ x.T / x.shape[1] + 1
+    # A power of floats takes ten times as long as two products.
+    return base * base * base
 
 
 def mmd(kernel: FloatArray, i: IntArray, j: IntArray) -> float:

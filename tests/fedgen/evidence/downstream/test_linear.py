@@ -9,9 +9,12 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from fedgen.evidence import remembered
+from fedgen.evidence.downstream.arms import TrainingSet
 from fedgen.evidence.downstream.features import BLOCK, ORIENTATIONS, texture_features
 from fedgen.evidence.downstream.judged import JUDGES, auroc, judged, predicted, site_alone, within_sites
-from fedgen.evidence.downstream.linear import COMPONENTS, LINEAR
+from fedgen.evidence.downstream.judges import LinearInRows
+from fedgen.evidence.downstream.linear import COMPONENTS, LINEAR, LinearJudge
 
 
 def gradients(image: np.ndarray, cell: int) -> np.ndarray:
@@ -120,3 +123,30 @@ def test_knowing_the_site_is_worth_nothing_within_sites() -> None:
     alone = site_alone(labels, sites, sites, 2)
     assert auroc(labels.numpy(), alone) == 0.75
     assert within_sites(labels, [alone, alone], sites) == 0.5
+
+
+def test_what_is_learnt_of_a_release_alone_is_learnt_once_and_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taught: list[int] = []
+    plain = LinearJudge.teach
+
+    def counting(self: LinearJudge, features: object, labelled: object) -> object:
+        taught.append(len(features))  # type: ignore[arg-type]
+        return plain(self, features, labelled)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(remembered, "_known", {})
+    monkeypatch.setattr(LinearJudge, "teach", counting)
+    rng = np.random.default_rng(0)
+    of_release, labels = rng.normal(size=(30, 4)), torch.arange(30) % 2
+    for n in (10, 12):
+        own, test = rng.normal(size=(n, 4)), rng.normal(size=(7, 4))
+        rows = torch.arange(n, n + 30)
+        sets = [TrainingSet(torch.zeros(30, 1), each, rows, rows) for each in (labels, 1 - labels)]
+        found = LinearInRows("simple", own, of_release, test, "release").learn(sets, 2)
+        for each, seen in zip(sets, found, strict=True):
+            expected = plain(LINEAR["simple"], of_release, [each.labels.numpy()]).think(test, 2)[0]
+            assert seen == pytest.approx(expected)
+        both = TrainingSet(torch.zeros(n + 30, 1), torch.arange(n + 30) % 2, *[torch.arange(n + 30)] * 2)
+        LinearInRows("simple", own, of_release, test, "release").learn([both], 2)
+    assert taught == [30, 40, 42]

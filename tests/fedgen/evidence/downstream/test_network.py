@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedgen.evidence import remembered
-from fedgen.evidence.downstream import network, workers
+from fedgen.evidence import remembered, workers
+from fedgen.evidence.downstream import network
 from fedgen.evidence.downstream.arms import TrainingSet
 from fedgen.evidence.downstream.classifier import probabilities, train_classifier
 from fedgen.evidence.downstream.network import Lesson, learn

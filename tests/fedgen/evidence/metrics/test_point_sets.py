@@ -220,3 +220,14 @@ def test_a_patients_images_do_not_teach_the_classifier_about_each_other() -> Non
     seen = classifier_auroc(points, rng.permutation(80), i, j)
     assert seen > 0.95
     assert classifier_auroc(points, np.arange(80) // 5, i, j) < 0.8
+
+
+def test_kernels_are_their_formulas() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 3))
+    squares = squared_distances(x, x)
+    naive = np.mean([np.exp(-squares / (2 * (s * 1.7) ** 2)) for s in (0.25, 0.5, 1, 2, 4)], axis=0)
+    np.testing.assert_allclose(rbf_kernel(squares, 1.7), naive, rtol=1e-12, atol=1e-300)
+    # Far points' kernels are zero, and not a number that is none.
+    assert rbf_kernel(np.array([[1e6]]), 1.0) == 0
+    np.testing.assert_allclose(polynomial_kernel(x), (x @ x.T / 3 + 1) ** 3, rtol=1e-12)

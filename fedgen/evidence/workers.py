@@ -1,4 +1,4 @@
-"""Threads that train small networks side by side, one core each.
+"""Threads that do small work side by side, one core each: train networks, make features, teach judges.
 
 A small network keeps no two cores busy, so it is given one, and as many networks are trained at a time as there are
 cores. They are threads, since torch lets others run while it computes: images are held once, nothing is sent or
