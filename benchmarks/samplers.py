@@ -6,8 +6,8 @@ The default U-Net of the family diffusion is trained without privacy on 600 phan
 192 images by each sampler. The error is the root mean square distance, in images of [-1, 1], to Heun's method with 40
 steps, which is the flow itself as far as anyone can see. FID (a feature) and KID are to 400 other phantoms
 in the offline features of the evaluation; the first line is what phantoms themselves reach. Milliseconds are of the
-processor. The last lines are the student of the family distilled, with its default options, before and after it is
-finished on that U-Net.
+processor. The last lines are the students of the family distilled, with its default options in each of its ways, before
+they are finished on that U-Net and after.
 
 Nothing here chooses a default: the phantoms that judge are not those of any test. The benchmark exits 0 whatever the
 numbers.
@@ -58,6 +58,8 @@ SAMPLERS = (
     ("dpm", 12),
     ("ddim", 18),
 )
+#: Ways of distillation, and steps of each student.
+STUDENTS = {"progressive": (4,), "consistency": (1, 2)}
 
 Judge = Callable[[Tensor], dict[str, float]]
 
@@ -142,15 +144,20 @@ def of_seed(seed: int, steps: int) -> Iterator[tuple[str, dict[str, float]]]:
         made, took = drawn(standing("diffusion", sampler=sampler, sampler_steps=count), networks)
         flow = made if flow is None else flow
         yield f"{sampler}, {count} steps", {"error": _error(made, flow), "ms": took, **told(made)}
-    student = standing("distilled")
-    own = student.networks()
-    own["unet"].load_state_dict(networks["unet"].state_dict())
-    for name in ("student, before", "student, finished"):
-        made, took = drawn(student, own)
-        assert flow is not None
-        yield name, {"error": _error(made, flow), "ms": took, **told(made)}
-        if name.endswith("before"):
-            own = dict(student.finished(own, torch.Generator().manual_seed(seed)))
+    for way, counts in STUDENTS.items():
+        own = standing("distilled", way=way).networks()
+        own["unet"].load_state_dict(networks["unet"].state_dict())
+        student = dict(
+            standing("distilled", way=way).finished(dict(own), torch.Generator().manual_seed(seed))
+        )
+        for count in counts:
+            for name, of in (("before", own), ("finished", student)):
+                made, took = drawn(standing("distilled", way=way, student_steps=count), of)
+                assert flow is not None
+                yield (
+                    f"{way} student, steps {count}, {name}",
+                    {"error": _error(made, flow), "ms": took, **told(made)},
+                )
 
 
 def _error(made: Tensor, flow: Tensor) -> float:

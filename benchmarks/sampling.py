@@ -3,7 +3,8 @@
     python benchmarks/sampling.py [--images 64] [--side 64] [--threads N] [--out FILE.json]
 
 Every family with its default options draws images of one channel and 64 x 64 of two classes; its networks have the
-weights that they begin with, which cost what trained ones cost. The peers are MONAI's DiffusionInferer on the very
+weights that they begin with, which cost what trained ones cost; so do students of one and two steps, and diffusion of
+the code of 8 x 8 that `fedgen prior build` makes of such images. The peers are MONAI's DiffusionInferer on the very
 U-Net of the family diffusion: DDPM with its 1000 steps (20 of them, times 50), DDIM with 50 and with as many as ours.
 Medians of repeats that take turns in one process. A family that cannot do without a public prior stands on noise. Where
 the machine has other work, the milliseconds of the processor, of all threads together, are those to compare.
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from monai.inferers import DiffusionInferer
@@ -36,7 +38,21 @@ from fedgen.task.task import Task, image_of_class
 HERE = Path(__file__).parent
 CLASSES = ("none", "lesion")
 #: Milliseconds an image that a family may take on two cores.
-TARGETS = {"diffusion": 100.0, "distilled": 20.0}
+TARGETS = {
+    "diffusion": 100.0,
+    "distilled": 20.0,
+    "distilled, consistency, 1 step": 20.0,
+    "distilled, consistency, 2 steps": 20.0,
+}
+#: Options with which a family draws otherwise.
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "distilled, consistency, 1 step": ("distilled", {"way": "consistency", "student_steps": 1}),
+    "distilled, consistency, 2 steps": ("distilled", {"way": "consistency", "student_steps": 2}),
+    "diffusion of a public code": (
+        "diffusion",
+        {"latent": "prior", "autoencoder_channels": (16, 32, 64, 64)},
+    ),
+}
 #: Steps of DDPM that are measured of its 1000.
 MEASURED = 20
 
@@ -44,9 +60,9 @@ MEASURED = 20
 Draw = Callable[[int], Tensor]
 
 
-def standing(name: str, task: Task) -> Family:
-    """A family with its default options."""
-    family = family_class(name)(task, specs()[name].options())
+def standing(name: str, task: Task, **options: Any) -> Family:
+    """A family with its default options but for these."""
+    family = family_class(name)(task, specs()[name].options(**options))
     if not specs()[name].needs_prior:
         return family
     donors = torch.rand(64, *task.stack.shape) * 2 - 1
@@ -161,16 +177,17 @@ def main() -> None:
     print(", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
 
     families = {name: standing(name, task) for name, spec in specs().items() if spec.supports(task) is None}
+    families |= {row: standing(name, task, **options) for row, (name, options) in OTHERS.items()}
     calls = {name: calls_of(family) for name, family in families.items() if "unet" in family.networks()}
     draws = {name: (of_family(family), 1.0) for name, family in families.items()}
     took = milliseconds({**draws, **peers(task, calls["diffusion"])}, arguments.images, arguments.repeats)
 
-    print(f"\n{'sampler':<28}{'calls':>6}{'ms an image':>13}{'cpu ms':>9}{'x ours':>9}  target")
+    print(f"\n{'sampler':<34}{'calls':>6}{'ms an image':>13}{'cpu ms':>9}{'x ours':>9}  target")
     for name, (wall, cpu) in took.items():
         target = TARGETS.get(name)
         met = "" if target is None else f"< {target:.0f}: {'met' if wall < target else 'missed'}"
         ratio = wall / took["diffusion"][0]
-        print(f"{name:<28}{calls.get(name, '-'):>6}{wall:>13.1f}{cpu:>9.1f}{ratio:>9.2f}  {met}")
+        print(f"{name:<34}{calls.get(name, '-'):>6}{wall:>13.1f}{cpu:>9.1f}{ratio:>9.2f}  {met}")
     rows = {
         name: {"wall_ms": wall, "cpu_ms": cpu, "calls": calls.get(name)} for name, (wall, cpu) in took.items()
     }
