@@ -44,7 +44,7 @@ def _table(panel: Panel) -> Table:
     measure = next((each.measure for each in panel.averaged if each.measure), None) or "worth"
     table = Table(title=", ".join(panel.studies), title_justify="left", box=None, pad_edge=False)
     table.add_column("study", overflow="fold")
-    for name in ("epsilon", measure, "interval", "seeds", "SD", "audit"):
+    for name in ("epsilon", measure, "interval", "runs", "SD", "audit"):
         table.add_column(name, justify="right", no_wrap=name != measure)
     for each in panel.averaged:
         spent = each.asked if each.epsilon is None else each.epsilon

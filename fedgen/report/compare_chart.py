@@ -16,6 +16,8 @@ COLOURS = tuple(f"var(--series-{n})" for n in range(1, 7))
 #: How far to the right of the largest epsilon a run without privacy stands.
 _BEYOND = 3.0
 _WIDTH, _HEIGHT = 720.0, 340.0
+#: From the top down to here stands the label of the axis.
+_LABEL = 24.0
 
 
 def utility_curve(averaged: Sequence[Averaged]) -> ET.Element | None:
@@ -78,7 +80,14 @@ def _references(plot: Plot, known: Sequence[Averaged]) -> None:
             continue
         at = sum(values) / len(values)
         plot.line([(plot.x.low, at), (plot.x.high, at)], f"stroke:{MUTED};stroke-dasharray:5 4")
-        plot.text(plot.at_x(plot.x.low) + 6, plot.at_y(at) - 5, f"{name} {number(at)}", ink=INK)
+        # Below its line where it would stand upon the label of the axis.
+        above = plot.at_y(at) - 5
+        plot.text(
+            plot.at_x(plot.x.low) + 6,
+            above if above > _LABEL else above + 18,
+            f"{name} {number(at)}",
+            ink=INK,
+        )
 
 
 def _draw(plot: Plot, points: Sequence[Averaged], ink: str, index: int) -> None:
@@ -92,6 +101,6 @@ def _draw(plot: Plot, points: Sequence[Averaged], ink: str, index: int) -> None:
         if each.value is None:
             continue
         place = x if math.isfinite(x) else plot.x.ticks[-1]
-        seeds = f"mean of {each.scored} seeds" if each.scored > 1 else "one run"
+        seeds = f"mean of {each.scored} runs" if each.scored > 1 else "one run"
         title = f"{each.name}, {number(each.value)}, {interval(each.low, each.high)}, {seeds}"
         plot.mark(place * nudge, each.value, each.low, each.high, title, ink=ink)

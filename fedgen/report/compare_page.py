@@ -20,8 +20,8 @@ from fedgen.run_view import RunView
 PAGE = "compare.html"
 #: What no comparison of runs says, whatever they are.
 LIMITS = (
-    "Intervals are over test patients. The spread over seeds is shown where there are several; of one seed nothing is "
-    "known of how another would do.",
+    "Intervals are over test patients. The spread over runs of one study, by another seed or with other noise, is "
+    "shown where there are several; of one run nothing is known of how another would do.",
     "Every run reads its patients anew. What several runs on the same patients cost together is more than any of these "
     "epsilons, and choosing the best of them by its score is no part of any.",
     "Runs are put in one table where the sections data, task and evaluation of their studies and the test patients of "
@@ -52,7 +52,7 @@ def compare_runs(folders: Sequence[Path], out: Path) -> CompareFile:
     """Compare runs, and write `compare.html` and `compare.json` into `out`.
 
     Raises:
-        StudyError: a folder is no run, or is named twice.
+        StudyError: a folder is no run, or is named twice, or is a copy of another.
         DataError: a file of a run is damaged, or the disk is full.
     """
     known = [folder.resolve() for folder in folders]
@@ -67,10 +67,25 @@ def compare_runs(folders: Sequence[Path], out: Path) -> CompareFile:
         raise StudyError(
             "Two of the runs have folders of the same name: rename one, or nobody can tell them apart."
         )
-    found = compare(RunView(RunDirectory(folder)) for folder in known)
+    views = [RunView(RunDirectory(folder)) for folder in known]
+    found = compare(views)
+    _refuse_copies(found, views)
     found.write(RunDirectory(out))
     write_atomic(out / PAGE, render(found).encode())
     return found
+
+
+def _refuse_copies(found: CompareFile, views: Sequence[RunView]) -> None:
+    """A run and its copy are no two runs: averaged, they would look as if another seed did as well."""
+    seen: dict[tuple[object, ...], str] = {}
+    for run, view in zip(found.runs, views, strict=True):
+        model = view.summary.model.sha256 if view.summary.model else None
+        before = seen.setdefault((run.question, run.line, run.asked, run.seed, model or run.run), run.run)
+        if before != run.run:
+            raise StudyError(
+                f"{before} and {run.run} have one study and one model: they are copies, or repeat each other, and "
+                "count once. Name one of them."
+            )
 
 
 def panels(found: CompareFile) -> list[Panel]:

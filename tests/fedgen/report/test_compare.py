@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from fedgen.cli.main import app
 from fedgen.errors import StudyError
+from fedgen.report.compare_chart import utility_curve
 from fedgen.report.compare_page import compare_runs, panels, render
 from fedgen.report.compare_runs import CompareFile
 from fedgen.run.directory import RunDirectory
@@ -25,9 +27,14 @@ Made = Callable[..., Path]
 def made(template_run: Path, tmp_path: Path) -> Made:
     """`made("one", seed=2, epsilon=1.0, score=0.7)`: a run like the template, with what is named changed."""
 
-    def build(name: str, *, score: float | None = None, gone: str = "", **changes: Any) -> Path:
+    def build(
+        name: str, *, score: float | None = None, gone: str = "", model: str = "", **changes: Any
+    ) -> Path:
         path = tmp_path / name
         shutil.copytree(template_run, path)
+        summary = json.loads((path / "run.json").read_text())
+        summary["model"]["sha256"] = hashlib.sha256((model or name).encode()).hexdigest()
+        (path / "run.json").write_text(json.dumps(summary))
         study = (path / "study.yaml").read_text()
         for before, after in changes.get("study", {}).items():
             assert before in study, before
@@ -71,6 +78,27 @@ def test_runs_that_differ_in_the_seed_alone_are_averaged(made: Made, tmp_path: P
     assert panel.curve is not None
     assert len(list(panel.curve.iter("circle"))) == 2
     assert len(panel.legend) == 1
+
+
+def test_a_run_and_its_copy_are_not_two(made: Made, tmp_path: Path) -> None:
+    one, copy = made("one", score=0.7), made("copy", score=0.7, model="one")
+    with pytest.raises(StudyError, match="one and copy have one study and one model"):
+        compare_runs([one, copy], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_name_of_a_line_at_the_top_does_not_stand_on_the_label_of_the_axis(
+    made: Made, tmp_path: Path
+) -> None:
+    one = made("one", score=0.7)
+    (panel,) = panels(compare_runs([one], tmp_path / "out"))
+    assert panel.curve is not None
+    (averaged,) = panel.averaged
+    at_top = averaged.model_copy(update={"real": 1.0, "high": 1.0})
+    svg = utility_curve([at_top])
+    assert svg is not None
+    heights = {text.text: float(text.get("y") or "nan") for text in svg.iter("text") if text.text}
+    assert heights["real images 1.000"] - heights[f"{averaged.measure}, {averaged.over}"] > 11
 
 
 def test_another_option_is_another_line_with_its_name(made: Made, tmp_path: Path) -> None:
