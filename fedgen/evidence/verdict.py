@@ -9,6 +9,8 @@ from fedgen.run.row import SEVERITY, Finding, Row, Verdict, worst
 from fedgen_privacy.statistics.multiplicity import holm
 
 CALM = "No audit found that the release or the model gives a training patient away."
+#: Where no model was asked.
+CALM_OF_IMAGES = "No audit found that the images give a training patient away. No model was asked."
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,12 @@ def decide(found: Iterable[Row | Undecided], alpha: float) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def overall(rows: Sequence[Row]) -> tuple[Verdict, tuple[str, ...]]:
-    """The worst verdict, and the reason of every audit that did not pass (the worst first)."""
+def overall(rows: Sequence[Row], calm: str = CALM) -> tuple[Verdict, tuple[str, ...]]:
+    """The worst verdict, and the reason of every audit that did not pass (the worst first), or else `calm`."""
     judged = [(row, row.verdict) for row in rows if row.verdict is not None]
     verdict = worst(*(each for _, each in judged))
     if verdict is Verdict.PASS:
-        return verdict, (CALM,)
+        return verdict, (calm,)
     raised = [(row, each) for row, each in judged if each is not Verdict.PASS]
     raised.sort(key=lambda pair: SEVERITY.index(pair[1]))
     return verdict, tuple(f"{row.title}: {row.reason}" for row, _ in raised)

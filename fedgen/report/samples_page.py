@@ -9,6 +9,7 @@ from pathlib import Path
 from fedgen import __version__
 from fedgen.report.page import environment
 from fedgen.report.pictures import NEIGHBOURS, read_rows
+from fedgen.report.sheet import means
 from fedgen.run.atomic import write_atomic
 from fedgen.run.evidence_files import AuditFile
 
@@ -43,6 +44,7 @@ def write_samples_page(
     values = {
         "audit": audit,
         "asked": asked,
+        "means": means(audit),
         "neighbours": read_rows(out / "figures", NEIGHBOURS),
         "version": __version__,
         "now": (now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.ndimage import zoom
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from fedgen.cli.main import app
 from fedgen.errors import DataError, GateError, StudyError
 from fedgen.evidence.audit.spaces import SPACES, THUMBNAIL
+from fedgen.pipeline.samples_audit import other_scale
 from fedgen.run.directory import RunDirectory
 from fedgen.run.evidence_files import AuditFile
 
@@ -86,6 +88,22 @@ def test_where_nothing_names_patients_each_image_is_one_and_that_is_said_first(f
     assert "counts as a person" in audit.limits[0]
     assert audit.n["train_patients"] == 80
     assert "counts as a person" in (out / "audit.html").read_text()
+
+
+def test_images_on_another_scale_are_said_to_be_before_anything_is_concluded(folders):
+    made = folders(4)
+    for path in made.glob("*.png"):
+        Image.fromarray((np.asarray(Image.open(path)) // 4).astype(np.uint8)).save(path)
+    result = call(made, "--patient-rule", "([pq][0-9]+)_")
+    assert "darker than nearly all real ones" in " ".join(result.output.split())
+    page = (made.parent / "made-audit" / "audit.html").read_text()
+    assert "If they were saved on another scale" in page
+
+
+def test_other_scale_asks_for_more_than_a_generator_that_is_a_little_dark():
+    real = torch.rand(200, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert other_scale(real, real[:50] - 0.02) is None
+    assert "brighter" in (other_scale(real, real[:50] * 0.1 + 0.8) or "")
 
 
 def test_who_is_in_both_folders_is_refused(folders):
