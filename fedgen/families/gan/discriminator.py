@@ -11,6 +11,7 @@ from fedgen.families.contract import Adam, Apply, Draws, Objective
 from fedgen.families.gan.augmentation import within
 from fedgen.families.gan.auxiliary import guess_loss
 from fedgen.families.gan.growing import as_grown
+from fedgen.families.gan.networks import numbers_of
 from fedgen.families.gan.options import GANOptions
 from fedgen.families.gan.pace import Pace, betas_of
 from fedgen.families.parts.adversarial import ADVERSARIAL, between, gradient_penalty
@@ -50,9 +51,9 @@ class DiscriminatorObjective(Objective):
         self.optimizer = Adam(options.learning_rate, betas_of(options))
 
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
-        """`z`: (B, M, K, latent_size) standard normal; uniform numbers of the augmentations and the penalty."""
+        """`z`: (B, M, K, `numbers_of`) standard normal; uniform numbers of the augmentations and the penalty."""
         options = self.options
-        z = torch.randn(B, M, K, options.latent_size, generator=rng, device=rng.device)
+        z = torch.randn(B, M, K, numbers_of(self.task.stack, options), generator=rng, device=rng.device)
         uniform: dict[str, int] = {}
         if options.augments:
             uniform = dict.fromkeys((REAL, FAKE), numbers(self.task.stack.dimensions))

@@ -15,7 +15,7 @@ from fedgen.families.contract import Family, Objective
 from fedgen.families.gan.augmentation import Probability
 from fedgen.families.gan.discriminator import DiscriminatorObjective
 from fedgen.families.gan.generator import GeneratorObjective
-from fedgen.families.gan.networks import ConditionalDiscriminator, ConditionalGenerator
+from fedgen.families.gan.networks import ConditionalDiscriminator, ConditionalGenerator, numbers_of
 from fedgen.families.gan.options import GANOptions
 from fedgen.families.parts.conditioning import condition_of
 from fedgen.families.parts.folding import fold, patient_mean
@@ -53,7 +53,7 @@ class GANFamily(Family):
     ) -> Tensor:
         """Images of z drawn from the prior, (n, C, *size) float32 in [-1, 1]."""
         generator = networks["generator"]
-        z = torch.randn(n, self.options.latent_size, generator=rng, device=rng.device)
+        z = torch.randn(n, numbers_of(self.task.stack, self.options), generator=rng, device=rng.device)
         return decode_in_chunks(generator, z, condition_of(self.task, given, z[:, 0]), device_of(generator))
 
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:

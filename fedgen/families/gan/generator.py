@@ -12,6 +12,7 @@ from fedgen.families.contract import Adam, Apply, Draws, Memory, Objective
 from fedgen.families.gan.adaptive import AdaptiveRule, ScheduleState
 from fedgen.families.gan.augmentation import pull, within
 from fedgen.families.gan.auxiliary import guess_loss
+from fedgen.families.gan.networks import numbers_of
 from fedgen.families.gan.options import GANOptions
 from fedgen.families.gan.pace import Pace, betas_of
 from fedgen.families.parts.adversarial import ADVERSARIAL
@@ -61,8 +62,8 @@ class GeneratorObjective(Objective):
         self.optimizer = Adam(options.learning_rate, betas_of(options))
 
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
-        """`z`: (B, M, K, latent_size) standard normal; the task's conditions by name, (B, M, K, ...)."""
-        z = torch.randn(B, M, K, self.options.latent_size, generator=rng, device=rng.device)
+        """`z`: (B, M, K, `numbers_of`) standard normal; the task's conditions by name, (B, M, K, ...)."""
+        z = torch.randn(B, M, K, numbers_of(self.task.stack, self.options), generator=rng, device=rng.device)
         drawn = {"z": z, **drawn_fields(self.task, (B, M, K), rng)}
         if self.options.augments:
             n = numbers(self.task.stack.dimensions)

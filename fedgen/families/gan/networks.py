@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fedgen.families.gan.growing import Inlets, Outlets
 from fedgen.families.gan.options import GANOptions
-from fedgen.families.gan.style import StyledBody
+from fedgen.families.gan.style import StyledBody, noise_grids
 from fedgen.families.parts.attention import attended, attention
 from fedgen.families.parts.blocks import (
     LEAKY_RELU,
@@ -36,8 +36,8 @@ class _UpsamplingGenerator(Generator):
             self.dimensions, in_channels, out_channels, strides, self.norm, last=is_last
         )
 
-    def features(self, both: Tensor, after: Mapping[int, nn.Module]) -> list[Tensor]:
-        """As `StyledBody.features`."""
+    def features(self, both: Tensor, after: Mapping[int, nn.Module], noise: Tensor) -> list[Tensor]:
+        """As `StyledBody.features`, and of noise nothing is read."""
         found: list[Tensor] = [self.reshape(self.linear(both))]
         for number, level in enumerate(self.conv):
             h = level(found[-1])
@@ -66,19 +66,34 @@ class _DiscriminatorBody(Regressor):
         return convolution
 
 
+def numbers_of(image: ImageSpec, options: GANOptions) -> int:
+    """Random numbers of an image: its latent and, where levels add noise, a number for each of their pixels."""
+    if not options.level_noise:
+        return options.latent_size
+    start, strides = _levels(image, options)
+    return options.latent_size + sum(prod(grid) for grid in noise_grids(start, strides))
+
+
+def _levels(image: ImageSpec, options: GANOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Grid of the generator's first features, and the stride of each level but the last, which has 1."""
+    strides = level_strides(image.size, len(options.generator_channels))[::-1]
+    return tuple(side // 2 ** strides.count(2) for side in image.size), strides
+
+
 class ConditionalGenerator(nn.Module):
-    """G(z, y): the condition y enters as numbers beside z."""
+    """G(z, y): the condition y enters as numbers beside the latent, which is the first part of z."""
 
     def __init__(self, image: ImageSpec, condition: int, options: GANOptions) -> None:
         super().__init__()
-        widths = options.generator_channels
-        strides = level_strides(image.size, len(widths))[::-1]
-        scale = 2 ** strides.count(2)
+        widths, self.latent = options.generator_channels, options.latent_size
+        grid, strides = _levels(image, options)
         numbers = options.latent_size + condition
-        start = (widths[0], *(side // scale for side in image.size))
+        start = (widths[0], *grid)
         channels = (*widths[1:], widths[-1], image.channels)
         self.generator: Any = (
-            StyledBody(numbers, start, channels, (*strides, 1), options.latent_size)
+            StyledBody(
+                numbers, start, channels, (*strides, 1), options.latent_size, noisy=options.level_noise
+            )
             if options.style
             else _UpsamplingGenerator((numbers,), start, channels, (*strides, 1), norm=None)
         )
@@ -99,13 +114,13 @@ class ConditionalGenerator(nn.Module):
         """Images (n, C, *size) in [-1, 1].
 
         Args:
-            z: (n, latent_size) latents.
+            z: (n, `numbers_of`) latents, and behind them the noise of levels.
             condition: (n, width) what they are given.
             stage: (n,) doublings of the resolution that are done; None for all of them.
         """
-        both = torch.cat([z, condition.to(z.dtype)], dim=1)
+        both = torch.cat([z[:, : self.latent], condition.to(z.dtype)], dim=1)
         after = {self.attends: self.attention} if hasattr(self, "attention") else {}
-        features = self.generator.features(both, after)
+        features = self.generator.features(both, after, z[:, self.latent :])
         picture = features[-1]
         if stage is not None:
             picture = self.outlets([features[level] for level in self.doubles], picture, stage)

@@ -53,6 +53,11 @@ class GANOptions(Section):
         description="the latent scales the channels of each convolution of the generator, through a mapping network "
         "(StyleGAN), instead of being its first features",
     )
+    level_noise: bool = Field(
+        False,
+        description="each level of the generator adds noise of each pixel, by a learned strength that starts at 0; "
+        "with style",
+    )
     progressive: float | None = Field(
         None,
         gt=0,
@@ -84,6 +89,12 @@ class GANOptions(Section):
         "null keeps discriminator_steps",
     )
     learning_rate: float = Field(5e-4, gt=0, description="of Adam, for both networks")
+
+    @model_validator(mode="after")
+    def _noise_is_of_a_style(self) -> Self:
+        if self.level_noise and not self.style:
+            raise ValueError("level_noise is of a styled generator: set style to true")
+        return self
 
     @model_validator(mode="after")
     def _grows_on_both_sides(self) -> Self:
@@ -134,7 +145,7 @@ SPEC = FamilySpec(
         "augmentation": SMALL.model_copy(update={"augmentation": 0.4, "augmentation_target": 0.6}),
         "growing": SMALL.model_copy(update={"progressive": 0.5}),
         "styled critic": SMALL.model_copy(
-            update={"loss": "wasserstein", "style": True, "self_attention": True}
+            update={"loss": "wasserstein", "style": True, "level_noise": True, "self_attention": True}
         ),
     },
 )

@@ -15,6 +15,7 @@ from fedgen.families.gan.augmentation import pull, within
 from fedgen.families.gan.auxiliary import guess_loss
 from fedgen.families.gan.family import GANFamily
 from fedgen.families.gan.growing import as_grown, shares, stage
+from fedgen.families.gan.networks import numbers_of
 from fedgen.families.gan.options import SPEC, GANOptions
 from fedgen.families.parts.adversarial import ADVERSARIAL, gradient_penalty
 from fedgen.families.parts.attention import attended
@@ -34,7 +35,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "conditioning": "projection",
         "self_attention": True,
     },
-    "wasserstein, style, growing": {"loss": "wasserstein", "style": True, "progressive": 0.8},
+    "wasserstein, style with noise, growing": {
+        "loss": "wasserstein",
+        "style": True,
+        "level_noise": True,
+        "progressive": 0.8,
+    },
     "penalty, acgan, attention, augmentation": {
         "gradient_penalty": 1.0,
         "conditioning": "acgan",
@@ -159,6 +165,7 @@ TOYS: dict[str, dict[str, Any]] = {
     },
     "wasserstein": {"loss": "wasserstein"},
     "style": {"style": True},
+    "style with noise": {"style": True, "level_noise": True},
     "growing": {"progressive": 0.6},
     "augmentation": {"augmentation": 0.4},
 }
@@ -272,6 +279,36 @@ def test_a_grown_generator_is_the_whole_one(axes, perturbed) -> None:
 
 
 @pytest.mark.parametrize("axes", [2, 3])
+def test_noise_of_levels_starts_at_nothing_and_is_each_pixels_own(axes) -> None:
+    family, plain = (family_of(axes, style=True, level_noise=noisy) for noisy in (True, False))
+    torch.manual_seed(0)
+    generator = family.networks()["generator"]
+    without = plain.networks()["generator"]
+    without.load_state_dict({n: p for n, p in generator.state_dict().items() if "strength" not in n})
+    n, image = numbers_of(family.task.stack, family.options), family.task.stack
+    # A number at each pixel behind both levels: (4, 4) is doubled twice, (4, 4, 4) by the second alone.
+    assert n == 4 + (8 * 8 + 16 * 16 if axes == 2 else 4**3 + 8**3)
+    z, y = torch.randn(2, n, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 0)
+    z[1, :4] = z[0, :4]
+    first = generator(z, y)
+    assert torch.allclose(first, without(z[:, :4], y), atol=1e-6)
+    last = generator.generator.levels[1].strength
+    (gradient,) = torch.autograd.grad(first.sum(), last)
+    assert gradient.abs() > 1e-4
+    with torch.no_grad():
+        last.fill_(0.5)
+    made = generator(z, y)
+    assert not torch.allclose(made[0], made[1], atol=1e-3)
+    # One number of the last level's noise moves its pixel's neighbourhood alone.
+    moved = z.clone()
+    moved[0, -1] += 1
+    changed = (generator(moved, y) - made).abs()[0].sum(dim=0)
+    assert changed[tuple([-1] * axes)] > 1e-4
+    assert changed[tuple([slice(0, -2)] * axes)].max() == 0
+    assert made.shape == (2, *image.shape)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
 def test_augmentation_moves_what_its_gates_let_through(axes) -> None:
     images = torch.rand(6, 1, *IMAGES[axes].size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     uniform = torch.rand(6, numbers(axes), generator=torch.Generator().manual_seed(1))
@@ -330,6 +367,7 @@ def test_attention_stands_at_the_finest_grid_that_it_can_afford() -> None:
         ({"loss": "wasserstein", "adaptive_threshold": 0.6}, "no meaning"),
         ({"loss": "wasserstein", "augmentation_target": 0.6}, "no meaning"),
         ({"progressive": 0.5, "discriminator_channels": (4,)}, "as many"),
+        ({"level_noise": True}, "styled generator"),
     ],
 )
 def test_what_cannot_be_together_is_refused(asked, says) -> None:
