@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -43,24 +43,40 @@ WORDS = {
 }
 
 
-def write_page(found: Found) -> None:
-    """Write the page and the sheets."""
+def write_page(found: Found, trained: Collection[str]) -> None:
+    """Write the page and the sheets.
+
+    Args:
+        found: the cells.
+        trained: families that have all of theirs there; rows and sheets of the others stay as they are on the page.
+
+    Raises:
+        ValueError: the page has no row of another family, or one for other tasks.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
     for stale in FOLDER.glob("*.png"):
-        stale.unlink()
-    parts = [HEAD, *(table(axes, found) for axes in SIZES), _tasks(), _reasons()]
+        if stale.stem not in specs():
+            stale.unlink()
+    rows = {axes: _rows(axes) if set(trained) != set(specs()) else {} for axes in SIZES}
+    parts = [HEAD, *(table(axes, found, trained, rows[axes]) for axes in SIZES), _tasks(), _reasons()]
     for name, spec in specs().items():
         own = {asked: cell for asked, cell in found.items() if asked.family == name}
-        sheet(own).save(FOLDER / f"{name}.png", optimize=True)
+        if name in trained:
+            sheet(own).save(FOLDER / f"{name}.png", optimize=True)
         parts.append(f"## {name}\n\n{spec.summary}\n\n![{name}](families/{name}.png)\n")
     PAGE.write_text("\n".join(parts), encoding="utf-8")
 
 
-def table(axes: int, found: Found) -> str:
-    """The table of images of so many axes, in Markdown."""
+def table(axes: int, found: Found, trained: Collection[str], rows: Mapping[str, str]) -> str:
+    """The table of images of so many axes, in Markdown; of families that are not `trained` the row that is there."""
     size = " x ".join(str(side) for side in SIZES[axes])
-    lines = [f"## {axes}D ({size})", "", f"| family | {' | '.join(TASKS)} |", "|---" * (1 + len(TASKS)) + "|"]
+    lines = [f"## {axes}D ({size})", "", _head(), "|---" * (1 + len(TASKS)) + "|"]
     for name, spec in specs().items():
+        if name not in trained:
+            if name not in rows:
+                raise ValueError(f"{PAGE.name} has no row of {name} for these tasks: train it too.")
+            lines.append(rows[name])
+            continue
         cells = []
         for task in TASKS:
             if why_not(spec, task, axes) is not None:
@@ -72,6 +88,21 @@ def table(axes: int, found: Found) -> str:
             cells.append(" / ".join(told) + " s" + ("" if spec.private else ", not private"))
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _head() -> str:
+    return f"| family | {' | '.join(TASKS)} |"
+
+
+def _rows(axes: int) -> dict[str, str]:
+    """Rows of the page's table of so many axes, by family; none where it is of other tasks."""
+    if not PAGE.exists():
+        return {}
+    part = PAGE.read_text(encoding="utf-8").partition(f"## {axes}D ")[2].partition("\n## ")[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    if lines[:1] != [_head()]:
+        return {}
+    return {line.split("`")[1]: line for line in lines[2:]}
 
 
 def _tasks() -> str:
