@@ -72,22 +72,32 @@ ADVERSARIAL = {
 def gradient_penalty(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """(|gradient of the critic at x| - 1)^2 of each row, (R,) (Gulrajani et al. 2017, equation 3).
 
+    Args:
+        critic: see `squared_slopes`.
+        x: (R, C, *size), between real images and fakes.
+    """
+    # The root has no slope of its own at 0.
+    norms = (squared_slopes(critic, x) + 1e-12).sqrt()
+    return (norms - 1).square()
+
+
+def squared_slopes(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """|gradient of the critic at x|^2 of each row, (R,); half of it at real images is R1 (Mescheder et al. 2018).
+
     By `torch.func`, so that it can itself be differentiated, also record by record; hooks cannot follow it there
     (`Objective.second_order`).
 
     Args:
         critic: images (R, C, *size) to scores (R,), no row by another.
-        x: (R, C, *size), between real images and fakes.
+        x: (R, C, *size).
     """
 
     def total(images: Tensor) -> Tensor:
         return critic(images).sum()
 
     slope: Any = torch.func.grad(total)(x)
-    # The root has no slope of its own at 0.
-    norms = (slope.flatten(1).square().sum(dim=1) + 1e-12).sqrt()
-    penalty: Tensor = (norms - 1).square()
-    return penalty
+    squared: Tensor = slope.flatten(1).square().sum(dim=1)
+    return squared
 
 
 def between(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The family `translate_diffusion`: a denoiser that sees a patient's other contrasts beside the one that it draws."""
+"""The family `translate_diffusion`: a UNet that sees a patient's other contrasts beside the one that it draws."""
 
 from __future__ import annotations
 
@@ -7,60 +7,44 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fedgen.families.contract import Draws
-from fedgen.families.parts.conditioning import with_condition_maps
-from fedgen.families.parts.denoising.family import DenoisingFamily
-from fedgen.families.parts.denoising.objective import DenoisingObjective
-from fedgen.families.parts.denoising.unet import ConditionalUNet
-from fedgen.families.parts.folding import copies, rows
-from fedgen.families.parts.sources import Sources, left_out, sources_of
+from fedgen.families.contract import Attack, Family, Objective
+from fedgen.families.parts.large_steps.family import LargeStepFamily
+from fedgen.families.translate_diffusion.denoising import DenoisingTranslation
 from fedgen.families.translate_diffusion.options import TranslateDiffusionOptions
+from fedgen.families.translate_diffusion.seen_sources import SeenSources
 from fedgen.task.records import Records
 from fedgen.task.task import Task
 
 
-def maps_of(task: Task, sources: Sources) -> Tensor:
-    """Sources and, of each, a map that is 1 where it is there and 0 where it is not: (R, channels + S, *size)."""
-    return with_condition_maps(sources.x, sources.told[:, : len(task.sources)])
-
-
-class TranslationObjective(DenoisingObjective):
-    """The denoising loss of the target, seen beside its sources, of which some are left out."""
-
-    def __init__(self, task: Task, options: TranslateDiffusionOptions, *, whole: bool = False) -> None:
-        """For a task; `whole` leaves nothing out."""
-        super().__init__(task, options, 0.0 if whole else options.label_dropout)
-        self.source_dropout = 0.0 if whole else options.source_dropout
-
-    def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
-        """As in diffusion, and `left`: (B, M, K, sources) uniform, the same for all K copies of an image."""
-        draws = super().draw(B, M, K, rng)
-        left = torch.rand(B, M, 1, len(self.task.sources), generator=rng, device=rng.device)
-        return {**draws, "left": left.expand(B, M, K, -1)}
-
-    def seen(self, records: Records, draws: Draws) -> Tensor:
-        """See `maps_of`."""
-        sources = sources_of(self.task, records.fields, records.weights["patient"])
-        K = draws["level"].shape[2]
-        each = Sources(copies(sources.x, K), copies(sources.told, K))
-        return maps_of(self.task, left_out(self.task, each, rows(draws["left"]), self.source_dropout))
-
-
-class TranslateDiffusionFamily(DenoisingFamily):
-    """One UNet, one objective."""
+class TranslateDiffusionFamily(Family):
+    """By a denoiser in small steps, or in few large ones that are learned in a game."""
 
     def __init__(self, task: Task, options: TranslateDiffusionOptions) -> None:
-        super().__init__(task, options)
-        self.objective = TranslationObjective(task, options)
-        self.scored = TranslationObjective(task, options, whole=True)
+        beside, whole = SeenSources(task, options.source_dropout), SeenSources(task, 0.0)
+        self.way: Family = (
+            LargeStepFamily(task, options, options.learning_rate, beside, whole)
+            if options.adversarial
+            else DenoisingTranslation(task, options, beside, whole)
+        )
 
     def networks(self) -> dict[str, nn.Module]:
-        """`unet`."""
-        seen = sum(source.channels + 1 for source in self.task.sources)
-        unet = ConditionalUNet(self.task.stack, self.task.condition_width, self.options, seen)
-        return {"unet": unet.eval()}
+        """`unet`; in a game `generator` and `critic`."""
+        return self.way.networks()
 
-    def seen(self, given: Mapping[str, Tensor], n: int) -> Tensor:
-        """The sources that are given, and where `present` is not given all of them are there."""
-        first = given[self.task.sources[0].name]
-        return maps_of(self.task, sources_of(self.task, given, first.new_zeros(n)))
+    def contributions(self) -> tuple[Objective, ...]:
+        """Denoising; in a game the discriminator's, then the generator's."""
+        return tuple(each for each in self.way.contributions() if isinstance(each, Objective))
+
+    def sample(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
+        """Translations (n, C, *size) float32 in [-1, 1] of the sources that are given."""
+        return self.way.sample(networks, given, n, rng)
+
+    def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
+        """Minus the denoising loss, or what the discriminator says, (B,)."""
+        return self.way.score(networks, records, rng)
+
+    def attacks(self) -> Mapping[str, Attack]:
+        """Those of the way."""
+        return self.way.attacks()

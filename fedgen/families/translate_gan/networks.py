@@ -1,4 +1,4 @@
-"""Translator and discriminator on MONAI's UNet and PatchDiscriminator, without batch statistics."""
+"""The translator on MONAI's UNet, without batch statistics."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any
 import torch
 from monai.networks.blocks import Convolution, ResidualUnit
 from monai.networks.nets import UNet
-from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
 from torch import Tensor, nn
 
 from fedgen.families.parts.blocks import (
     LEAKY_RELU,
     group_norm,
-    he_initialise,
     level_strides,
     upsampling_convolution,
 )
@@ -67,35 +65,3 @@ class Translator(nn.Module):
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         """Images (n, C, *size) in [-1, 1] of sources x (n, channels, *size) and told (n, numbers)."""
         return torch.tanh(self.unet(with_condition_maps(x, told)))
-
-
-class PatchCritic(nn.Module):
-    """Whether each patch of an image is real, beside its sources where it has them (Isola et al. 2017).
-
-    Args:
-        channels: of the image, and of what stands beside it.
-        told: numbers of what is told beside them.
-        image: the grid.
-        options: of the family.
-    """
-
-    def __init__(self, channels: int, told: int, image: ImageSpec, options: TranslateGANOptions) -> None:
-        super().__init__()
-        # Two convolutions at the end take a pixel each, of a side that was halved once a layer.
-        most = min(image.size).bit_length() - 3
-        self.patches: Any = PatchDiscriminator(
-            spatial_dims=image.dimensions,
-            channels=options.critic_channels,
-            in_channels=channels + told,
-            num_layers_d=max(1, min(options.critic_layers, most)),
-            activation=LEAKY_RELU,
-            # No norm at all: one would hide brightness and contrast, in which translations differ first.
-            norm=None,
-            bias=True,
-        )
-        he_initialise(self.patches)
-
-    def forward(self, images: Tensor, told: Tensor) -> list[Tensor]:
-        """Features of each layer (n, features, *grid) of images (n, channels, *size); the last are the logits."""
-        found: list[Tensor] = self.patches(with_condition_maps(images, told))
-        return found

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fedgen.families.contract import Apply, Objective
 from fedgen.families.parts.folding import copies
+from fedgen.families.parts.patch_critic import PatchCritic
 from fedgen.families.parts.sources import Sources, sources_of, told_numbers
 from fedgen.families.translate_gan.content_style import (
     CONTENT,
@@ -28,7 +29,7 @@ from fedgen.families.translate_gan.cycles import (
     CycleObjective,
     translated,
 )
-from fedgen.families.translate_gan.networks import PatchCritic, Translator
+from fedgen.families.translate_gan.networks import Translator
 from fedgen.families.translate_gan.options import TranslateGANOptions
 from fedgen.families.translate_gan.pairs import (
     CRITIC,
@@ -37,6 +38,7 @@ from fedgen.families.translate_gan.pairs import (
     TranslatorObjective,
     distance,
 )
+from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
 from fedgen.task.stack import stacked
 from fedgen.task.task import Task
@@ -59,6 +61,13 @@ class Way(ABC):
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """Fresh networks by name."""
+
+    def critic(self, image: ImageSpec, told: int = 0, beside: int = 0) -> PatchCritic:
+        """A fresh judge of such images, beside pictures of so many channels and so many numbers."""
+        o = self.options
+        return PatchCritic(
+            image, image.channels + beside, told, width=o.critic_channels, layers=o.critic_layers
+        )
 
     @abstractmethod
     def objectives(self) -> tuple[Objective, ...]:
@@ -89,7 +98,7 @@ class Pairs(Way):
         told, options = told_numbers(self.task), self.options
         built: dict[str, nn.Module] = {TRANSLATOR: Translator(self.read.channels, told, self.made, options)}
         if options.adversarial_weight != 0:
-            built[CRITIC] = PatchCritic(self.made.channels + self.read.channels, told, self.made, options)
+            built[CRITIC] = self.critic(self.made, told, beside=self.read.channels)
         return built
 
     def objectives(self) -> tuple[Objective, ...]:
@@ -123,8 +132,8 @@ class _WithoutPairs(Way):
     def critics(self) -> dict[str, nn.Module]:
         """One for each contrast."""
         return {
-            CRITIC: PatchCritic(self.made.channels, 0, self.made, self.options),
-            CRITIC_BACK: PatchCritic(self.read.channels, 0, self.read, self.options),
+            CRITIC: self.critic(self.made),
+            CRITIC_BACK: self.critic(self.read),
         }
 
     @abstractmethod

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fedgen.families.contract import objectives_of
+from fedgen.families.translate_diffusion.denoising import DenoisingTranslation
 from fedgen.families.translate_diffusion.family import TranslateDiffusionFamily
 from fedgen.families.translate_diffusion.options import SPEC
 from fedgen.selftest.tasks import IMAGES
@@ -21,13 +22,15 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def family_of(axes: int = 2, neighbours: int = 0, **options) -> TranslateDiffusionFamily:
+def family_of(axes: int = 2, neighbours: int = 0, **options) -> DenoisingTranslation:
     read = IMAGES[axes].model_copy(update={"channels": 1 + 2 * neighbours})
     task = translation({"T1w": read, "T2w": read}, ("FLAIR", IMAGES[axes]))
-    return TranslateDiffusionFamily(task, SPEC.small.model_copy(update=options))
+    way = TranslateDiffusionFamily(task, SPEC.small.model_copy(update=options)).way
+    assert isinstance(way, DenoisingTranslation)
+    return way
 
 
-def records_for(family: TranslateDiffusionFamily) -> Records:
+def records_for(family: DenoisingTranslation) -> Records:
     """Patients with 2, 1 and 2 images, now and then of one source alone."""
     there = torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
     draws = rng(5)
@@ -42,7 +45,7 @@ def records_for(family: TranslateDiffusionFamily) -> Records:
     return Records(fields, {"patient": there / there.sum(dim=1, keepdim=True)})
 
 
-def drawn_for(family: TranslateDiffusionFamily) -> dict[str, Tensor]:
+def drawn_for(family: DenoisingTranslation) -> dict[str, Tensor]:
     return {name: draw.double() for name, draw in family.objective.draw(3, 2, 2, rng(7)).items()}
 
 

@@ -41,7 +41,12 @@ class DenoisingFamily(Family):
 
     def networks(self) -> dict[str, nn.Module]:
         """`unet`."""
-        return {"unet": ConditionalUNet(self.image, self.task.condition_width, self.options).eval()}
+        return {"unet": self.unet().eval()}
+
+    def unet(self, seen: int = 0) -> ConditionalUNet:
+        """A fresh one, which sees pictures of so many channels beside."""
+        further = 1 if self.options.label_dropout > 0 else 0
+        return ConditionalUNet(self.image, self.task.condition_width, self.options, seen, further)
 
     def contributions(self) -> tuple[Objective, ...]:
         """Denoising."""

@@ -9,12 +9,8 @@ from pydantic import Field, model_validator
 from fedgen.schema.section import Section
 
 
-class DenoisingOptions(Section):
-    """Diffusion (Karras et al. 2022) on MONAI's DiffusionModelUNet.
-
-    S_churn to S_noise are read by the sampler churn alone, eta by ddim. Their defaults are those of DPDM
-    (Dockhorn et al. 2023) for FID, with 1000 steps; for accuracy it has S_churn 10 and S_min 0.1.
-    """
+class UNetOptions(Section):
+    """MONAI's DiffusionModelUNet, and the linear denoisers beside it."""
 
     channels: tuple[int, ...] = Field(
         (16, 32, 32), min_length=2, description="channels of each UNet level; multiples of 8", strict=False
@@ -35,6 +31,29 @@ class DenoisingOptions(Section):
         description="how the UNet reads what it is given: added to the embedding of the noise level, or as tokens that "
         "its attention looks at, which suits an embedding of a text or an image",
     )
+    sigma_data: float = Field(
+        0.5, gt=0, description="standard deviation of the data in [-1, 1]; a public constant"
+    )
+
+    @model_validator(mode="after")
+    def _levels(self) -> Self:
+        if len(self.attention) != len(self.channels):
+            raise ValueError(
+                f"attention has {len(self.attention)} entries but channels has {len(self.channels)}, "
+                "and each level needs one of both"
+            )
+        if any(c % 8 for c in self.channels):
+            raise ValueError("channels must be multiples of 8 (GroupNorm with 8 groups)")
+        return self
+
+
+class DenoisingOptions(UNetOptions):
+    """Diffusion (Karras et al. 2022) on MONAI's DiffusionModelUNet.
+
+    S_churn to S_noise are read by the sampler churn alone, eta by ddim. Their defaults are those of DPDM
+    (Dockhorn et al. 2023) for FID, with 1000 steps; for accuracy it has S_churn 10 and S_min 0.1.
+    """
+
     parametrization: Literal["edm", "v", "ddpm", "flow"] = Field(
         "edm",
         description="what the UNet predicts: EDM's mixture, v, the noise (ddpm) or a rectified flow's velocity; v "
@@ -45,9 +64,6 @@ class DenoisingOptions(Section):
         ge=0,
         lt=1,
         description="share of images trained without their label, K draws together; DPDM has 0.1",
-    )
-    sigma_data: float = Field(
-        0.5, gt=0, description="standard deviation of the data in [-1, 1]; a public constant"
     )
     P_mean: float = Field(-0.4, description="mean of ln sigma in training")
     P_std: float = Field(1.2, gt=0, description="standard deviation of ln sigma in training")
@@ -71,14 +87,7 @@ class DenoisingOptions(Section):
     learning_rate: float = Field(2e-3, gt=0, description="of Adam")
 
     @model_validator(mode="after")
-    def _levels(self) -> Self:
-        if len(self.attention) != len(self.channels):
-            raise ValueError(
-                f"attention has {len(self.attention)} entries but channels has {len(self.channels)}, "
-                "and each level needs one of both"
-            )
-        if any(c % 8 for c in self.channels):
-            raise ValueError("channels must be multiples of 8 (GroupNorm with 8 groups)")
+    def _agree(self) -> Self:
         if self.parametrization != "edm" and self.linear_denoisers:
             raise ValueError(
                 f"parametrization {self.parametrization} needs linear_denoisers: false, because they are written for "

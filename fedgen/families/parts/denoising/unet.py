@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fedgen.errors import StudyError
 from fedgen.families.parts.denoising.linear_denoisers import THUMBNAIL, AffineDenoiser, WienerFilter
-from fedgen.families.parts.denoising.options import DenoisingOptions
+from fedgen.families.parts.denoising.options import UNetOptions
 from fedgen.families.parts.grids import channels_to_space, coordinate_maps, space_to_channels
 from fedgen.task.image_spec import ImageSpec
 
@@ -31,7 +31,7 @@ def patch_size(image_size: tuple[int, ...]) -> int:
     return 2 if min(image_size) >= 64 else 1
 
 
-def require_divisible(image_size: tuple[int, ...], options: DenoisingOptions) -> None:
+def require_divisible(image_size: tuple[int, ...], options: UNetOptions) -> None:
     """Check that the image can be halved between all levels, and that the linear denoisers' thumbnail is exact.
 
     Raises:
@@ -54,17 +54,20 @@ def require_divisible(image_size: tuple[int, ...], options: DenoisingOptions) ->
 class ConditionalUNet(nn.Module):
     """F(x; c_noise, y).
 
-    Where conditions are dropped in training, y has one more number than the condition, 1 where that is dropped and the
-    others 0. A network that never meets that has none.
+    y may have further numbers behind the condition, which the affine part never sees: where conditions are dropped in
+    training, 1 where that is dropped and the others 0; in a game the latent of an image.
 
     Args:
         image: what is denoised.
         condition: numbers of the condition.
         options: of the family.
         seen: channels of the pictures that it sees beside, such as another contrast.
+        further: numbers of y behind the condition.
     """
 
-    def __init__(self, image: ImageSpec, condition: int, options: DenoisingOptions, seen: int = 0) -> None:
+    def __init__(
+        self, image: ImageSpec, condition: int, options: UNetOptions, seen: int = 0, further: int = 0
+    ) -> None:
         super().__init__()
         self.patch = patch_size(image.size)
         self.condition = condition
@@ -77,7 +80,7 @@ class ConditionalUNet(nn.Module):
         if self.linear:
             self.wiener = WienerFilter(image, options.sigma_data)
             self.affine = AffineDenoiser(image, condition)
-        self.width = condition + (1 if options.label_dropout > 0 else 0)
+        self.width = condition + further
         attends = options.conditioning == "cross_attention" and self.width > 0
         token = options.channels[-1]
         self.tokens = nn.Linear(self.width, TOKENS * token) if attends else None
@@ -100,7 +103,7 @@ class ConditionalUNet(nn.Module):
     def forward(self, x: Tensor, c_noise: Tensor, y: Tensor, seen: Tensor | None = None) -> Tensor:
         """F, (n, C, *size), for images x (n, C, *size) scaled by c_in, c_noise (n,), y (n, width), seen (n, S, *size).
 
-        Of y only what the network was made for is read: the affine part never sees what says that it was dropped.
+        Of y only what the network was made for is read.
         """
         patches = space_to_channels(x, self.patch)
         maps = self.coordinates.expand(len(x), *self.coordinates.shape[1:])
