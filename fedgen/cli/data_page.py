@@ -28,7 +28,8 @@ def print_page(console: Console, report: Inspection, folder: str) -> None:
             soft_wrap=True,
         )
         console.print(_site_table(report))
-        console.print(_series_table(report))
+        if any(each.modality or each.series for each in report.series):
+            console.print(_series_table(report))
         console.print(_image_table(report))
         _print_labels(console, report)
         _print_duplicates(console, "Equal images of different patients", report.shared_between_patients)
@@ -42,7 +43,7 @@ def print_page(console: Console, report: Inspection, folder: str) -> None:
                 f"  and {len(report.unreadable) - _MOST_LINES} more; --json lists all.", markup=False
             )
     if report.beside:
-        what = ", ".join(f"{count} {kind}" for kind, count in list(report.beside.items())[:_MOST_LINES])
+        what = listing((f"{kind} ({count})" for kind, count in report.beside.items()), _MOST_LINES)
         console.print(f"Beside them: {what}.", markup=False, soft_wrap=True)
     print_findings(console, report.findings)
     if report.section:
@@ -89,9 +90,9 @@ def _image_table(report: Inspection) -> Table:
         if counts:
             table.add_row(name, _counted(counts))
     if report.intensity is not None:
-        table.add_row(
-            "stored values", ", ".join(f"{key} {value:g}" for key, value in report.intensity.items())
-        )
+        low, least, most, high = report.intensity.values()
+        values = f"{low:g} to {high:g}, most of them {least:g} to {most:g} (percentiles 1 and 99)"
+        table.add_row("stored values", values)
     return table
 
 
@@ -115,6 +116,8 @@ def _print_duplicates(console: Console, title: str, groups: Sequence[Sequence[Im
     for group in groups[:_MOST_GROUPS]:
         files = (image.path if image.slice is None else f"{image.path} ({image.slice})" for image in group)
         table.add_row(listing(sorted({image.patient for image in group})), listing(files))
+    if len(groups) > _MOST_GROUPS:
+        table.add_row(f"and {len(groups) - _MOST_GROUPS} more (--json)", "")
     console.print(table)
 
 

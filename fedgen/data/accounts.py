@@ -57,14 +57,14 @@ def account(request: Request, scan: Scan, unused: str) -> None:
     halves = set(second_files(request.folder, request.files, used)) - used
     scan.seen |= halves
     left = [path for path in left if path not in halves]
-    named = set(_named(request.folder, request.table, set(left))) if request.table is not None else set()
+    named = dict(_named(request.folder, request.table, set(left))) if request.table is not None else {}
     offers = offered_masks(request.folder, scan, [path for path in left if path not in named])
     for path in left:
         name = PurePosixPath(path)
         ending = name.suffix.lower()
         kind = _KINDS.get(ending)
         if path in named:
-            scan.leave_out(path, "named by a column of the table that the study does not use")
+            scan.leave_out(path, f"named by the table's column {named[path]}, which the study does not use")
         elif path in offers:
             scan.offer_mask(path, offers[path])
         elif name.name.lower().endswith(tuple(by_ending())):
@@ -111,15 +111,16 @@ def refuse_losses(scan: Scan, data: DataSection) -> None:
     )
 
 
-def _named(folder: Path, table: Table, files: set[str]) -> Iterator[str]:
-    """Those of `files` that any cell of the table names."""
+def _named(folder: Path, table: Table, files: set[str]) -> Iterator[tuple[str, str]]:
+    """Those of `files` that any cell of the table names, each with its column."""
     base = os.path.relpath(table.path.parent, folder).replace(os.sep, "/")
     for column in table.columns:
         cells = [row.cells[column] for row in table.rows]
         # A column of paths has a separator or an ending in nearly every cell; others are not worth the looking.
         if sum("." in cell for cell in cells[:200]):
-            yield from files.intersection(
+            found = files.intersection(
                 os.path.normpath(PurePosixPath(base, cell.replace("\\", "/")))
                 for cell in cells
                 if "." in cell
             )
+            yield from ((path, column) for path in found)

@@ -72,6 +72,7 @@ def index_of(folder: Path, result: Scan, data: DataSection) -> PatientIndex:
         *result.findings,
         *left_out_findings(excluded),
         *identity_findings(entries),
+        *_mixed(entries, data),
         *_shared(entries),
         *_one_class(entries, data),
     ]
@@ -81,6 +82,18 @@ def index_of(folder: Path, result: Scan, data: DataSection) -> PatientIndex:
         excluded=tuple(Exclusion(reason, excluded[reason]) for reason in sorted(excluded)),
         findings=tuple(findings),
     )
+
+
+def _mixed(entries: Sequence[IndexEntry], data: DataSection) -> list[DataFinding]:
+    """A word where pictures of several kinds are taken together though the study asks for none of them."""
+    kinds = Counter(entry.modality for entry in entries if entry.modality)
+    if len(kinds) < 2 or data.modality is not None or data.contrasts:
+        return []
+    what = listing(f"{kind} ({count})" for kind, count in kinds.most_common())
+    sentence = (
+        f"Images of {len(kinds)} kinds are taken together: {what}. To take one alone, set data.modality."
+    )
+    return [DataFinding("mixed_kinds", sentence, len(kinds))]
 
 
 def _refuse_problems(result: Scan) -> None:

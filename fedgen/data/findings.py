@@ -58,6 +58,9 @@ FindingKind = Literal[
     "one_site",
     "small_site",
     "equal_images_other_labels",
+    "mixed_kinds",
+    "computed_pictures",
+    "labels_alike",
     "below_window",
     "converted",
 ]

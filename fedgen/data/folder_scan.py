@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedgen.data.accounts import account, unknown_findings
 from fedgen.data.findings import DataFinding, findings_of_notes
-from fedgen.data.hidden import account_hidden
+from fedgen.data.hidden import account_hidden, is_hidden
 from fedgen.data.index import IndexEntry, site_names
 from fedgen.data.layouts.layout import Request, Scan
 from fedgen.data.layouts.registry import layout_for
@@ -81,13 +81,13 @@ def files_of(folder: Path) -> tuple[str, ...]:
         (parent.relative_to(folder) / name).as_posix()
         for parent, _, names in _open_folders(folder)
         for name in names
-        if not name.startswith(".")
+        if not is_hidden(name)
     ]
     return tuple(sorted(found))
 
 
 def hidden_files_of(folder: Path) -> tuple[str, ...]:
-    """Every file below `folder` whose own name, or that of a folder it lies in, begins with a dot; as `files_of`.
+    """Every file below `folder` whose own name, or that of a folder it lies in, `is_hidden`; as `files_of`.
 
     A hidden folder that cannot be read counts as one file: nothing in it is used.
 
@@ -96,7 +96,7 @@ def hidden_files_of(folder: Path) -> tuple[str, ...]:
     """
     found: list[Path] = []
     for parent, folders, names in _open_folders(folder):
-        found += [parent / name for name in names if name.startswith(".")]
+        found += [parent / name for name in names if is_hidden(name)]
         for top in folders:
             closed: list[OSError] = []
             for below, _, inner in os.walk(parent / top, onerror=closed.append):
@@ -117,8 +117,8 @@ def _open_folders(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
             folders.clear()
             continue
         seen.add(real)
-        hidden = [name for name in folders if name.startswith(".")]
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        hidden = [name for name in folders if is_hidden(name)]
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         yield Path(parent), hidden, names
 
 

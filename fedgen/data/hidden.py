@@ -1,4 +1,4 @@
-"""Files whose names begin with a dot: never read, always counted, and named as what they are."""
+"""Files that a dot hides, or that a program keeps for itself: never read, always counted, named as what they are."""
 
 from __future__ import annotations
 
@@ -29,8 +29,19 @@ _KNOWN = {
     ".datalad": "version control (DataLad)",
     ".bids": "settings of BIDS tools",
     ".ipynb_checkpoints": "copies of notebooks",
+    "@eadir": "thumbnails of a network drive",
+    "#recycle": "deleted files",
+    "$recycle.bin": "deleted files",
+    "__macosx": "attributes that macOS keeps beside a file",
 }
+#: Folders of programs, though no dot begins their names.
+_AWAY = ("@eadir", "#recycle", "$recycle.bin", "__macosx")
 _OTHER = "of unknown purpose"
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is none that a person put there to be read."""
+    return name.startswith(".") or name.lower() in _AWAY
 
 
 def account_hidden(scan: Scan, hidden: Sequence[str]) -> None:
@@ -38,7 +49,7 @@ def account_hidden(scan: Scan, hidden: Sequence[str]) -> None:
 
     Args:
         scan: completed here.
-        hidden: paths in which a name begins with a dot, relative to the folder.
+        hidden: paths in which a name is hidden, relative to the folder.
     """
     kinds: Counter[str] = Counter()
     for path in hidden:
@@ -52,14 +63,15 @@ def account_hidden(scan: Scan, hidden: Sequence[str]) -> None:
     if kinds:
         what = listing(f"{count} {kind}" for kind, count in kinds.most_common())
         sentence = (
-            f"{plural(kinds.total(), 'hidden file')} (names that begin with a dot) not looked at: {what}."
+            f"{plural(kinds.total(), 'hidden file')} (names that begin with a dot, folders of programs) not looked at: "
+            f"{what}."
         )
         scan.findings.append(DataFinding("hidden_files", sentence, kinds.total()))
 
 
 def kind_of(path: str) -> str:
     """What a hidden file is, by the first of its folders' and its own names that begins with a dot."""
-    name = next(part for part in PurePosixPath(path).parts if part.startswith(".")).lower()
+    name = next(part for part in PurePosixPath(path).parts if is_hidden(part)).lower()
     fits = [beginning for beginning in _KNOWN if name.startswith(beginning)]
     return _KNOWN[max(fits, key=len)] if fits else _OTHER
 
@@ -67,5 +79,5 @@ def kind_of(path: str) -> str:
 def _image(path: str) -> bool:
     *folders, name = PurePosixPath(path).parts
     # What lies in a hidden folder was put away by a program, whatever it is.
-    away = any(folder.startswith(".") for folder in folders)
+    away = any(map(is_hidden, folders))
     return not away and name.lower().endswith(tuple(by_ending()))

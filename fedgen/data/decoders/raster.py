@@ -80,7 +80,12 @@ class RasterDecoder(Decoder):
             require_plausible(path, image.height, image.width)
             exact = _exact(image, path)
             if image.mode not in ("P", "PA"):
-                return StoredMask(one_channel(self.pixels(path, None), exact), drawn=True, exact=exact)
+                step = _level(image)
+                values = one_channel(self.pixels(path, None), exact)
+                if step > 1 and not np.isin(values, (0, 255)).all():
+                    # So few bits hold numbers of classes, no shades.
+                    return StoredMask(values / np.float32(step))
+                return StoredMask(values, drawn=True, exact=exact)
             indices = np.asarray(upright(image).getchannel(0))[np.newaxis]
             colours = palette(image)
         used = colours[np.unique(indices)]
@@ -96,6 +101,8 @@ class RasterDecoder(Decoder):
 
 DECODER = RasterDecoder()
 
+#: By how much Pillow multiplies gray values of fewer than 8 bits, so that the highest one is white.
+_LEVELS = {"L;2": 85, "L;4": 17}
 _ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -106,6 +113,14 @@ def orientation(image: ImageFile, path: Path) -> int:
     if found is None and image.format == "PNG":
         found = _late_exif(path).get(_ORIENTATION)
     return found if found is not None and found in range(2, 9) else 1
+
+
+def _level(image: ImageFile) -> int:
+    """What Pillow makes of the gray value 1 of a file, before it is loaded."""
+    modes = (
+        each for tile in image.tile for each in (tile.args if isinstance(tile.args, tuple) else (tile.args,))
+    )
+    return next((_LEVELS[mode] for mode in modes if mode in _LEVELS), 1)
 
 
 def upright(image: ImageFile) -> Image.Image:

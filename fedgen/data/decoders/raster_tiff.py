@@ -41,6 +41,8 @@ def tiff_values(path: Path) -> Pixels:
             raise UnreadableError(
                 f"is a TIFF of {page.bitspersample} bits compressed as {page.compression.name}: save it uncompressed"
             ) from error
+        if values.dtype.kind == "c":
+            raise UnreadableError("holds complex numbers: save their magnitude as a file of its own")
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             values = black_is_zero(values, int(page.bitspersample))
         if page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:

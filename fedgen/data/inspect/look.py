@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from fedgen.data.build import left_out_findings
 from fedgen.data.duplicates import across_patients, exact_groups, near_pairs, pairs_of_groups, telling
-from fedgen.data.findings import DataFinding, plural
+from fedgen.data.findings import DataFinding, listing, plural
 from fedgen.data.folder_scan import files_of
+from fedgen.data.identity import groups_of_one_form
 from fedgen.data.inspect.as_it_lies import Opened, open_folder
 from fedgen.data.inspect.columns import Guess
 from fedgen.data.inspect.image_types import image_types
@@ -96,13 +97,15 @@ def _report(folder: Path, opened: Opened, read: Measured, modality: str | None) 
         *_unreadable(len(problems)),
         *identity_findings(entries),
         *_duplicates(len(pairs_of_groups(groups)), len(shared), len(alike), len(tied)),
+        *_labels_alike({entry.label for entry in entries if entry.label}),
         *other_label_findings(classes, pairs_of_groups(groups)),
         *_blank(read, section),
     ]
     if 0 < section.smallest < _FEW:
         sentence = (
-            f"The smallest site has {plural(section.smallest, 'patient')}, some two thirds of whom train: "
-            "training.batch_patients must not be more (in privacy.mode distributed: than at all sites together)."
+            f"The smallest site has {plural(section.smallest, 'patient')}, of whom some two thirds train: set "
+            "training.batch_patients to no more than those, or, where privacy.mode is distributed, than those of all "
+            "sites together."
         )
         findings.append(DataFinding("small_site", sentence, section.smallest))
     if len({entry.site for entry in entries}) == 1:
@@ -162,6 +165,16 @@ def _without_patients(guess: Guess, images: int) -> Iterator[DataFinding]:
         yield DataFinding("image_is_patient", sentence, images)
 
 
+def _labels_alike(labels: Iterable[str]) -> Iterator[DataFinding]:
+    groups = groups_of_one_form(labels)
+    if groups:
+        named = listing(" and ".join(map(repr, group)) for group in groups)
+        sentence = (
+            f"{plural(len(groups), 'class is', 'classes are')} spelled in several ways: {named}. Choose one."
+        )
+        yield DataFinding("labels_alike", sentence, len(groups))
+
+
 def _unreadable(count: int) -> Iterator[DataFinding]:
     if count:
         sentence = f"{plural(count, 'file')} cannot be used: training refuses until corrected or removed."
@@ -176,7 +189,7 @@ def _duplicates(exact: int, shared: int, near: int, tied: int) -> Iterator[DataF
         yield DataFinding("exact_duplicates", sentence, exact)
     if shared:
         sentence = (
-            f"{plural(shared, 'group')} of equal images spans several patients: "
+            f"{plural(shared, 'group')} of equal images {'spans' if shared == 1 else 'span'} several patients: "
             "one person under two identities? Training keeps such patients in one part of the split."
         )
         yield DataFinding("duplicates_across_patients", sentence, shared)

@@ -33,7 +33,7 @@ class SeriesSummary:
 
 @dataclass(frozen=True)
 class Image2D:
-    """One image by file and, for a volume, the number of the slice among those taken."""
+    """One image by file and, for a volume or a stack of images, its number among all of them, from 0."""
 
     path: str
     slice: int | None

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from fedgen.data.build import index_of
+from fedgen.data.findings import listing
 from fedgen.data.index import IndexEntry
 from fedgen.data.inspect.as_it_lies import Opened
 from fedgen.data.inspect.measured import PERCENTILES, Measured
@@ -118,13 +119,21 @@ def _keys(opened: Opened, entries: Sequence[IndexEntry], modality: str | None) -
     small = _small_sites([entry for entry in entries if not classes or entry.label in classes])
     if classes:
         yield "labels", (classes, "")
-        if any(entry.label not in classes for entry in entries):
-            yield "other_labels", ("exclude", "images of other classes, or none, are left out")
+        others = _others(entries, classes)
+        if others:
+            few = f"of fewer than {_FEWEST_PATIENTS} patients or {_LEAST_SHARE:.0%} of the commonest class's images"
+            yield "other_labels", ("exclude", f"{others} are left out: without a class, or {few}")
         of_study = [entry for entry in labelled if entry.label in classes and entry.site not in small]
         if len(classes) > 1 and _one_class_sites(of_study):
             yield "one_class_sites", ("allow", "a site of one class trains, but its own AUROC is undefined")
     else:
-        yield "labels", ([], "none are read: nothing tells classes apart")
+        use = (
+            "; to use one, list its classes here, add columns: {label: COLUMN} and leave out task"
+            if guess.labels
+            else ""
+        )
+        what = "no column is named as a diagnosis would be" if guess.labels else "nothing tells classes apart"
+        yield "labels", ([], f"none are read: {what}{use}")
     if small:
         yield (
             "sites",
@@ -147,6 +156,15 @@ def _keys(opened: Opened, entries: Sequence[IndexEntry], modality: str | None) -
     if columns:
         comment = "each image counts as a patient" if guess.image_is_patient else ""
         yield "columns", (columns, comment)
+
+
+def _others(entries: Sequence[IndexEntry], classes: Sequence[str]) -> str:
+    """The commonest labels that are none of `classes`, each with its images, in one line; empty where all are."""
+    counts: Counter[str] = Counter()
+    for entry in entries:
+        if entry.label not in classes:
+            counts[" ".join((entry.label or "unlabelled").split())] += entry.n_images
+    return listing((f"{name} ({count})" for name, count in counts.most_common()), 3)
 
 
 def _modality(entries: Sequence[IndexEntry]) -> str | None:
@@ -252,8 +270,9 @@ def _yaml(keys: dict[str, Any], masks: Sequence[str]) -> str:
         ]
         lines.append(f"  {key}: {text}" + (f"  # {comment}" if comment else ""))
     if masks:
-        mask = f'"{masks[0]}"' if is_mask_rule(masks[0]) else masks[0]
-        lines.append(f"  # masks: to use them, add mask: {mask} to columns")
+        first, *others = (f'"{mask}"' if is_mask_rule(mask) else mask for mask in masks)
+        how = f"add mask: {first} to columns" if "columns" in keys else f"add columns: {{mask: {first}}}"
+        lines.append(f"  # masks: to use them, {how}" + (f" (or {', '.join(others)})" if others else ""))
     if not keys["labels"][0]:
         lines += ["task:", "  given: []  # an image is asked for by nothing, since it has no class"]
     return "\n".join(lines) + "\n"

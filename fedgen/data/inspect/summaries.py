@@ -22,8 +22,10 @@ UNKNOWN = "unknown"
 
 def images_of(entries: Sequence[IndexEntry]) -> Iterator[Image2D]:
     for entry in entries:
+        taken = entry.slices
         for i in range(entry.n_images):
-            yield Image2D(entry.path, None if entry.slices is None else i, entry.patient, entry.site)
+            place = None if taken is None else taken.start + i * taken.step
+            yield Image2D(entry.path, place, entry.patient, entry.site)
 
 
 def tally(items: Iterable[tuple[str, int]]) -> dict[str, int]:

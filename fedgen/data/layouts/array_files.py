@@ -10,6 +10,7 @@ from typing import ClassVar
 from fedgen.data.decoders.arrays import DECODER, ArrayShape, array_shapes, array_values
 from fedgen.data.decoders.decoder import Header, UnreadableError
 from fedgen.data.decoders.guard import guard
+from fedgen.data.findings import DataFinding
 from fedgen.data.index import IndexEntry, SliceRange
 from fedgen.data.layouts.layout import FolderLayout, Problem, Request, Scan, one_site, taken
 from fedgen.data.layouts.patient_rule import by_rule, patient_by
@@ -136,6 +137,10 @@ def _beside(request: Request, path: str, name: str, n: int, kind: int, result: S
                 if file != request.folder / path:
                     result.seen.add(sibling.as_posix())
                 return [_word(value) for value in array_values(file, key).ravel().tolist()]
+            if key in shapes:
+                stored = " x ".join(map(str, shape)) or "one value"
+                sentence = f"{path}: {other} holds {stored} instead of one a picture ({n}), and is not read."
+                result.findings.append(DataFinding("table_reading", sentence, 1))
     return None
 
 

@@ -28,7 +28,7 @@ from fedgen.data.layouts.participants import PARTICIPANTS, Participants, Person
 
 #: Folders at the top of a data set whose images are made from, or are the source of, those of the subjects.
 _NOT_INPUT = ("derivatives", "sourcedata", "code", "rawdata", "stimuli", "phenotype")
-_LABEL_SUFFIXES = ("dseg", "mask", "probseg")
+_LABEL_SUFFIXES = ("dseg", "mask", "probseg", "defacemask")
 _ENDING = re.compile(
     "(" + "|".join(map(re.escape, sorted(DECODER.supported_file_endings, key=len, reverse=True))) + ")$",
     re.IGNORECASE,
@@ -62,9 +62,10 @@ class BidsName:
 
     @property
     def modality(self) -> str:
-        """The suffix, with the contrast agent before it: `ce-gad_T1w` is not the contrast `T1w`."""
-        agent = self.get("ce")
-        return f"ce-{agent}_{self.suffix}" if agent else self.suffix
+        """The suffix, after what makes it another kind of picture: `ce-gad_T1w` and `part-phase_T1w` are no `T1w`."""
+        part = self.get("part")
+        other = {"ce": self.get("ce"), "part": "" if part == "mag" else part}
+        return "_".join([*(f"{key}-{value}" for key, value in other.items() if value), self.suffix])
 
     @property
     def series(self) -> str:

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from fedgen.data.covariates import cells_of_tags, covariates_of
 from fedgen.data.decoders.decoder import UnreadableError
 from fedgen.data.decoders.dicom import DECODER
-from fedgen.data.decoders.dicom.codecs import require_decodable
-from fedgen.data.decoders.dicom.kinds import DICOMDIR, burned_in, modality_of, set_aside
+from fedgen.data.decoders.dicom.codecs import PIXELS, require_decodable
+from fedgen.data.decoders.dicom.kinds import DICOMDIR, burned_in, computed, modality_of, set_aside
 from fedgen.data.decoders.dicom.native import SeveralDirectionsError, header_of, native_of
 from fedgen.data.decoders.dicom.tags import read_tags, text
 from fedgen.data.decoders.guard import guard
@@ -103,7 +103,7 @@ LAYOUT = DicomLayout()
 def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: Scan) -> Iterator[Picture]:
     """Every picture that the study asks for; what else there is goes into `result`."""
     without_institution = 0
-    instances: dict[tuple[str, str], Hashable] = {}
+    instances: dict[tuple[str, str], tuple[str, Hashable]] = {}
     for path in request.watched(_dicom_files(request)):
         # Elements are read when they are asked for, and a damaged one raises whatever it does then.
         try:
@@ -126,7 +126,7 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
                     continue
                 patient, institution = _text(tags, "PatientID"), _text(tags, "InstitutionName")
                 instance = _text(tags, "SOPInstanceUID")
-                native, notes = native_of(tags), burned_in(tags)
+                native, notes = native_of(tags), (*burned_in(tags), *computed(tags))
                 require_decodable(tags)
                 if is_missing(patient):
                     raise UnreadableError(NO_PATIENT)
@@ -135,13 +135,14 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
                 itself = (native.size, native.plane.position, keys, rank)
                 # Under another patient it stays: it ties the two together, who may be one.
                 if instance and (instance, patient) in instances:
-                    if instances[instance, patient] == itself:
+                    first, other = instances[instance, patient]
+                    if other == itself and _same_pixels(request.folder / first, request.folder / path):
                         result.leave_out(path, "the same DICOM instance again")
                     else:
                         reason = "an image with the SOPInstanceUID of another, which only one image can have"
                         result.leave_out(path, reason, asked=False)
                     continue
-                instances[instance, patient] = itself
+                instances[instance, patient] = path, itself
                 without_institution += not institution and request.site is None
                 yield Picture(
                     path=path,
@@ -169,6 +170,15 @@ def _pictures(request: Request, labels: LabelRows, masks: MaskObjects, result: S
         what = plural(without_institution, "file has", "files have")
         sentence = f"{what} no InstitutionName, so the name of the folder is taken as the site."
         result.findings.append(DataFinding("site_from_folder", sentence, without_institution))
+
+
+def _same_pixels(one: Path, other: Path) -> bool:
+    """Whether two objects hold the same pixels: some exports give all of a patient's images one SOPInstanceUID."""
+    first, second = (read_tags(path, stop_before_pixels=False) for path in (one, other))
+    if first.file_meta.get("TransferSyntaxUID") != second.file_meta.get("TransferSyntaxUID"):
+        # The same instance in another coding: nothing but decoding would tell.
+        return True
+    return all(first.get(keyword) == second.get(keyword) for keyword in PIXELS)
 
 
 def _with_named_masks(pictures: Sequence[Picture], request: Request, result: Scan) -> list[Picture]:

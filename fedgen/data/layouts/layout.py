@@ -261,6 +261,9 @@ def one_site(request: Request, result: Scan) -> str | None:
     if request.table is not None and column != Columns().site:
         return None
     name = request.folder.resolve().name
-    sentence = f"Nothing names a site (column {column}): all images count as one, named after the folder."
+    sentence = (
+        f"Nothing names a site (no column {column}): all images count as of one site, which is named after the folder; "
+        "--site NAME names it otherwise."
+    )
     result.findings.append(DataFinding("site_from_folder", sentence, 1))
     return name

@@ -73,7 +73,7 @@ def test_phantom_layout_keeps_one_series_with_its_tags(phantom_folder: Path) -> 
     assert all(entry.mask and (phantom_folder / entry.mask).is_file() for entry in index.entries)
     assert {item.reason for item in index.excluded} == {
         "other modality (T2w)",
-        "named by a column of the table that the study does not use",
+        "named by the table's column tissue_mask, which the study does not use",
     }
     both = build_index(phantom_folder, DataSection(modality="MR"))
     assert both.n_images == 2 * index.n_images == index.n_images + index.excluded[0].count

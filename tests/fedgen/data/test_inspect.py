@@ -273,3 +273,24 @@ def test_index_takes_a_volume_of_several(
     with pytest.raises(DataError, match="set --volume to the one to take"):
         CliRunner().invoke(app, asked, catch_exceptions=False)
     assert CliRunner().invoke(app, [*asked, "--volume", "1"], catch_exceptions=False).exit_code == 0
+
+
+def test_classes_that_are_spelled_in_several_ways_are_told(tmp_path: Path) -> None:
+    lines = ["image,patient,site,label"]
+    for number, label in enumerate(["Benign", "benign", "1", "1.0", "malignant", "malignant"]):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 20)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,p{number},north,{label}")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
+    (told,) = [each for each in inspect_data(tmp_path).findings if each.kind == "labels_alike"]
+    assert told.sentence == (
+        "2 classes are spelled in several ways: '1' and '1.0', 'Benign' and 'benign'. Choose one."
+    )
+
+
+def test_an_equal_image_is_named_by_its_place_in_the_stack(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 256, (6, 20, 20)).astype(np.uint8)
+    stack[4] = stack[2]
+    np.savez(tmp_path / "a.npz", images=stack)
+    (group,) = inspect_data(tmp_path).exact_duplicates
+    assert [image.slice for image in group] == [2, 4]

@@ -41,7 +41,7 @@ _LIBRARIES: dict[UID, tuple[str, str]] = {
 }
 jpeg.register()
 _EXPORT = "export it as Explicit VR Little Endian"
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def syntax_of(tags: Any) -> UID:
@@ -78,7 +78,7 @@ def decoded_frames(tags: Any, frames: Sequence[int]) -> Iterator[NDArray[Any]]:
     Raises:
         UnreadableError: no pixels, a syntax that cannot be decoded, or damaged data.
     """
-    if not any(keyword in tags for keyword in _PIXELS):
+    if not any(keyword in tags for keyword in PIXELS):
         raise UnreadableError("has no pixels")
     require_decodable(tags)
     syntax = syntax_of(tags)

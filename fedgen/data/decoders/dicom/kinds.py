@@ -86,6 +86,19 @@ _TYPES = {
     "PROT": "picture of a screen",
 }
 
+#: Words of ImageType from the third on.
+_PARTS = {"P", "R", "I", "PHASE", "PHASE MAP", "P FFE", "P SE", "REAL", "IMAGINARY"}
+_PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "MIP SUM"}
+PART = Note(
+    "computed_pictures",
+    "ImageType says that it shows the phase, or the real or imaginary part, of the signal and not its magnitude: name "
+    "one series with data.modality if both are here.",
+)
+PROJECTION = Note(
+    "computed_pictures",
+    "ImageType says that it is a projection of many slices onto one: name another series with data.modality if it "
+    "is not meant.",
+)
 BURNED_IN = Note(
     "burned_in",
     "BurnedInAnnotation says that text which may identify the patient is part of the picture: look at them, and remove "
@@ -100,6 +113,16 @@ def modality_of(tags: Any) -> str:
         UnreadableError: an element that would tell is damaged.
     """
     return text(tags, "Modality") or _by_class(_PICTURES, _class_of(tags)) or ""
+
+
+def computed(tags: Any) -> tuple[Note, ...]:
+    """A word where a picture shows no magnitude of a signal, or no slice of the body but a projection of many."""
+    said = {word.upper().replace("_", " ") for word in words(tags, "ImageType")[2:]}
+    component = text(tags, "ComplexImageComponent").upper()
+    mr = modality_of(tags) == "MR"
+    if (mr and said & _PARTS) or component in ("PHASE", "REAL", "IMAGINARY"):
+        return (PART,)
+    return (PROJECTION,) if said & _PROJECTIONS else ()
 
 
 def set_aside(tags: Any, asked: str | None) -> str | None:

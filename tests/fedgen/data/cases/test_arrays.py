@@ -190,3 +190,13 @@ def test_they_train_as_other_images_do(tmp_path: Path) -> None:
     prepared = prepare_sites(study, tmp_path, tmp_path / "own", tmp_path / "cache")
     (site,) = prepared.sites
     assert (site.n_images, site.n_patients) == (18, 18)
+
+
+@pytest.mark.parametrize(
+    "labels", [np.arange(5) % 2, np.eye(2)[np.arange(6) % 2]], ids=["too few", "one hot"]
+)
+def test_labels_of_another_number_than_the_images_are_told(tmp_path: Path, labels: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", images=images(6), labels=labels)
+    told = [finding.sentence for finding in build_index(tmp_path, section(labels=[])).findings]
+    size = " x ".join(map(str, labels.shape))
+    assert f"a.npz: labels holds {size} instead of one a picture (6), and is not read." in told

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -348,3 +350,36 @@ def test_a_mask_that_cannot_be_used_names_itself(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((16, 15), np.uint8)).save(tmp_path / "m.png")
     with pytest.raises(DataError, match=r"^m\.png is 1 x 16 x 15, but its image a\.png is 16 x 16"):
         decoded(listed(tmp_path, (name, "m.png")), section(image_size=(16, 16)))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_numbers_of_classes_in_few_bits_are_as_they_are_stored(tmp_path: Path, bits: int) -> None:
+    """Pillow spreads them to 255, so that class 1 of 4 bits would be class 17."""
+    height, width = 48, 64
+    classes = np.random.default_rng(0).integers(0, 4, (height, width)).astype(np.uint8)
+    digits = (classes[..., np.newaxis] >> np.arange(bits - 1, -1, -1)) & 1
+    for values in (classes, np.where(classes > 1, 2**bits - 1, 0)):
+        digits = (values[..., np.newaxis] >> np.arange(bits - 1, -1, -1)) & 1
+        rows = np.packbits(digits.reshape(height, -1), axis=1)
+        (tmp_path / "m.png").write_bytes(gray_png(width, height, bits, rows))
+        (entry,) = build_index(listed(tmp_path, (picture(tmp_path), "m.png")), section()).entries
+        labels, mark = read_masks(tmp_path, entry)
+        # Black and white alone are outside and inside, in however many bits.
+        np.testing.assert_array_equal(labels[0], values if values is classes else classes > 1)
+        assert mark == PRESENT
+
+
+def gray_png(width: int, height: int, bits: int, rows: np.ndarray) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(lines))
+        + chunk(b"IEND", b"")
+    )

@@ -69,7 +69,7 @@ def test_pictures_named_after_dicom_images_are_their_masks(rule: str, tmp_path: 
     assert seen.masks == {rule: 4}
     assert seen.left_out == {f'named as the mask of an image, which data.columns.mask "{rule}" uses': 4}
     assert "unused_share" not in seen.section
-    assert f'add mask: "{rule}" to columns' in seen.section
+    assert f'mask: "{rule}"' in seen.section
     assert seen.section_note == ""
     index = build_index(tmp_path, section(rule))
     assert [finding.kind for finding in index.findings] == []

@@ -51,7 +51,9 @@ def test_files_that_another_column_names_are_asked_for(people: Callable, one_cla
     (folder / "metadata.csv").write_text(
         "\n".join(f"{a},{b}" for a, b in zip(lines, added, strict=True)) + "\n"
     )
-    assert excluded(folder, one_class) == {"named by a column of the table that the study does not use": 2}
+    assert excluded(folder, one_class) == {
+        "named by the table's column outline, which the study does not use": 2
+    }
 
 
 def test_packed_files_and_unknown_endings_are_told(
@@ -136,7 +138,8 @@ def test_hidden_files_are_counted_as_what_they_are(people: Callable, one_class: 
     assert len(index.entries) == 3
     assert [(finding.kind, finding.count) for finding in index.findings] == [("hidden_files", 7)]
     assert index.findings[0].sentence == (
-        "7 hidden files (names that begin with a dot) not looked at: 2 how macOS shows a folder, 2 version control "
+        "7 hidden files (names that begin with a dot, folders of programs) not looked at: 2 how macOS shows a folder, "
+        "2 version control "
         "(git), 1 deleted files, 1 of unknown purpose, 1 attributes that macOS keeps beside a file."
     )
 
@@ -167,3 +170,64 @@ def test_a_path_in_another_composition_finds_its_file(people: Callable, one_clas
     )
     with pytest.raises(DataError, match=r"im/one.png does not exist, but a file does that differs"):
         build_index(folder, one_class)
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        ("part-phase_T1w", "part-phase_T1w"),
+        ("part-mag_T1w", "T1w"),
+        ("ce-gad_part-real_T1w", "ce-gad_part-real_T1w"),
+    ],
+)
+def test_the_phase_of_a_scan_is_another_kind_of_picture(
+    bids: Callable, one_class: DataSection, name: str, modality: str
+) -> None:
+    folder = bids(["sub-1", "sub-2"], None)
+    place = folder / "sub-2" / "anat"
+    (place / "sub-2_T1w.nii.gz").rename(place / f"sub-2_{name}.nii.gz")
+    index = build_index(folder, one_class)
+    assert [entry.modality for entry in index.entries] == ["T1w", modality]
+    told = [finding.sentence for finding in index.findings if finding.kind == "mixed_kinds"]
+    assert bool(told) == (modality != "T1w")
+    asked = one_class.model_copy(update={"modality": "T1w"})
+    index = build_index(folder, asked)
+    assert len(index.entries) == (2 if modality == "T1w" else 1)
+    assert "mixed_kinds" not in {finding.kind for finding in index.findings}
+
+
+def test_a_mask_that_took_a_face_off_is_no_image(bids: Callable, one_class: DataSection) -> None:
+    folder = bids(["sub-1", "sub-2"], None)
+    place = folder / "sub-2" / "anat"
+    (place / "sub-2_T1w.nii.gz").rename(place / "sub-2_mod-T1w_defacemask.nii.gz")
+    index = build_index(folder, one_class)
+    assert len(index.entries) == 1
+    assert {each.reason: each.count for each in index.excluded} == {"label image": 1}
+
+
+def test_images_that_an_export_gave_one_identity_are_not_taken_for_one(
+    dicom: Callable[..., Path], tmp_path: Path, one_class: DataSection
+) -> None:
+    for number in range(3):
+        dicom(tmp_path / "d" / f"{number}.dcm", number, SOPInstanceUID="1.2.3", PatientID="P")
+    dicom(tmp_path / "d" / "copy.dcm", 0, SOPInstanceUID="1.2.3", PatientID="P")
+    with pytest.raises(DataError, match=r"2 x an image with the SOPInstanceUID of another"):
+        build_index(tmp_path / "d", one_class)
+    found = excluded(tmp_path / "d", lenient(one_class))
+    assert found == {
+        "the same DICOM instance again": 1,
+        "an image with the SOPInstanceUID of another, which only one image can have": 2,
+    }
+
+
+@pytest.mark.parametrize("folder", ["@eaDir/a.png", "__MACOSX", "$RECYCLE.BIN", "#recycle"])
+def test_what_a_program_put_away_is_hidden(people: Callable, one_class: DataSection, folder: str) -> None:
+    data = people([f"p{n}" for n in range(3)])
+    away = data / folder
+    away.mkdir(parents=True)
+    Image.fromarray(grain(7)).save(away / "SYNOPHOTO_THUMB_M.png")
+    assert not [path for path in files_of(data) if "THUMB" in path]
+    assert hidden_files_of(data) == (f"{folder}/SYNOPHOTO_THUMB_M.png",)
+    (told,) = [each for each in build_index(data, one_class).findings if each.kind == "hidden_files"]
+    assert told.count == 1
+    assert "unknown purpose" not in told.sentence

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from fedgen.data.decoders.decoder import UnreadableError
@@ -233,3 +234,10 @@ def test_ink_is_no_light(tmp_path: Path) -> None:
     Image.new("CMYK", (6, 4), (10, 20, 30, 40)).save(tmp_path / "a.jpg")
     with pytest.raises(UnreadableError, match="has the colour mode CMYK: save it as gray or RGB"):
         DECODER.pixels(tmp_path / "a.jpg", None)
+
+
+def test_complex_numbers_are_refused(tmp_path: Path) -> None:
+    values = picture().astype(np.complex64) * (1 + 1j)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    with pytest.raises(UnreadableError, match="holds complex numbers: save their magnitude"):
+        read(tmp_path / "a.tif")

@@ -67,7 +67,7 @@ def test_masks_of_a_table_are_seen_once_and_used(kind: str, listed: Callable[[st
     folder = listed(kind)
     seen = inspect_data(folder)
     assert seen.masks == {"mask": 4}
-    assert seen.left_out == {"named by a column of the table that the study does not use": 4}
+    assert seen.left_out == {"named by the table's column mask, which the study does not use": 4}
     assert set(seen.beside) == {"tables and texts"}
     assert seen.unreadable == ()
     data = DataSection.model_validate({"labels": ["any"], "columns": {"mask": "mask"}})

@@ -312,3 +312,23 @@ def test_a_class_tells_the_modality_that_nobody_wrote(
     index = build_index(tmp_path, data(labels=["any"]))
     # What is written stands.
     assert {entry.path: entry.modality for entry in index.entries} == {"a.dcm": modality, "b.dcm": "CR"}
+
+
+@pytest.mark.parametrize(
+    ("modality", "kind", "word"),
+    [
+        ("MR", ["ORIGINAL", "PRIMARY", "P", "ND"], "phase"),
+        ("MR", ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "SE"], "phase"),
+        ("MR", ["ORIGINAL", "PRIMARY", "M", "ND"], ""),
+        ("MR", ["DERIVED", "PRIMARY", "PROJECTION IMAGE", "M"], "projection"),
+        ("CT", ["ORIGINAL", "PRIMARY", "AXIAL"], ""),
+        ("CT", ["DERIVED", "SECONDARY", "MIP"], "projection"),
+        ("CR", ["ORIGINAL", "PRIMARY", "P"], ""),
+    ],
+)
+def test_what_shows_no_magnitude_and_no_slice_is_told(
+    write_dicom: WriteDicom, tmp_path: Path, modality: str, kind: list[str], word: str
+) -> None:
+    write_dicom(tmp_path / "a.dcm", PICTURE, Modality=modality, ImageType=kind)
+    told = [each.sentence for each in build_index(tmp_path, data(labels=["any"])).findings]
+    assert [word in sentence for sentence in told] == ([True] if word else [])

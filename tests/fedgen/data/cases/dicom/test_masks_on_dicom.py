@@ -207,7 +207,7 @@ def test_which_segmentation_is_of_which_series(tmp_path: Path, write_dicom: Writ
     other.save_as(tmp_path / "seg2.dcm")
     with pytest.raises(DataError, match=r"seg2\.dcm is of the same series as seg\.dcm"):
         build_index(tmp_path, section(columns={"mask": "SEG"}))
-    assert "add mask: SEG to columns" in inspect_data(tmp_path).section
+    assert "add columns: {mask: SEG}" in inspect_data(tmp_path).section
     # Where nobody asks for them they are left out, and nothing is refused.
     assert build_index(tmp_path, section(columns={})).entries[0].mask is None
 
