@@ -1,12 +1,15 @@
-"""`fedgen study check` and `fedgen study show`."""
+"""`fedgen study check`, `fedgen study show` and `fedgen study presets`."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from fedgen.cli.patients import Patients, settle
+from fedgen.study import presets
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
@@ -37,6 +40,35 @@ def check(file: File, overrides: Overrides = None, patients: Patients = None) ->
         typer.echo(f"stands on {which}")
     if study.model.pretrained is not None:
         typer.echo(start(study))
+
+
+@app.command("presets")
+def presets_command() -> None:
+    """List the studies that come with fedgen, by name."""
+    table = Table("preset", "makes", "family", "privacy", "images")
+    for name in presets.names():
+        study = load_study(name)
+        table.add_row(name, made_from(study), study.model.family, protection(study), images_of(study))
+    Console().print(table)
+
+
+def made_from(study: Study) -> str:
+    """What a study makes, and of what."""
+    task = study.made
+    made = " + ".join(field.name for field in task.makes)
+    given = " and ".join(field.name for field in task.given)
+    return f"{made} {'from' if task.translates else 'given'} {given or 'nothing'}"
+
+
+def protection(study: Study) -> str:
+    """Epsilon and mode, or none."""
+    return f"epsilon {study.privacy.epsilon:g} ({study.privacy.mode})" if study.privacy.private else "none"
+
+
+def images_of(study: Study) -> str:
+    """Size of an image, and whether the study makes its own patients."""
+    size = " x ".join(str(side) for side in study.data.image_size)
+    return f"{size}, phantom" if study.data.phantom is not None else f"{size}, --data FOLDER"
 
 
 @app.command()
