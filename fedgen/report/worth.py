@@ -9,6 +9,7 @@ from fedgen.run.row import Row, Verdict
 
 #: A score of a control beside TSTR, and what it is.
 CONTROLS = (("TRTR", "trained on real ones"), ("site-alone", "knowing an image's site alone"))
+SIMPLE = "AUROC, simple judge"
 TEXTURE, CHANCE = "AUROC, texture judge", 0.5
 #: A difference in AUROC that three digits do not show.
 SAME = 0.0005
@@ -93,7 +94,16 @@ def of_classes(rows: Sequence[Row]) -> str | None:
 def _conclusion(tstr: Row, found: dict[str, Row]) -> str:
     if tstr.verdict is not Verdict.PASS:
         return f"the set is not shown to be worth anything. {tstr.reason}"
-    return _beside_real(found) + _texture(tstr, found["TRTR"])
+    return _beside_real(found) + _simple(tstr, found) + _texture(tstr, found["TRTR"])
+
+
+def _simple(tstr: Row, found: dict[str, Row]) -> str:
+    """Another sentence where the simple judge surely learns less, which a network that makes no error cannot show."""
+    row = found.get("TSTR-against-TRTR")
+    less, made, real = (None if each is None else each.get(SIMPLE) for each in (row, tstr, found.get("TRTR")))
+    if less is None or less.high is None or less.high >= 0 or made is None or real is None:
+        return ""
+    return f" The simple judge learns less from it: {number(made.value)}, and {number(real.value)} from real images."
 
 
 def _texture(tstr: Row, trtr: Row) -> str:

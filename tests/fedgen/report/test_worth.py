@@ -70,6 +70,21 @@ def test_a_set_without_the_texture_of_real_images_is_said_to_lack_it(
     assert "Texture" not in (worth([with_texture(row) for row in rows(Verdict.PASS, Verdict.REVIEW)]) or "")
 
 
+@pytest.mark.parametrize(("high", "told"), [(-0.01, True), (0.01, False)])
+def test_a_simple_judge_that_surely_learns_less_is_heard(high: float, told: bool) -> None:
+    """A network without an error on either says that nothing is missing."""
+
+    def with_simple(row: Row) -> Row:
+        low, value, top = {"TSTR": (0.8, 0.9, 0.95), "TRTR": (0.9, 0.99, 1.0)}.get(
+            row.id, (-0.2, -0.09, high)
+        )
+        simple = Value(name="AUROC, simple judge", value=value, low=low, high=top)
+        return row.model_copy(update={"values": (*row.values, simple)})
+
+    said = worth([with_simple(row) for row in rows(Verdict.PASS, Verdict.PASS, (0.0, 0.0))]) or ""
+    assert ("The simple judge learns less from it: 0.900, and 0.990 from real images." in said) == told
+
+
 def test_without_a_comparison_there_is_no_sentence() -> None:
     assert worth([arm("TRTR", 0.9)]) is None
     said = worth([arm("TRTR", 0.9, Verdict.PASS), arm("TSTR", None, Verdict.INSUFFICIENT, "No class.")])
