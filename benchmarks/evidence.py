@@ -6,6 +6,9 @@ First the preset `demo` with so many synthetic images: its stage `assess`, in wh
 of them together audit and evaluate the release. With `--ccx` also the preset `chest_xray` on those images. Each run is
 prepared, trained and sampled in this process first, which is not measured.
 
+Features are made once an image, so a release that repeats images, as that of candidates does, costs less than one
+that does not: how many are different is printed.
+
 The peers, on the very arrays of the demo: scikit-learn's NearestNeighbors (brute, Euclidean) for the search of copies,
 which knows no patients and is asked for mirrored images beside the others, and torchmetrics' Frechet distance for what
 fidelity makes of features. Where the machine has other work, the seconds of the processor, of all threads together,
@@ -31,6 +34,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from fedgen.evidence.audit.audited import audited, join, release_group
 from fedgen.evidence.audit.nearest import nearest_patients
+from fedgen.evidence.known_features import digests
 from fedgen.evidence.measure import Real
 from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
 from fedgen.pipeline.question import question_of
@@ -85,12 +89,17 @@ def assessed(preset: str, overrides: Sequence[str], data: Path | None, out: Path
     images = here.work.study.synthesis.images
     target = TARGETS[preset]
     met = "met" if wall < target else "missed"
-    print(f"\n{preset}, {images} synthetic images: {wall:.1f} s, {cpu:.1f} s of the processor")
+    made = released(question_of(here.work))
+    distinct = None if made is None else len(set(digests(made.images)))
+    print(
+        f"\n{preset}, {images} synthetic images, {distinct} of them different: "
+        f"{wall:.1f} s, {cpu:.1f} s of the processor"
+    )
     print(f"at most {target:.0f} s on two cores: {met}")
     print(f"{'row':<66}{'seconds':>9}{'cpu s':>9}")
     for title, (w, c) in sorted(by_title.items(), key=lambda row: -row[1][1])[:DEAREST]:
         print(f"{title[:64]:<66}{w:>9.2f}{c:>9.2f}")
-    return here, {"wall": wall, "cpu": cpu, "images": images, "rows": by_title}
+    return here, {"wall": wall, "cpu": cpu, "images": images, "distinct": distinct, "rows": by_title}
 
 
 def peers(here: Simulation) -> dict[str, Any]:
