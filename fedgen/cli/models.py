@@ -32,8 +32,9 @@ def models(
         table.add_column(task, min_width=len("2D 3D"), overflow="fold")
     table.add_column("private")
     for family in families:
-        cells = (" ".join(f"{axes}D" for axes in dimensions(family, task)) or "-" for task in TASKS)
-        table.add_row(family.name, *cells, "yes" if family.private else "no")
+        cells = [" ".join(f"{axes}D" for axes in dimensions(family, task)) or "-" for task in TASKS]
+        for row in family.rows:
+            table.add_row(row, *cells, "yes" if family.private else "no")
     console.print(table)
     console.print()
     for family in families:
@@ -51,6 +52,7 @@ def listed(family: FamilySpec) -> dict[str, object]:
     return {
         "name": family.name,
         "summary": family.summary,
+        "systems": list(family.systems),
         "dimensions": [axes for axes in IMAGES if any(axes in dimensions(family, task) for task in TASKS)],
         "conditioning": [task for task in TASKS if dimensions(family, task)],
         "tasks": {task: {f"{axes}D": why_not(family, task, axes) for axes in IMAGES} for task in TASKS},

@@ -32,10 +32,12 @@ class FamilySpec:
             `training` has no say in how many rounds there are; 0 for a family that takes steps.
         variants: further options as small, by what differs, whose loss or networks a check should see; those that
             differ from `small` in one choice between words, or one switch, are seen without being named.
+        systems: options as small with which the family is another system of the field, by the option that makes it so,
+            such as "latent: prior"; each is a row of its own in the tables of the families.
 
     Raises:
-        ValueError: `small` or a variant is of another family, privacy is refused without a reason, or a prior is needed
-            on which it does not stand.
+        ValueError: `small`, a variant or a system is of another family, privacy is refused without a reason, or a prior
+            is needed on which it does not stand.
     """
 
     name: str
@@ -51,11 +53,13 @@ class FamilySpec:
     prior_with: Callable[[Any], str] | None = None
     sums: int = 0
     variants: Mapping[str, Section] = field(default_factory=dict)
+    systems: Mapping[str, Section] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if any(type(each) is not self.options for each in (self.small, *self.variants.values())):
+        every = (self.small, *self.variants.values(), *self.systems.values())
+        if any(type(each) is not self.options for each in every):
             raise ValueError(
-                f"small and variants of the family {self.name} must be of {self.options.__name__}"
+                f"small, variants and systems of the family {self.name} must be of {self.options.__name__}"
             )
         if self.private == bool(self.why_not):
             raise ValueError(
@@ -63,6 +67,11 @@ class FamilySpec:
             )
         if self.needs_prior and not self.prior:
             raise ValueError(f"the family {self.name} needs a prior, so that prior must be true")
+
+    @property
+    def rows(self) -> Mapping[str, Section]:
+        """The family and its systems, as tables name them, with their options as small."""
+        return {self.name: self.small, **{f"{self.name}, {how}": each for how, each in self.systems.items()}}
 
     def why_prior(self, options: Section) -> str:
         """Why a study with these options must name a public prior; empty where it need not."""

@@ -5,6 +5,7 @@ Two rounds of a small network say that every part runs together, and how long it
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -26,7 +27,8 @@ from fedgen.data.site_data import SiteData
 from fedgen.families.parts.conditioning import drawn_fields
 from fedgen.families.registry import specs
 from fedgen.pipeline.model import trained_networks
-from fedgen.priors.build import Said, of_images
+from fedgen.priors.build import Said, of_autoencoder, of_images
+from fedgen.schema.section import Section
 from fedgen.study.study import Study
 from fedgen.task.stack import stacked
 from fedgen.training.task_records import fields_of
@@ -41,7 +43,7 @@ SITES, PATIENTS, SHOWN, EMBEDDED = 2, 10, 4, 4
 TRAINING = {"rounds": 2, "local_steps": 1, "batch_patients": 2}
 COVARIATES = {"age": {"lower": 20, "upper": 90}, "sex": {"values": ["F", "M"]}}
 #: As the family `candidates` has it in its self-test.
-PUBLIC = {"patients": 30, "components": 8}
+PUBLIC = {"components": 8, "steps": 50}
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,34 @@ class Asked:
         task: one of `fedgen.selftest.tasks.tasks`.
         axes: of its images.
         privacy: key of PRIVACY.
+        row: of the family's rows in the tables, itself or a system that its options make.
     """
 
     family: str
     task: str
     axes: int
     privacy: str
+    row: str
 
     @property
     def name(self) -> str:
         """Of its file."""
-        return f"{self.family}-{self.task}-{self.axes}D-{self.privacy.replace(' ', '')}"
+        return f"{file_of(self.row)}-{self.task}-{self.axes}D-{self.privacy.replace(' ', '')}"
+
+    @property
+    def options(self) -> Section:
+        """Of the family."""
+        return specs()[self.family].rows[self.row]
+
+    @property
+    def on_prior(self) -> bool:
+        """Whether it cannot do without a public prior."""
+        return bool(specs()[self.family].why_prior(self.options))
+
+
+def file_of(row: str) -> str:
+    """A row's name as part of a file's."""
+    return re.sub("[^a-z_]+", "_", row)
 
 
 def sections(task: str, axes: int) -> dict[str, Any]:
@@ -94,12 +113,10 @@ def sections(task: str, axes: int) -> dict[str, Any]:
 
 def study_of(asked: Asked, prior: Path | None) -> Study:
     """The study of a cell."""
-    said = sections(asked.task, asked.axes)
-    if asked.task == "embedding":
-        said["data"] |= {"columns": {"embedding": "vector"}, "embedding_size": EMBEDDED}
+    said = _with_embedding(asked.task, asked.axes)
     model: dict[str, Any] = {
         "family": asked.family,
-        asked.family: specs()[asked.family].small.model_dump(mode="json"),
+        asked.family: asked.options.model_dump(mode="json"),
     }
     if prior is not None:
         model["prior"] = {"sha256": _sha256(prior), "source": "phantoms of another seed: no patient"}
@@ -116,6 +133,13 @@ def study_of(asked: Asked, prior: Path | None) -> Study:
     )
 
 
+def _with_embedding(task: str, axes: int) -> dict[str, Any]:
+    said = sections(task, axes)
+    if task == "embedding":
+        said["data"] |= {"columns": {"embedding": "vector"}, "embedding_size": EMBEDDED}
+    return said
+
+
 def _drawn_as(task: str) -> dict[str, Any]:
     """Section `synthesis`: a translation has none, and volumes cannot be PNG."""
     return {} if task in ("translation", "unpaired") else {"synthesis": {"formats": ["nifti"]}}
@@ -125,7 +149,11 @@ def run(asked: Asked, work: Path) -> tuple[float, Tensor]:
     """Train the cell; seconds of training and drawing, and SHOWN of the images, (n, C, *size) in [-1, 1]."""
     torch.manual_seed(0)
     sites = _sites(asked.task, asked.axes, 1, work)
-    prior = _prior(asked.task, asked.axes, work) if specs()[asked.family].needs_prior else None
+    prior = (
+        _prior(asked.task, asked.axes, work, not specs()[asked.family].needs_prior)
+        if asked.on_prior
+        else None
+    )
     study = study_of(asked, prior)
     folder = work / "runs" / f"{asked.name}-{time.monotonic_ns()}"
     started = time.perf_counter()
@@ -176,20 +204,24 @@ def _embedded(site: SiteData) -> SiteData:
 
 
 @lru_cache(maxsize=32)
-def _prior(task: str, axes: int, work: Path) -> Path:
-    """Public images: phantoms of another seed, as the task stacks them."""
+def _prior(task: str, axes: int, work: Path, autoencoder: bool) -> Path:
+    """Public images: phantoms of another seed, as the task stacks them; or a network hardly trained on them."""
     sites = _sites(task, axes, 1000, work)
-    said = sections(task, axes)
+    said = _with_embedding(task, axes)
     made = Study.model_validate(
         {"study": {"name": "zoo"}, **said, "aggregation": {"secure": False}, "privacy": {"mode": "none"},
          **_drawn_as(task)}
     ).made  # fmt: skip
     images = torch.cat([stacked(made, fields_of(made, each, torch.arange(each.n_images))) for each in sites])
-    content = of_images(
-        np.ascontiguousarray(images.float().numpy()), PUBLIC["components"], len(images),
+    pixels, said_of = (
+        np.ascontiguousarray(images.float().numpy()),
         Said("phantoms of another seed", "none needed"),
-    )  # fmt: skip
-    path = work / f"prior-{task}-{axes}D.safetensors"
+    )
+    if autoencoder:
+        content = of_autoencoder(pixels, PUBLIC["components"], 0, said_of, PUBLIC["steps"])
+    else:
+        content = of_images(pixels, PUBLIC["components"], len(images), said_of)
+    path = work / f"prior-{task}-{axes}D-{'network' if autoencoder else 'images'}.safetensors"
     path.write_bytes(content)
     return path
 

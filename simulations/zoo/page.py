@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from cell import PRIVACY, SIZES, Asked
+from cell import PRIVACY, SIZES, Asked, file_of
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fedgen.cli.models import TASKS, reasons, why_not
 from fedgen.families.registry import specs
+from fedgen.families.spec import FamilySpec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
 FOLDER, PAGE = DOCS / "families", DOCS / "families.md"
@@ -25,7 +26,8 @@ HEAD = """# Families
 Made by `python simulations/zoo/run.py`, which trains each cell: two rounds of one step (or the family's one sum) at
 two sites of ten procedural phantoms, with the small networks of the self-test, without privacy and with epsilon 10
 at each site. A cell says how many seconds training and drawing took on one busy core, without privacy / with it; a
-cell without a run is not claimed. `fedgen models` prints the same table.
+cell without a run is not claimed. `fedgen models` prints the same table. A row
+with an option is another system of the field that the family is with it.
 
 The seconds and the pictures say that data, training, privacy and drawing work together. **They say nothing of
 quality**: two rounds of a small network make noise, or show what its public prior knows, and so do a few patients with
@@ -43,50 +45,39 @@ WORDS = {
 }
 
 
-def write_page(found: Found, trained: Collection[str]) -> None:
-    """Write the page and the sheets.
-
-    Args:
-        found: the cells.
-        trained: families that have all of theirs there; rows and sheets of the others stay as they are on the page.
+def write_page(found: Found) -> None:
+    """Write the page and the sheets; lines and sheets of rows of which no cell was found stay.
 
     Raises:
-        ValueError: the page has no row of another family, or one for other tasks.
+        ValueError: one of these has no line on the page, or one for other tasks.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
+    rows = {row: file_of(row) for spec in specs().values() for row in spec.rows}
     for stale in FOLDER.glob("*.png"):
-        if stale.stem not in specs():
+        if stale.stem not in rows.values():
             stale.unlink()
-    rows = {axes: _rows(axes) if set(trained) != set(specs()) else {} for axes in SIZES}
-    parts = [HEAD, *(table(axes, found, trained, rows[axes]) for axes in SIZES), _tasks(), _reasons()]
+    parts = [HEAD, *(table(axes, found) for axes in SIZES), _tasks(), _reasons()]
     for name, spec in specs().items():
-        own = {asked: cell for asked, cell in found.items() if asked.family == name}
-        if name in trained:
-            sheet(own).save(FOLDER / f"{name}.png", optimize=True)
-        parts.append(f"## {name}\n\n{spec.summary}\n\n![{name}](families/{name}.png)\n")
+        parts.append(f"## {name}\n\n{spec.summary}\n")
+        for row in spec.rows:
+            own = {asked: cell for asked, cell in found.items() if asked.row == row}
+            if own:
+                sheet(own).save(FOLDER / f"{rows[row]}.png", optimize=True)
+            parts.append(f"![{row}](families/{rows[row]}.png)\n")
     PAGE.write_text("\n".join(parts), encoding="utf-8")
 
 
-def table(axes: int, found: Found, trained: Collection[str], rows: Mapping[str, str]) -> str:
-    """The table of images of so many axes, in Markdown; of families that are not `trained` the row that is there."""
+def table(axes: int, found: Found) -> str:
+    """The table of images of so many axes, in Markdown."""
     size = " x ".join(str(side) for side in SIZES[axes])
     lines = [f"## {axes}D ({size})", "", _head(), "|---" * (1 + len(TASKS)) + "|"]
-    for name, spec in specs().items():
-        if name not in trained:
-            if name not in rows:
-                raise ValueError(f"{PAGE.name} has no row of {name} for these tasks: train it too.")
-            lines.append(rows[name])
-            continue
-        cells = []
-        for task in TASKS:
-            if why_not(spec, task, axes) is not None:
-                cells.append("no")
-                continue
-            each = [found.get(Asked(name, task, axes, privacy)) for privacy in PRIVACY]
-            # A family that is not private has a cell without privacy alone.
-            told = [f"{cell[0]:.1f}" for cell in each if cell is not None]
-            cells.append(" / ".join(told) + " s" + ("" if spec.private else ", not private"))
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    made, kept = {asked.row for asked in found}, _written(axes)
+    for spec in specs().values():
+        for row in spec.rows:
+            line = f"| {_code(row)} | {' | '.join(_cells(spec, row, axes, found))} |"
+            if row not in made and row not in kept:
+                raise ValueError(f"{PAGE.name} has no row of {row} for these tasks: train it too.")
+            lines.append(line if row in made else kept[row])
     return "\n".join(lines) + "\n"
 
 
@@ -94,15 +85,31 @@ def _head() -> str:
     return f"| family | {' | '.join(TASKS)} |"
 
 
-def _rows(axes: int) -> dict[str, str]:
-    """Rows of the page's table of so many axes, by family; none where it is of other tasks."""
+def _written(axes: int) -> dict[str, str]:
+    """Lines of the page's table of so many axes, by their row; none where it is of other tasks."""
     if not PAGE.exists():
         return {}
     part = PAGE.read_text(encoding="utf-8").partition(f"## {axes}D ")[2].partition("\n## ")[0]
     lines = [line for line in part.splitlines() if line.startswith("|")]
     if lines[:1] != [_head()]:
         return {}
-    return {line.split("`")[1]: line for line in lines[2:]}
+    return {line.split("|")[1].strip().replace("`", ""): line for line in lines[2:]}
+
+
+def _code(row: str) -> str:
+    """A row's name with the family's and the option in typewriter letters."""
+    return ", ".join(f"`{part}`" for part in row.split(", "))
+
+
+def _cells(spec: FamilySpec, row: str, axes: int, found: Found) -> Iterator[str]:
+    for task in TASKS:
+        if why_not(spec, task, axes) is not None:
+            yield "no"
+            continue
+        each = [found.get(Asked(spec.name, task, axes, privacy, row)) for privacy in PRIVACY]
+        # A family that is not private has a cell without privacy alone.
+        told = [f"{cell[0]:.1f}" for cell in each if cell is not None]
+        yield " / ".join(told) + " s" + ("" if spec.private else ", not private")
 
 
 def _tasks() -> str:
@@ -131,8 +138,10 @@ def sheet(own: Found) -> Image.Image:
     pen = ImageDraw.Draw(made)
     for number, (asked, row) in enumerate(rows):
         top = number * (SIDE + GAP)
-        pen.text((2, top + 8), f"{asked.task} {asked.axes}D", fill=0)
-        pen.text((2, top + 24), asked.privacy if asked.privacy != "none" else "no privacy", fill=0)
+        said = [f"{asked.task} {asked.axes}D", asked.privacy if asked.privacy != "none" else "no privacy"]
+        said += asked.row.split(", ")[1:]
+        for line, text in enumerate(said):
+            pen.text((2, top + 2 + 15 * line), text, fill=0)
         made.paste(Image.fromarray(row), (LABEL, top))
     return made
 

@@ -1,11 +1,11 @@
 """Train every family for every task that it says it does, and write docs/reference/families.md of it.
 
     OMP_NUM_THREADS=1 python simulations/zoo/run.py                 # trains what is missing, and writes the page
-    OMP_NUM_THREADS=1 python simulations/zoo/run.py --family vae    # of one family alone; the others stay
+    OMP_NUM_THREADS=1 python simulations/zoo/run.py --row vae "diffusion, latent: prior"     # these rows alone
     python simulations/zoo/run.py --print                           # writes the page from what is there
 
 A cell that is there is not trained again, unless the code of its family or of what families share has changed. A cell
-that fails is told, and the page is not written.
+that fails is told, and the page is not written. Rows that are not asked for stay on the page as they are.
 """
 
 from __future__ import annotations
@@ -34,22 +34,25 @@ HERE = Path(__file__).parent
 
 
 def asked_of(name: str) -> Iterator[Asked]:
-    """The cells of a family."""
+    """The cells of a family and its systems."""
     spec = specs()[name]
-    for found in cells(spec):
-        for privacy in PRIVACY:
-            if privacy == "none" or spec.private:
-                yield Asked(name, found.what, found.axes, privacy)
+    for row in spec.rows:
+        for found in cells(spec):
+            for privacy in PRIVACY:
+                if privacy == "none" or spec.private:
+                    yield Asked(name, found.what, found.axes, privacy, row)
 
 
 def key_of(asked: Asked) -> dict[str, object]:
     """What decides a cell."""
     return {
         **vars(asked),
-        "code": code(f"families/{asked.family}", "families/contract.py"),
+        "code": code(
+            f"families/{asked.family}", "families/contract.py", *(["priors"] if asked.on_prior else [])
+        ),
         "training": TRAINING,
         "sections": sections(asked.task, asked.axes),
-        "small": specs()[asked.family].small.model_dump(mode="json"),
+        "small": asked.options.model_dump(mode="json"),
     }
 
 
@@ -58,7 +61,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--family", choices=list(specs()), nargs="+", default=list(specs()))
+    rows = [row for spec in specs().values() for row in spec.rows]
+    parser.add_argument("--row", choices=rows, nargs="+", default=rows, help="a family, or a system of its")
     parser.add_argument("--print", action="store_true", help="train nothing")
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"), help="where cells are kept")
     arguments = parser.parse_args()
@@ -66,8 +70,8 @@ def main() -> int:
     kept = Cells(arguments.out, make=not arguments.print)
     found, failed = {}, 0
     with tempfile.TemporaryDirectory() as work:
-        for name in arguments.family:
-            for asked in asked_of(name):
+        for name in specs():
+            for asked in (each for each in asked_of(name) if each.row in arguments.row):
 
                 def made(asked: Asked = asked) -> dict[str, object]:
                     seconds, images = run(asked, Path(work))
@@ -88,8 +92,8 @@ def main() -> int:
                     found[asked] = (float(cell["seconds"]), np.load(_images(kept, asked)))
     if failed:
         print(f"{len(found)} cells, {failed} without a run: the page stays as it is.")
-        return 1
-    write_page(found, arguments.family)
+        return int(failed > 0)
+    write_page(found)
     print(f"{len(found)} cells in {FOLDER}.")
     return 0
 

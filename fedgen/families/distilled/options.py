@@ -72,4 +72,5 @@ SPEC = FamilySpec(
     supports=creation_in(2, 3),
     private=True,
     fastest={"cpu": "hooks"},
+    systems={"way: consistency": SMALL.model_copy(update={"way": "consistency"})},
 )

@@ -112,7 +112,7 @@ def test_a_spec_contradicts_itself_nowhere() -> None:
         return FamilySpec(**{**whole, "supports": image_of_class_in(2), **changes})  # type: ignore[arg-type]
 
     assert spec().private
-    with pytest.raises(ValueError, match="small and variants of the family x must be of VAEOptions"):
+    with pytest.raises(ValueError, match="small, variants and systems of the family x must be of VAEOptions"):
         spec(small=specs()["gan"].small)
     for wrong in ({"private": False}, {"why_not": "for no reason"}):
         with pytest.raises(ValueError, match="why_not of the family x must say why"):
