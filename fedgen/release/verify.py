@@ -32,7 +32,7 @@ def verify(
         sites: likewise keys of sites, by name.
     """
     if MANIFEST not in files.names:
-        return Verified((Checked(Outcome.WRONG, "manifest", "There is none."),), None)
+        return Verified((Checked(Outcome.WRONG, "manifest", _none(files)),), None)
     try:
         content = files.read(MANIFEST)
         manifest = read_manifest(content)
@@ -43,6 +43,16 @@ def verify(
         # Whatever was changed says nothing any more; one finding is enough.
         lines += contents(files, manifest, sites or {})
     return Verified(tuple(lines), manifest)
+
+
+def _none(files: ReleaseFiles) -> str:
+    """That there is no manifest, and which folder to name where a run's folder of releases was named."""
+    below = [name.removesuffix(f"/{MANIFEST}") for name in files.names if name.endswith(f"/{MANIFEST}")]
+    return (
+        f"There is none here, but {below[0]} below holds one: name that folder."
+        if below
+        else "There is none."
+    )
 
 
 def _signature(

@@ -102,3 +102,8 @@ def test_what_is_no_run_or_release(tmp_path: Path) -> None:
     assert "neither a folder nor a zip" in refused(DataError, "verify", tmp_path / "x.zip")
     outcome = invoke("verify", tmp_path)
     assert "WRONG        manifest: There is none." in outcome.output
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/manifest.json").write_text("{}")
+    outcome = invoke("verify", tmp_path)
+    assert "manifest: There is none here, but study below holds one: name that folder." in outcome.output
+    assert isinstance(outcome.exception, DataError)
