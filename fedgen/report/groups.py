@@ -77,6 +77,11 @@ class RowGroup:
     legend: tuple[tuple[str, str], ...]
 
     @property
+    def counted(self) -> frozenset[str]:
+        """Ids of the rows whose sample sizes over all sites stand in the table of these."""
+        return frozenset(line.row.id for line in self.pooled.lines) if self.pooled else frozenset()
+
+    @property
     def lead(self) -> str:
         """The name of the first value by site."""
         parts = [part for row in self.divided for part in (row, *row.per_site) if part.values]
@@ -146,10 +151,14 @@ KNOWN = (
 
 def beside(pooled: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
     """The rows of all patients together, named so, and those of the sites; what they explain is explained once."""
-    notes = {(row.id, row.note) for row in rows}
+    notes, explained = {(row.id, row.note) for row in rows}, {row.id for row in rows if row.about}
     marked = [
         row.model_copy(
-            update={"id": f"{row.id}{TOGETHER}", "title": f"{row.title}{ALL_TOGETHER}", "about": None}
+            update={
+                "id": f"{row.id}{TOGETHER}",
+                "title": f"{row.title}{ALL_TOGETHER}",
+                "about": None if row.id in explained else row.about,
+            }
         )
         for row in pooled
         if row.values or row.findings or (row.id, row.note) not in notes

@@ -63,3 +63,10 @@ def test_a_note_says_whose_row_it_is_of_where_two_have_one_name() -> None:
     group = only_group(beside([row("FID", 1.0, sites=False, note=NOTE)], [row("FID", 2.0), row("KID", 1.0)]))
     assert group.pooled is not None
     assert group.pooled.notes == ((NOTE, "FID, all patients together"),)
+
+
+def test_what_only_all_patients_together_have_is_explained_too() -> None:
+    alone = row("gap", 1.0, sites=False, about="A gap.")
+    assert only_group(beside([alone], [])).legend == (("A gap.", ""),)
+    both = only_group(beside([alone], [row("gap", 1.0, about="A gap.")]))
+    assert both.legend == (("A gap.", ""),), "once"
