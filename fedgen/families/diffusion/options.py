@@ -64,6 +64,9 @@ SPEC = FamilySpec(
     private=True,
     fastest={"cpu": "hooks"},
     prior_with=_prior_with,
+    systems={
+        "latent: prior": SMALL.model_copy(update={"latent": "prior", "autoencoder_channels": (16, 32)}),
+    },
     variants={
         of: DiffusionOptions(
             channels=(8, 16), attention=(False, True), linear_denoisers=False, parametrization=of
