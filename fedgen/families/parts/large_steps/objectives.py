@@ -63,7 +63,7 @@ class _OfPlayer(Objective):
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
         """`t`: (B, M, K) steps; `z` standard normal latents, `noise`, `further` and `back` standard normal images.
 
-        SeenPictures them what the pictures that are seen ask for.
+        Beside them what the pictures that are seen ask for.
         """
         shape, images = (B, M, K), (B, M, K, *self.task.stack.shape)
         drawn = {name: torch.randn(images, generator=rng, device=rng.device) for name in self.noises}
