@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from fedgen.data.decoders.dicom import DECODER as DICOM
 from fedgen.data.decoders.registry import by_ending, nameless
 from fedgen.data.identity import composed
 from fedgen.data.layouts.layout import Problem, Request, Scan
@@ -189,4 +188,7 @@ def without_ending(path: str) -> str:
 
 
 def _is_dicom(path: str) -> bool:
+    # Here, because a site's command line asks this room and must not load what decodes images.
+    from fedgen.data.decoders.dicom import DECODER as DICOM
+
     return path.lower().endswith(DICOM.supported_file_endings)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fedgen.families.contract import Told, unheard
 from fedgen.families.distilled.consistency import agreed, consistency_sampler
 from fedgen.families.distilled.halving import Step, ddim_step, heun_step, levels, student_target
-from fedgen.families.distilled.lessons import Course, Done, Lesson, Wanted, counted_steps
+from fedgen.families.distilled.lessons import Course, Done, StudentLesson, Wanted, counted_steps
 from fedgen.families.distilled.options import DistilledOptions
 from fedgen.families.parts.conditioning import condition_of, drawn_fields
 from fedgen.families.parts.denoising.edm import Denoiser
@@ -62,7 +62,7 @@ class DistilledFamily(DenoisingFamily):
             D, f = self.guided(teacher, y, o.guidance), self._own(student, y)
             return agreed(heun_step, D, f, x, grid.to(x.device), i)
 
-        course.learn(student, Lesson(grid[:-1], wanted))
+        course.learn(student, StudentLesson(grid[:-1], wanted))
         return student
 
     def _halved(self, teacher: nn.Module, course: Course) -> nn.Module:
@@ -70,7 +70,9 @@ class DistilledFamily(DenoisingFamily):
         step, guidance = heun_step, self.options.guidance
         for steps in self._students():
             student, grid = copy.deepcopy(teacher), self._grid(2 * steps)
-            course.learn(student, Lesson(grid[:-1:2], self._as_two_steps(step, teacher, guidance, grid)))
+            course.learn(
+                student, StudentLesson(grid[:-1:2], self._as_two_steps(step, teacher, guidance, grid))
+            )
             # From here on a teacher is a student itself: its own step is exact, and guidance is in it.
             teacher, step, guidance = student, ddim_step, 0.0
         return teacher

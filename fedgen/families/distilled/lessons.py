@@ -23,7 +23,7 @@ Wanted = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Lesson:
+class StudentLesson:
     """What one student learns from.
 
     Attributes:
@@ -57,7 +57,7 @@ class Course:
     rng: torch.Generator
     done: Done
 
-    def learn(self, student: nn.Module, lesson: Lesson) -> None:
+    def learn(self, student: nn.Module, lesson: StudentLesson) -> None:
         """Steps of Adam on |D - wanted|^2, weighted as the denoising loss is; the student is changed in place."""
         images, rng, o, device = self.images, self.rng, self.options, self.images.device
         trained = [parameter for parameter in student.parameters() if parameter.requires_grad]

@@ -40,7 +40,9 @@ def test_options_that_a_family_names_are_walked_too() -> None:
     named = replace(spec, variants={"flow": spec.small.model_copy(update={"iaf_steps": 2})})
     assert variants(named)["flow"].iaf_steps == 2
     assert {"prior=mixture", "prior=vamp"} <= set(variants(named))
-    with pytest.raises(ValueError, match="variants of the family vae must be of VAEOptions"):
+    with pytest.raises(
+        ValueError, match="small, variants and systems of the family vae must be of VAEOptions"
+    ):
         replace(spec, variants={"other": specs()["gan"].small})
 
 

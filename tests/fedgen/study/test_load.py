@@ -207,7 +207,7 @@ def test_an_unknown_preset_lists_those_that_exist() -> None:
     with pytest.raises(
         StudyError,
         match=r"no preset 'dmeo': choose one of chest_xray, chest_xray_finetune, chest_xray_gradients, demo, "
-        r"demo_gradients, mnist, mnist_distributed, ",
+        r"demo_gradients, demo_pairs, demo_translation, demo_volumes, mnist, mnist_distributed, ",
     ):
         load_study("dmeo")
 
