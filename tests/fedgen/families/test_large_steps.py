@@ -194,7 +194,7 @@ def test_gradients_of_a_record_equal_a_loop_by_every_backend(name, axes, perturb
 
 @pytest.mark.parametrize("make", [creation, translating])
 def test_the_losses_are_those_of_a_naive_loop(make, perturbed) -> None:
-    """GivenRows by row, with scalars of the schedule, for the game of cross-entropy."""
+    """Row by row, with scalars of the schedule, for the game of cross-entropy."""
     family = make(slope_penalty=0.0, distance_weight=0.25)
     critic, generator = objectives_of(family)
     networks, records, task = perturbed(family, torch.float64), records_for(family), task_of(family)
