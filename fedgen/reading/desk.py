@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from urllib.parse import parse_qs
 
-import uvicorn
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -23,8 +21,8 @@ from fedgen.reading.book import CHOICES, AnsweredAlreadyError, Book
 from fedgen.reading.guarded import Guarded
 from fedgen.reading.trials import Shown
 from fedgen.study.reading_section import BEST_MARK
+from fedgen.web.this_machine import ADDRESS, serve_here
 
-ADDRESS = "127.0.0.1"
 #: An image as PNG.
 Picture = Callable[[Shown], bytes]
 _STATIC = {"read.css": "text/css", "read.js": "text/javascript"}
@@ -45,15 +43,15 @@ class Desk:
         self._trials = book.trials(reader)
         self._since: dict[int, float] = {}
 
-    def app(self, token: str, port: int) -> Guarded:
-        """The application, behind its guard."""
+    def app(self, token: str) -> Guarded:
+        """The application, behind its token."""
         routes = [
             Route(f"/{token}/", self._page, methods=["GET"]),
             Route(f"/{token}/answer", self._answer, methods=["POST"]),
             Route(f"/{token}/image/{{trial:int}}/{{side:int}}.png", self._image, methods=["GET"]),
             Route(f"/{token}/{{name}}", _static, methods=["GET"]),
         ]
-        return Guarded(Starlette(routes=routes), token, port)
+        return Guarded(Starlette(routes=routes), token)
 
     def _page(self, request: Request) -> Response:
         number = self._book.next(self._reader)
@@ -146,25 +144,4 @@ def serve(desk: Desk, port: int, tell: Callable[[str], None]) -> None:
         StudyError: the port is taken.
     """
     token = secrets.token_urlsafe(24)
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((ADDRESS, port))
-        except OSError as error:
-            raise StudyError(
-                f"Port {port} cannot be opened ({error.strerror}): give another with --port."
-            ) from None
-        # From here on the link works, though the first answer waits for the server to begin.
-        listening.listen()
-        taken = int(listening.getsockname()[1])
-        tell(f"http://{ADDRESS}:{taken}/{token}/")
-        # No log: a line of it would hold the token.
-        config = uvicorn.Config(
-            desk.app(token, taken),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            ws="none",
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+    serve_here(lambda _: desk.app(token), port, lambda taken: tell(f"http://{ADDRESS}:{taken}/{token}/"))

@@ -13,7 +13,8 @@ import pytest
 import uvicorn
 
 from fedgen.reading.book import Book
-from fedgen.reading.desk import ADDRESS, Desk
+from fedgen.reading.desk import Desk
+from fedgen.web.this_machine import ADDRESS, ThisMachine, quiet
 
 TOKEN = "a-token-of-this-test"
 Reply = tuple[int, dict[str, str], bytes]
@@ -28,10 +29,7 @@ class Served:
         self.socket.listen()
         self.port = int(self.socket.getsockname()[1])
         desk = Desk(book, "ann", lambda shown: f"PNG of {shown}".encode(), done)
-        config = uvicorn.Config(
-            desk.app(TOKEN, self.port), log_config=None, lifespan="off", server_header=False
-        )
-        self.server = uvicorn.Server(config)
+        self.server = uvicorn.Server(quiet(ThisMachine(desk.app(TOKEN), self.port)))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
         self.thread.start()
 
