@@ -14,7 +14,7 @@ setup(
     },
     package_data={
         **{top: ["py.typed"] for top in ROOTS},
-        "fedgen": ["py.typed", "reading/templates/*", "report/templates/*"],
+        "fedgen": ["py.typed", "dashboard/templates/*", "reading/templates/*", "report/templates/*"],
         "fedgen.presets": ["*.yaml"],
     },
 )

@@ -1,0 +1,68 @@
+"""The look of every live page: Jinja with its base template and parts, and the one style sheet and script.
+
+A page extends `base.html` and takes its pieces from `parts.html`; `chip` and `icon` are the report's (`macros.html`).
+Nothing in a template has a `style` attribute or an inline script: the pages' Content-Security-Policy allows none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from fedgen.report import numbers
+
+#: Packages whose folder `templates` the pages' own come before.
+_SHARED = ("fedgen.dashboard", "fedgen.report")
+#: In the order in which a later rule wins.
+_SHEETS = (("fedgen.report", "look.css"), ("fedgen.dashboard", "live.css"))
+
+
+@cache
+def environment(package: str = "fedgen.dashboard") -> Environment:
+    """Jinja with escaping on, the filters of the report, and an error for what is not given.
+
+    Args:
+        package: whose folder `templates` is looked into first.
+    """
+    packages = dict.fromkeys((package, *_SHARED))
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(each, "templates") for each in packages]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=numbers.printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "number": numbers.number,
+        "count": numbers.count,
+        "epsilon": numbers.epsilon,
+        "percent": numbers.percent,
+        "seconds": numbers.seconds,
+    }
+    made.globals |= {"interval": numbers.interval, "look": _version()}
+    made.tests |= {"absent": numbers.absent}
+    return made
+
+
+@cache
+def sheet() -> str:
+    """`look.css`: the report's colours and type, and what a live page adds."""
+    return "\n".join(
+        files(package).joinpath("templates", name).read_text("utf-8") for package, name in _SHEETS
+    )
+
+
+@cache
+def icon() -> str:
+    """`icon.svg`, of the tab."""
+    return files("fedgen.dashboard").joinpath("templates", "icon.svg").read_text("utf-8")
+
+
+@cache
+def _version() -> str:
+    # In the address of the sheet, so that a browser that kept an old one asks for the new.
+    return hashlib.sha256(sheet().encode()).hexdigest()[:12]
