@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fedgen.errors import FedgenError
 from fedgen.run.journal import Journal
 from fedgen_client.coordinator import Coordinator
 from fedgen_client.folder import SiteFolder
 from fedgen_client.studies import Studies
 
 _OVER = ("done", "failed")
+
+
+def fetch(folder: SiteFolder, known: Studies) -> FedgenError | None:
+    """Fetch and keep what the coordinator offers; the first error where something of that failed."""
+    try:
+        with Coordinator.of(folder) as coordinator:
+            errors = known.keep_all(coordinator.studies())
+    except FedgenError as error:
+        return error
+    return errors[0] if errors else None
 
 
 class Offers:
