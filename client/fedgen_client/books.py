@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fedgen.run.atomic import unreadable
 from fedgen_client.site_file import CohortSection
-from fedgen_privacy.composition import epsilon_of_studies
+from fedgen_privacy.composition import epsilon_of_studies, with_plan
 from fedgen_privacy.ledger import Budget, Ledger
 
 
@@ -20,40 +20,53 @@ class Balance:
         cohort: its name.
         delta: the cohort's own.
         spent: epsilon of all studies together.
+        promised: epsilon once every study that was admitted is done as well; `spent` where there is none.
         limit: what the site file allows, None for no limit.
         studies: study hash to epsilon of that study alone; their sum is above `spent`, which composes tighter.
         rounds: study hash to number of rounds charged.
+        kept_free: study hash to epsilon of that study alone, once it is done; of those admitted and not done.
     """
 
     cohort: str
     delta: float
     spent: float
+    promised: float
     limit: float | None
     studies: dict[str, float]
     rounds: dict[str, int]
+    kept_free: dict[str, float]
 
     @property
     def left(self) -> float | None:
-        """Epsilon that is certainly left; studies compose, so a little more may fit."""
-        return None if self.limit is None else max(0.0, self.limit - self.spent)
+        """Epsilon that is certainly left for another study; studies compose, so a little more may fit."""
+        return None if self.limit is None else max(0.0, self.limit - self.promised)
 
 
 def balance(path: Path, name: str, cohort: CohortSection) -> Balance:
     """Verify a cohort's ledger and add up what it says.
 
     Raises:
-        PrivacyRefusedError: a row was changed, moved, inserted or removed.
-        DataError: the file cannot be read.
+        PrivacyRefusedError: a row was changed, moved, inserted or removed, or the reservations are damaged.
+        DataError: a file cannot be read.
     """
     ledger = open_ledger(path)
     studies = ledger.by_study()
+    try:
+        plans, promised = ledger.reserved(), ledger.promised(cohort.delta)
+    except OSError as error:
+        raise unreadable(path, error) from error
     return Balance(
         cohort=name,
         delta=cohort.delta,
         spent=ledger.spent(cohort.delta),
+        promised=promised,
         limit=cohort.maximum_epsilon,
         studies={study: epsilon_of_studies([spends], cohort.delta) for study, spends in studies.items()},
         rounds={study: len({row.round for row in ledger if row.study == study}) for study in studies},
+        kept_free={
+            study: epsilon_of_studies([with_plan(studies.get(study, []), plan)], cohort.delta)
+            for study, plan in plans.items()
+        },
     )
 
 

@@ -6,6 +6,7 @@ from fedgen.errors import PrivacyRefusedError, StudyError
 from fedgen.run.journal import Journal
 from fedgen_client.approval import Approval, Decision, now, this_person, write_approval
 from fedgen_client.folder import SiteFolder
+from fedgen_client.kept_free import let_go
 from fedgen_client.policy import refusals
 from fedgen_client.site_file import SiteFile
 from fedgen_client.studies import OfferedStudy
@@ -48,16 +49,23 @@ def approve(
     if problems:
         _log(folder, "refused", offered, reason=" ".join(problems))
         raise PrivacyRefusedError(forbidden(offered.name, problems))
-    return _record(folder, offered, "approved", cohort, None, by or this_person())
+    approval = _record(folder, offered, "approved", cohort, None, by or this_person())
+    let_go(folder, offered.study_sha256, "approved for another cohort", but=cohort)
+    return approval
 
 
 def deny(folder: SiteFolder, offered: OfferedStudy, reason: str | None = None) -> Approval:
     """Record that this site does not take part; an earlier approval ends, also of a study that is running.
 
+    What was kept free for it is others' to spend again; what it has spent stays spent.
+
     Raises:
         DataError: the decision cannot be written.
+        PrivacyRefusedError, LockedError: as `let_go`; the decision stands.
     """
-    return _record(folder, offered, "denied", None, reason, this_person())
+    approval = _record(folder, offered, "denied", None, reason, this_person())
+    let_go(folder, offered.study_sha256, "denied")
+    return approval
 
 
 def approve_by_policy(folder: SiteFolder, site: SiteFile, offered: OfferedStudy) -> Approval | None:

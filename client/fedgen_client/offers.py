@@ -8,6 +8,7 @@ from fedgen.errors import FedgenError
 from fedgen.run.journal import Journal
 from fedgen_client.coordinator import Coordinator
 from fedgen_client.folder import SiteFolder
+from fedgen_client.kept_free import admitted, let_go_of_ended
 from fedgen_client.studies import Studies
 
 _OVER = ("done", "failed")
@@ -54,6 +55,19 @@ class Offers:
                     f"{study.name}`."
                 )
             self._known.add(study.study_sha256)
+
+    def settle(self) -> None:
+        """Let others have what is kept free for studies that are over; asks nobody where nothing is kept free.
+
+        Raises:
+            FedgenError: the coordinator cannot be asked, or a file cannot be used.
+        """
+        if not admitted(self._folder):
+            return
+        with Coordinator.of(self._folder) as coordinator:
+            status = coordinator.status()
+        for study in let_go_of_ended(self._folder, status.studies):
+            self._say(f"The study {study[:12]} is over: the budget that was kept free for it is free again.")
 
     def going_on(self) -> bool:
         """Whether a study of this site is offered that is not over.

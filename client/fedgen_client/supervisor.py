@@ -38,6 +38,8 @@ IDLE_POLL = 5.0
 #: Seconds between two notes of what the site is doing, where nothing of weight has changed.
 STATUS_SECONDS = 2.0
 BACKOFF = 1.5
+#: Seconds between two questions whether a study is over for which budget is kept free, while nothing else happens.
+SETTLE_SECONDS = 30.0
 #: Seconds between two signs of life: the coordinator gives a silent site up after 60.
 HEARTBEAT_SECONDS = 15.0
 RECONNECT_SECONDS = (0.5, 10.0)
@@ -53,7 +55,7 @@ class Supervisor:
         folder: the site's folder, locked by the caller.
         fleet: its connection.
         refresh: fetches the studies that the coordinator offers.
-        refresh: fetches the studies that the coordinator offers.
+        settle: lets go of the budget that was kept free for studies that are over.
         say: told in words what happens, for a terminal or the journal.
         stopped: set it to end everything.
     """
@@ -63,11 +65,13 @@ class Supervisor:
         folder: SiteFolder,
         fleet: Fleet,
         refresh: Callable[[], None],
+        settle: Callable[[], None],
         say: Say,
         stopped: threading.Event,
     ) -> None:
         self._folder, self._fleet, self._say, self._stopped = folder, fleet, say, stopped
-        self._refresh = refresh
+        self._refresh, self._settle = refresh, settle
+        self._settled_at = -SETTLE_SECONDS
         site_file = folder.load_site_file()
         self._runtime = site_file.runtime
         self._node_id = folder.membership().node_id
@@ -204,6 +208,15 @@ class Supervisor:
             # The coordinator asks again, and then so do we.
             self._note("unreachable", reason=str(error))
 
+    def _look_for_ended(self) -> None:
+        if time.monotonic() < self._settled_at + SETTLE_SECONDS:
+            return
+        self._settled_at = time.monotonic()
+        try:
+            self._settle()
+        except FedgenError as error:
+            self._note("unreachable", reason=str(error))
+
     def _refuse(self, incoming: WaitingMessage, reason: Trouble) -> None:
         reply = Outgoing(incoming.run_id, *refuse_message(incoming.header, reason))
         self._note("sent", **_size(reply), decision="refused", reason=reason)
@@ -215,6 +228,8 @@ class Supervisor:
                 "The worker had grown above runtime.worker_memory and is started anew with the next message."
             )
         idle = time.monotonic() - max(self._worked_at, self._active_until)
+        if idle > 0:
+            self._look_for_ended()
         if self._worker.running and idle > self._runtime.idle_seconds:
             self._worker.end()
             self._status("idle", now=True)
@@ -225,6 +240,7 @@ class Supervisor:
         self._note("connected")
         self._say("Connected to the coordinator.")
         self._look()
+        self._look_for_ended()
         self._status("waiting", now=True)
 
     def _away(self, error: UnreachableError) -> None:

@@ -277,7 +277,7 @@ def _ledger(study: Study, balance: Balance) -> str:
         return f"Cohort {balance.cohort} has spent epsilon {shown(balance.spent)} {at}; there is NO LIMIT."
     text = (
         f"Cohort {balance.cohort} has spent epsilon {shown(balance.spent)} of {balance.limit:g} {at}, and "
-        f"{_floor(balance.left)} is left."
+        f"{_floor(balance.left)} is left{_kept_free(balance)}."
     )
     if study.privacy.mode != "none" and study.privacy.delta > balance.delta:
         text += (
@@ -285,6 +285,13 @@ def _ledger(study: Study, balance: Balance) -> str:
             f"{study.privacy.epsilon:g}; `fedgen-client check` has the number."
         )
     return text
+
+
+def _kept_free(balance: Balance) -> str:
+    if not balance.kept_free:
+        return ""
+    which = ", ".join(study[:12] for study in balance.kept_free)
+    return f", with what is kept free for studies that were admitted and are not done ({which})"
 
 
 def _floor(left: float) -> str:

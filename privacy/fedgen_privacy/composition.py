@@ -63,6 +63,11 @@ def with_plan(charged: Spends, plan: Spends) -> list[Spend | None]:
     return [*without, *(Spend(sigma, q, count, discrete) for (sigma, q, discrete), count in steps.items())]
 
 
+def is_done(charged: Spends, plan: Spends) -> bool:
+    """Whether all of a plan is charged, so that nothing of it is still to come."""
+    return not (None in plan and None not in charged) and not (_steps(plan) - _steps(charged))
+
+
 def _steps(spends: Spends) -> Counter[tuple[float, float, bool]]:
     steps: Counter[tuple[float, float, bool]] = Counter()
     for spend in spends:

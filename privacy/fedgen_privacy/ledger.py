@@ -6,7 +6,9 @@ round, model): doing the same round again from the same model, after a crash and
 site, is the same row and is charged once (see fedgen.federation.site.site for why only one result of it can leave).
 
 With a `Budget`, a row that would bring the epsilon of ALL rows, of all studies, above it is refused before it is
-written. How they compose, and by which accountant, is fedgen_privacy.composition's to say.
+written. How they compose, and by which accountant, is fedgen_privacy.composition's to say. A study that was admitted
+(`reserve`) has the rest of its plan kept free: another's row has to fit beside it as if it were charged already, so
+that of two studies that cannot both end the second does not begin (fedgen_privacy.reservations).
 
 Beside the ledger lie `<name>.head`, without which rows cut off at the end would leave no trace (fedgen_privacy.chain),
 and `<name>.lock`, which a charge holds from reading to writing, so that two processes never spend the same budget.
@@ -21,9 +23,10 @@ from pathlib import Path
 
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.chain import Chain, ChainBrokenError
-from fedgen_privacy.composition import Spends, epsilon_of_studies, with_plan
+from fedgen_privacy.composition import Spends, epsilon_of_studies, is_done, with_plan
 from fedgen_privacy.errors import PrivacyRefusedError
 from fedgen_privacy.lock import exclusive
+from fedgen_privacy.reservations import damaged, keep, lock_of, release, reservations_of
 
 
 class BudgetExceededError(PrivacyRefusedError):
@@ -121,20 +124,49 @@ class Ledger:
         """Epsilon at `delta` of all rows, an upper bound; infinite after work without privacy."""
         return epsilon_of_studies(self.by_study().values(), delta)
 
+    def reserved(self) -> dict[str, list[Spend | None]]:
+        """The whole plan of each study that was admitted, not released, and is not yet charged to its end.
+
+        Raises:
+            PrivacyRefusedError: the file is damaged.
+            OSError: it cannot be read.
+        """
+        charged = self.by_study()
+        try:
+            plans = {
+                study: [None if row is None else Spend(**row) for row in rows]
+                for study, rows in reservations_of(self._path).items()
+            }
+        except (ValueError, TypeError) as error:
+            raise damaged(self._path) from error
+        return {study: plan for study, plan in plans.items() if not is_done(charged.get(study, []), plan)}
+
+    def promised(self, delta: float) -> float:
+        """Epsilon at `delta` of all rows once every admitted study is done as well, an upper bound.
+
+        Raises:
+            PrivacyRefusedError, OSError: as `reserved`.
+        """
+        return epsilon_of_studies(self._beside(None), delta)
+
     def after(self, spends: Spends, delta: float, study: str | None = None) -> float:
-        """Epsilon at `delta` once `spends` are charged as well; nothing is written.
+        """Epsilon at `delta` once `spends` are charged as well, and all that others were admitted for.
+
+        Nothing is written.
 
         Args:
             spends: the whole plan of one study.
             delta: in (0, 1).
             study: its hash, where it may have begun: its rows are then part of the plan, not added to it.
+
+        Raises:
+            PrivacyRefusedError, OSError: as `reserved`.
         """
-        studies = self.by_study()
-        charged = [] if study is None else studies.pop(study, [])
-        return epsilon_of_studies([*studies.values(), with_plan(charged, spends)], delta)
+        charged = [] if study is None else self.by_study().get(study, [])
+        return epsilon_of_studies([*self._beside(study), with_plan(charged, spends)], delta)
 
     def admit(self, study: str, plan: Spends, budget: Budget) -> float:
-        """Check before a study's first step that the whole of it fits; nothing is written or kept free.
+        """Whether the whole of a study fits; nothing is written or kept free.
 
         Args:
             study: its hash; rows it already has are part of the plan.
@@ -142,15 +174,53 @@ class Ledger:
             budget: the limit.
 
         Returns:
-            Epsilon at `budget.delta` once the study is done.
+            Epsilon at `budget.delta` once the study is done, and every other that was admitted.
 
         Raises:
             BudgetExceededError: it does not fit.
+            PrivacyRefusedError, OSError: as `reserved`.
         """
         epsilon = self.after(plan, budget.delta, study)
         if not epsilon <= budget.epsilon:
-            raise self._exceeded(f"The whole of study {study[:12]}", epsilon, budget)
+            raise self._exceeded(f"The whole of study {study[:12]}", epsilon, budget, study)
         return epsilon
+
+    def reserve(self, study: str, plan: Spends, budget: Budget) -> float:
+        """Admit a study before its first step, and keep the rest of its plan free until it is charged or released.
+
+        Admitted again, by a run that is resumed, it has its new plan in the place of the old one.
+
+        Args:
+            study, plan, budget: as `admit`.
+
+        Returns:
+            As `admit`.
+
+        Raises:
+            BudgetExceededError: it does not fit; what was kept free for it before stays.
+            PrivacyRefusedError: the ledger or its reservations are damaged.
+            LockedError: another process holds the ledger.
+            OSError: it could not be written; then the study is not admitted.
+        """
+        with exclusive(lock_of(self._path)):
+            self.refresh()
+            epsilon = self.admit(study, plan, budget)
+            plans = {**self.reserved(), study: with_plan([], plan)}
+            keep(self._path, {name: [_row(spend) for spend in steps] for name, steps in plans.items()})
+        return epsilon
+
+    def release(self, study: str) -> bool:
+        """Let others have what is kept free for a study; see fedgen_privacy.reservations.release."""
+        return release(self._path, study)
+
+    def _beside(self, study: str | None) -> list[Spends]:
+        """Every other study: what was charged of it, or its whole plan where it was admitted and is not done."""
+        charged, plans = self.by_study(), self.reserved()
+        return [
+            with_plan(charged.get(name, []), plans[name]) if name in plans else charged[name]
+            for name in dict.fromkeys([*charged, *plans])
+            if name != study
+        ]
 
     def charge(self, charge: Charge, budget: Budget | None = None) -> bool:
         """Put `charge` on disk before its steps are taken; False where the same work is already charged.
@@ -162,13 +232,13 @@ class Ledger:
             budget: limit that all rows together keep; None for no limit.
 
         Raises:
-            BudgetExceededError: all rows and this one would exceed the budget.
+            BudgetExceededError: all rows, what other studies were admitted for, and this one would exceed the budget.
             PrivacyRefusedError: the same work was charged with another mechanism, or the file was damaged since it
                 was read.
             LockedError: another process holds the ledger.
             OSError: the row could not be written; then the steps must not be taken.
         """
-        with exclusive(self._path.with_name(f"{self._path.name}.lock")):
+        with exclusive(lock_of(self._path)):
             try:
                 return self._charge(charge, budget)
             except ChainBrokenError as error:
@@ -193,11 +263,12 @@ class Ledger:
         return True
 
     def _check(self, charge: Charge, budget: Budget) -> None:
-        studies = self.by_study()
-        studies.setdefault(charge.study, []).append(charge.spend)
-        epsilon = epsilon_of_studies(studies.values(), budget.delta, enough=budget.epsilon)
+        own = [*self.by_study().get(charge.study, []), charge.spend]
+        studies = [*self._beside(charge.study), own]
+        epsilon = epsilon_of_studies(studies, budget.delta, enough=budget.epsilon)
         if not epsilon <= budget.epsilon:
-            raise self._exceeded(f"Round {charge.round} of study {charge.study[:12]}", epsilon, budget)
+            what = f"Round {charge.round} of study {charge.study[:12]}"
+            raise self._exceeded(what, epsilon, budget, charge.study)
 
     def _charges(self) -> list[Charge]:
         charges = []
@@ -215,12 +286,18 @@ class Ledger:
             "restore the file and its head from their backup."
         )
 
-    def _exceeded(self, what: str, epsilon: float, budget: Budget) -> BudgetExceededError:
+    def _exceeded(self, what: str, epsilon: float, budget: Budget, study: str) -> BudgetExceededError:
+        others = [name[:12] for name in self.reserved() if name != study]
+        free = f", with what is kept free for {', '.join(others)}," if others else ""
         return BudgetExceededError(
             f"{what} would bring epsilon in {self._path} from {_shown(self.spent(budget.delta))} to "
-            f"{_shown(epsilon)} at delta {budget.delta:g}, above the {budget.epsilon:g} allowed: take part in a study "
-            "with a smaller epsilon or fewer rounds, or raise the limit if the patients' protection permits it."
+            f"{_shown(epsilon)}{free} at delta {budget.delta:g}, above the {budget.epsilon:g} allowed: take part in a "
+            "study with a smaller epsilon or fewer rounds, or raise the limit if the patients' protection permits it."
         )
+
+
+def _row(spend: Spend | None) -> dict[str, object] | None:
+    return None if spend is None else asdict(spend)
 
 
 def _shown(epsilon: float) -> str:

@@ -64,7 +64,7 @@ def _cohorts(folder: SiteFolder, site: SiteFile) -> Iterator[CheckLine]:
             continue
         limit = "NO LIMIT" if found.limit is None else f"{found.limit:g}"
         text = f"verified; epsilon {shown(found.spent)} of {limit} spent at delta {found.delta:g}"
-        if found.left is None or found.left > 0:
+        if found.limit is None or found.spent < found.limit:
             yield CheckLine(f"ledger {name}", f"{text}.")
         else:
             yield CheckLine(

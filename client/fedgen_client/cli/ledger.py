@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # it loads torch
     from fedgen_client.books import Balance
 
 
+NO_NAME = "a study no longer kept"
+
+
 def ledger(folder: Folder = DEFAULT_FOLDER) -> None:
     """Verify each cohort's ledger and show what is spent and left; exit 3 where one is damaged."""
     from fedgen_client.books import balance  # heavy
@@ -33,7 +36,9 @@ def ledger(folder: Folder = DEFAULT_FOLDER) -> None:
             continue
         say(_summary(found, known=cohort in cohorts))
         for study, epsilon in found.studies.items():
-            say(_study_line(found, study, names.get(study, "a study no longer kept"), epsilon))
+            say(_study_line(found, study, names.get(study, NO_NAME), epsilon))
+        for study, epsilon in found.kept_free.items():
+            say(_free_line(study, names.get(study), epsilon))
     if damaged is not None:
         raise damaged
 
@@ -55,6 +60,13 @@ def _study_line(found: Balance, study: str, name: str, epsilon: float) -> str:
 
     rounds = found.rounds[study]
     return f"    {name}  {study[:12]}  {rounds} round{'s' * (rounds != 1)}, epsilon {shown(epsilon)} alone"
+
+
+def _free_line(study: str, name: str | None, epsilon: float) -> str:
+    from fedgen_client.books import shown
+
+    until = "it is over" if name is None else f"it is over, or you run `fedgen-client deny {study[:12]}`"
+    return f"    {name or NO_NAME}  {study[:12]}  epsilon {shown(epsilon)} alone, kept free until {until}"
 
 
 def _names(folder: SiteFolder) -> dict[str, str]:

@@ -42,7 +42,7 @@ def start(
     with _alone(own), finishing(stopped) as interrupted:
         fleet = Fleet(membership.address, pinned(pinned_ca(own)), own.node_private_pem(), membership.node_id)
         offers = Offers(own, _say)
-        supervisor = Supervisor(own, fleet, offers.refresh, _say, stopped)
+        supervisor = Supervisor(own, fleet, offers.refresh, offers.settle, _say, stopped)
         _say(
             f"{membership.site} of {membership.federation}, coordinator {membership.address}. Stop it with Ctrl-C."
         )

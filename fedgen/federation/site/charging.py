@@ -49,13 +49,19 @@ class Charging:
         return max(rows, default=0)
 
     def admit(self, plan: Sequence[Spend | None]) -> None:
-        """Refuse at the start a study that the budget would end in the middle.
+        """Refuse at the start a study that the budget would end in the middle; keep free what an admitted one needs.
 
         Raises:
-            BudgetExceededError: the plan does not fit beside what was spent.
+            BudgetExceededError: the plan does not fit beside what was spent and what others were admitted for.
+            PrivacyRefusedError: the ledger or its reservations are damaged.
+            DataError: the reservation cannot be written.
         """
-        if self._account.budget is not None:
-            Ledger(self._account.ledger).admit(self._study, plan, self._account.budget)
+        if self._account.budget is None:
+            return
+        try:
+            Ledger(self._account.ledger).reserve(self._study, plan, self._account.budget)
+        except OSError as error:
+            raise unwritable(self._account.ledger, error) from error
 
     @property
     def begun(self) -> bool:

@@ -90,7 +90,7 @@ def main() -> None:
     stopped = threading.Event()
     try:
         supervisor.Supervisor(
-            folder, connection, lambda: None, lambda text: print(text, flush=True), stopped
+            folder, connection, lambda: None, lambda: None, lambda text: print(text, flush=True), stopped
         ).serve()
     except FedgenError as error:
         print(error, flush=True)
