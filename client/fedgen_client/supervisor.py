@@ -156,8 +156,9 @@ class Supervisor:
             return result
 
     def _handle(self, incoming: WaitingMessage) -> None:
+        objects: dict[str, bytes] = {}
         try:
-            objects = self._patiently(lambda: self._fleet.pull(incoming, self._runtime.message_bytes))
+            self._patiently(lambda: self._fleet.pull(incoming, self._runtime.message_bytes, objects))
         except RejectedError as error:
             self._note("received", sha256=incoming.message_id, decision="refused", reason=str(error))
             self._say(str(error))

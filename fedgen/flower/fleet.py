@@ -168,24 +168,22 @@ class Fleet:
             object_ids=tuple(dict.fromkeys(_ids(tree))),
         )
 
-    def pull(self, incoming: WaitingMessage, limit: int) -> dict[str, bytes]:
-        """All parts of a message.
+    def pull(self, incoming: WaitingMessage, limit: int, parts: dict[str, bytes]) -> None:
+        """Add to `parts`, content by id, those of a message that are not there yet.
+
+        Where the connection breaks, what had come stays in `parts`: called again, it goes on at the part that broke.
 
         Raises:
             RejectedError: a part is missing, or together they have more than `limit` bytes.
         """
-        objects: dict[str, bytes] = {}
-        size = 0
         for object_id in incoming.object_ids:
-            content = self._part(incoming, object_id)
-            size += len(content)
-            if size > limit:
+            if object_id not in parts:
+                parts[object_id] = self._part(incoming, object_id)
+            if sum(map(len, parts.values())) > limit:
                 raise RejectedError(
                     f"A message has more than the {limit} bytes that runtime.message_bytes of the site file allows: "
                     "raise it if the study's model is truly that large."
                 )
-            objects[object_id] = content
-        return objects
 
     def _part(self, incoming: WaitingMessage, object_id: str) -> bytes:
         request = PullObjectRequest(node=self._node, run_id=incoming.run_id, object_id=object_id)
