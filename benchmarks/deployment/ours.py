@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deployment.processes import Processes, free_port, listening, python
@@ -15,6 +15,8 @@ from fedgen.flower.link import Link
 from fedgen.protocol.invitation import encode_invitation
 from fedgen.study.data import Phantom
 from fedgen.study.study import Study
+from fedgen_client.folder import SiteFolder
+from fedgen_client.membership import write_membership
 from fedgen_server.conduct import publish
 from fedgen_server.exchange import FleetExchange
 from fedgen_server.folder import Federation
@@ -37,23 +39,32 @@ class Ours:
         processes: where its processes are kept.
         folder: for its files.
         sites: how many.
+        line: given a site and the server's port, the port through which that site reaches it; the server's own where
+            None. A site joins without it.
     """
 
     link = "server"
 
-    def __init__(self, processes: Processes, folder: Path, sites: int) -> None:
+    def __init__(
+        self,
+        processes: Processes,
+        folder: Path,
+        sites: int,
+        line: Callable[[str, int], int] | None = None,
+    ) -> None:
         self._processes, self._folder = processes, folder
         self._phantom = Phantom(sites=sites, patients=PATIENTS)
         self.sites = list(phantom_sites(self._phantom))
         folder.mkdir(parents=True)
         self._coordinator = folder / "coordinator"
+        self._line = line
+        self._port = free_port()
         self._start()
         self.federation = Federation.open(self._coordinator)
         self._join()
 
     def _start(self) -> None:
-        port = free_port()
-        address = ["--address", f"127.0.0.1:{port}", "--host", "127.0.0.1"]
+        address = ["--address", f"127.0.0.1:{self._port}", "--host", "127.0.0.1"]
         self._processes.run(
             python("fedgen_server.cli", "init", str(self._coordinator), "--name", "benchmark", *address),
             COMMAND_SECONDS,
@@ -61,7 +72,7 @@ class Ours:
         self._processes.start(
             self.link, python("fedgen_server.cli", "start", "--folder", str(self._coordinator))
         )
-        self._processes.until(lambda: listening(port), START_SECONDS, "our coordinator")
+        self._processes.until(lambda: listening(self._port), START_SECONDS, "our coordinator")
 
     def _join(self) -> None:
         for site in self.sites:
@@ -72,6 +83,8 @@ class Ours:
             token = encode_invitation(self.federation.invite(site, HOURS))
             at = ["--folder", str(own)]
             self._processes.run(python("fedgen_client.cli", "join", token, *at), COMMAND_SECONDS)
+            if self._line is not None:
+                move(own, self._line(site, self._port))
             self._processes.start(site, python("fedgen_client.cli", "start", *at))
         self._processes.until(
             lambda: all(CONNECTED in self._processes.written(site) for site in self.sites),
@@ -115,3 +128,10 @@ class Ours:
             yield run
         finally:
             self._processes.stop(CONDUCTOR)
+
+
+def move(site: Path, port: int) -> None:
+    """Have a site that has joined reach its coordinator at another port of this machine."""
+    folder = SiteFolder(site)
+    moved = folder.membership().model_copy(update={"address": f"127.0.0.1:{port}"})
+    write_membership(folder.membership_file, moved)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fedgen.study.load import parse_study
 from fedgen.study.study import Study
 
@@ -19,10 +21,10 @@ data:
   phantom: {{sites: {sites}, patients: {patients}}}
 model:
   family: vae
-  vae: {{channels: [80, 128, 144], latent_size: 64}}
+  vae: {{channels: {channels}, latent_size: {latent}}}
 training: {{rounds: {rounds}, local_steps: 1, batch_patients: 2}}
 privacy: {{epsilon: 10, delta: 1.0e-3}}
-aggregation: {{secure: {secure}, minimum_sites: 3, weight_cap: 16}}
+aggregation: {{secure: {secure}, minimum_sites: 3, weight_cap: 16, ring_bits: {ring_bits}}}
 """
 
 SITE_FILE = """\
@@ -36,13 +38,41 @@ policy:
 """
 
 
-def study_text(name: str, sites: int, rounds: int, *, secure: bool) -> str:
+@dataclass(frozen=True)
+class Size:
+    """A VAE of the studies.
+
+    Attributes:
+        parameters: how many it has.
+        channels, latent: of which shape.
+    """
+
+    parameters: int
+    channels: tuple[int, ...]
+    latent: int
+
+
+MILLION = Size(PARAMETERS, (80, 128, 144), 64)
+#: 104 MB of float32.
+HUNDRED_MEGABYTES = Size(25_903_601, (400, 640, 768), 320)
+
+
+def study_text(
+    name: str, sites: int, rounds: int, *, secure: bool, size: Size = MILLION, ring_bits: int = 32
+) -> str:
     """A study file: one private local step a round, on a batch of two patients with an image of 16 x 16 each."""
     return TEXT.format(
-        name=name, sites=sites, rounds=rounds, patients=PATIENTS, secure="true" if secure else "false"
+        name=name,
+        sites=sites,
+        rounds=rounds,
+        patients=PATIENTS,
+        secure="true" if secure else "false",
+        channels=list(size.channels),
+        latent=size.latent,
+        ring_bits=ring_bits,
     )
 
 
-def study_of(name: str, sites: int, rounds: int, *, secure: bool) -> Study:
+def study_of(name: str, sites: int, rounds: int, *, secure: bool, size: Size = MILLION) -> Study:
     """The same, resolved."""
-    return parse_study(study_text(name, sites, rounds, secure=secure), name)
+    return parse_study(study_text(name, sites, rounds, secure=secure, size=size), name)

@@ -9,11 +9,11 @@ the very update that it kept on its disk. Neither trains, and both are what a si
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from deployment.ours import READY_SECONDS, Ours
 from deployment.processes import ProcessError
-from deployment.study import study_of
+from deployment.study import MILLION, Size, study_of
 from fedgen.federation.exchange.contract import ask
 from fedgen.protocol.messages import Answer, Describe, RoundUpdate, SiteDescription, Task, TrainRound
 from fedgen.recipe import Recipe
@@ -22,7 +22,7 @@ from fedgen.study.study import Study
 from fedgen.training.vector import vector_sha256
 from fedgen_server.exchange import FleetExchange
 
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 900.0
 AGAIN_SECONDS = 0.2
 
 
@@ -35,9 +35,18 @@ def empty(ours: Ours, count: int) -> list[float]:
         return [_timed(exchange, dict.fromkeys(ours.sites, task), SiteDescription) for _ in range(count)]
 
 
-def vectors(ours: Ours, count: int) -> list[float]:
-    """Seconds of `count` exchanges with the model one way and an update the other."""
-    study = study_of("vectors", len(ours.sites), 1, secure=False)
+def vectors(
+    ours: Ours, count: int, size: Size = MILLION, before: Callable[[int], None] = lambda number: None
+) -> list[float]:
+    """Seconds of `count` exchanges with the model one way and an update the other.
+
+    Args:
+        ours: the federation.
+        count: how many are timed; one goes before, for which the sites train.
+        size: of the model.
+        before: called with an exchange's number before it; the one that is not timed has 0.
+    """
+    study = study_of("vectors", len(ours.sites), 1, secure=False, size=size)
     model = Recipe.of(study).initial_checkpoint().model
     with ours.exchange(study) as exchange:
         _described(ours, exchange, study)
@@ -46,8 +55,11 @@ def vectors(ours: Ours, count: int) -> list[float]:
         )
         tasks = dict.fromkeys(ours.sites, task)
         # The first time they train.
-        _timed(exchange, tasks, RoundUpdate)
-        return [_timed(exchange, tasks, RoundUpdate) for _ in range(count)]
+        seconds = []
+        for number in range(count + 1):
+            before(number)
+            seconds.append(_timed(exchange, tasks, RoundUpdate))
+        return seconds[1:]
 
 
 def _described(ours: Ours, exchange: FleetExchange, study: Study) -> None:

@@ -45,6 +45,7 @@ class Round:
         drops: int = 0,
         ring_bits: int = 32,
         memory: NDArray[np.uint32] | None = None,
+        weight_cap: int = WEIGHT_CAP,
     ) -> None:
         self.vector, self._out = vector, memory
         self.names = [f"site-{number:03d}" for number in range(sites)]
@@ -62,7 +63,7 @@ class Round:
             threshold=default_threshold(sites),
             colluders=0,
             bound=BOUND,
-            weight_cap=WEIGHT_CAP,
+            weight_cap=weight_cap,
             ring_bits=ring_bits,
             length=len(vector),
             metrics=len(METRICS),

@@ -1,0 +1,1 @@
+"""What `benchmarks/scale.py` measures: more sites, longer vectors, worse lines, and many that wait."""
