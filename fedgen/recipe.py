@@ -22,6 +22,7 @@ from fedgen.families.registry import family_class, specs
 from fedgen.mechanisms.contract import Ingredients, Mechanism
 from fedgen.mechanisms.registry import mechanism_class
 from fedgen.run.checkpoint import Checkpoint
+from fedgen.run.given_file import require_weights
 from fedgen.study.show import study_hash
 from fedgen.study.study import Study
 from fedgen.task.task import Task
@@ -257,12 +258,16 @@ class Recipe:
         return mechanism_class(study.privacy.mode)(made_of)
 
     def require_sound(self) -> None:
-        """Refuse a private study whose losses mix patients or remember them; cheap from the second time on.
+        """Refuse a study whose losses read a file that is not here, and a private one whose losses mix patients or
+        remember them; cheap from the second time on.
 
         Raises:
+            DataError: a file of public weights is not on this machine, or does not fit.
             PrivacyRefusedError: with the layer, why, and what to use instead.
         """
         study = self.study
+        for file in study.model.given_weights:
+            require_weights(file.sha256)
         if not self.mechanism.private:
             return
         backend = backend_for(study.training.gradients, study.model.family, study.training.device)

@@ -67,7 +67,8 @@ def take_part(
         StudyError, DataError: a file that it stands on is absent, another, or cannot be used.
         PrivacyRefusedError: the site's own policy forbids it; nothing is approved.
     """
-    if start is not None or offered.study.model.frozen:
+    model = offered.study.model
+    if start is not None or model.frozen or model.given_weights:
         from fedgen_client.given_start import take_start  # loads torch
 
         take_start(folder, offered, start)

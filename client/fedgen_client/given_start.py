@@ -1,4 +1,5 @@
-"""The weights under a study's adapters, or its prior: never on the wire, so each site is given or makes them once.
+"""What a study stands on and never sends, such as weights under adapters or a prior: each site is given or makes it
+once.
 
 Heavy: it builds the study's networks, to which the weights have to fit.
 """
@@ -11,6 +12,7 @@ from fedgen.errors import StudyError
 from fedgen.pipeline.pretrained_start import refuse_made, refuse_same_patients
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
+from fedgen.run.given_file import require_weights
 from fedgen_client.folder import SiteFolder
 from fedgen_client.studies import OfferedStudy
 
@@ -56,12 +58,15 @@ def make_start(folder: SiteFolder, offered: OfferedStudy) -> None:
 
 
 def require_start(offered: OfferedStudy, kept: Path) -> None:
-    """Refuse a study with adapters, or on a prior, whose file is not here yet.
+    """Refuse a study with adapters, on a prior, or with losses that read public weights, whose file is not here yet.
 
     Raises:
-        StudyError: they are not.
+        StudyError: the first or the second is not.
+        DataError: public weights are not.
     """
     model = offered.study.model
+    for file in model.given_weights:
+        require_weights(file.sha256)
     if model.prior is not None and model.prior.phantom is None and not kept.is_file():
         raise StudyError(
             f"{offered.name} stands on a public prior that the coordinator does not send: get the file with sha256 "

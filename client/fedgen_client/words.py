@@ -49,6 +49,7 @@ def describe(
         ("who", _who(offered)),
         ("trains", _trains(study)),
         *_start(study),
+        *_public_weights(study),
         ("your data", _data(study, site, cohort)),
         ("privacy", _privacy(study)),
         *_useless(study, expected),
@@ -134,6 +135,18 @@ def _start(study: Study) -> list[Paragraph]:
             "and this site is given their file with --pretrained."
         )
     return [("starts from", text)]
+
+
+def _public_weights(study: Study) -> list[Paragraph]:
+    return [
+        (
+            "reads",
+            f"Besides your images {file.what} (sha256 {file.sha256}): {file.source.rstrip('.')}. It is never "
+            "changed or sent, and this site is given its file once, in the folder FEDGEN_WEIGHTS. The epsilon below "
+            "says nothing about the images that it was trained on.",
+        )
+        for file in study.model.given_weights
+    ]
 
 
 def _data(study: Study, site: SiteFile, cohort: str) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Self
 
 import monai.networks.nets
@@ -17,6 +15,7 @@ from torch.nn import functional
 from fedgen.errors import DataError
 from fedgen.extractors.contract import Extractor, Given
 from fedgen.extractors.network_weights import NetworkWeights
+from fedgen.run.given_file import given_tensors
 from fedgen.run.tensors import NamedFile
 
 FILE = NamedFile(
@@ -60,7 +59,7 @@ class GivenNetworkExtractor(Extractor):
 
     @classmethod
     def of(cls, given: Given) -> Self:
-        """With the weights in the folder of `weights_path`.
+        """With the weights in the folder of `fedgen.run.given_file`.
 
         Raises:
             DataError: the study names no network, or its file is not there or does not fit.
@@ -70,13 +69,7 @@ class GivenNetworkExtractor(Extractor):
                 "The extractor given_network needs a network: name it in evaluation.network, or take the extractor out "
                 "of evaluation.extractors."
             )
-        path = weights_path(given.network.sha256)
-        if not path.is_file():
-            raise DataError(
-                f"The weights of sha256 {given.network.sha256} are not on this machine: put their file, named by its "
-                f"sha256, into {path.parent}."
-            )
-        return cls(given.network, FILE.tensors(FILE.read(given.network.sha256, path), path))
+        return cls(given.network, given_tensors(FILE, given.network.sha256))
 
     def _keep(self, module: nn.Module, given: Any, maps: Tensor) -> None:
         self._maps.last = maps
@@ -92,16 +85,6 @@ class GivenNetworkExtractor(Extractor):
         self.network((x - self.asked.mean) / self.asked.std)
         maps: Tensor = vars(self._maps).pop("last")
         return maps.mean(dim=(2, 3))
-
-
-def weights_path(sha256: str) -> Path:
-    """Where a machine keeps the weights of that hash: FEDGEN_WEIGHTS, else ~/.local/share/fedgen/weights."""
-    own, base = os.environ.get("FEDGEN_WEIGHTS"), os.environ.get("XDG_DATA_HOME")
-    if own:
-        folder = Path(own).absolute()
-    else:
-        folder = (Path(base) if base else Path("~/.local/share").expanduser()).absolute() / "fedgen/weights"
-    return folder / f"{sha256}.safetensors"
 
 
 def _built(kind: Callable[..., nn.Module], options: dict[str, Any], asked: NetworkWeights) -> nn.Module:

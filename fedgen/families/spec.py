@@ -11,6 +11,21 @@ from fedgen.task.task import Task
 
 
 @dataclass(frozen=True)
+class GivenWeights:
+    """A file of public weights that a loss reads and never changes; each machine that trains is given it once.
+
+    Attributes:
+        what: it is, in a sentence.
+        sha256: of the file, which lies where `fedgen.run.given_file` says.
+        source: what the weights were trained on, by which licence.
+    """
+
+    what: str
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True)
 class FamilySpec:
     """`SPEC` in a family folder's `options.py`.
 
@@ -28,6 +43,7 @@ class FamilySpec:
         needs_prior: why it cannot do without one that the study names; empty where it can.
         prior_with: of a family that stands on a prior by some of its options alone, why these cannot do without one;
             empty for options that have none.
+        weights: the files of public weights that its losses read with such options; None where none ever does.
         sums: of a family of statistics alone how many it has, each asked for once and of every patient, so that
             `training` has no say in how many rounds there are; 0 for a family that takes steps.
         variants: further options as small, by what differs, whose loss or networks a check should see; those that
@@ -51,6 +67,7 @@ class FamilySpec:
     prior: bool = False
     needs_prior: str = ""
     prior_with: Callable[[Any], str] | None = None
+    weights: Callable[[Any], tuple[GivenWeights, ...]] | None = None
     sums: int = 0
     variants: Mapping[str, Section] = field(default_factory=dict)
     systems: Mapping[str, Section] = field(default_factory=dict)
@@ -80,3 +97,7 @@ class FamilySpec:
     def stands(self, options: Section) -> bool:
         """Whether with these options it stands on a public prior."""
         return self.prior or bool(self.why_prior(options))
+
+    def given_weights(self, options: Section) -> tuple[GivenWeights, ...]:
+        """The files of public weights that losses with these options read."""
+        return () if self.weights is None else self.weights(options)

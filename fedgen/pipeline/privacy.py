@@ -132,13 +132,26 @@ def _shares(evidence: EvidencePaid | None) -> str:
 
 
 def _start(study: Study) -> str:
+    read = [
+        f" Its losses read {file.what} (sha256 {file.sha256}), and nothing here is about the data that this was "
+        f"trained on: {_ended(file.source)}"
+        for file in study.model.given_weights
+    ]
+    return "".join([_started(study), *read])
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _started(study: Study) -> str:
     start = study.model.start
     if start is None:
         return ""
     prior = study.model.prior
     if prior is not None and prior.phantom is not None:
         return f" Training stood on a public prior made of {prior.words}."
-    source = start.words if start.words.endswith((".", "!", "?")) else f"{start.words}."
+    source = _ended(start.words)
     says = (
         "Nothing here bounds what is revealed of the data of the start"
         if not study.privacy.private

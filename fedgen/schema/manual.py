@@ -93,5 +93,9 @@ def _default(field: FieldInfo) -> str:
 def _plural(kind: Any) -> str:
     if get_origin(kind) is Annotated:
         return _plural(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(_plural(argument) for argument in get_args(kind))
     words = type_in_words(kind)
+    if get_origin(kind) is tuple:
+        return f"lists{words.removeprefix('list')}"
     return words if kind in (str, bool) or get_origin(kind) is Literal else f"{words}s"

@@ -22,6 +22,7 @@ from pydantic import (
 from fedgen.errors import StudyError
 from fedgen.families.parts.adapter_options import Adapters
 from fedgen.families.registry import FamilyName, specs
+from fedgen.families.spec import GivenWeights
 from fedgen.schema.section import Section
 
 
@@ -138,6 +139,11 @@ class ModelBase(Section):
     def start(self) -> PretrainedSection | PriorSection | None:
         """What there is before any patient is asked: weights or a prior; None where the study names neither."""
         return self.pretrained or self.prior
+
+    @property
+    def given_weights(self) -> tuple[GivenWeights, ...]:
+        """Files of public weights that the losses read and never change, of which each machine is given its own."""
+        return specs()[self.family].given_weights(self.options)
 
     @property
     def frozen(self) -> bool:

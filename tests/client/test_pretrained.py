@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedgen.errors import ExitCode, PrivacyRefusedError, StudyError
+from fedgen.errors import DataError, ExitCode, PrivacyRefusedError, StudyError
 from fedgen.priors.build import Said, of_images
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.recipe import Recipe
@@ -215,3 +215,23 @@ def test_a_hospital_makes_a_prior_of_phantoms_that_is_not_there(
     answer = Hospital(with_data).answer(Describe(study_sha256=sha256, round=1))
     assert isinstance(answer, SiteDescription)
     assert with_data.pretrained(sha256).is_file()
+
+
+def test_public_weights_that_a_loss_reads_are_told_and_lie_there_before_approving(
+    secure_study, other_tasks, with_data, stub, others, command, tmp_path, monkeypatch
+) -> None:
+    sections = {key: value for key, value in other_tasks["translate_gan"].items() if key != "synthesis"}
+    task_loss = {"sha256": "5" * 64, "source": "NIH scans, CC0."}
+    study = secure_study(
+        model={"family": "translate_gan", "translate_gan": {"task_loss": task_loss}}, **sections
+    )
+    stub.offer(study, **others)
+    monkeypatch.setenv("FEDGEN_WEIGHTS", str(tmp_path))
+    missing = command("approve", "tiny", "--yes", folder=with_data)
+    assert isinstance(missing.exception, DataError), missing.output
+    assert "are not on this machine" in str(missing.exception)
+    read = " ".join(missing.output.split())
+    assert f"must keep (sha256 {'5' * 64}): NIH scans, CC0. It is never changed or sent" in read
+    (tmp_path / f"{'5' * 64}.safetensors").write_bytes(b"whose hash is compared before it is used")
+    done = command("approve", "tiny", "--yes", folder=with_data)
+    assert done.exit_code == 0, done.output

@@ -104,7 +104,7 @@ def _work(
     from fedgen_client.checks.cost import cost_line, time_line  # heavy
     from fedgen_client.checks.data import study_data
 
-    if offered.study.model.frozen:
+    if offered.study.model.frozen or offered.study.model.given_weights:
         from fedgen_client.given_start import require_start  # heavy
 
         try:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgen.errors import DataError
-from fedgen.extractors.given_network import weights_path
+from fedgen.run.given_file import given_tensors
 from fedgen.run.tensors import NamedFile
 from fedgen.study.perceptual_section import PerceptualSection
 
@@ -93,19 +93,13 @@ class Perceptual(nn.Module):
 
     @classmethod
     def of(cls, asked: PerceptualSection) -> Perceptual:
-        """With the weights in the folder of `weights_path`.
+        """With the weights in the folder of `fedgen.run.given_file`.
 
         Raises:
             DataError: the file is not there or does not fit.
             StudyError: it is another.
         """
-        path = weights_path(asked.sha256)
-        if not path.is_file():
-            raise DataError(
-                f"The weights of sha256 {asked.sha256} are not on this machine: put their file, named by its sha256, "
-                f"into {path.parent}."
-            )
-        return cls(asked, FILE.tensors(FILE.read(asked.sha256, path), path))
+        return cls(asked, given_tensors(FILE, asked.sha256))
 
     @torch.no_grad()
     def forward(self, ours: Tensor, theirs: Tensor) -> Tensor:

@@ -19,11 +19,13 @@ from fedgen.families.contract import Apply, Draws
 from fedgen.families.parts.blocks import LEAKY_RELU, he_initialise, level_strides, upsampling_convolution
 from fedgen.families.parts.edges import shape_distance
 from fedgen.families.parts.folding import patient_mean, rows
+from fedgen.families.parts.task_loss import Kept
 from fedgen.families.translate_gan.cycles import CRITIC_BACK, CriticsObjective, OfTwoGroups, nothing
 from fedgen.families.translate_gan.options import TranslateGANOptions
 from fedgen.families.translate_gan.pairs import CRITIC, distance
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
+from fedgen.task.task import Task
 
 #: Networks of the source and of the target, in this order.
 CONTENT, STYLE, DECODE = (
@@ -150,8 +152,14 @@ class StylesObjective(OfTwoGroups):
     #: images lie in [-1, 1], and the distance of two that have nothing in common is about 0.5
     loss_bound = 4.0
 
+    def __init__(self, task: Task, options: TranslateGANOptions, kept: Kept) -> None:
+        super().__init__(task, options)
+        self.kept = kept
+        self.loss_bound += 2 * kept.bound
+
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
         """`style_source` and `style_target`: (B, M, K, style_size) standard normal, of translations into each."""
+        self.kept.read(rng.device)
         return drawn_styles(self.options, (B, M, K), rng)
 
     def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
@@ -170,6 +178,7 @@ class StylesObjective(OfTwoGroups):
         losses = distance(networks[DECODE[end]](content, own) - x)
         losses = losses + distance(networks[DECODE[end]](found[0], own) - x)
         losses = losses + FOUND_WEIGHT * (distance(found[0] - content) + distance(found[1] - style))
+        losses = losses + self.kept.loss(made, x)
         if self.options.shape_weight:
             losses = losses + self.options.shape_weight * shape_distance(made, x)
         critic = (CRITIC_BACK, CRITIC)[other]

@@ -16,6 +16,7 @@ from fedgen.families.contract import Adam, Apply, Draws, Objective
 from fedgen.families.parts.adversarial import ADVERSARIAL
 from fedgen.families.parts.edges import shape_distance
 from fedgen.families.parts.folding import copies, patient_mean
+from fedgen.families.parts.task_loss import Kept
 from fedgen.families.translate_gan.options import TranslateGANOptions
 from fedgen.families.translate_gan.pairs import BETAS, CRITIC, TRANSLATOR, distance
 from fedgen.task.records import Records
@@ -59,15 +60,22 @@ class OfTwoGroups(Objective):
 
 
 class CycleObjective(OfTwoGroups):
-    """Both ways: to be taken for real, to come back, to leave alone what already is there, to keep the edges."""
+    """Both ways: to be taken for real, to come back, to leave alone what already is there, to keep edges and
+    what a segmenter marks."""
 
     name = "cycle"
     updates = (TRANSLATOR, BACK)
     #: images lie in [-1, 1], and the distance of two that have nothing in common is about 0.5
     loss_bound = 4.0
 
+    def __init__(self, task: Task, options: TranslateGANOptions, kept: Kept) -> None:
+        super().__init__(task, options)
+        self.kept = kept
+        self.loss_bound += 2 * kept.bound
+
     def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
-        """Nothing: both ways are functions."""
+        """Nothing, but the segmenter at hand: both ways are functions."""
+        self.kept.read(rng.device)
         return {}
 
     def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
@@ -87,7 +95,7 @@ class CycleObjective(OfTwoGroups):
         (x, weights), options = read, self.options
         out, home = ways
         made = translated(networks[out], x)
-        losses = distance(translated(networks[home], made) - x)
+        losses = distance(translated(networks[home], made) - x) + self.kept.loss(made, x)
         if self.weight:
             losses = losses + self.wish(networks[critic](made, nothing(made))[-1])
         if options.shape_weight:

@@ -7,7 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from fedgen.families.parts.supported import translation_in
-from fedgen.families.spec import FamilySpec
+from fedgen.families.parts.task_loss_options import TaskLoss
+from fedgen.families.spec import FamilySpec, GivenWeights
 from fedgen.schema.section import Section
 
 
@@ -66,6 +67,9 @@ class TranslateGANOptions(Section):
         "Huang et al. 2018), in place of two U-Nets; without pairs",
     )
     style_size: int = Field(4, ge=1, description="numbers of a style, with content_style")
+    task_loss: TaskLoss | None = Field(
+        None, description="nothing then asks that a translation keeps what a segmenter marks"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="of Adam, for all networks")
 
     @model_validator(mode="after")
@@ -75,6 +79,10 @@ class TranslateGANOptions(Section):
                 "feature_weight is of the discriminator's features: give adversarial_weight above 0"
             )
         return self
+
+
+def _weights(options: TranslateGANOptions) -> tuple[GivenWeights, ...]:
+    return () if options.task_loss is None else (options.task_loss.given,)
 
 
 SMALL = TranslateGANOptions(channels=(4, 4, 8), critic_channels=4, critic_layers=2)
@@ -87,6 +95,7 @@ SPEC = FamilySpec(
     supports=translation_in(2, 3),
     private=True,
     fastest={"cpu": "hooks"},
+    weights=_weights,
     variants={
         "edges and features": SMALL.model_copy(update={"edge_weight": 0.5, "feature_weight": 0.5}),
     },

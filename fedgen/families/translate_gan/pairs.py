@@ -16,6 +16,7 @@ from fedgen.families.parts.adversarial import ADVERSARIAL
 from fedgen.families.parts.edges import edge_distance
 from fedgen.families.parts.folding import copies, patient_mean, rows
 from fedgen.families.parts.sources import Sources, left_out, sources_of
+from fedgen.families.parts.task_loss import Kept
 from fedgen.families.translate_gan.options import TranslateGANOptions
 from fedgen.task.records import Records
 from fedgen.task.stack import stacked
@@ -66,19 +67,30 @@ class _OfPairs(Objective):
 
 
 class TranslatorObjective(_OfPairs):
-    """Distance in L1 to the target, of pixels and if asked of edges and features, and the wish to be taken for it."""
+    """Distance in L1 to the target, of pixels and if asked of edges, features and what a segmenter marks, and the
+    wish to be taken for it."""
 
     name = TRANSLATOR
     updates = (TRANSLATOR,)
     #: images lie in [-1, 1], and the distance of two that have nothing in common is about 0.5
     loss_bound = 2.0
 
+    def __init__(self, task: Task, options: TranslateGANOptions, kept: Kept) -> None:
+        super().__init__(task, options)
+        self.kept = kept
+        self.loss_bound += kept.bound
+
+    def draw(self, B: int, M: int, K: int, rng: torch.Generator) -> Draws:
+        """As `_OfPairs`, with the segmenter at hand."""
+        self.kept.read(rng.device)
+        return super().draw(B, M, K, rng)
+
     def loss(self, networks: Mapping[str, Apply], records: Records | None, draws: Draws) -> Tensor:
         """Loss of each patient, (B,)."""
         sources, y = self.rows(records, draws)
         assert records is not None
         made = networks[TRANSLATOR](sources.x, sources.told)
-        losses = distance(made - y)
+        losses = distance(made - y) + self.kept.loss(made, y)
         if self.options.edge_weight:
             losses = losses + self.options.edge_weight * edge_distance(made, y)
         if self.weight:

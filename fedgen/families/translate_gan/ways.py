@@ -12,6 +12,7 @@ from fedgen.families.contract import Apply, Objective
 from fedgen.families.parts.folding import copies
 from fedgen.families.parts.patch_critic import PatchCritic
 from fedgen.families.parts.sources import Sources, sources_of, told_numbers
+from fedgen.families.parts.task_loss import Kept
 from fedgen.families.translate_gan.content_style import (
     CONTENT,
     DECODE,
@@ -55,6 +56,7 @@ class Way(ABC):
     def __init__(self, task: Task, options: TranslateGANOptions) -> None:
         self.task, self.options = task, options
         self.made = task.stack
+        self.kept = Kept(options.task_loss, self.made)
         channels = sum(field.channels for field in task.sources)
         self.read = self.made.model_copy(update={"channels": channels})
 
@@ -103,7 +105,7 @@ class Pairs(Way):
 
     def objectives(self) -> tuple[Objective, ...]:
         """See `Way`."""
-        translator = TranslatorObjective(self.task, self.options)
+        translator = TranslatorObjective(self.task, self.options, self.kept)
         if self.options.adversarial_weight == 0:
             return (translator,)
         return (CriticObjective(self.task, self.options), translator)
@@ -162,7 +164,7 @@ class Cycles(_WithoutPairs):
 
     def objectives(self) -> tuple[Objective, ...]:
         """See `Way`."""
-        return (CriticsObjective(self.task, self.options), CycleObjective(self.task, self.options))
+        return (CriticsObjective(self.task, self.options), CycleObjective(self.task, self.options, self.kept))
 
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         """Nothing."""
@@ -196,7 +198,10 @@ class Styles(_WithoutPairs):
 
     def objectives(self) -> tuple[Objective, ...]:
         """See `Way`."""
-        return (StyleCriticsObjective(self.task, self.options), StylesObjective(self.task, self.options))
+        return (
+            StyleCriticsObjective(self.task, self.options),
+            StylesObjective(self.task, self.options, self.kept),
+        )
 
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         """A style."""

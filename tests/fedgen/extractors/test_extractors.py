@@ -17,12 +17,12 @@ from skimage.measure import shannon_entropy
 from fedgen.errors import DataError
 from fedgen.evidence.metrics.standardise import DEAD, Standardiser
 from fedgen.extractors.contract import Given
-from fedgen.extractors.given_network import weights_path
 from fedgen.extractors.network_weights import NetworkWeights
 from fedgen.extractors.parts.filters import _gradient, _haar, _laplacian_of_gaussian
 from fedgen.extractors.registry import build_extractor, extractor_class, extractor_names
 from fedgen.priors.linear_space import LinearSpace
 from fedgen.priors.prior import Prior, no_donors
+from fedgen.run.given_file import weights_path
 
 NAMES = ("radiomics", "random_conv", "thumbnails")
 #: sum and index-weighted sum of the features of `pattern`, and the hash, of version 1
