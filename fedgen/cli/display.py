@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from fedgen.federation.coordinator.rounds import RoundReport
-from fedgen.pipeline.privacy import rounded_up
+from fedgen.mechanisms.statement import rounded_up
 from fedgen.pipeline.watch import Watcher
 
 TITLES = {

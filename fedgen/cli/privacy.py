@@ -73,7 +73,7 @@ def plan(
 
 
 def _cost(result: Forecast) -> Table:
-    from fedgen.pipeline.privacy import rounded_up
+    from fedgen.mechanisms.statement import rounded_up
 
     rounds = result.study.total_rounds
     shown = sorted({1, max(rounds // 2, 1), rounds})

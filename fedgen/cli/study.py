@@ -1,4 +1,4 @@
-"""`fedgen study check`, `fedgen study show` and `fedgen study presets`."""
+"""`fedgen study check`, `fedgen study show`, `fedgen study presets` and `fedgen study dpia`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedgen.cli.dpia import dpia
 from fedgen.cli.patients import Patients, settle
 from fedgen.study import presets
 from fedgen.study.load import load_study
@@ -15,6 +16,7 @@ from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
 
 app = typer.Typer(help="Validate and print study files.", no_args_is_help=True)
+app.command("dpia")(dpia)
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="Study file, or the name of a preset.")]
 Overrides = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 _PUBLIC = "The number of training patients of each site is treated as public."
@@ -45,3 +46,8 @@ def limits(*, noised_evidence: bool) -> tuple[str, ...]:
 
 #: Of a mechanism without noise.
 NOTHING = Statement(None, None, None, NOBODY, ())
+
+
+def rounded_up(epsilon: float) -> float:
+    """The next hundredth, upwards: a printed epsilon must not be below the true one."""
+    return math.ceil(epsilon * 100) / 100

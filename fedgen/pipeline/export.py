@@ -14,8 +14,8 @@ import yaml
 from pydantic import ValidationError
 
 from fedgen.errors import PrivacyRefusedError, StudyError
+from fedgen.mechanisms.statement import rounded_up
 from fedgen.pipeline.pretrained_start import origin_of
-from fedgen.pipeline.privacy import rounded_up
 from fedgen.pipeline.released import card_of_data, patients_in
 from fedgen.pipeline.workspace import Workspace
 from fedgen.run.atomic import write_atomic

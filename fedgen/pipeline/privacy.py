@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-from fedgen.mechanisms.statement import NOTHING
+from fedgen.mechanisms.statement import NOTHING, rounded_up
 from fedgen.pipeline.entries import start_of
 from fedgen.planning.mode_cost import mode_cost
 from fedgen.protocol.messages import SiteDescription
@@ -84,11 +83,6 @@ def _evidence(recipe: Recipe, of_training: Sequence[float]) -> EvidencePaid | No
         epsilon_training=max(of_training),
         noise_multiplier=spend.noise_multiplier,
     )
-
-
-def rounded_up(epsilon: float) -> float:
-    """The next hundredth, upwards: a printed epsilon must not be below the true one."""
-    return math.ceil(epsilon * 100) / 100
 
 
 def _statement(

@@ -18,7 +18,7 @@ from fedgen.run.row import SEVERITY, Row, Value, Verdict, worst
 from fedgen.run.summary import RunSummary
 from fedgen.run_view import RunView
 from fedgen.study.modes import is_private
-from fedgen_privacy.statistics.dp_bounds import tpr_bound
+from fedgen_privacy.statistics.dp_bounds import right_guesses, tpr_bound
 
 #: What each word of the gate means, for who meets it here first.
 MEANS = {
@@ -124,15 +124,6 @@ def _promised(privacy: PrivacyFile | None) -> str:
         f"the time, and who may wrongly name 1 of 100 finds at most {_up(found)}.{weak} It holds against "
         f"{privacy.holds_against}."
     )
-
-
-def right_guesses(epsilon: float, delta: float) -> float:
-    """Largest share of right guesses whether a patient is in, where half of them are, of any attack.
-
-    Kairouz, Oh and Viswanath (2015), Theorem 2.1: (e^epsilon + delta) / (e^epsilon + 1), under adding or removing one.
-    """
-    odds = math.exp(-epsilon)
-    return (1 + delta * odds) / (1 + odds)
 
 
 def _up(share: float) -> str:

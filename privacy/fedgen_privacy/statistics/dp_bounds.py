@@ -61,3 +61,12 @@ def auc_bound(epsilon: float, delta: float) -> float:
     rising = corner * (delta + 1 - corner) / 2
     flattening = (1 - delta - corner) * (2 - corner) / 2
     return rising + flattening + delta
+
+
+def right_guesses(epsilon: float, delta: float) -> float:
+    """Largest share of right guesses whether a patient is in, where half of them are, of any attack.
+
+    Kairouz, Oh and Viswanath (2015), Theorem 2.1: (e^epsilon + delta) / (e^epsilon + 1), under adding or removing one.
+    """
+    odds = math.exp(-epsilon)
+    return (1 + delta * odds) / (1 + odds)

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from fedgen.pipeline.privacy import rounded_up
+from fedgen.mechanisms.statement import rounded_up
 
 
 def tables(overview: dict[str, Any]) -> Group:

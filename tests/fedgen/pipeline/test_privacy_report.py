@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgen.mechanisms.modes.local import EVERYBODY
-from fedgen.pipeline.privacy import privacy_report, rounded_up
+from fedgen.mechanisms.statement import rounded_up
+from fedgen.pipeline.privacy import privacy_report
 from fedgen.protocol.messages import SiteDescription
 from fedgen.recipe import Recipe
 from fedgen_privacy.accounting import Spend, epsilon_prv, epsilon_rdp

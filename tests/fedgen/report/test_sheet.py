@@ -14,13 +14,14 @@ from fedgen.report.groups import beside
 from fedgen.report.heat_map import heat_drawing
 from fedgen.report.plot import Plot, Scale
 from fedgen.report.roc_chart import roc_drawings, roc_points
-from fedgen.report.sheet import REASONS, answers, first_reasons, means, right_guesses
+from fedgen.report.sheet import REASONS, answers, first_reasons, means
 from fedgen.report.threats import checks, threats
 from fedgen.report.traces import place, trace
 from fedgen.run.directory import RunDirectory
 from fedgen.run.evidence_files import AuditFile, Claim
 from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
 from fedgen.run_view import RunView
+from fedgen_privacy.statistics.dp_bounds import right_guesses
 
 
 def row(id: str, *values: Value, verdict: Verdict | None = None, group: str = "audit", **more: Any) -> Row:
