@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 # Test workers share the cores; threads inside each would only wait for one another.
 test test-all: export OMP_NUM_THREADS := 1
 
-.PHONY: install demo test test-all lint format docs wheel clean
+.PHONY: install demo test test-all lint format docs site wheel dist sbom clean
 
 install: $(STAMP)
 
@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "fedgen needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	@touch $@
 
 demo: install
@@ -44,8 +44,19 @@ docs: install
 	$(BIN)/python -m fedgen.study.study_manual > docs/reference/study-file.md
 	$(BIN)/python -m fedgen_client.site_manual > docs/reference/site-file.md
 
+site: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(BIN)/python tools/site/check_site.py build/site
+
 wheel: install
-	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
+	$(BIN)/python tools/dist/build_dist.py --out dist
+
+dist: install
+	$(BIN)/python tools/dist/build_dist.py --out dist --twice
+	$(BIN)/python tools/dist/try_wheel.py dist
+
+sbom: install
+	$(BIN)/python tools/dist/sbom.py --out dist
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

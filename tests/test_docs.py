@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 import yaml
 
+from fedgen.cli.shell import INTERRUPTED
 from fedgen.errors import ExitCode
 from fedgen.evidence.downstream.arms import TITLES
 from fedgen.evidence.registry import AUDITS, measures
@@ -98,17 +99,26 @@ def test_files_and_presets_that_are_mentioned_exist(path: Path) -> None:
         assert (REPO / "configs" / f"{preset}.yaml").exists(), preset
 
 
-def test_every_exit_code_has_its_paragraphs() -> None:
-    text = page("reference/exit-codes.md")
+def test_every_exit_code_has_its_page() -> None:
+    table = page("reference/exit-codes.md")
     for code in ExitCode:
-        assert f"| {code.value} | `{code.name}` |" in text
-        section = text.partition(f"## {code.value} `{code.name}`\n")[2].partition("\n## ")[0]
-        assert section, code
+        place = f"exit-codes/{code.value}-{code.name.lower()}.md"
+        assert f"| [{code.value}]({place}) | `{code.name}` |" in table
+        text = page(f"reference/{place}")
+        assert text.startswith(f"# Exit code {code.value}: `{code.name}`\n")
         if code is not ExitCode.DONE:
-            for part in ("**What happened.**", "**Why.**", "**What to do.**"):
-                assert part in section, (code, part)
-    listed = re.findall(r"^## (\d+) ", text, re.MULTILINE)
-    assert [int(number) for number in listed] == sorted(code.value for code in ExitCode)
+            for part in ("## What happened\n", "## Why\n", "## What to do\n"):
+                assert part in text, (code, part)
+    listed = {int(path.name.partition("-")[0]) for path in (REPO / "docs/reference/exit-codes").glob("*.md")}
+    assert listed == {*(code.value for code in ExitCode), 1, INTERRUPTED}
+
+
+def test_the_page_of_an_exit_code_lists_every_failure_that_ends_so() -> None:
+    for path in sorted((REPO / "docs/troubleshooting").glob("*.md")):
+        (code,) = re.findall(
+            r"\[exit code \d\]\(\.\./reference/(exit-codes/\S+\.md)\)", path.read_text(encoding="utf-8")
+        )
+        assert f"(../../troubleshooting/{path.name})" in page(f"reference/{code}"), path
 
 
 def test_the_run_directory_page_names_every_place_of_a_run() -> None:
