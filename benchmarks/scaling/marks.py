@@ -13,8 +13,8 @@ from secagg.report import Verdict, aligned
 
 #: Growth over growth in proportion to the sites, and of memory over none.
 LINEAR, FLAT = 1.3, 1.3
-#: A part of a message, which is what a cut may cost: Flower cuts arrays into 20 MiB.
-PART_MEGABYTES = 20 * 1024**2 / 1e6
+#: A part of a message, which is what a cut may cost: Flower cuts arrays into 5 MiB.
+PART_MEGABYTES = 5 * 1024**2 / 1e6
 #: What TLS, HTTP and signatures add to a model's bytes, generously.
 FRAMES = 1.05
 
