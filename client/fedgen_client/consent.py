@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fedgen.errors import PrivacyRefusedError, StudyError
-from fedgen.run.journal import Journal
 from fedgen_client.approval import Approval, Decision, now, this_person, write_approval
 from fedgen_client.folder import SiteFolder
 from fedgen_client.kept_free import let_go
@@ -141,7 +140,7 @@ def _record(
 
 def _log(folder: SiteFolder, event: str, offered: OfferedStudy, **fields: object) -> None:
     privacy = offered.study.privacy
-    Journal(folder.log).write(
+    folder.journal.write(
         event,
         study=offered.study_sha256,
         name=offered.name,

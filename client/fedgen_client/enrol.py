@@ -11,7 +11,6 @@ from pathlib import Path
 from fedgen.errors import DataError, FederationError
 from fedgen.protocol.invitation import Invitation, decode_invitation
 from fedgen.run.atomic import unwritable, write_atomic
-from fedgen.run.journal import Journal
 from fedgen.study import presets
 from fedgen_client.coordinator import Coordinator, fetch_ca, join_body
 from fedgen_client.folder import SiteFolder
@@ -63,7 +62,7 @@ def join(folder: SiteFolder, token: str, data: Path | None = None) -> Enrolled:
     _make(folder.path)
     identity = folder.identity(invitation.site)
     body = join_body(invitation.site, invitation.secret, identity, folder.node_public_pem())
-    log = Journal(folder.log)
+    log = folder.journal
     log.write("sent", kind="join", to=invitation.address, **fingerprint(body))
     with Coordinator(invitation.address, ca) as coordinator:
         reply = coordinator.join(body)

@@ -13,6 +13,7 @@ from fedgen.data.pseudonyms import KEY_FILE
 from fedgen.data.withdrawals import WITHDRAWN
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable
+from fedgen.run.chained_journal import ChainedJournal
 from fedgen.run.directory import PRETRAINED
 from fedgen_client.membership import Membership, require_membership
 from fedgen_client.site_file import SiteFile, load_site_file
@@ -81,6 +82,11 @@ class SiteFolder:
     def log(self) -> Path:
         """`log.jsonl`: everything that entered and left."""
         return self.path / "log.jsonl"
+
+    @property
+    def journal(self) -> ChainedJournal:
+        """The log as it is written and read; nobody writes it otherwise, which would break its chain."""
+        return ChainedJournal(self.log)
 
     @property
     def lock(self) -> Path:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from fedgen.protocol.enrolment import StudyStatus
 from fedgen.run.atomic import unwritable
-from fedgen.run.journal import Journal
 from fedgen_client.folder import SiteFolder
 from fedgen_privacy.reservations import release, reservations_of
 
@@ -40,7 +39,7 @@ def let_go(folder: SiteFolder, study_sha256: str, why: str, *, but: str | None =
             raise unwritable(ledger, error) from error
         if released:
             found.append(ledger.stem)
-            Journal(folder.log).write("released", study=study_sha256, cohort=ledger.stem, reason=why)
+            folder.journal.write("released", study=study_sha256, cohort=ledger.stem, reason=why)
     return found
 
 

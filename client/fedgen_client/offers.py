@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fedgen.errors import FedgenError
-from fedgen.run.journal import Journal
 from fedgen_client.coordinator import Coordinator
 from fedgen_client.folder import SiteFolder
 from fedgen_client.kept_free import admitted, let_go_of_ended
@@ -46,7 +45,7 @@ class Offers:
         with Coordinator.of(self._folder) as coordinator:
             offered = coordinator.studies()
         for error in studies.keep_all(offered):
-            Journal(self._folder.log).write("refused", kind="manifest", reason=str(error))
+            self._folder.journal.write("refused", kind="manifest", reason=str(error))
             self._say(str(error))
         for study in studies.all():
             if study.study_sha256 not in self._known and study.decision is None:

@@ -19,7 +19,6 @@ from fedgen.reading.outcome import reading_row
 from fedgen.reading.reading_file import ReadingFile
 from fedgen.reading.sitting import sit_down
 from fedgen.run.directory import RunDirectory
-from fedgen.run.journal import Journal
 from fedgen_client.consent import require_consent
 from fedgen_client.folder import SiteFolder
 from fedgen_client.policy import withheld
@@ -92,4 +91,4 @@ def write_row(place: SiteFolder, offered: OfferedStudy, out: Path) -> None:
     )
     found.write(RunDirectory(out.absolute().parent), out.name)
     fields = {"kind": "reading", "study": offered.study_sha256, **fingerprint(out.read_bytes())}
-    Journal(place.log).write("written", **fields)
+    place.journal.write("written", **fields)

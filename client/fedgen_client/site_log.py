@@ -24,7 +24,7 @@ def sentence(entry: Entry) -> str:
     fields = ", ".join(
         f"{name} {_short(name, value)}"
         for name, value in entry.items()
-        if name not in ("time", "event") and value is not None
+        if name not in ("time", "event", "chain") and value is not None
     )
     return printable(f"{time}  {entry['event']:<9} {fields}".rstrip())
 

@@ -21,7 +21,6 @@ from fedgen.protocol.manifest import (
     open_manifest,
 )
 from fedgen.run.atomic import unreadable, write_atomic
-from fedgen.run.journal import Journal
 from fedgen.study.study import Study
 from fedgen_client.approval import Approval, read_approval
 from fedgen_client.folder import SiteFolder
@@ -93,7 +92,7 @@ class Studies:
         path = self._path(offered.study_sha256)
         content = encode_signed(signed)
         if not path.exists() or path.read_bytes() != content:
-            Journal(self._folder.log).write(
+            self._folder.journal.write(
                 "received",
                 study=offered.study_sha256,
                 name=offered.name,

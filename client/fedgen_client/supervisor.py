@@ -26,7 +26,6 @@ from fedgen.flower.fleet import (
     WaitingMessage,
 )
 from fedgen.run.atomic import write_atomic
-from fedgen.run.journal import Journal
 from fedgen_client.folder import SiteFolder
 from fedgen_client.told import AboutTask
 from fedgen_client.workshop import Worker, WorkerDiedError
@@ -75,7 +74,7 @@ class Supervisor:
         site_file = folder.load_site_file()
         self._runtime = site_file.runtime
         self._node_id = folder.membership().node_id
-        self._log = Journal(folder.log)
+        self._log = folder.journal
         self._worker = Worker(
             folder.path, self._runtime.worker_memory, lambda title: say(f"Measured: {title}.")
         )

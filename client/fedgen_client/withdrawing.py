@@ -13,7 +13,6 @@ from fedgen.data.cache.store import CacheStore
 from fedgen.data.identity import form
 from fedgen.data.pseudonyms import Pseudonyms, naming_no_file
 from fedgen.data.withdrawals import Withdrawals
-from fedgen.run.journal import Journal
 from fedgen_client.folder import SiteFolder
 from fedgen_client.studies import Studies
 
@@ -47,7 +46,7 @@ def withdraw(folder: SiteFolder, identities: Sequence[str]) -> Withdrawing:
     pseudonyms = Pseudonyms.kept_in(folder.pseudonym_key)
     # On the list before anything else is looked at.
     new = Withdrawals(folder.withdrawn, pseudonyms).add(identities)
-    Journal(folder.log).write("withdrawn", patients=new)
+    folder.journal.write("withdrawn", patients=new)
     if folder.cache.exists():
         CacheStore(folder.cache).clear()
     known: set[str] = set()

@@ -60,10 +60,14 @@ class Journal:
             return
         # The file is its own lock: it is never replaced, so every writer locks the same one.
         with held(self.path):
-            try:
-                append_line(self.path, "\n".join(lines).encode())
-            except OSError as error:
-                raise unwritable(self.path, error) from error
+            self._append(lines)
+
+    def _append(self, lines: Sequence[str]) -> None:
+        """Put finished lines on disk; the caller holds the file."""
+        try:
+            append_line(self.path, "\n".join(lines).encode())
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
     def entries(self) -> Iterator[Entry]:
         """Every entry so far, for who shows them: a damaged line is one of the event `damaged`, with its `line`.

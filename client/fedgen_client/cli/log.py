@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedgen.run.journal import Journal
+from fedgen.errors import DataError
 from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, say, site
 from fedgen_client.site_log import sentence
 
@@ -17,10 +17,16 @@ def log(
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what is written from now on.")] = False,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
-    """Show everything that entered and left this site, and what was decided."""
-    journal = Journal(site(folder).log)
+    """Show everything that entered and left this site, and what was decided; exit 4 where the log was changed."""
+    journal = site(folder).journal
     for entry in journal.follow() if follow else journal.entries():
         if as_json:
             typer.echo(json.dumps(entry))
         else:
             say(sentence(entry))
+    broken = journal.verify().broken
+    if broken is not None:
+        raise DataError(
+            f"The log {journal.path} {broken}, so what is above may not be all that passed: find out who changed the "
+            "file, and restore it and its head from their backup."
+        )
