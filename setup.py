@@ -16,5 +16,6 @@ setup(
         **{top: ["py.typed"] for top in ROOTS},
         "fedgen": ["py.typed", "dashboard/templates/*", "reading/templates/*", "report/templates/*"],
         "fedgen.presets": ["*.yaml"],
+        "fedgen_client": ["py.typed", "site_page/templates/*"],
     },
 )

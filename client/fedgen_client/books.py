@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedgen.run.atomic import unreadable
+from fedgen_client.folder import SiteFolder
 from fedgen_client.site_file import CohortSection
 from fedgen_privacy.composition import epsilon_of_studies, with_plan
 from fedgen_privacy.ledger import Budget, Ledger
@@ -68,6 +70,12 @@ def balance(path: Path, name: str, cohort: CohortSection) -> Balance:
             for study, plan in plans.items()
         },
     )
+
+
+def every_cohort(folder: SiteFolder, cohorts: Iterable[str]) -> list[str]:
+    """Those of the site file, and those that it no longer has: what was spent stays spent."""
+    known = list(cohorts)
+    return known + sorted(path.stem for path in folder.ledgers.glob("*.jsonl") if path.stem not in known)
 
 
 def open_ledger(path: Path) -> Ledger:

@@ -69,15 +69,15 @@ def _title(offered: OfferedStudy) -> str:
 
 def _who(offered: OfferedStudy) -> str:
     manifest, fewest = offered.manifest, offered.study.aggregation.minimum_sites
-    sites = ", ".join(f"{site} ({_key(key)})" for site, key in manifest.roster.items())
+    sites = ", ".join(f"{site} ({key_fingerprint(key)})" for site, key in manifest.roster.items())
     return (
         f"Federation {manifest.federation}, signed {manifest.created:%Y-%m-%d %H:%M} UTC; {offered.roster_size} sites "
         f"with the fingerprints of their keys: {sites}. A round needs {fewest} of them."
     )
 
 
-def _key(key: str) -> str:
-    """Short enough to be compared by telephone."""
+def key_fingerprint(key: str) -> str:
+    """Of a public key (hex), short enough to be compared by telephone."""
     digest = hashlib.sha256(bytes.fromhex(key)).hexdigest()
     return f"{digest[:4]} {digest[4:8]} {digest[8:12]}"
 

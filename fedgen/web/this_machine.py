@@ -81,8 +81,9 @@ def serve_here(app: Callable[[int], ASGIApp], port: int, tell: Callable[[int], N
         # From here on the link works, though the first answer waits for the server to begin.
         listening.listen()
         taken = int(listening.getsockname()[1])
+        server = uvicorn.Server(quiet(ThisMachine(app(taken), taken)))
         tell(taken)
-        uvicorn.Server(quiet(ThisMachine(app(taken), taken))).run(sockets=[listening])
+        server.run(sockets=[listening])
 
 
 def quiet(app: ASGIApp) -> uvicorn.Config:

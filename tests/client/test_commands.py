@@ -50,7 +50,7 @@ def test_every_command_has_help(command) -> None:
     from fedgen_client.cli.main import app
 
     result = CliRunner().invoke(app, [])
-    for name in ("join", "check", "studies", "approve", "deny", "read", "ledger", "log"):
+    for name in ("join", "check", "studies", "approve", "deny", "page", "read", "ledger", "log"):
         assert f" {name} " in result.output
 
 

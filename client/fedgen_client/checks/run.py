@@ -95,12 +95,13 @@ def _study(
         yield CheckLine(
             about, f"not decided: read what it does with `fedgen-client approve {offered.study_sha256[:12]}`."
         )
-    yield from _work(folder, site, offered, about, cohorts)
+    yield from work_lines(folder, site, offered, about, cohorts)
 
 
-def _work(
+def work_lines(
     folder: SiteFolder, site: SiteFile, offered: OfferedStudy, about: str, cohorts: Sequence[str]
 ) -> Iterator[CheckLine]:
+    """What a study would find, cost and take at this site for some cohorts; see `check`."""
     from fedgen_client.checks.cost import cost_line, time_line  # heavy
     from fedgen_client.checks.data import study_data
 

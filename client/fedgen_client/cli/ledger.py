@@ -19,13 +19,13 @@ NO_NAME = "a study no longer kept"
 
 def ledger(folder: Folder = DEFAULT_FOLDER) -> None:
     """Verify each cohort's ledger and show what is spent and left; exit 3 where one is damaged."""
-    from fedgen_client.books import balance  # heavy
+    from fedgen_client.books import balance, every_cohort  # heavy
 
     place = site(folder)
     cohorts = place.load_site_file().cohorts
     names = _names(place)
     damaged: FedgenError | None = None
-    for cohort in [*cohorts, *_others(place, cohorts)]:
+    for cohort in every_cohort(place, cohorts):
         section = cohorts.get(cohort) or CohortSection(folder=place.path, maximum_epsilon=None)
         try:
             found = balance(place.ledger(cohort), cohort, section)
@@ -75,8 +75,3 @@ def _names(folder: SiteFolder) -> dict[str, str]:
         return {study.study_sha256: study.name for study in Studies(folder).all()}
     except FedgenError:
         return {}
-
-
-def _others(folder: SiteFolder, cohorts: dict[str, CohortSection]) -> list[str]:
-    """Ledgers of cohorts that the site file no longer has: what was spent stays spent."""
-    return sorted(path.stem for path in folder.ledgers.glob("*.jsonl") if path.stem not in cohorts)

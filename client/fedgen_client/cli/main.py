@@ -8,7 +8,7 @@ import typer
 
 from fedgen import __version__
 from fedgen.cli.shell import Shell
-from fedgen_client.cli import check, join, ledger, log, read, start, studies, withdraw
+from fedgen_client.cli import check, join, ledger, log, page, read, start, studies, withdraw
 from fedgen_client.hints import COMMAND
 
 SHELL = Shell("fedgen-client", COMMAND)
@@ -25,6 +25,7 @@ app.command("studies")(studies.studies)
 app.command("approve")(studies.approve)
 app.command("deny")(studies.deny)
 app.command("start")(start.start)
+app.command("page")(page.page)
 app.command("read")(read.read)
 app.command("ledger")(ledger.ledger)
 app.command("log")(log.log)

@@ -81,4 +81,5 @@ def _alone(folder: SiteFolder) -> AbstractContextManager[None]:
         f"Another `fedgen-client start` works in {folder.path}, and two must not spend one site's budget: stop it "
         "first."
     )
-    return held(folder.lock, wait=0.0, busy=busy)
+    # Not at once: the site's page looks now and then whether somebody is at work, which holds the file for an instant.
+    return held(folder.lock, wait=1.0, busy=busy)

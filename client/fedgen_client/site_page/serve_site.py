@@ -1,0 +1,51 @@
+"""The page served to this machine, with the links that open it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from starlette.types import ASGIApp
+
+from fedgen.web.this_machine import ADDRESS, serve_here
+from fedgen_client.folder import SiteFolder
+from fedgen_client.site_page.coordinator_watch import CoordinatorWatch, ask
+from fedgen_client.site_page.entrance import Entrance, Role
+from fedgen_client.site_page.page_routes import SitePage
+from fedgen_client.site_page.site_reader import SiteReader
+
+
+def serve_page(
+    folder: SiteFolder, port: int, read_only: bool, tell: Callable[[dict[Role, str]], None]
+) -> None:
+    """Serve a site's page until the process is interrupted.
+
+    Args:
+        folder: of a site that has joined.
+        port: 0 for a free one.
+        read_only: whether nobody may decide by it.
+        tell: given the link of each role. Its token is behind the `#`, which a browser sends to nobody.
+
+    Raises:
+        FederationError: the site has joined no federation.
+        StudyError: the site file is not valid, or the port is taken.
+    """
+    folder.membership()
+    folder.load_site_file()
+    door, stopped = Entrance(read_only), threading.Event()
+    watch = CoordinatorWatch(lambda: ask(folder))
+    pages: list[SitePage] = []
+
+    def app(taken: int) -> ASGIApp:
+        pages.append(SitePage(SiteReader(folder, lambda: watch.heard), watch, door, taken))
+        return pages[0].app()
+
+    def told(taken: int) -> None:
+        entrance = f"http://{ADDRESS}:{taken}{pages[0].root}/enter"
+        tell({role: f"{entrance}#{token}" for role, token in door.tokens.items()})
+
+    try:
+        watch.begin(stopped)
+        serve_here(app, port, told)
+    finally:
+        stopped.set()

@@ -1,0 +1,51 @@
+"""The templates of the hospital's page, on the look of every live page."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+from jinja2 import Environment
+
+from fedgen.dashboard.look import environment
+from fedgen.report.numbers import DASH, THIN
+
+_UNITS = ("bytes", "kB", "MB", "GB")
+
+
+@cache
+def templates() -> Environment:
+    """Jinja with the filters that numbers of this page need."""
+    made = environment("fedgen_client.site_page")
+    made.filters |= {"plain": plain, "up": up, "size": size}
+    return made
+
+
+def plain(value: float | None) -> str:
+    """As `fedgen-client ledger` prints it.
+
+    >>> plain(10.0), plain(1e-5), plain(2.985), plain(None)
+    ('10', '1e-05', '2.985', '—')
+    """
+    return DASH if value is None else f"{value:g}"
+
+
+def up(epsilon: float) -> str:
+    """Epsilon that is spent, never shown as less; what adding made of the last digit of a float is left out.
+
+    >>> up(0.0151), up(10.0 - 2.985)
+    ('0.016', '7.015')
+    """
+    return f"{math.ceil(round(epsilon * 1000, 6)) / 1000:g}"
+
+
+def size(number: int) -> str:
+    """Bytes as a person reads them.
+
+    >>> size(812), size(254271), size(1073492)
+    ('812\\u202fbytes', '254\\u202fkB', '1.07\\u202fMB')
+    """
+    value, unit = float(number), 0
+    while value >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.3g}{THIN}{_UNITS[unit]}"
