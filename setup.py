@@ -14,7 +14,13 @@ setup(
     },
     package_data={
         **{top: ["py.typed"] for top in ROOTS},
-        "fedgen": ["py.typed", "dashboard/templates/*", "reading/templates/*", "report/templates/*"],
+        "fedgen": [
+            "py.typed",
+            "dashboard/templates/*",
+            "dashboard/templates/live/*",
+            "reading/templates/*",
+            "report/templates/*",
+        ],
         "fedgen.presets": ["*.yaml"],
         "fedgen_client": ["py.typed", "site_page/templates/*"],
     },

@@ -58,6 +58,12 @@ def simulate(
         bool, typer.Option("--resume", help="Go on with the newest unfinished run of this study.")
     ] = False,
     pretrained: Pretrained = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Show it as a page in a browser of this machine, until Ctrl-C.")
+    ] = False,
+    page_port: Annotated[
+        int, typer.Option("--page-port", min=0, max=65535, help="Port of the page, a free one by default.")
+    ] = 0,
     patients: Patients = None,
     yes: Yes = False,
 ) -> None:
@@ -96,9 +102,18 @@ def simulate(
     console.print(f"{study.study.name}  ->  {work.run.path}", highlight=False, soft_wrap=True)
     for sentence in (*loud(study), *advice(file, overrides or (), study, known)):
         console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
-    with Display(console) as display:
-        run_stages(here, display.watcher)
-    print_result(console, RunView(work.run))
+
+    def stages() -> None:
+        with Display(console) as display:
+            run_stages(here, display.watcher)
+        print_result(console, RunView(work.run))
+
+    if page:
+        from fedgen.cli.with_page import run_with_page
+
+        run_with_page(here, console, page_port, stages)
+    else:
+        stages()
 
 
 def loud(study: Study) -> list[str]:

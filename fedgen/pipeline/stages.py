@@ -14,6 +14,7 @@ from fedgen.pipeline.entries import describe_aggregation, describe_model, versio
 from fedgen.pipeline.gather import assess
 from fedgen.pipeline.grid_record import joined_image
 from fedgen.pipeline.model_release import release_model
+from fedgen.pipeline.noting import Noting
 from fedgen.pipeline.pretrained_start import origin_of, require_start, start_limits
 from fedgen.pipeline.privacy import privacy_report
 from fedgen.pipeline.release import GRID, draw_release
@@ -81,7 +82,7 @@ def _train(here: Setting, watcher: Watcher) -> None:
     aggregator = here.aggregator()
 
     def rounds(exchange: Exchange) -> Trained:
-        asking = Asking(exchange, work.run)
+        asking = Asking(Noting(exchange, work.run), work.run)
         return train_rounds(
             work.recipe, asking, aggregator, work.run, on_round=watcher.round, on_finishing=watcher.finishing
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
-from matplotlib.ticker import MaxNLocator
 
 from fedgen.report.numbers import MINUS
 
@@ -44,6 +43,9 @@ def canvas(width: float, height: float, description: str) -> ET.Element:
 
 def ticks_of(low: float, high: float, bins: int, integer: bool = False) -> list[float]:
     """Round numbers that cover low to high, in about so many steps."""
+    # Not before something is drawn: a server that may have to draw one day should not carry it.
+    from matplotlib.ticker import MaxNLocator
+
     ticks = MaxNLocator(nbins=bins, integer=integer, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     return [float(tick) for tick in ticks]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,6 +128,14 @@ class RunDirectory:
             ValueError, DataError, LockedError: as `Journal.write`.
         """
         self.journal.write(event.event, **fields_of(event))
+
+    def all_events(self, events: Sequence[Event]) -> None:
+        """Append a line for each, on disk when this returns.
+
+        Raises:
+            ValueError, DataError, LockedError: as `Journal.write`; then none of them was written.
+        """
+        self.journal.write_all([{"event": event.event, **fields_of(event)} for event in events])
 
     def events_so_far(self) -> list[Event]:
         """Every event, for who shows them: a line that is none of this version is `Damaged`.

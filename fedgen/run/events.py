@@ -17,7 +17,7 @@ Round = Annotated[int, Field(ge=1)]
 
 
 class Traffic(Section):
-    """Bytes of secure aggregations, vectors included."""
+    """Bytes to and from sites, vectors included."""
 
     to_sites: Count
     from_sites: Count
@@ -128,6 +128,39 @@ class Asked(_Event):
     sites: tuple[AskedSite, ...]
 
 
+class PhaseBegun(_Event):
+    """An exchange of a round begins.
+
+    Attributes:
+        attempt: the session of the secure aggregation, from 1.
+        phase: of `fedgen_privacy.secagg`, or `train` without secure aggregation.
+        sites: that are asked.
+    """
+
+    event: Literal["phase"] = "phase"
+    round: Round
+    attempt: int
+    phase: str
+    sites: tuple[str, ...]
+
+
+class SiteAnswered(_Event):
+    """A site's update has come; written at the latest when the phase is over.
+
+    Attributes:
+        phase: as of the exchange.
+        seconds: since it was asked.
+        bytes: of the model and of the update.
+    """
+
+    event: Literal["answered"] = "answered"
+    site: str
+    round: Round
+    phase: str
+    seconds: float
+    bytes: Traffic
+
+
 class Dropout(_Event):
     """A site was asked and is not in the round's average."""
 
@@ -214,6 +247,8 @@ Event = (
     | RoundDone
     | Finishing
     | Asked
+    | PhaseBegun
+    | SiteAnswered
     | Dropout
     | LeftOut
     | Joined

@@ -29,6 +29,17 @@ _POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
+class Place:
+    """How far somebody has read: bytes, and lines, from the beginning."""
+
+    end: int = 0
+    line: int = 0
+
+
+START = Place()
+
+
+@dataclass(frozen=True)
 class Journal:
     """The file at `path`, created with its first entry; any number of processes may write it at the same time."""
 
@@ -81,6 +92,12 @@ class Journal:
         """As `entries`, and then, for ever, those that are written from now on."""
         return self._lines(follow=True)
 
+    def since(self, place: Place) -> Iterator[tuple[Entry, Place]]:
+        """As `entries`, those after a place, each with the place behind it."""
+        for line in self._finished(place.end):
+            place = Place(place.end + len(line), place.line + 1)
+            yield _entry(line, place.line), place
+
     def whole(self) -> list[Entry]:
         """Every entry so far, for who computes from them.
 
@@ -94,11 +111,11 @@ class Journal:
         return found
 
     def _lines(self, *, follow: bool) -> Iterator[Entry]:
-        end, number = 0, 0
+        place = START
         while True:
-            for line in self._finished(end):
-                end, number = end + len(line), number + 1
-                yield _entry(line, number)
+            for entry, read in self.since(place):
+                place = read
+                yield entry
             if not follow:
                 return
             time.sleep(_POLL_SECONDS)

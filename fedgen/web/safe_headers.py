@@ -22,7 +22,10 @@ SAFE: Mapping[str, str] = {
 
 
 class SafeHeaders:
-    """An application whose every answer carries `SAFE`, refusals and failures too."""
+    """An application whose every answer carries `SAFE`, refusals and failures too.
+
+    An answer that has a policy of its own, such as a page with a script that it names by its hash, keeps that.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,7 +37,7 @@ class SafeHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SAFE.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, safely)

@@ -21,6 +21,7 @@ from fedgen_server.certificate_check import check_certificate
 from fedgen_server.certificates import Pair, ends, fingerprint, make_authority, make_server
 from fedgen_server.config import FEDERATION_FILE, FederationConfig, dump_config, load_config
 from fedgen_server.invitations import Invitations
+from fedgen_server.page_passes import PagePasses
 from fedgen_server.paths import Paths
 from fedgen_server.sites import Member, Sites
 from fedgen_server.studies import OfferedStudies
@@ -46,7 +47,7 @@ class Federation:
         config: `federation.yaml`.
         identity: the coordinator's signing key.
         ca_sha256: fingerprint of the authority that sites pin.
-        sites, invitations, studies: its registries, shared with other processes.
+        sites, invitations, studies, page_passes: its registries, shared with other processes.
         log: `log.jsonl`.
     """
 
@@ -58,6 +59,7 @@ class Federation:
         self.sites = Sites(paths.sites, paths.registry_lock)
         self.invitations = Invitations(paths.invitations, paths.registry_lock, config.address, ca_sha256)
         self.studies = OfferedStudies(paths.studies)
+        self.page_passes = PagePasses(paths.page, paths.registry_lock)
         self.log = Journal(paths.log)
 
     @classmethod

@@ -13,11 +13,13 @@ import re
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fedgen.dashboard.addresses import METRICS, ROOT
 from fedgen.errors import ExitCode
 from fedgen.protocol.enrolment import MAX_REQUEST_BYTES, PREFIX, ErrorReply
 
 _FLEET = re.compile(r"/v1/fleet/[a-z]+(-[a-z]+)*\Z")
 _OURS = re.compile(re.escape(PREFIX) + r"(/[a-z0-9]+(-[a-z0-9]+)*)+\Z")
+_PAGE = re.compile(rf"{ROOT}(/[a-z0-9]+([.-][a-z0-9]+)*)*\Z")
 
 
 def is_reachable(method: str, path: str) -> bool:
@@ -26,8 +28,10 @@ def is_reachable(method: str, path: str) -> bool:
     >>> is_reachable("POST", "/v1/fleet/pull-messages"), is_reachable("POST", "/v1/control/start-run")
     (True, False)
     """
-    if _OURS.match(path):
+    if _OURS.match(path) or _PAGE.match(path):
         return method in ("GET", "POST")
+    if path == METRICS:
+        return method == "GET"
     return method == "POST" and _FLEET.match(path) is not None
 
 
@@ -57,7 +61,7 @@ class Guard:
             await self._bounded(scope, receive, send)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = scope["path"].startswith(PREFIX)
+        ours = not _FLEET.match(scope["path"])
         limit = MAX_REQUEST_BYTES if ours else self._message_bytes
         mend = "use its version of fedgen" if ours else "raise message_bytes in its federation.yaml"
         too_large = _reply(

@@ -58,6 +58,11 @@ class Paths:
         return self.folder / "sites.json"
 
     @property
+    def page(self) -> Path:
+        """`page.json`: who may see the page."""
+        return self.folder / "page.json"
+
+    @property
     def studies(self) -> Path:
         """`studies/`."""
         return self.folder / "studies"

@@ -23,7 +23,7 @@ from fedgen.protocol.enrolment import (
     StudiesReply,
     TimeReply,
 )
-from fedgen.protocol.signing import verify_request
+from fedgen.protocol.signing import TIME, verify_request
 from fedgen_server.enrol import Register, join
 from fedgen_server.folder import Federation
 from fedgen_server.study_status import federation_status
@@ -63,13 +63,22 @@ class Route(APIRoute):
         return answer
 
 
-def router(federation: Federation, register: Register) -> APIRouter:
+#: Told of a site's signed request: whose, its clock as it says, its User-Agent, and when.
+Noticed = Callable[[str, str, str, datetime], None]
+
+
+def _unnoticed(site: str, its_time: str, agent: str, now: datetime) -> None:
+    """Nobody is told."""
+
+
+def router(federation: Federation, register: Register, noticed: Noticed = _unnoticed) -> APIRouter:
     """The routes.
 
     Args:
         federation: whose.
         register: admits a node's public key (PEM) under a site's name and gives its node id; the same key again
             gives the same id.
+        noticed: told of each signed request.
     """
     routes = APIRouter(prefix=PREFIX, route_class=Route, include_in_schema=False)
 
@@ -92,12 +101,12 @@ def router(federation: Federation, register: Register) -> APIRouter:
 
     @routes.get("/site")
     async def fedgen_site(request: Request) -> Response:
-        site = await _signer(federation, request)
+        site = await _signer(federation, request, noticed)
         return _reply(SiteReply(site=site, active=site in federation.sites.active()))
 
     @routes.get("/studies")
     async def fedgen_studies(request: Request) -> Response:
-        site = await _member(federation, request)
+        site = await _member(federation, request, noticed)
         entries = await run_in_threadpool(federation.studies.open)
         return _reply(
             StudiesReply(studies=[entry.signed for entry in entries.values() if site in entry.sites])
@@ -105,7 +114,7 @@ def router(federation: Federation, register: Register) -> APIRouter:
 
     @routes.get("/studies/{sha256}")
     async def fedgen_study(request: Request, sha256: str) -> Response:
-        site = await _member(federation, request)
+        site = await _member(federation, request, noticed)
         try:
             entry = await run_in_threadpool(federation.studies.find, sha256)
         except StudyError as error:
@@ -117,7 +126,7 @@ def router(federation: Federation, register: Register) -> APIRouter:
 
     @routes.get("/status")
     async def fedgen_status(request: Request) -> Response:
-        site = await _member(federation, request)
+        site = await _member(federation, request, noticed)
         return _reply(await run_in_threadpool(federation_status, federation, site))
 
     return routes
@@ -141,19 +150,21 @@ def _join(federation: Federation, body: bytes, register: Register) -> BaseModel:
         _refuse(FORBIDDEN, error)
 
 
-async def _signer(federation: Federation, request: Request) -> str:
+async def _signer(federation: Federation, request: Request, noticed: Noticed) -> str:
     """The site, member or removed, that signed the request."""
     body = await request.body()
     keys = await run_in_threadpool(federation.sites.identity_keys)
     now = datetime.now(UTC)
     try:
-        return verify_request(keys, request.headers, request.method, request.url.path, body, now)
+        site = verify_request(keys, request.headers, request.method, request.url.path, body, now)
     except PrivacyRefusedError as error:
         _refuse(UNSIGNED, error)
+    noticed(site, request.headers[TIME], request.headers.get("user-agent", ""), now)
+    return site
 
 
-async def _member(federation: Federation, request: Request) -> str:
-    site = await _signer(federation, request)
+async def _member(federation: Federation, request: Request, noticed: Noticed) -> str:
+    site = await _signer(federation, request, noticed)
     if site not in federation.sites.active():
         _refuse(
             FORBIDDEN,

@@ -16,12 +16,14 @@ from starlette.middleware import Middleware
 
 from fedgen.errors import FederationError, StudyError
 from fedgen.flower.state import open_state
-from fedgen.flower.superlink import register_node, superlink_app
+from fedgen.flower.superlink import presence, register_node, superlink_app
 from fedgen.run.lock import held
 from fedgen.run.memory import return_large_buffers
 from fedgen_server.folder import Federation
 from fedgen_server.guard import Guard
+from fedgen_server.page_on_port import PageBeside, federation_page
 from fedgen_server.routes import router
+from fedgen_server.sightings import Sightings
 
 #: Seconds: Python lets a thread that computes keep the others waiting for ten times as long, and each request passes
 #: between threads a dozen times.
@@ -45,16 +47,20 @@ def serve(federation: Federation) -> None:
         database = paths.database
         os.close(os.open(database, os.O_CREAT | os.O_WRONLY, 0o600))
         database.chmod(0o600)
+        state = open_state(database)
+        seen = Sightings(partial(presence, state), federation.sites.active)
+        server: uvicorn.Server | None = None
+        page = federation_page(federation, seen, lambda: server is not None and server.should_exit)
         app = superlink_app(
             database,
-            routers=[router(federation, partial(register_node, open_state(database)))],
-            guards=[Middleware(Guard, message_bytes=config.message_bytes)],
+            routers=[router(federation, partial(register_node, state), seen.note)],
+            guards=[Middleware(Guard, message_bytes=config.message_bytes), Middleware(PageBeside, page=page)],
             health_address=None if config.health_port is None else f"127.0.0.1:{config.health_port}",
         )
         sys.setswitchinterval(SWITCH_SECONDS)
         federation.log.write("started", host=config.host, port=config.port)
         try:
-            uvicorn.Server(
+            server = uvicorn.Server(
                 uvicorn.Config(
                     app,
                     ssl_certfile=str(paths.certificate),
@@ -64,7 +70,8 @@ def serve(federation: Federation) -> None:
                     server_header=False,
                     timeout_graceful_shutdown=GRACE_SECONDS,
                 )
-            ).run(sockets=[listening])
+            )
+            server.run(sockets=[listening])
         finally:
             federation.log.write("stopped")
 

@@ -124,8 +124,7 @@ BLOCKED = [
         "*",
     )
 ] + [
-    ("GET", path)
-    for path in ("/", "/docs", "/redoc", "/openapi.json", "/health", "/v1/fleet/pull-messages", "/metrics")
+    ("GET", path) for path in ("/", "/docs", "/redoc", "/openapi.json", "/health", "/v1/fleet/pull-messages")
 ]
 
 

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from fedgen.dashboard.look import icon, sheet
+from fedgen.dashboard.page_look import icon, sheet
 from fedgen.errors import ExitCode, FedgenError
 from fedgen.web.this_machine import ADDRESS
 from fedgen_client.consent import choose_cohort, deny

@@ -7,7 +7,7 @@ from functools import cache
 
 from jinja2 import Environment
 
-from fedgen.dashboard.look import environment
+from fedgen.dashboard.page_look import environment
 from fedgen.report.numbers import DASH, THIN
 
 _UNITS = ("bytes", "kB", "MB", "GB")

@@ -8,11 +8,11 @@ import typer
 
 from fedgen import __version__
 from fedgen.cli.shell import Shell
-from fedgen_server.cli import demo, federation, operate, release, watch
+from fedgen_server.cli import demo, federation, operate, page_link, release, watch
 from fedgen_server.hints import COMMAND
 
 #: Each has `add_to(app)`, which puts its commands on the application, in the order of `--help`.
-MODULES = (federation, operate, release, watch, demo)
+MODULES = (federation, operate, page_link, release, watch, demo)
 
 app = typer.Typer(
     help="Coordinate a federation: invite hospitals, run studies, follow them.",

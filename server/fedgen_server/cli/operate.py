@@ -50,7 +50,8 @@ def start(folder: Folder = DEFAULT_FOLDER) -> None:
     config = federation.config
     typer.echo(
         f"{config.name} listens on {config.host}, port {config.port}; sites reach it at {config.address}. "
-        "Stop it with Ctrl-C."
+        "Stop it with Ctrl-C.\n"
+        "Watch it in a browser with the link that `fedgen-server page` prints."
     )
     from fedgen_server.serve import serve
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from importlib.resources import files
 
 import pytest
 
-from fedgen.dashboard.look import environment, icon, sheet
+from fedgen.dashboard.page_look import environment, icon, sheet
 
+#: The entry page alone has a style and a script in it, each of which its policy names by its hash.
 TEMPLATES = sorted(
     path.name
     for path in files("fedgen.dashboard").joinpath("templates").iterdir()
-    if path.name.endswith(".html")
+    if path.name.endswith(".html") and path.name != "enter.html"
 )
 
 
@@ -58,3 +61,8 @@ def test_a_page_of_another_package_extends_the_frame() -> None:
 
 def test_the_icon_is_a_picture_without_anything_from_elsewhere() -> None:
     assert icon().startswith("<svg") and "href" not in icon() and "style" not in icon()
+
+
+def test_a_server_that_has_a_page_carries_neither_torch_nor_a_plotting_library() -> None:
+    code = "import sys, fedgen.dashboard.live_page; print(sorted({'torch', 'matplotlib', 'flwr'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

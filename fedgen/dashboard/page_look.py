@@ -42,10 +42,23 @@ def environment(package: str = "fedgen.dashboard") -> Environment:
         "epsilon": numbers.epsilon,
         "percent": numbers.percent,
         "seconds": numbers.seconds,
+        "bytes": size,
     }
     made.globals |= {"interval": numbers.interval, "look": _version()}
     made.tests |= {"absent": numbers.absent}
     return made
+
+
+def size(value: int) -> str:
+    """Bytes in the unit that a person would use.
+
+    >>> size(512), size(2_340_000), size(0)
+    ('512\u202fB', '2.3\u202fMB', '0\u202fB')
+    """
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if value >= 10**power:
+            return f"{value / 10**power:.1f}{numbers.THIN}{unit}"
+    return f"{value}{numbers.THIN}B"
 
 
 @cache

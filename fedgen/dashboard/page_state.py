@@ -1,0 +1,169 @@
+"""What a page shows of a run: plain typed numbers and words, which templates, streams and metrics are made from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fedgen.dashboard.words import Tone
+from fedgen.run.row import Row, Verdict
+from fedgen.schema.section import Section
+
+#: How a run stands. `killed`: run.json says that it runs, and no process does.
+Standing = Literal["offered", "running", "done", "failed", "interrupted", "killed"]
+
+
+class Sighting(Section):
+    """What is known of a site beside its answers.
+
+    Attributes:
+        connected: whether it is now.
+        last_seen: ISO 8601, UTC; None for never.
+        clock: seconds by which its clock is ahead of the coordinator's; None where it did not say.
+        fedgen: its version; None where it did not say.
+    """
+
+    connected: bool
+    last_seen: str | None = None
+    clock: float | None = None
+    fedgen: str | None = None
+
+
+class SiteLine(Section):
+    """One site.
+
+    Attributes:
+        site: name.
+        seen: None where nobody knows, as in a simulation.
+        part: `in` or `out` of the last finished round's sum, `left_out` of the run, `waiting` where no round is over.
+        why: it is not in.
+        answering: whether it has been asked in the phase that goes on and has not answered.
+        rounds: in whose sum it is.
+        patients: in training, as it stated; None where it did not yet.
+        epsilon: of the whole study at this site, as it stated.
+        seconds: it takes for its update, the median of its last rounds.
+        to_site, from_site: bytes of models and updates so far.
+        slowest: whether the others wait for it.
+    """
+
+    site: str
+    seen: Sighting | None = None
+    part: Literal["in", "out", "left_out", "waiting"] = "waiting"
+    why: str | None = None
+    answering: bool = False
+    rounds: int = 0
+    patients: int | None = None
+    epsilon: float | None = None
+    seconds: float | None = None
+    to_site: int = 0
+    from_site: int = 0
+    slowest: bool = False
+
+
+class PhaseNow(Section):
+    """The phase of the round that goes on.
+
+    Attributes:
+        round, attempt: of it.
+        phase: its name.
+        since: when it began, ISO 8601, UTC.
+        asked: sites.
+        awaited: of them, those that have not sent their update; None in a phase whose answers are not noted.
+    """
+
+    round: int
+    attempt: int
+    phase: str
+    since: str
+    asked: tuple[str, ...]
+    awaited: tuple[str, ...] | None
+
+
+class AbortLine(Section):
+    """A secure aggregation that was tried again: in which phase, why, and whose doing it was."""
+
+    round: int
+    attempt: int
+    phase: str
+    reason: str
+    sites: tuple[str, ...]
+
+
+class LossNow(Section):
+    """The last loss of an objective, and the standard deviation of the privacy noise in it."""
+
+    objective: str
+    value: float
+    std: float
+
+
+class LogLine(Section):
+    """A line of the journal in words; `number` counts from 1."""
+
+    number: int
+    time: str
+    event: str
+    tone: Tone
+    text: str
+
+
+class PageState(Section):
+    """A run, as far as it is.
+
+    Attributes:
+        study, run: names of the study and of the run folder.
+        key: by which the page addresses it.
+        family, mode, secure: of the study.
+        standing: see there.
+        stage: that goes on, or went on last; empty where none has begun.
+        since: when the last event was written, ISO 8601, UTC.
+        waiting: for whom, where sites are being waited for.
+        problem: why it stopped.
+        finishing: share done of what is made of the model after the last round, in [0, 1].
+        round, rounds: finished, and of the study.
+        seconds_a_round: the median; eta_seconds: until the last round is over.
+        epsilon: upper bound of what any site has spent; None without privacy or before the first round.
+        target, delta: of the study; None without privacy.
+        losses: of the last round.
+        sites: by name.
+        phase: of the round that goes on.
+        aborts: the last ones.
+        dropouts: sites that were asked and are not in a round's sum, over all rounds.
+        assessed: sites whose numbers about the release have come.
+        verdict, reasons: of the audit.
+        rows: audits and metrics over the sites.
+        samples: whether there is a picture of synthetic images.
+        report: whether there is a report.
+        log: the last lines.
+    """
+
+    study: str
+    run: str
+    key: str
+    family: str
+    mode: str
+    secure: bool
+    standing: Standing
+    stage: str = ""
+    since: str | None = None
+    waiting: str | None = None
+    problem: str | None = None
+    finishing: float | None = None
+    round: int
+    rounds: int
+    seconds_a_round: float | None = None
+    eta_seconds: float | None = None
+    epsilon: float | None = None
+    target: float | None = None
+    delta: float | None = None
+    losses: tuple[LossNow, ...] = ()
+    sites: tuple[SiteLine, ...] = ()
+    phase: PhaseNow | None = None
+    aborts: tuple[AbortLine, ...] = ()
+    dropouts: int = 0
+    assessed: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    reasons: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+    samples: bool = False
+    report: bool = False
+    log: tuple[LogLine, ...] = ()
