@@ -101,3 +101,25 @@ def test_a_study_that_is_not_approved_is_not_read(command, with_data, offered) -
     command("studies", folder=with_data)
     told = command("read", "tiny", "--reader", "ann", folder=with_data)
     assert isinstance(told.exception, PrivacyRefusedError), told.output
+
+
+@pytest.fixture
+def paid(stub, others, secure_study):
+    """A study that is offered to the site and pays for its evidence with noise."""
+    return stub.offer(secure_study(evidence={"privacy": {"epsilon": 1.0}}), **others)
+
+
+def test_where_evidence_is_paid_for_a_reading_stays_where_it_was_read(
+    command, with_data, paid, tmp_path
+) -> None:
+    assert command("approve", "tiny", "--yes", folder=with_data).exit_code == 0
+    (own,) = with_data.studies.iterdir()
+    keep_release(own / ANSWERED, asked(), 40, seed=1)
+    read_all(with_data, own)
+    out = tmp_path / "row.json"
+    told = command("read", "tiny", "--row", str(out), folder=with_data)
+    assert isinstance(told.exception, PolicyRefusedError), told.output
+    assert "evidence.privacy" in str(told.exception)
+    assert "the answers stay here" in str(told.exception)
+    assert not out.exists()
+    assert list(Journal(with_data.log).entries())[-1]["event"] != "written"

@@ -144,6 +144,22 @@ def test_withheld_numbers_are_told(told, member, edit_site_file) -> None:
     assert "no number leaves" in told()["at the end"]
 
 
+def test_evidence_that_is_paid_for_is_told_with_its_price(told, member, edit_site_file) -> None:
+    paid = {"privacy": {"epsilon": 1.5}}
+    found = told(evidence=paid)["at the end"]
+    assert "noised sums for the audit and for the evaluation leave and nothing else" in found
+    assert "at epsilon 1.5 for every patient of the cohort, which is part of the study's epsilon" in found
+    assert "charged before they are read" in found
+    assert "numbers of the" not in found
+    edit_site_file(member, ("metrics: [loss, audit, evaluation, receipt]", "metrics: [loss, audit, receipt]"))
+    assert "noised sums for the audit leave and nothing else" in told(evidence=paid)["at the end"]
+    edit_site_file(member, ("metrics: [loss, audit, receipt]", "metrics: [loss, receipt]"))
+    found = told(evidence=paid)["at the end"]
+    # Where nothing leaves, nothing is said to be paid either.
+    assert "no number leaves" in found
+    assert "epsilon 1.5" not in found
+
+
 def test_colluders_are_told(told, member, stub, others, secure_study) -> None:
     assert "as long as no other site helps it" in told()["hidden by"]
     for name in ("west", "far"):
