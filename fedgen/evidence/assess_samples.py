@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.assess import Progress, audit_counts, audit_rows, check, silent
 from fedgen.evidence.limits import sample_limits
 from fedgen.evidence.measure import AuditedModel, Real
 from fedgen.evidence.registry import AUDITS, measures
+from fedgen.evidence.same_scale import same_scale
 from fedgen.run.evidence_files import Audited, Claim
 from fedgen.run.site_only import Keep, forget
 from fedgen.study.study import Study
@@ -22,7 +25,7 @@ def assess_samples(
     progress: Progress = silent,
     keep: Keep = forget,
 ) -> Audited:
-    """Every audit that asks no model.
+    """Every audit that asks no model, and whether the images are on the scale of the real ones.
 
     Args:
         study: its sections `audit` and `data`, and its seed.
@@ -39,11 +42,14 @@ def assess_samples(
     real, alpha = Real(sites), study.audit.alpha
     audits = [kind(study.audit) for kind in measures(*AUDITS) if not kind.of_model]
     n = audit_counts(real, made)
+    # A release of a run is on its study's window; that of another tool may not be.
+    scale = same_scale(torch.cat([site.images for site in sites]), made.images)
+    progress(scale.title)
     return Audited(
         alpha=alpha,
         claim=Claim(epsilon=claim.epsilon, delta=claim.delta),
         n=n,
-        rows=audit_rows(audits, study, real, made, claim, progress, keep),
+        rows=(scale, *audit_rows(audits, study, real, made, claim, progress, keep)),
         limits=sample_limits(n, alpha, claim.epsilon),
         seed=study.study.seed,
     )

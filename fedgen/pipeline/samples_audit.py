@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fedgen.data.findings import plural
 from fedgen.data.picked_images import SITE, PickedImages, pick_images
@@ -193,29 +192,7 @@ def _loud(folders: Folders, train: PickedImages, held: PickedImages, made: Picke
             if "counts as one" not in text and "counts as one site" not in text
         ]
         said += [f"{path.resolve().name}: {text}" for text in odd]
-    other = other_scale(torch.cat([train.images, held.images]), made.images)
-    return tuple(dict.fromkeys([*said, *([other] if other else [])]))
-
-
-def other_scale(real: Tensor, made: Tensor) -> str | None:
-    """A warning where synthetic images are so bright or dark that they may have been saved on another scale.
-
-    A copy on another scale is far from its original in every space, and planted copies, which are on the real scale,
-    are found all the same: nothing else would tell.
-
-    Args:
-        real, made: (n, C, *size) in [-1, 1].
-    """
-    theirs, ours = (each.float().flatten(1).mean(dim=1) / 2 + 0.5 for each in (real, made))
-    low, high = (float(theirs.quantile(share)) for share in (0.01, 0.99))
-    middle = float(ours.median())
-    if low <= middle <= high:
-        return None
-    return (
-        f"The synthetic images are {'darker' if middle < low else 'brighter'} than nearly all real ones (mean "
-        f"{middle:.2f} of the window, real {low:.2f} to {high:.2f}). If they were saved on another scale, no audit "
-        "here could find a copy: look at the pictures, and give --window and --synthetic-window."
-    )
+    return tuple(dict.fromkeys(said))
 
 
 def _keep(out: Path, made: tuple[str, ...], real: tuple[str, ...], found: SiteOnly) -> None:

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from fedgen.cli.main import app
 from fedgen.errors import DataError, GateError, StudyError
 from fedgen.evidence.audit.spaces import SPACES, THUMBNAIL
-from fedgen.pipeline.samples_audit import other_scale
+from fedgen.evidence.same_scale import same_scale
 from fedgen.run.directory import RunDirectory
 from fedgen.run.evidence_files import AuditFile
+from fedgen.run.row import Verdict
 
 runner = CliRunner()
 
@@ -90,20 +91,29 @@ def test_where_nothing_names_patients_each_image_is_one_and_that_is_said_first(f
     assert "counts as a person" in (out / "audit.html").read_text()
 
 
-def test_images_on_another_scale_are_said_to_be_before_anything_is_concluded(folders):
+def test_of_images_on_another_scale_nothing_is_concluded(folders):
     made = folders(4)
     for path in made.glob("*.png"):
         Image.fromarray((np.asarray(Image.open(path)) // 4).astype(np.uint8)).save(path)
     result = call(made, "--patient-rule", "([pq][0-9]+)_")
     assert "darker than nearly all real ones" in " ".join(result.output.split())
-    page = (made.parent / "made-audit" / "audit.html").read_text()
-    assert "If they were saved on another scale" in page
+    out = made.parent / "made-audit"
+    assert "If they were saved on another scale" in (out / "audit.html").read_text()
+    audit = AuditFile.read(RunDirectory(out))
+    scale = next(row for row in audit.rows if row.id == "same-scale")
+    assert scale.verdict is Verdict.INSUFFICIENT
+    assert audit.verdict in (Verdict.INSUFFICIENT, Verdict.FAIL)
+    assert any(reason.startswith("Intensity scale: ") for reason in audit.reasons)
 
 
 def test_other_scale_asks_for_more_than_a_generator_that_is_a_little_dark():
     real = torch.rand(200, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    assert other_scale(real, real[:50] - 0.02) is None
-    assert "brighter" in (other_scale(real, real[:50] * 0.1 + 0.8) or "")
+    assert same_scale(real, real[:50] - 0.02).verdict is Verdict.PASS
+    bright = same_scale(real, real[:50] * 0.1 + 0.8)
+    assert bright.verdict is Verdict.INSUFFICIENT
+    assert "brighter" in (bright.reason or "")
+    means = (real.flatten(1).mean(dim=1) / 2 + 0.5).numpy()
+    assert [value.value for value in bright.values[1:]] == pytest.approx(np.quantile(means, [0.01, 0.99]))
 
 
 def test_who_is_in_both_folders_is_refused(folders):
