@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from fedgen.data.site_data import LabelledImages
 from fedgen.evidence.downstream.bootstrap import percentile_interval
 from fedgen.evidence.downstream.cells import TestImages
-from fedgen.evidence.downstream.taught_arms import taught_arms
+from fedgen.evidence.downstream.taught_arms import opinions
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.run.row import Row, Value
 from fedgen.study.evaluation_section import EvaluationSection
@@ -44,25 +45,22 @@ class Calibration(Measure):
         self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
     ) -> Iterator[Row]:
         """A row an arm, and one of the classes' shares; nothing where no score is defined."""
-        found = taught_arms(real, made, self.options, seed)
-        test = found.everywhere
-        if test is None or test.undefined or len(real.classes) < 2:
+        known = opinions(real, made, self.options, seed)
+        if known is None:
             return
-        for arm in ARMS:
-            judges = {name: each for name, each in found.thought.get(arm, {}).items() if name in JUDGES}
-            opinions = {JUDGES[name]: np.mean(each, axis=0) for name, each in judges.items() if len(each)}
-            if opinions:
-                yield _row(f"calibration-{arm}", arm, opinions, test)
+        test = known.test
+        for arm, each in groupby(known.of(ARMS, JUDGES), key=lambda opinion: opinion.arm):
+            yield _row(f"calibration-{arm}", arm, {JUDGES[one.judge]: one.mean for one in each}, test)
         shares = np.bincount(test.labels, minlength=len(real.classes)) / len(test.labels)
-        known = np.tile(shares, (len(test.labels), 1))
+        always = np.tile(shares, (len(test.labels), 1))
         yield _row(
-            "calibration-shares", "Control: the classes' shares, whatever the image", {"": known}, test
+            "calibration-shares", "Control: the classes' shares, whatever the image", {"": always}, test
         )
 
 
-def _row(id: str, title: str, opinions: Mapping[str, FloatArray], test: TestImages) -> Row:
+def _row(id: str, title: str, thought: Mapping[str, FloatArray], test: TestImages) -> Row:
     values = []
-    for judge, probabilities in opinions.items():
+    for judge, probabilities in thought.items():
         own = probabilities[test.index]
         for name, score in (("ECE", weighted_ece), ("Brier", weighted_brier)):
             one = float(score(test.labels, own, np.ones((1, len(own))))[0])

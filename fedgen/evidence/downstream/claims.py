@@ -12,7 +12,7 @@ from fedgen.data.site_data import LabelledImages, Part
 from fedgen.evidence.downstream.arms import COMPARISONS, SITE_COMPARISONS
 from fedgen.evidence.downstream.cells import TestImages, replicate_score
 from fedgen.evidence.downstream.paired import bootstrap_p, delong_p
-from fedgen.evidence.downstream.taught_arms import taught_arms
+from fedgen.evidence.downstream.taught_arms import Opinion, opinions
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import pooled
 from fedgen.run.row import Row, Value
@@ -56,18 +56,19 @@ class Claims(Measure):
         self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
     ) -> Iterator[Row]:
         """A row a difference; nothing where no score is defined."""
-        found = taught_arms(real, made, self.options, seed)
-        test = found.everywhere
-        if test is None or test.undefined or len(real.classes) < 2:
+        known = opinions(real, made, self.options, seed)
+        if known is None:
             return
+        test = known.test
         patients = pooled(real, Part.TEST).patients.numpy()
         pairs = (*COMPARISONS, *(SITE_COMPARISONS if len(real.sites) > 1 else ()))
+        arms = dict.fromkeys(name for pair in pairs for name in pair)
         claims = []
         for judge in JUDGES:
+            by_arm = {opinion.arm: opinion for opinion in known.of(arms, (judge,))}
             for arm, against in pairs:
-                ours, theirs = (found.thought.get(name, {}).get(judge, ()) for name in (arm, against))
-                if len(ours) and len(theirs):
-                    claims.append(_claim(arm, against, judge, list(ours), list(theirs), test, patients))
+                if arm in by_arm and against in by_arm:
+                    claims.append(_claim(by_arm[arm], by_arm[against], test, patients))
         adjusted = iter(holm([each.p for each in claims]))
         for each in claims:
             delong = () if each.delong is None else (Value(name="p, DeLong", value=each.delong),)
@@ -87,26 +88,18 @@ class Claims(Measure):
             )
 
 
-def _claim(
-    arm: str,
-    against: str,
-    judge: str,
-    ours: list[FloatArray],
-    theirs: list[FloatArray],
-    test: TestImages,
-    patients: NDArray[np.int64],
-) -> _Claim:
-    one, other = (replicate_score("auroc", test, each) for each in (ours, theirs))
+def _claim(ours: Opinion, theirs: Opinion, test: TestImages, patients: NDArray[np.int64]) -> _Claim:
+    one, other = (replicate_score("auroc", test, opinion.each) for opinion in (ours, theirs))
     delong = None
     if len(np.unique(test.labels)) == 2:
         positive = test.labels == test.labels.max()
         of_class = int(test.labels.max())
-        scores = [np.mean(each, axis=0)[test.index, of_class] for each in (ours, theirs)]
+        scores = [opinion.mean[test.index, of_class] for opinion in (ours, theirs)]
         delong = delong_p(scores[0], scores[1], positive, patients[test.index])
     return _Claim(
-        arm,
-        against,
-        judge,
+        ours.arm,
+        theirs.arm,
+        ours.judge,
         one.value - other.value,
         bootstrap_p(one.replicates - other.replicates),
         delong,

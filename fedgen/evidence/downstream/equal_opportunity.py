@@ -16,16 +16,7 @@ from numpy.typing import NDArray
 from fedgen.data.site_data import LabelledImages, Part
 from fedgen.evidence.downstream.bootstrap import percentile_interval, replicate_weights
 from fedgen.evidence.downstream.cells import MINIMUM_PATIENTS
-from fedgen.evidence.downstream.subgroups import (
-    ARMS,
-    JUDGE,
-    PATIENTS,
-    SHUFFLES,
-    SMALLEST,
-    Grouping,
-    groupings,
-)
-from fedgen.evidence.downstream.taught_arms import taught_arms
+from fedgen.evidence.downstream.subgroups import PATIENTS, SHUFFLES, SMALLEST, Grouping, by_group
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import pooled
 from fedgen.run.row import MOST_VALUES, Row, Value, cut
@@ -59,16 +50,8 @@ class EqualOpportunity(Measure):
         self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
     ) -> Iterator[Row]:
         """A row for each grouping and arm; nothing where no score is defined."""
-        found = taught_arms(real, made, self.options, seed)
-        test = found.everywhere
-        if test is None or test.undefined or len(real.classes) < 2:
-            return
-        for grouping in groupings(real):
-            for arm in ARMS:
-                opinions = found.thought.get(arm, {}).get(JUDGE, ())
-                if len(opinions):
-                    decided = np.mean(opinions, axis=0).argmax(axis=1)
-                    yield self._row(real, grouping, arm, decided, seed)
+        for grouping, opinion in by_group(real, made, self.options, seed):
+            yield self._row(real, grouping, opinion.arm, opinion.mean.argmax(axis=1), seed)
 
     def _row(self, real: Real, grouping: Grouping, arm: str, decided: IntArray, seed: int) -> Row:
         test = pooled(real, Part.TEST)

@@ -18,7 +18,7 @@ from fedgen.data.site_data import LabelledImages, Part
 from fedgen.evidence.downstream.bootstrap import percentile_interval
 from fedgen.evidence.downstream.cells import describe, replicate_score
 from fedgen.evidence.downstream.scores import weighted_auroc
-from fedgen.evidence.downstream.taught_arms import taught_arms
+from fedgen.evidence.downstream.taught_arms import Opinion, opinions
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import pooled
 from fedgen.run.row import Row, Value, cut
@@ -72,15 +72,8 @@ class Subgroups(Measure):
         self, real: Real, made: LabelledImages, model: AuditedModel | None, seed: int
     ) -> Iterator[Row]:
         """A row for each grouping and arm; nothing where no score is defined."""
-        found = taught_arms(real, made, self.options, seed)
-        test = found.everywhere
-        if test is None or test.undefined or len(real.classes) < 2:
-            return
-        for grouping in groupings(real):
-            for arm in ARMS:
-                opinions = found.thought.get(arm, {}).get(JUDGE, ())
-                if len(opinions):
-                    yield self._row(real, grouping, arm, np.mean(opinions, axis=0), seed)
+        for grouping, opinion in by_group(real, made, self.options, seed):
+            yield self._row(real, grouping, opinion.arm, opinion.mean, seed)
 
     def _row(self, real: Real, grouping: Grouping, arm: str, probabilities: FloatArray, seed: int) -> Row:
         test = pooled(real, Part.TEST)
@@ -132,6 +125,17 @@ class Subgroups(Measure):
             n={PATIENTS: test.n_patients, SMALLEST: min(counts.values(), default=0)},
             note=None if len(known) > 1 else "Fewer than two groups have a score.",
         )
+
+
+def by_group(
+    real: Real, made: LabelledImages, options: EvaluationSection, seed: int
+) -> Iterator[tuple[Grouping, Opinion]]:
+    """Every grouping with what the network of each arm thinks; nothing where no score is defined."""
+    known = opinions(real, made, options, seed)
+    if known is not None:
+        for grouping in groupings(real):
+            for opinion in known.of(ARMS, (JUDGE,)):
+                yield grouping, opinion
 
 
 def groupings(real: Real) -> list[Grouping]:

@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import recall_score
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
-from fedgen.evidence.downstream import equal_opportunity
+from fedgen.evidence.downstream import taught_arms
 from fedgen.evidence.downstream.cells import describe
 from fedgen.evidence.downstream.downstream import Downstream
 from fedgen.evidence.downstream.equal_opportunity import EqualOpportunity
@@ -37,7 +37,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         every = [each.numpy() for each in (test.labels, test.patients, test.sites)]
         everywhere = describe(np.arange(test.n_images), *every, site.classes, replicates=100, seed=0)
         found = Downstream((), (), None, (), {"TRTR": {"network": [probabilities]}}, everywhere)
-        monkeypatch.setattr(equal_opportunity, "taught_arms", lambda *_: found)
+        monkeypatch.setattr(taught_arms, "taught_arms", lambda *_: found)
         made = LabelledImages(site.images[:0], site.labels[:0])
         (row,) = EqualOpportunity(EvaluationSection(bootstrap=100)).measure(real, made, None, 0)
         return row

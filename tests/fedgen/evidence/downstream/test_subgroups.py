@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
-from fedgen.evidence.downstream import subgroups
+from fedgen.evidence.downstream import taught_arms
 from fedgen.evidence.downstream.cells import describe
 from fedgen.evidence.downstream.downstream import Downstream
 from fedgen.evidence.downstream.subgroups import Subgroups, groupings, random_gaps
@@ -65,7 +65,7 @@ def row_of(
     every = [each.numpy() for each in (test.labels, test.patients, test.sites)]
     everywhere = describe(np.arange(test.n_images), *every, site.classes, replicates=100, seed=0)
     found = Downstream((), (), None, (), {"TRTR": {"network": [probabilities]}}, everywhere)
-    monkeypatch.setattr(subgroups, "taught_arms", lambda *asked: found)
+    monkeypatch.setattr(taught_arms, "taught_arms", lambda *asked: found)
     made = LabelledImages(site.images[:0], site.labels[:0])
     (row,) = Subgroups(EvaluationSection(bootstrap=100)).measure(real, made, None, 0)
     assert row.id == "subgroups-sex-TRTR"
