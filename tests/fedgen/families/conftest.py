@@ -20,6 +20,9 @@ from fedgen.study.study import Study
 from fedgen.task.image_spec import ImageSpec
 from fedgen.task.records import Records
 from fedgen.task.task import Task, image_of_class
+from fedgen.training.backends import BACKENDS, gradients_of
+from fedgen.training.functional import trainable
+from fedgen_privacy.gradients.protocol import records_of, size_of
 from fedgen_privacy.gradients.tree import tree_map
 
 CLASSES = ("a", "b", "c")
@@ -175,6 +178,40 @@ def draw_for() -> Callable[..., dict[str, Tensor]]:
     def build(objective: Objective, K: int = 2, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         draws = objective.draw(4, 3, K, torch.Generator().manual_seed(7))
         return {name: d.to(dtype) if d.is_floating_point() else d for name, d in draws.items()}
+
+    return build
+
+
+@pytest.fixture
+def looped() -> Callable[..., list[Tensor]]:
+    """`looped(objective, networks, batch)`: the gradient of each record by ordinary autograd, one at a time.
+
+    Every backend has given the same, in chunks, to 1e-9. `one(b)` is record b alone where that is more than a cut.
+    """
+
+    def build(
+        objective: Objective,
+        networks: dict[str, nn.Module],
+        batch: tuple[Records, dict[str, Tensor]],
+        one: Callable[[int], tuple[Records, dict[str, Tensor]]] | None = None,
+    ) -> list[Tensor]:
+        params = trainable(objective, networks)
+        values = {name: parameter.detach() for name, parameter in params.items()}
+        vectors, losses = [], []
+        for b in range(size_of(batch)):
+            loss = objective.loss(networks, *(records_of(batch, b, b + 1) if one is None else one(b)))
+            gradients = torch.autograd.grad(loss.sum(), list(params.values()))
+            vectors.append(torch.cat([gradient.flatten() for gradient in gradients]))
+            losses.append(loss.item())
+        for backend in BACKENDS:
+            b = 0
+            for found, told in gradients_of(objective, networks, backend)(values, batch, chunk=2):
+                for own in torch.cat([found[name].flatten(1) for name in params], dim=1):
+                    assert (own - vectors[b]).norm() < 1e-9 * vectors[b].norm(), (objective.name, backend, b)
+                    b += 1
+                assert told.tolist() == pytest.approx(losses[b - len(told) : b], rel=1e-9)
+            assert b == len(vectors)
+        return vectors
 
     return build
 

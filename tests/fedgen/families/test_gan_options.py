@@ -24,7 +24,6 @@ from fedgen.families.parts.conditioning import condition_of
 from fedgen.selftest.tasks import IMAGES
 from fedgen.task.records import Records, one_image_each
 from fedgen.task.task import Field, Task, image_of
-from fedgen.training.backends import BACKENDS, gradients_of
 from fedgen.training.functional import trainable
 from fedgen_privacy.gradients.tree import tree_map
 
@@ -97,29 +96,24 @@ def draws_for(objective: Any, B: int = 3, M: int = 2, K: int = 2) -> Any:
 
 @pytest.mark.parametrize("axes", [2, 3])
 @pytest.mark.parametrize("name", OPTIONS)
-def test_gradients_of_a_record_equal_a_loop_by_every_backend(name, axes, perturbed) -> None:
+def test_gradients_of_a_record_equal_a_loop_by_every_backend(name, axes, perturbed, looped) -> None:
     family = family_of(axes, *GIVEN, **OPTIONS[name])
     networks = perturbed(family, torch.float64)
     objective = objectives_of(family)[0]
     assert objective.touches_data
     records, draws = records_for(family.task), draws_for(objective)
-    params = {n: p.detach() for n, p in trainable(objective, networks).items()}
-    for backend in BACKENDS:
-        ((found, losses),) = gradients_of(objective, networks, backend)(params, (records, draws), chunk=3)
-        for b in range(3):
-            # What is absent is cut away, so that it cannot have counted.
-            M = int((records.weights["patient"][b] > 0).sum())
-            one, drawn = tree_map(lambda t, b=b: t[b : b + 1], (records, draws))
-            one = tree_map(lambda t, M=M: t[:, :M], one)
-            drawn = {n: d if n == PROGRESS else d[:, :M] for n, d in drawn.items()}
-            loss = objective.loss(networks, one, drawn)
-            expected = torch.autograd.grad(loss.sum(), list(trainable(objective, networks).values()))
-            vector = torch.cat([g.flatten() for g in expected])
-            own = torch.cat([found[n][b].flatten() for n in params])
-            assert losses[b].item() == pytest.approx(loss.item(), rel=1e-9)
-            # Only the inlet whose time is over has no gradient.
-            assert (vector != 0).double().mean() > (0.75 if objective.paced else 0.9)
-            assert (own - vector).norm() < 1e-9 * vector.norm()
+
+    def alone(b: int) -> tuple[Records, dict[str, Tensor]]:
+        # What is absent is cut away, so that it cannot have counted.
+        M = int((records.weights["patient"][b] > 0).sum())
+        one, drawn = tree_map(lambda t: t[b : b + 1], (records, draws))
+        return tree_map(lambda t: t[:, :M], one), {
+            n: d if n == PROGRESS else d[:, :M] for n, d in drawn.items()
+        }
+
+    for vector in looped(objective, networks, (records, draws), alone):
+        # Only the inlet whose time is over has no gradient.
+        assert (vector != 0).double().mean() > (0.75 if objective.paced else 0.9)
 
 
 @pytest.mark.parametrize("axes", [2, 3])
