@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+import yaml
 
 from fedgen.errors import DataError, StudyError
-from fedgen.report.numbers import epsilon, number
+from fedgen.report.numbers import count, epsilon, number, percent, scientific, seconds
 from fedgen.report.page import write_report
 from fedgen.run.directory import RunDirectory
 from fedgen.run.privacy_file import PrivacyFile
@@ -391,3 +392,62 @@ def test_contrast_of_text_is_at_least_the_accessible_minimum(finished_run: RunDi
         for text, ground in pairs:
             light, dark = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
             assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}"
+
+
+#: Numbers as the page prints them: thin spaces in groups, real minus signs, powers of ten.
+PRINTED = re.compile(
+    "\u2212?\\d+(?:\u202f\\d{3})*(?:\\.\\d+)?(?:\u202f\u00d7\u202f10[\u207b\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)?"
+)
+
+
+class Cells(HTMLParser):
+    """What stands in the cells of numbers, and in the chips and small print within them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.inside = 0
+        self.found: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self.inside:
+            self.inside += tag not in VOID
+        elif tag in {"td", "dd"} and "n" in (dict(attrs).get("class") or "").split():
+            self.inside = 1
+            self.found.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside -= self.inside > 0
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.found[-1] += f"{data} "
+
+
+def _forms(leaf: Any) -> set[str]:
+    """Every way in which a number may be printed, and the numbers that stand in a text."""
+    if isinstance(leaf, str):
+        return set(PRINTED.findall(leaf))
+    if isinstance(leaf, bool) or leaf is None:
+        return set()
+    told = [form(leaf) for form in (number, scientific, count, epsilon, percent, seconds)]
+    return {each for text in told for each in PRINTED.findall(text)}
+
+
+def test_every_number_of_a_table_is_a_number_of_a_file(finished_run: RunDirectory) -> None:
+    """The other way round: nothing is computed for the page that no file of the run has."""
+    path = finished_run.path
+    known: set[str] = set()
+    for file in (*path.glob("*.json"), *path.glob("assessments/*.json")):
+        for _, leaf in _leaves(json.loads(file.read_text())):
+            known |= _forms(leaf)
+    for line in (path / "events.jsonl").read_text().splitlines():
+        for _, leaf in _leaves(json.loads(line)):
+            known |= _forms(leaf)
+    for _, leaf in _leaves(yaml.safe_load((path / "study.yaml").read_text())):
+        known |= _forms(leaf)
+    cells = Cells(write_report(finished_run).read_text(encoding="utf-8")).found
+    shown = [(cell, text) for cell in cells for text in PRINTED.findall(cell)]
+    assert len(shown) > 100
+    assert [(cell, text) for cell, text in shown if text not in known] == []
