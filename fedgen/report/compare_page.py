@@ -13,6 +13,7 @@ from fedgen.errors import StudyError
 from fedgen.report.compare_chart import COLOURS, lines, utility_curve
 from fedgen.report.compare_runs import Averaged, ComparedRun, CompareFile, compare
 from fedgen.report.page import environment
+from fedgen.report.rank_agreement import RankAgreement
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
 from fedgen.run_view import RunView
@@ -39,6 +40,7 @@ class Panel:
         runs: each run.
         curve: None where nothing is known of what they are worth.
         legend: name and colour of each line of the curve.
+        agreement: of extractors about the order of the runs.
     """
 
     studies: tuple[str, ...]
@@ -46,6 +48,7 @@ class Panel:
     runs: tuple[ComparedRun, ...]
     curve: ET.Element | None
     legend: tuple[tuple[str, str], ...]
+    agreement: tuple[RankAgreement, ...]
 
 
 def compare_runs(folders: Sequence[Path], out: Path) -> CompareFile:
@@ -99,7 +102,8 @@ def panels(found: CompareFile) -> list[Panel]:
             (names[line], COLOURS[index % len(COLOURS)]) for index, line in enumerate(lines(averaged))
         )
         studies = tuple(dict.fromkeys(run.study for run in runs))
-        made.append(Panel(studies, averaged, runs, utility_curve(averaged), legend))
+        agreement = tuple(each for each in found.agreement if each.question == question)
+        made.append(Panel(studies, averaged, runs, utility_curve(averaged), legend, agreement))
     return made
 
 

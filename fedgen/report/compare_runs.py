@@ -14,6 +14,7 @@ from statistics import fmean, stdev
 from typing import Any, ClassVar
 
 from fedgen.report.headline import WORTH
+from fedgen.report.rank_agreement import RankAgreement, rank_agreement
 from fedgen.run.evidence_files import EvaluationFile
 from fedgen.run.row import Row, Value, Verdict, worst
 from fedgen.run.run_file import RunFile
@@ -130,6 +131,7 @@ class CompareFile(RunFile):
 
     runs: tuple[ComparedRun, ...]
     averaged: tuple[Averaged, ...]
+    agreement: tuple[RankAgreement, ...]
 
     @property
     def questions(self) -> list[str]:
@@ -138,7 +140,7 @@ class CompareFile(RunFile):
 
 
 def compare(views: Iterable[RunView]) -> CompareFile:
-    """The runs, and those that differ in the seed alone averaged.
+    """The runs, those that differ in the seed alone averaged, and whether extractors order them alike.
 
     Raises:
         DataError: a file of a run is damaged.
@@ -153,7 +155,13 @@ def compare(views: Iterable[RunView]) -> CompareFile:
         groups.setdefault((run.question, run.line, run.asked), []).append(run)
     averaged = [_averaged(names[line], found) for (_, line, _), found in groups.items()]
     averaged.sort(key=lambda each: (each.question, each.name, math.inf if each.asked is None else each.asked))
-    return CompareFile(runs=runs, averaged=tuple(averaged))
+    agreement: list[RankAgreement] = []
+    for question in dict.fromkeys(run.question for run in runs):
+        alike = {run.run for run in runs if run.question == question}
+        agreement += rank_agreement(
+            question, {view.name: view.evaluation for view in told if view.name in alike}
+        )
+    return CompareFile(runs=runs, averaged=tuple(averaged), agreement=tuple(agreement))
 
 
 def _plain(view: RunView) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,46 @@ def test_the_command_prints_a_table_and_writes_both_files(made: Made, tmp_path: 
     page = (out / "compare.html").read_text()
     assert "<script" not in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def with_distances(path: Path, **extractors: float) -> Path:
+    """A run with a pooled FID of each of these extractors."""
+    file = path / "evaluation.json"
+    value = json.loads(file.read_text())
+    value["pooled"] = [row for row in value["pooled"] if not row["id"].startswith(("FID-", "KID-"))]
+    value["rows"] = [row for row in value["rows"] if not row["id"].startswith(("FID-", "KID-"))]
+    for name, distance in extractors.items():
+        values = [{"name": "synthetic to real", "value": distance}]
+        value["pooled"].append({"id": f"FID-{name}", "title": "FID", "group": "fidelity", "values": values})
+    file.write_text(json.dumps(value))
+    return path
+
+
+def test_extractors_that_order_runs_otherwise_are_told(made: Made, tmp_path: Path) -> None:
+    # Of four runs five of the six pairs are in one order: tau = (5 - 1) / 6, and exactly 4 of 24 orders differ as much.
+    numbers = [(1.0, 10.0), (2.0, 20.0), (3.0, 40.0), (4.0, 30.0)]
+    runs = [
+        with_distances(made(f"run{k}", study={"seed: 3": f"seed: {k + 3}"}), radiomics=a, random_conv=b)
+        for k, (a, b) in enumerate(numbers)
+    ]
+    found = compare_runs(runs, tmp_path / "out")
+    (agreement,) = found.agreement
+    assert (agreement.measure, agreement.one, agreement.other) == ("FID", "radiomics", "random_conv")
+    assert (agreement.runs, agreement.over) == (4, "all patients")
+    assert agreement.tau == pytest.approx(4 / 6)
+    orders = [
+        sum((p[i] < p[j]) * 2 - 1 for i, j in combinations(range(4), 2)) for p in permutations(range(4))
+    ]
+    assert agreement.p == pytest.approx(sum(abs(each) >= 4 for each in orders) / len(orders))
+    text = (tmp_path / "out" / "compare.html").read_text()
+    assert "Do extractors put the runs in one order?" in text and "radiomics and random_conv" in text
+
+
+def test_of_two_runs_no_order_is_told(made: Made, tmp_path: Path) -> None:
+    runs = [
+        with_distances(made(f"run{k}", study={"seed: 3": f"seed: {k + 3}"}), radiomics=k, random_conv=k)
+        for k in range(2)
+    ]
+    found = compare_runs(runs, tmp_path / "out")
+    assert found.agreement == ()
+    assert "in one order" not in render(found)
