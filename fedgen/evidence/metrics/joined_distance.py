@@ -9,12 +9,15 @@ mean 0 and covariance 1, so nothing else is needed to have the distance of the s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import t as student
 from torch import Tensor
 
 from fedgen.data.site_data import LabelledImages, Part
@@ -42,8 +45,11 @@ IMAGES, BASIS = "images", "basis"
 _ID = "moments-"
 ABOUT = (
     "Frechet distance between the release and held-out patients along the release's six main directions, with its "
-    "shares of the classes. It is smaller than FID, which sees all features, and has no floor: compare releases by it."
+    "shares of the classes. It is smaller than FID, which sees all features, and has no floor: compare releases by it. "
+    "The interval, of three sites or more, is a jackknife: how much it hangs on which sites there are."
 )
+#: Sites without whom nothing is known of how sites differ.
+LEAST_SITES = 3
 
 
 @dataclass(frozen=True)
@@ -174,11 +180,13 @@ def together(row: Row) -> Row:
     images, basis = row.get(IMAGES), row.get(BASIS)
     known = [float(each) for each in sums if each is not None]
     value, note = None, row.note
+    low = high = None
     without: tuple[str, ...] = ()
     if len(known) == SUMS and images is not None and images.value:
         without = images.without
         if basis is not None and basis.value is not None:
             value = frechet(FeatureMoments.unpacked(int(images.value), np.array(known)), RELEASE)
+            low, high = jackknife(value, [each for part in row.per_site if (each := _sent(part))])
         else:
             note = "The sites see the release along other directions: their sums cannot be added."
     elif note is None:
@@ -188,11 +196,37 @@ def together(row: Row) -> Row:
         title=row.title,
         group=row.group,
         about=row.about,
-        values=(Value(name=ALL, value=value, without=without),),
+        values=(Value(name=ALL, value=value, low=low, high=high, without=without),),
         per_site=tuple(_part(part) for part in row.per_site),
         n=row.n,
         note=note if note is None else cut(note),
     )
+
+
+def _sent(part: SitePart) -> FeatureMoments | None:
+    sums = [value.value for value in part.values if value.name.startswith("sum ")]
+    known = [float(each) for each in sums if each is not None]
+    images = part.get(IMAGES)
+    if len(known) < SUMS or images is None or not images.value:
+        return None
+    return FeatureMoments.unpacked(int(images.value), np.array(known))
+
+
+def jackknife(value: float, sites: Sequence[FeatureMoments]) -> tuple[float | None, float | None]:
+    """95 % limits of a distance over sites, each of which is left out once (Efron and Stein 1981).
+
+    Args:
+        value: of all sites together.
+        sites: their moments; of fewer than `LEAST_SITES` there are no limits.
+    """
+    k = len(sites)
+    if k < LEAST_SITES:
+        return None, None
+    others = [[each for j, each in enumerate(sites) if j != i] for i in range(k)]
+    without = np.array([frechet(reduce(add, rest), RELEASE) for rest in others])
+    spread = float(np.sqrt((k - 1) / k * ((without - without.mean()) ** 2).sum()))
+    half = float(student.ppf(0.975, k - 1)) * spread
+    return max(0.0, value - half), value + half
 
 
 def _part(part: SitePart) -> SitePart:

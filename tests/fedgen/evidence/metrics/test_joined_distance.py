@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pytest
@@ -19,10 +21,12 @@ from fedgen.evidence.metrics.joined_distance import (
     DIMENSIONS,
     HERE,
     LEAST,
+    RELEASE,
     SUMS,
     JoinedDistance,
     Whitening,
     class_weights,
+    jackknife,
     together,
 )
 from fedgen.run.row import LeavingRows, Row
@@ -125,3 +129,51 @@ def test_moments_with_weights_are_those_of_repetitions() -> None:
     scale = (repeated.n - 1) / repeated.n * weighted.n / (weighted.n - 1)
     assert weighted.covariance == pytest.approx(repeated.covariance * scale)
     assert frechet(weighted, weighted) == pytest.approx(0, abs=1e-8)
+
+
+def sites_like(rng: np.random.Generator, k: int, n: int, spread: float = 0.0) -> list[FeatureMoments]:
+    """Moments of k sites of a population about 2 along the first direction, each a little elsewhere."""
+    middle = np.eye(DIMENSIONS)[0] * 2
+    return [
+        FeatureMoments.of(rng.normal(size=(n, DIMENSIONS)) + middle + spread * rng.normal(size=DIMENSIONS))
+        for _ in range(k)
+    ]
+
+
+def test_the_interval_over_sites_is_a_jackknife_and_holds_what_all_sites_would_have() -> None:
+    rng = np.random.default_rng(0)
+    sites = sites_like(rng, 4, 100, spread=0.2)
+    whole = frechet(sites[0] + sites[1] + sites[2] + sites[3], RELEASE)
+    low, high = jackknife(whole, sites)
+    # The pseudo-values of Tukey have the mean's standard error.
+    left = [
+        frechet(a + b + c, RELEASE)
+        for a, b, c in (sites[1:], sites[:1] + sites[2:], sites[:2] + sites[3:], sites[:3])
+    ]
+    pseudo = [4 * whole - 3 * each for each in left]
+    error = np.std(pseudo, ddof=1) / 2
+    assert (low, high) == pytest.approx((whole - 3.18245 * error, whole + 3.18245 * error), rel=1e-4)
+    assert jackknife(whole, sites[:2]) == (None, None)
+    # The population's distance is 2^2; where sites differ too, of the mixture that they are drawn from.
+    held = 0
+    for _ in range(200):
+        drawn = sites_like(rng, 6, 200)
+        found = frechet(reduce(add, drawn), RELEASE)
+        low, high = jackknife(found, drawn)
+        assert low is not None and high is not None
+        held += low <= 4 <= high
+    assert held >= 180
+
+
+def test_three_sites_give_an_interval_and_two_do_not(
+    make_site: MakeSite, make_synthetic: MakeSynthetic
+) -> None:
+    made = make_synthetic(40)
+    sites = [make_site(name, patients=120, each=1, seed=k) for k, name in enumerate("abc")]
+    told = {site.site: leave(rows_of([site], made), 3) for site in sites}
+    (joined,) = (together(row) for row in join(told))
+    value = joined.get(ALL)
+    assert value is not None and value.value is not None and value.low is not None and value.high is not None
+    assert value.low <= value.value <= value.high
+    (fewer,) = (together(row) for row in join({name: told[name] for name in "ab"}))
+    assert (fewer.values[0].low, fewer.values[0].high) == (None, None)
