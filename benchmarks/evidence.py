@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ from fedgen.evidence.audit.nearest import nearest_patients
 from fedgen.evidence.known_features import digests
 from fedgen.evidence.measure import Real
 from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
+from fedgen.evidence.workers import cores
 from fedgen.pipeline.question import question_of
 from fedgen.pipeline.runner import run_again
 from fedgen.pipeline.simulation import Simulation
@@ -155,11 +157,14 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=10_000, help="synthetic images of the demo")
     parser.add_argument("--ccx", type=Path, help="folder of the chest X-rays; left out without")
-    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument("--threads", type=int, default=2, help="cores to use, whatever OMP_NUM_THREADS says")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "evidence.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    about = {**machine(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+    # What the environment says would keep the networks that are trained side by side to fewer cores.
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    load = round(os.getloadavg()[0], 1)
+    about = {**machine(), "torch": torch.__version__, "threads": cores(), "load before": load}
     print(", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         here, demo = assessed("demo", [f"synthesis.images={arguments.images}"], None, Path(folder))

@@ -14,6 +14,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
+from fedgen.evidence.remembered import of_tensor
 from fedgen.evidence.workers import workers
 from fedgen.extractors.contract import Extractor
 
@@ -46,13 +47,16 @@ def known(name: str, features: Features, images: Tensor) -> Tensor:
         features: makes them, of `BATCH` images at most, and of several such batches at the same time.
         images: as float16 or float32.
     """
-    keys = [(name, digest) for digest in digests(images)]
+    first = first_equal(images)
+    rows, which = first.unique(return_inverse=True)
+    every = digests(images)
+    keys = [(name, every[row]) for row in rows.tolist()]
     found = _remembered(keys)
-    missing = list({key: row for row, key in enumerate(keys) if key not in found}.values())
-    for row, made in zip(missing, _made(features, images, missing), strict=True):
+    missing = [row for row, key in enumerate(keys) if key not in found]
+    for row, made in zip(missing, _made(features, images, rows[missing].tolist()), strict=True):
         found[keys[row]] = made
     _remember({keys[row]: found[keys[row]] for row in missing})
-    return torch.stack([found[key] for key in keys])
+    return torch.stack([found[key] for key in keys])[which]
 
 
 def _made(features: Features, images: Tensor, rows: list[int]) -> Iterator[Tensor]:
@@ -68,11 +72,30 @@ def _made(features: Features, images: Tensor, rows: list[int]) -> Iterator[Tenso
 
 
 def digests(images: Tensor) -> list[bytes]:
-    """A hash of each image's shape and values as float32."""
-    shape = str(tuple(images.shape[1:])).encode()
-    return [
-        hashlib.sha256(shape + image.float().contiguous().numpy().data).digest() for image in images.cpu()
-    ]
+    """A hash of each image's shape and values as float32; of a tensor that is asked for again, unchanged, made once."""
+    return _hashed(images)[0]
+
+
+def first_equal(images: Tensor) -> Tensor:
+    """(n,) int64 of each image the position of the first whose values are the same."""
+    return _hashed(images)[1]
+
+
+def _hashed(images: Tensor) -> tuple[list[bytes], Tensor]:
+    return of_tensor("images", images, lambda: _hash(images))
+
+
+def _hash(images: Tensor) -> tuple[list[bytes], Tensor]:
+    start = hashlib.sha256(str(tuple(images.shape[1:])).encode())
+    found = []
+    for part in images.split(BATCH):
+        for image in part.cpu().float().contiguous().numpy():
+            own = start.copy()
+            own.update(image.data)
+            found.append(own.digest())
+    first: dict[bytes, int] = {}
+    positions = [first.setdefault(digest, row) for row, digest in enumerate(found)]
+    return found, torch.tensor(positions, dtype=torch.int64)
 
 
 def _remembered(keys: list[tuple[str, bytes]]) -> dict[tuple[str, bytes], Tensor]:

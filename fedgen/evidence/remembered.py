@@ -17,8 +17,8 @@ KEPT = 40
 
 _known: dict[Hashable, Any] = {}
 _changing = Lock()
-#: Of tensors that are still held by somebody, by which of them it is: (version, content).
-_hashed: Any = WeakIdKeyDictionary()
+#: Of tensors that are still held by somebody, by which of them it is: what was asked to (version, answer).
+_of_tensors: Any = WeakIdKeyDictionary()
 
 
 def once(key: Hashable, compute: Callable[[], T]) -> T:
@@ -41,11 +41,24 @@ def content(*tensors: Tensor) -> str:
 
 
 def _content(tensor: Tensor) -> str:
+    def read() -> str:
+        return f"{tuple(tensor.shape)} {hashlib.sha256(tensor.contiguous().numpy().data).hexdigest()}"
+
+    return of_tensor("content", tensor, read)
+
+
+def of_tensor(name: str, tensor: Tensor, compute: Callable[[], T]) -> T:
+    """What `compute` gave for this very tensor before, while it is held and unchanged; by the name of what is asked."""
+    if tensor.is_inference():
+        # Of such torch counts no changes.
+        return compute()
     with _changing:
-        version, known = _hashed.get(tensor, (-1, ""))
+        known: dict[str, tuple[int, T]] = _of_tensors.get(tensor, {})
+        version, found = known.get(name, (-1, None))
     # Torch counts the changes of a tensor in place.
-    if version != tensor._version:
-        known = f"{tuple(tensor.shape)} {hashlib.sha256(tensor.contiguous().numpy().data).hexdigest()}"
-        with _changing:
-            _hashed[tensor] = (tensor._version, known)
-    return known
+    if version == tensor._version and found is not None:
+        return found
+    made = compute()
+    with _changing:
+        _of_tensors.setdefault(tensor, {})[name] = (tensor._version, made)
+    return made

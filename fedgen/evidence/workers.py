@@ -1,4 +1,4 @@
-"""Threads that do small work side by side, one core each: train networks, make features, teach judges.
+"""Threads that do small work side by side, one core each: train networks, make features, teach judges, compare halves.
 
 A small network keeps no two cores busy, so it is given one, and as many networks are trained at a time as there are
 cores. They are threads, since torch lets others run while it computes: images are held once, nothing is sent or
@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 
 
 def cores() -> int:
@@ -24,14 +25,22 @@ def cores() -> int:
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """As many threads as `cores`, with one thread of torch's each; what was submitted is done at the end."""
+    """As many threads as `cores`, with one thread of torch's and of the algebra's each.
+
+    What nobody has waited for at the end is given up.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     pool = ThreadPoolExecutor(
         cores(), thread_name_prefix="judge", initializer=torch.set_num_threads, initargs=(1,)
     )
     try:
-        yield pool
+        # Threads of the algebra wait longer for each other than such small matrices take. The limit is the process's,
+        # so it is set here, once for all of the pool.
+        with threadpool_limits(1):
+            try:
+                yield pool
+            finally:
+                pool.shutdown(cancel_futures=True)
     finally:
-        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

@@ -41,6 +41,7 @@ from fedgen.evidence.downstream.judges import IN_ROWS, linear_judges
 from fedgen.evidence.downstream.network import Lesson, learn
 from fedgen.evidence.downstream.site_alone import site_alone
 from fedgen.evidence.pooled import PooledImages
+from fedgen.evidence.workers import workers
 
 FloatArray = NDArray[np.float64]
 #: Class probabilities (n_test, K) by judge, an array for each of its classifiers.
@@ -149,9 +150,15 @@ def measure_downstream(
     if not unknown and able:
         for arm, seen in zip(able, _networks(able, test, len(classes), steps, seed), strict=True):
             predicted[arm][NETWORK] = seen
-        for name, judge in linear_judges(train, test, synthetic, features or {}).items():
-            for arm, found in able.items():
-                predicted[arm][name] = judge.learn(found, len(classes))
+        judges = linear_judges(train, test, synthetic, features or {})
+        with workers() as pool:
+            learnt = {
+                (arm, name): pool.submit(judge.learn, found, len(classes))
+                for name, judge in judges.items()
+                for arm, found in able.items()
+            }
+            for (arm, name), seen in learnt.items():
+                predicted[arm][name] = seen.result()
     thought: dict[str, Predicted] = dict(predicted)
     for arm, found in sets.items():
         add(arm, len(found[0].labels), predicted[arm], untrainable[arm])

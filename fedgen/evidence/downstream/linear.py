@@ -1,4 +1,8 @@
-"""The linear judges: a logistic regression on features, quick, and convex, so that no seed is in it."""
+"""The linear judges: a logistic regression on features, quick, and convex, so that no seed is in it.
+
+An image that a training set has several times is learnt from once, with its weight: the very same regression, for a
+release that repeats images and for the controls that duplicate real ones.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
+from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from fedgen.evidence.downstream.features import Features, pixels, simple_features, texture_features
-from fedgen.evidence.workers import workers
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: Principal components of the gradients' histograms.
 COMPONENTS = 40
+#: Power iterations with which they are found.
+POWER = 7
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,12 @@ class LinearJudge:
 
     Attributes:
         features: what it looks at.
-        scale: makes what scales them, from the number of training images and of features.
+        scale: makes what scales them, from (u, f) features of different images and (u,) how often each is there.
         inverse_penalty: of the regression, strong because cohorts are small.
     """
 
     features: Features
-    scale: Callable[[int, int], Any]
+    scale: Callable[[FloatArray, FloatArray], Any]
     inverse_penalty: float
 
     def __call__(self, features: FloatArray, labels: IntArray, test: FloatArray, classes: int) -> FloatArray:
@@ -54,19 +59,36 @@ class LinearJudge:
         """
         return self.teach(features, labelled).think(test, classes)
 
-    def teach(self, features: FloatArray, labelled: Sequence[IntArray]) -> Taught:
-        """What it learns from each labelling; arguments as of `learn`."""
+    def teach(
+        self, features: FloatArray, labelled: Sequence[IntArray], rows: IntArray | None = None
+    ) -> Taught:
+        """What it learns from each labelling.
+
+        Args:
+            features: (m, f) of images.
+            labelled: (n,) labels of the training images, of two classes at least.
+            rows: (n,) which of the m images each training image is, with repetitions; None where they are all, once.
+        """
+        kept, which, counts = np.unique(
+            np.arange(len(features)) if rows is None else rows, return_inverse=True, return_counts=True
+        )
         # Threads of the algebra wait longer for each other than such small matrices take.
         with threadpool_limits(1):
-            scale = self.scale(*features.shape)
+            chosen = features[kept]
+            scale = self.scale(chosen, counts.astype(np.float64))
             # Components of single precision's features are found in it, at half the time; all else is in double.
-            known = scale.fit_transform(features).astype(np.float64, copy=False)
-            with workers() as pool:
-                return Taught(scale, list(pool.map(lambda labels: self._decide(known, labels), labelled)))
+            known = scale.transform(chosen).astype(np.float64, copy=False)
+            return Taught(scale, [self._decide(known, which, labels) for labels in labelled])
 
-    def _decide(self, known: FloatArray, labels: IntArray) -> LogisticRegression:
-        model = LogisticRegression(C=self.inverse_penalty, class_weight="balanced", max_iter=1000)
-        return model.fit(known, labels)
+    def _decide(self, known: FloatArray, which: IntArray, labels: IntArray) -> LogisticRegression:
+        classes = int(labels.max()) + 1
+        pairs, counts = np.unique(which * classes + labels, return_counts=True)
+        own = pairs % classes
+        share = np.bincount(labels)
+        # Classes weigh the same, as with `class_weight="balanced"` on the images one by one.
+        weights = counts * len(labels) / (np.count_nonzero(share) * share[own])
+        model = LogisticRegression(C=self.inverse_penalty, max_iter=1000)
+        return model.fit(known[pairs // classes], own, sample_weight=weights)
 
 
 @dataclass(frozen=True)
@@ -94,16 +116,33 @@ class Taught:
         return found
 
 
-def _standardised(images: int, features: int) -> Any:
-    return StandardScaler()
+def _standardised(features: FloatArray, counts: FloatArray) -> Any:
+    return StandardScaler().fit(features, sample_weight=counts)
 
 
-def _components(images: int, features: int) -> Any:
-    return PCA(min(COMPONENTS, images, features), random_state=0)
+@dataclass(frozen=True)
+class _Components:
+    """Coordinates along the principal components."""
+
+    mean: FloatArray
+    axes: FloatArray
+
+    def transform(self, features: FloatArray) -> FloatArray:
+        found: FloatArray = (features - self.mean) @ self.axes.T
+        return found
 
 
-def _raw(images: int, features: int) -> Any:
-    return FunctionTransformer()
+def _components(features: FloatArray, counts: FloatArray) -> Any:
+    weights = counts.astype(features.dtype)[:, None]
+    mean = (weights * features).sum(axis=0) / weights.sum()
+    # The cross product of these rows is the covariance of the images one by one.
+    rows = (features - mean) * np.sqrt(weights)
+    found = TruncatedSVD(min(COMPONENTS, *features.shape), n_iter=POWER, random_state=0).fit(rows)
+    return _Components(mean, found.components_)
+
+
+def _raw(features: FloatArray, counts: FloatArray) -> Any:
+    return FunctionTransformer().fit(features)
 
 
 #: The penalties and the number of components were chosen by cross-validation over patients on training images alone.

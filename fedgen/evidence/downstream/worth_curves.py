@@ -21,6 +21,7 @@ from fedgen.evidence.downstream.judges import features_of, release_features
 from fedgen.evidence.downstream.linear import LINEAR
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.pooled import PooledImages, pooled
+from fedgen.evidence.workers import workers
 from fedgen.run.row import Row, Value
 from fedgen.study.evaluation_section import EvaluationSection
 
@@ -207,14 +208,15 @@ class _Lesson:
 
         The first `n` positions of a set with `more` are the real images, the others count in `more`.
         """
-        thought = []
-        for rows, more in sets:
-            if more is None:
-                features = self._features[rows]
-            else:
-                features = np.concatenate([self._features[: self._n], more[rows[self._n :]]])
-            thought.append(self._judge(features, self._labels[rows], self._test, self._classes))
-        return mean_score("auroc", self._tested, thought)
+        with workers() as pool:
+            return mean_score("auroc", self._tested, list(pool.map(lambda each: self._learnt(*each), sets)))
+
+    def _learnt(self, rows: IntArray, more: FloatArray | None) -> FloatArray:
+        if more is None:
+            features = self._features[rows]
+        else:
+            features = np.concatenate([self._features[: self._n], more[rows[self._n :]]])
+        return self._judge(features, self._labels[rows], self._test, self._classes)
 
     def _alike(self, labels: IntArray, rng: np.random.Generator) -> IntArray:
         """For each label a real image of that class, at random."""

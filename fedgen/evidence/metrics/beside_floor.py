@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fedgen.evidence.known_features import extract
@@ -103,9 +102,7 @@ def measure_distances(
     note = f"Features z-scored with the real reference. {reference.note}"
     if max(n_real, n_made) > MOST:
         note = f"A random {MOST} images of either kind that has more. {note}"
-    # Threads of the algebra wait longer for each other than such small matrices take.
-    with threadpool_limits(1):
-        found = beside_floor(lambda i, j: space.compare(i, j, chosen), halves, space.made, seed=seed)
+    found = beside_floor(lambda i, j: space.compare(i, j, chosen), halves, space.made, seed=seed)
     row = replace(
         empty,
         dimensions=standardise.dimensions,

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedgen.evidence.workers import workers
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -89,7 +91,8 @@ def beside_floor(
     """Every number of a comparison, beside its floor; one that is not finite everywhere is left out.
 
     Args:
-        compare: given real images and as many others, whose numbers do not depend on the order of either.
+        compare: given real images and as many others, whose numbers do not depend on the order of either; of several
+            pairs at the same time.
         halves: positions of real images, of disjoint patients.
         made: positions of the synthetic images.
         seed: of which images stand for a larger set.
@@ -97,16 +100,17 @@ def beside_floor(
     rng = np.random.default_rng(seed)
     values: dict[str, list[float]] = {}
     floors: dict[str, list[float]] = {}
-    sizes = []
+    sizes, pairs, of = [], [], []
     for a, b in halves:
         n = min(len(a), len(b), len(made))
         sizes.append(n)
         first, second = rng.permutation(a)[:n], rng.permutation(b)[:n]
-        for real in (first, second):
-            for name, number in compare(real, rng.permutation(made)[:n]).items():
-                values.setdefault(name, []).append(number)
-        for name, number in compare(first, second).items():
-            floors.setdefault(name, []).append(number)
+        pairs += [*((real, rng.permutation(made)[:n]) for real in (first, second)), (first, second)]
+        of += [values, values, floors]
+    with workers() as pool:
+        for numbers, found in zip(of, pool.map(lambda pair: compare(*pair), pairs), strict=True):
+            for name, number in found.items():
+                numbers.setdefault(name, []).append(number)
     return {
         name: Beside(
             value=float(np.mean(values[name])),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedgen.evidence import known_features
-from fedgen.evidence.known_features import BATCH, digests, extract
+from fedgen.evidence.known_features import BATCH, digests, extract, first_equal
 from fedgen.extractors.contract import Extractor
 from fedgen.extractors.registry import build_extractor
 
@@ -58,6 +58,19 @@ def test_another_extractor_and_another_shape_are_not_taken_for_the_same() -> Non
     assert other.asked == len(some)
     assert len({*digests(some), *digests(some.reshape(4, 1, 2, 8)), *digests(some + 1)}) == 12
     assert digests(some.half()) == digests(some.half().float())
+
+
+def test_equal_images_are_found_and_their_features_made_once() -> None:
+    extractor, some = Counting(), images(4)
+    again = some[[2, 0, 2, 3, 0]]
+    assert first_equal(again).tolist() == [0, 1, 0, 3, 1]
+    assert torch.equal(extract(extractor, again), Counting()(again))
+    assert extractor.asked == 3
+    # A change in place is seen.
+    again[2] += 1
+    assert first_equal(again).tolist() == [0, 1, 2, 3, 1]
+    with torch.inference_mode():
+        assert first_equal(again[[0, 0]]).tolist() == [0, 0]
 
 
 def test_what_is_remembered_is_bounded_and_the_last_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> None:

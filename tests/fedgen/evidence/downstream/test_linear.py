@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -13,7 +17,7 @@ from fedgen.evidence import remembered
 from fedgen.evidence.downstream.arms import TrainingSet
 from fedgen.evidence.downstream.features import BLOCK, ORIENTATIONS, texture_features
 from fedgen.evidence.downstream.judged import JUDGES, auroc, judged, predicted, site_alone, within_sites
-from fedgen.evidence.downstream.judges import LinearInRows
+from fedgen.evidence.downstream.judges import Known, LinearInRows
 from fedgen.evidence.downstream.linear import COMPONENTS, LINEAR, LinearJudge
 
 
@@ -118,6 +122,50 @@ def test_fewer_images_than_components_are_learnt_from() -> None:
     assert judged(images, labels, *striped(20, 1), judges=("texture",))["texture"] > 0.5
 
 
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [("simple", StandardScaler()), ("texture", PCA(COMPONENTS, svd_solver="full")), ("pixel", "passthrough")],
+)
+def test_an_image_that_is_there_several_times_weighs_as_much_as_its_copies(name: str, scale: object) -> None:
+    rng = np.random.default_rng(0)
+    # A spectrum that falls, as that of images, so that the components are well told apart.
+    features = rng.normal(size=(90, 60)) * np.geomspace(3, 0.05, 60)
+    labels = (features[:, 0] + features[:, 1] + rng.normal(size=90) > 0).astype(np.int64) * 2
+    rows, test = rng.integers(90, size=400), rng.normal(size=(30, 60))
+    labelled = [labels[rows], rng.permutation(labels[rows])]
+    found = LINEAR[name].teach(features, labelled, rows).think(test, 3)
+    for given, seen in zip(labelled, found, strict=True):
+        model = LogisticRegression(
+            C=LINEAR[name].inverse_penalty, class_weight="balanced", max_iter=1000, tol=1e-8
+        )
+        plain = make_pipeline(scale, model).fit(features[rows], given)
+        assert seen[:, [0, 2]] == pytest.approx(plain.predict_proba(test), abs=2e-3)
+        assert not seen[:, 1].any()
+
+
+def test_equal_images_of_a_release_are_learnt_from_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[int] = []
+    plain = LogisticRegression.fit
+
+    def counting(self: LogisticRegression, x: np.ndarray, *others: object, **more: object) -> object:
+        fitted.append(len(x))
+        return plain(self, x, *others, **more)
+
+    monkeypatch.setattr(LogisticRegression, "fit", counting)
+    images, labels = striped(12, 0)
+    again = torch.arange(60) % 12
+    rows = torch.arange(60)
+    sets = [TrainingSet(images[again], labels[again], rows, rows)]
+    own = np.empty((0, 1))
+    features = LINEAR["pixel"].features(images[again])
+    test = LINEAR["pixel"].features(striped(8, 1)[0])
+    judge = LinearInRows("pixel", own.reshape(0, features.shape[1]), features, test, Known.of(images[again]))
+    found = judge.learn(sets, 2)[0]
+    assert fitted == [12]
+    assert found == pytest.approx(LINEAR["pixel"](features, labels[again].numpy(), test, 2), abs=1e-4)
+    assert fitted == [12, 60]
+
+
 def test_knowing_the_site_is_worth_nothing_within_sites() -> None:
     labels, sites = torch.tensor([0, 0, 0, 1, 0, 1, 1, 1]), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
     alone = site_alone(labels, sites, sites, 2)
@@ -131,22 +179,23 @@ def test_what_is_learnt_of_a_release_alone_is_learnt_once_and_is_the_same(
     taught: list[int] = []
     plain = LinearJudge.teach
 
-    def counting(self: LinearJudge, features: object, labelled: object) -> object:
-        taught.append(len(features))  # type: ignore[arg-type]
-        return plain(self, features, labelled)  # type: ignore[arg-type]
+    def counting(self: LinearJudge, features: object, labelled: object, rows: np.ndarray) -> object:
+        taught.append(len(rows))
+        return plain(self, features, labelled, rows)  # type: ignore[arg-type]
 
     monkeypatch.setattr(remembered, "_known", {})
     monkeypatch.setattr(LinearJudge, "teach", counting)
     rng = np.random.default_rng(0)
+    release = Known("release", np.arange(30))
     of_release, labels = rng.normal(size=(30, 4)), torch.arange(30) % 2
     for n in (10, 12):
         own, test = rng.normal(size=(n, 4)), rng.normal(size=(7, 4))
         rows = torch.arange(n, n + 30)
         sets = [TrainingSet(torch.zeros(30, 1), each, rows, rows) for each in (labels, 1 - labels)]
-        found = LinearInRows("simple", own, of_release, test, "release").learn(sets, 2)
+        found = LinearInRows("simple", own, of_release, test, release).learn(sets, 2)
         for each, seen in zip(sets, found, strict=True):
             expected = plain(LINEAR["simple"], of_release, [each.labels.numpy()]).think(test, 2)[0]
             assert seen == pytest.approx(expected)
         both = TrainingSet(torch.zeros(n + 30, 1), torch.arange(n + 30) % 2, *[torch.arange(n + 30)] * 2)
-        LinearInRows("simple", own, of_release, test, "release").learn([both], 2)
+        LinearInRows("simple", own, of_release, test, release).learn([both], 2)
     assert taught == [30, 40, 42]
