@@ -27,8 +27,14 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: install
+test-all: install .venv-mlflow/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=thorough
+
+# MLflow's server, with which a test speaks: its many packages stay out of the environment that is tested.
+.venv-mlflow/.installed: constraints.txt
+	test -x .venv-mlflow/bin/python || $(PYTHON) -m venv .venv-mlflow
+	.venv-mlflow/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt mlflow
+	@touch $@
 
 lint: install
 	$(BIN)/ruff check .

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,8 +48,7 @@ from fedgen.release.release_manifest import (
     json_of,
     signed,
 )
-from fedgen.report.page import render
-from fedgen.report.pictures import MADE, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
+from fedgen.report.handed_on import page_for_others
 from fedgen.report.worth import worth
 from fedgen.run.acceptance_file import AcceptanceFile
 from fedgen.run.atomic import unreadable, unwritable, write_atomic
@@ -66,7 +64,6 @@ from fedgen_privacy.secagg import Identity
 
 #: In the run directory.
 FOLDER = "release"
-_PICTURE = re.compile(r"data:image/(?!svg\+xml)[^\"')\s]+")
 
 
 @dataclass(frozen=True)
@@ -252,8 +249,7 @@ def _contents(work: Workspace, view: RunView, manifest: ReleaseManifest) -> dict
     run = work.run.path
     evaluation = EvaluationFile.read(work.run)
     said = worth(evaluation.pooled or evaluation.rows)
-    page = render(view, now=_last(view), patients=False)
-    _require_no_patient(view, page)
+    page = page_for_others(view, now=_last(view))
     found: dict[str, bytes | Path] = {
         STUDY: run / "study.yaml",
         DATASHEET: datasheet(manifest, view, said).encode(),
@@ -284,23 +280,6 @@ def _last(view: RunView) -> datetime:
     """When the run's last round or assessment was done: the page of a release has no other time."""
     times = [event.time for event in view.events if isinstance(event, RoundDone | Assessed)]
     return datetime.fromisoformat(max(times))
-
-
-def _require_no_patient(view: RunView, page: str) -> None:
-    """Refuse a page with any picture that was not drawn by the model, wherever in the report it comes from."""
-    drawn = {
-        tile
-        for name in (REAL_VS_SYNTHETIC, SYNTHETIC)
-        for row in read_rows(view.run.figures, name)
-        if row.kind == MADE
-        for tile in row.tiles
-    }
-    others = set(_PICTURE.findall(page)) - drawn
-    if others:
-        raise DataError(
-            f"The report would hold {len(others)} pictures that are not the model's, and they may be patients': "
-            "this is a defect of the report, and nothing was released."
-        )
 
 
 def _put(path: Path, content: bytes | Path) -> FileEntry:

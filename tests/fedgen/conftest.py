@@ -1,8 +1,10 @@
-"""A family with two objectives that read patients, which no folder has: for the tests of what they do together."""
+"""A run whose sites are in this process, once done; and a family with two objectives that read patients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from fedgen.data.index import PatientIndex, write_index
+from fedgen.data.prepare import Prepared
 from fedgen.families.contract import Adam, Apply, Draws, Family, Objective
+from fedgen.federation.exchange.direct import DirectExchange
+from fedgen.federation.site.site import Site
+from fedgen.pipeline.runner import run_stages
+from fedgen.pipeline.simulation import Simulation
 from fedgen.recipe import _made
+from fedgen.run.evidence_files import AuditFile
+from fedgen.run.row import Verdict
 from fedgen.study.study import Study
 from fedgen.task.records import Records
 from fedgen.task.task import Task
@@ -99,3 +109,46 @@ def duo(tiny_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture(scope="session")
 def duo_family() -> type[Family]:
     return Duo
+
+
+@pytest.fixture(scope="session")
+def in_process(tiny_site: Any, quick_plans: None) -> Callable[[], AbstractContextManager[None]]:
+    """`with in_process():` a simulation has two sites of generated tensors, which are asked without Ray."""
+    sites = [tiny_site(name, 9, held_out=4) for name in ("north", "south")]
+
+    def prepare(study: Any, source: Any, run_data: Path, cache: Path, progress: Any, more: Any) -> Prepared:
+        write_index(run_data / "index.json", PatientIndex("table", ()))
+        return Prepared(sites, [], 0)
+
+    def reach(recipe: Any, sites: Any, run: Any, main: Any) -> Any:
+        started = recipe.on_frozen(run.pretrained)
+        return main(DirectExchange([Site(started, site, run.site(site.site)) for site in sites]))
+
+    @contextmanager
+    def patched() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("fedgen.pipeline.simulation.prepare_sites", prepare)
+            patch.setattr("fedgen.pipeline.simulation.reach_virtual_sites", reach)
+            yield
+
+    return patched
+
+
+@pytest.fixture(scope="session")
+def small_run(
+    tmp_path_factory: pytest.TempPathFactory, tiny_study: Any, in_process: Any
+) -> Iterator[Simulation]:
+    """Two sites that trained two rounds and assessed what came of it, with a verdict of PASS planted."""
+    with in_process():
+        study = tiny_study(
+            training={"rounds": 2},
+            audit={"bootstrap": 100, "minimum_patients": 3},
+            synthesis={"images": 8, "formats": ("png", "nifti")},
+            release={"largest_epsilon": 20.0, "licence": "CC0-1.0"},
+        )
+        here = Simulation.create(study, None, tmp_path_factory.mktemp("runs"))
+        run_stages(here)
+        # So few images of so few patients are INSUFFICIENT whatever they show, and here is tested what follows.
+        audit = AuditFile.read(here.work.run)
+        audit.model_copy(update={"verdict": Verdict.PASS, "reasons": ()}).write(here.work.run)
+        yield here

@@ -3,60 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from fedgen.data.index import PatientIndex, write_index
-from fedgen.data.prepare import Prepared
-from fedgen.federation.exchange.direct import DirectExchange
-from fedgen.federation.site.site import Site
-from fedgen.pipeline.runner import run_stages
 from fedgen.pipeline.sign_release import Acceptance, SignedRelease, sign_release
 from fedgen.pipeline.simulation import Simulation
 from fedgen.run.evidence_files import AuditFile
 from fedgen.run.row import Verdict
 from fedgen_privacy.secagg import Identity
 
-NAMES = ("north", "south")
 ACCEPTED = Acceptance(by="A. Officer", why="Phantoms; nobody's patients.")
 SIGNER = Identity.from_private_bytes("whoever ran the simulation", bytes(range(32)))
-
-
-@pytest.fixture(scope="session")
-def small_run(
-    tmp_path_factory: pytest.TempPathFactory, tiny_study: Any, tiny_site: Any, quick_plans: None
-) -> Iterator[Simulation]:
-    """Two sites that trained two rounds and assessed what came of it, with a verdict of PASS planted."""
-    sites = [tiny_site(name, 9, held_out=4) for name in NAMES]
-    folder = tmp_path_factory.mktemp("runs")
-
-    def prepare(study: Any, source: Any, run_data: Path, cache: Path, progress: Any, more: Any) -> Prepared:
-        write_index(run_data / "index.json", PatientIndex("table", ()))
-        return Prepared(sites, [], 0)
-
-    def reach(recipe: Any, sites: Any, run: Any, main: Any) -> Any:
-        started = recipe.on_frozen(run.pretrained)
-        return main(DirectExchange([Site(started, site, run.site(site.site)) for site in sites]))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fedgen.pipeline.simulation.prepare_sites", prepare)
-        patch.setattr("fedgen.pipeline.simulation.reach_virtual_sites", reach)
-        study = tiny_study(
-            training={"rounds": 2},
-            audit={"bootstrap": 100, "minimum_patients": 3},
-            synthesis={"images": 8, "formats": ("png", "nifti")},
-            release={"largest_epsilon": 20.0, "licence": "CC0-1.0"},
-        )
-        here = Simulation.create(study, None, folder)
-        run_stages(here)
-        # So few images of so few patients are INSUFFICIENT whatever they show, and here is tested what follows.
-        audit = AuditFile.read(here.work.run)
-        audit.model_copy(update={"verdict": Verdict.PASS, "reasons": ()}).write(here.work.run)
-        yield here
 
 
 @pytest.fixture

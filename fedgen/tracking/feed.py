@@ -1,0 +1,132 @@
+"""From the journal's events to what a tracker is told: the one place that says what may be tracked.
+
+A tracker may be a machine elsewhere, and a run of a simulation holds patients. So nothing is told by the folder it lies
+in: numbers come from rounds and from the rows over the sites, which have passed `fedgen.evidence.leave`; the pictures
+are the grid of the release; the page is the one that a release has, without a patient; and the other files are the
+typed ones of `FILES`, never one of `site-only/`, `data/`, `sites/` or `figures/` beside the grid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fedgen.report.handed_on import page_for_others
+from fedgen.run.directory import RunDirectory
+from fedgen.run.events import Done, Event, RoundDone, StageBegun
+from fedgen.run.evidence_files import AUDIT, EVALUATION
+from fedgen.run.privacy_file import PrivacyFile
+from fedgen.run.summary import RunSummary
+from fedgen.run_view import RunView
+from fedgen.tracking.contract import Tracked, Tracker
+
+#: Typed files of a run that may be handed on.
+FILES = ("study.yaml", RunSummary.name, PrivacyFile.name, AUDIT, EVALUATION)
+#: The grid of synthetic images, and its name there.
+GRID, SAMPLES = "samples.png", "samples"
+#: Stages whose beginning says that the grid, or the rows, are there.
+_AFTER_SAMPLES, _AFTER_ROWS = ("assess", "release", "report"), ("release", "report")
+#: What a name may hold; both trackers that we have refuse other signs.
+_OTHER = re.compile(r"[^A-Za-z0-9_. /-]+")
+
+
+class Feed:
+    """Tells one tracker what the events of one run say, each thing once.
+
+    Args:
+        tracker: who is told.
+        run: whose journal it is.
+    """
+
+    def __init__(self, tracker: Tracker, run: RunDirectory) -> None:
+        self._tracker = tracker
+        self._run = run
+        self._round = 0
+        self._told: set[str] = set()
+
+    def tell(self, event: Event) -> None:
+        """One event of the journal, in its order."""
+        if isinstance(event, RoundDone):
+            self._round = event.round
+            if event.round > self._tracker.last_round:
+                self._tracker.numbers(of_round(event), event.round)
+        elif isinstance(event, StageBegun):
+            if event.stage in _AFTER_SAMPLES:
+                self._samples()
+            if event.stage in _AFTER_ROWS:
+                self._rows()
+        elif isinstance(event, Done):
+            # Of a run that is gone on with nothing of this may be told yet.
+            self._samples()
+            self._rows()
+            for name, content in files(RunView(self._run)):
+                self._tracker.file(name, content)
+
+    def _samples(self) -> None:
+        path = self._run.figures / GRID
+        if self._first(SAMPLES) and path.exists():
+            self._tracker.picture(SAMPLES, path.read_bytes(), self._round)
+
+    def _rows(self) -> None:
+        if self._first("rows"):
+            found = of_rows(RunView(self._run))
+            if found:
+                self._tracker.numbers(found, self._round)
+
+    def _first(self, what: str) -> bool:
+        known = what in self._told
+        self._told.add(what)
+        return not known
+
+
+def of_round(event: RoundDone) -> dict[str, float]:
+    """Losses, epsilon, sites and seconds of a round."""
+    found = {named("loss", name): loss.value for name, loss in event.losses.items()}
+    if event.epsilon is not None:
+        found["privacy/epsilon"] = event.epsilon
+    return {**found, "round/sites": float(len(event.sites)), "round/seconds": event.seconds}
+
+
+def of_rows(view: RunView) -> dict[str, float]:
+    """The values over the sites of every row, by group, row and value; those of single sites are not among them."""
+    return {
+        named(row.group, row.id, value.name): float(value.value)
+        for row in view.rows
+        for value in row.values
+        if value.value is not None
+    }
+
+
+def named(*parts: str) -> str:
+    """A name that every tracker takes.
+
+    >>> named("loss", "critic (patch)")
+    'loss/critic _patch_'
+    """
+    return "/".join(_OTHER.sub("_", part).replace("/", "_").strip() or "_" for part in parts)
+
+
+def files(view: RunView) -> Iterator[tuple[str, bytes]]:
+    """Files that may be handed on, by name."""
+    for name in FILES:
+        path = view.run.path / name
+        if path.is_file():
+            yield name, path.read_bytes()
+    yield "report.html", page_for_others(view).encode()
+
+
+def tracked(run: RunDirectory) -> Tracked:
+    """What a tracker is told of a run at its beginning."""
+    view = RunView(run)
+    study = view.study
+    assert study is not None
+    return Tracked(view.name, run.path, study.study.name, dict(_flat(study.model_dump(mode="json"))))
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        elif value is not None:
+            yield f"{above}{key}", str(value)

@@ -1,0 +1,1 @@
+"""One file a tracker, which no list names: its name is what follows `--track`."""

@@ -1,0 +1,76 @@
+"""What a tracker is told of a run: all of it, once, and nothing of a patient."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedgen.errors import DataError
+from fedgen.run.directory import RunDirectory
+from fedgen.run.events import RoundDone
+from fedgen.run_view import RunView
+from fedgen.tracking.feed import FILES, Feed, of_rows, tracked
+
+SECRET = b"PLANTED-PATIENT-4711"
+
+
+def fed(run: RunDirectory, tracker):
+    feed = Feed(tracker, run)
+    for event in run.events_so_far():
+        feed.tell(event)
+    return tracker
+
+
+def test_rounds_rows_and_files_are_told_once(run, remembering) -> None:
+    tracker = fed(run, remembering())
+    view = RunView(run)
+    rounds = [event for event in view.events if isinstance(event, RoundDone)]
+    assert [step for step, _ in tracker.scalars] == [1, 2, 2]
+    for (_, told), event in zip(tracker.scalars, rounds, strict=False):
+        assert told["loss/vae"] == event.losses["vae"].value
+        assert told["privacy/epsilon"] == event.epsilon
+        assert told["round/sites"] == 2
+    rows = tracker.scalars[-1][1]
+    assert rows == of_rows(view)
+    assert len(rows) > 10
+    assert [(name, step) for name, _, step in tracker.pictures] == [("samples", 2)]
+    assert tracker.pictures[0][1] == (run.figures / "samples.png").read_bytes()
+    assert sorted(tracker.files) == sorted([*FILES, "report.html"])
+
+
+def test_what_was_told_before_is_not_told_again(run, remembering) -> None:
+    tracker = fed(run, remembering(known=1))
+    assert [step for step, _ in tracker.scalars] == [2, 2]
+
+
+def test_nothing_of_a_patient_is_told(run, remembering) -> None:
+    """Every file of the run that no tracker may have is marked, and the mark is in nothing that is told."""
+    allowed = {run.path / name for name in (*FILES, "events.jsonl", "figures/samples.png", "report.html")}
+    for path in sorted(run.path.rglob("*")):
+        if path.is_file() and path not in allowed and path.parent != run.figures:
+            path.write_bytes(path.read_bytes() + SECRET if path.suffix != ".json" else SECRET)
+    (run.path / "site-only").mkdir(exist_ok=True)
+    (run.path / "site-only/copies.json").write_bytes(SECRET)
+    tracker = fed(run, remembering())
+    told = [*tracker.files.values(), *(png for _, png, _ in tracker.pictures)]
+    assert len(told) == len(FILES) + 2
+    assert all(SECRET not in each for each in told)
+    assert SECRET.decode() not in json.dumps(tracker.scalars)
+
+
+def test_a_page_with_a_patient_is_not_told(run, remembering, monkeypatch) -> None:
+    """A fault of the report is planted: it shows real images whatever it is asked."""
+    from fedgen.report import handed_on, page
+
+    monkeypatch.setattr(handed_on, "render", lambda view, now, patients: page.render(view, now=now))
+    with pytest.raises(DataError, match="they may be patients'"):
+        fed(run, remembering())
+
+
+def test_the_parameters_are_the_study(run, small_run) -> None:
+    about = tracked(run)
+    assert about.name == Path(run.path).name
+    assert about.parameters["training.rounds"] == "2"
+    assert about.parameters["privacy.epsilon"] == "20.0"
