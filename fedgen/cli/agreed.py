@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from fedgen.errors import PrivacyRefusedError, StudyError
-from fedgen.study.load import load_variants
-from fedgen.study.study import Study
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fedgen.study.study import Study
 
 Yes = Annotated[
     bool, typer.Option("--yes", help="Run it although the plan expects nothing useful, without being asked.")
@@ -31,6 +33,7 @@ def known_patients(study: Study, given: Sequence[int] | None, *, phantom: bool =
 def advice(file: str, overrides: Sequence[str], study: Study, patients: Sequence[int]) -> list[str]:
     """What would do better than a study's steps for so few patients, if anything, to be said at its start."""
     from fedgen.planning.compared import better_sum
+    from fedgen.study.load import load_variants
 
     if not patients or not study.steps or not study.privacy.private:
         return []

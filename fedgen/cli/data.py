@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -19,10 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from fedgen.cli.counted import counted
+from fedgen.cli.decoded import cache
 from fedgen.data.findings import plural
-from fedgen.data.index import PatientIndex, write_index
 from fedgen.errors import DataError, StudyError
 from fedgen.study.data import Columns, DataSection, Phantom
+
+if TYPE_CHECKING:
+    from fedgen.data.index import PatientIndex
 
 app = typer.Typer(
     name="data", help="Index and inspect images, or generate phantom data.", no_args_is_help=True
@@ -51,6 +54,9 @@ _KEY = re.compile(
 )
 _KEEP_ONE = "keep one, or name the one that lists the images metadata"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+app.command("cache")(cache)
 
 
 @contextmanager
@@ -125,6 +131,7 @@ def index_command(
         unused_share=unused_share,
     )
     from fedgen.data.build import build_index
+    from fedgen.data.index import write_index
 
     with advice(), counted("Reading headers") as progress:
         index = build_index(folder, data, table=table, site=site, progress=progress)
@@ -171,10 +178,10 @@ def inspect_command(
         return
     named = {"image": image_column, "patient": patient_column, "site": site_column, "label": label_column}
     columns = {key: column for key, column in named.items() if column is not None}
-    from fedgen.data.inspect.look import inspect_data
+    from fedgen.api.looks import inspect
 
     with advice(), counted("Reading files") as progress:
-        report = inspect_data(
+        report = inspect(
             folder, columns=columns, modality=modality, table=table, site=site, progress=progress
         )
     if as_json:

@@ -8,9 +8,6 @@ from typing import Annotated
 
 import typer
 
-from fedgen.data.cache.store import MOST_BYTES, CacheStore, cache_folder
-from fedgen.data.findings import plural
-
 
 def cache(
     folder: Annotated[
@@ -21,6 +18,10 @@ def cache(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Tell where decoded images are kept from run to run and how much space they take, or remove them."""
+    # Here, since the store loads NumPy and the safetensors, and `fedgen data --help` should not wait for them.
+    from fedgen.data.cache.store import MOST_BYTES, CacheStore, cache_folder
+    from fedgen.data.findings import plural
+
     place = folder or cache_folder()
     store = CacheStore(place) if place.exists() else None
     sets = 0 if store is None else sum(1 for _ in store.sets())

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from fedgen.cli.hints import EXPORT
-from fedgen.cli.runs import Run
+from fedgen.cli.runs import RunFolder
 from fedgen.run.hints import speak_as
 
 
 def export(
-    run: Run,
+    run: RunFolder,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new file, ending in .safetensors.")],
     public: Annotated[
         str | None,

@@ -7,47 +7,41 @@ from typing import Annotated
 import typer
 
 from fedgen import __version__
-from fedgen.cli import (
-    audit_command,
-    bring,
-    compare,
-    data,
-    decoded,
-    export,
-    models,
-    prior,
-    privacy,
-    read,
-    releases,
-    runs,
-    study,
-    translate,
-    withdraw,
-)
+from fedgen.cli.deferred import deferring
 from fedgen.cli.hints import COMMAND
 from fedgen.cli.shell import Shell
 
+#: Where each command is, in the order of `--help`.
+PLACES = {
+    "simulate": "fedgen.cli.runs:simulate",
+    "train": "fedgen.cli.runs:train",
+    "synthesize": "fedgen.cli.runs:synthesize",
+    "audit": "fedgen.cli.audit_command:audit",
+    "evaluate": "fedgen.cli.runs:evaluate",
+    "report": "fedgen.cli.runs:report",
+    "compare": "fedgen.cli.compare:compare",
+    "read": "fedgen.cli.read:read",
+    "release": "fedgen.cli.releases:release",
+    "verify": "fedgen.cli.releases:verify_release",
+    "load": "fedgen.cli.releases:load",
+    "translate": "fedgen.cli.translate:translate",
+    "withdraw": "fedgen.cli.withdraw:withdraw",
+    "study": "fedgen.cli.study:app",
+    "data": "fedgen.cli.data:app",
+    "privacy": "fedgen.cli.privacy:app",
+    "prior": "fedgen.cli.prior:app",
+    "models": "fedgen.cli.models:models",
+    "import": "fedgen.cli.bring:bring",
+    "export": "fedgen.cli.export:export",
+}
+
 app = typer.Typer(
     help="Federated, private training of medical image generators, with audited synthetic data.",
+    cls=deferring(PLACES),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(study.app, name="study")
-app.add_typer(data.app, name="data")
-app.add_typer(privacy.app, name="privacy")
-app.add_typer(prior.app, name="prior")
-data.app.command("cache")(decoded.cache)
-app.command("models")(models.models)
-app.command("compare")(compare.compare)
-app.command("audit")(audit_command.audit)
-app.command("export")(export.export)
-app.command("read")(read.read)
-app.command("translate")(translate.translate)
-app.command("import")(bring.bring)
-runs.add_to(app)
-releases.add_to(app)
-app.command("withdraw")(withdraw.withdraw)
 
 
 @app.callback()

@@ -13,9 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fedgen.cli import selftest
-from fedgen.cli.patients import Patients, settle
+from fedgen.cli.patients import Patients
 from fedgen.cli.study import File, Overrides
-from fedgen.study.load import load_study, load_variants
 
 if TYPE_CHECKING:
     from fedgen.planning.compared import Comparison
@@ -41,34 +40,17 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Print noise, steps, epsilon by round and signal to noise, other means beside it, and what would help."""
-    study = load_study(file, overrides or (), settle(patients))
+    from fedgen.api.study_plan import plan as plan_study
 
-    from fedgen.planning.compared import compare
-    from fedgen.planning.compared import sentences as compared_sentences
-    from fedgen.planning.compared import to_json as compared_json
-    from fedgen.planning.forecast import forecast, require_privacy
-    from fedgen.planning.mode_cost import mode_cost
-    from fedgen.planning.patients import training_patients
-    from fedgen.planning.words import sentences, to_json
-
-    require_privacy(study)
-    sizes = training_patients(study, patients or ())
-    result = forecast(study, sizes)
-    variants = {**load_variants(file, overrides or ()), study.model.family: study}
-    compared, cost = compare(variants, sizes, study.model.family), mode_cost(study, sizes)
+    planned = plan_study(file, overrides or (), patients=patients or ())
     if as_json:
-        told = {**to_json(result), **compared_json(compared), "mode_cost": cost}
-        typer.echo(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False))
+        typer.echo(json.dumps(planned.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
         return
     console = Console()
-    console.print(_cost(result))
-    console.print(_signal(result))
-    console.print(_compared(compared))
-    for sentence in (
-        *sentences(result),
-        *([] if cost is None else [cost]),
-        *compared_sentences(compared, study),
-    ):
+    console.print(_cost(planned.forecast))
+    console.print(_signal(planned.forecast))
+    console.print(_compared(planned.comparison))
+    for sentence in planned.sentences:
         console.print(f"- {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from fedgen.cli.runs import Run
+from fedgen.cli.runs import RunFolder
 from fedgen.errors import StudyError
 
 
 def read(
-    run: Run,
+    run: RunFolder,
     reader: Annotated[
         str | None,
         typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedgen.cli.hints import EXPORT
-from fedgen.cli.runs import Run
+from fedgen.cli.runs import RunFolder
 from fedgen.errors import DataError, StudyError
 from fedgen.run.hints import speak_as
 
@@ -36,14 +36,7 @@ AcceptReview = Annotated[
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who accepts it; the release says so.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the commands of this file on the main application."""
-    app.command()(release)
-    app.command("verify")(verify_release)
-    app.command()(load)
-
-
-def release(run: Run, accept_review: AcceptReview = None, by: By = None) -> None:
+def release(run: RunFolder, accept_review: AcceptReview = None, by: By = None) -> None:
     """Pack a simulation's release into one signed folder and archive, where its verdict and its study allow it."""
     acceptance = acceptance_of(accept_review, by)
     from fedgen.pipeline.own_signature import SIGNER, own_signature
@@ -94,19 +87,16 @@ def verify_release(
     ] = None,
 ) -> None:
     """Check every file, the signature, the gate and the sites' receipts of a release, without a network."""
-    from fedgen.release.archive import open_files
-    from fedgen.release.open_release import public_key
-    from fedgen.release.verify import verify
+    from fedgen.api.looks import verify
 
     keys = {}
     for each in site or ():
         name, _, told = each.rpartition("=")
-        found = public_key(told)
-        if not name or found is None:
+        if not name or not told:
             raise StudyError(f"--site {each!r} must be NAME=PUBLIC: a site's name and its key.")
-        keys[name] = found
+        keys[name] = told
     speak_as(EXPORT)
-    verified = verify(open_files(release), public_key(key), keys)
+    verified = verify(release, key=key, sites=keys)
     _print(verified)
     if verified.wrong:
         raise DataError(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import typer
-from rich.console import Console
 
 from fedgen.errors import ExitCode, FedgenError
 from fedgen.run.hints import Hints, hints, speak_as
@@ -80,6 +79,9 @@ class Shell:
         )
 
     def _fail(self, sentence: str, code: int, debug: bool) -> NoReturn:
+        # Here, since a command that ends well may not need it.
+        from rich.console import Console
+
         console = Console(stderr=True)
         if debug:
             console.print_exception()

@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedgen.api.study_given import study as study_of
 from fedgen.cli.dpia import dpia
-from fedgen.cli.patients import Patients, settle
+from fedgen.cli.patients import Patients
 from fedgen.study import presets
-from fedgen.study.load import load_study
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
 
@@ -30,7 +30,7 @@ Overrides = Annotated[
 @app.command()
 def check(file: File, overrides: Overrides = None, patients: Patients = None) -> None:
     """Validate a study and say in one line what it asks for."""
-    study = load_study(file, overrides or (), settle(patients))
+    study = study_of(file, overrides or (), patients=patients or ())
     typer.echo(f"ok: {essentials(study)}")
     if study.model.chosen is not None:
         typer.echo(study.model.chosen)
@@ -49,7 +49,7 @@ def presets_command() -> None:
     """List the studies that come with fedgen, by name."""
     table = Table("preset", "makes", "family", "privacy", "images")
     for name in presets.names():
-        study = load_study(name)
+        study = study_of(name)
         table.add_row(name, made_from(study), study.model.family, protection(study), images_of(study))
     Console().print(table)
 
@@ -76,7 +76,7 @@ def images_of(study: Study) -> str:
 @app.command()
 def show(file: File, overrides: Overrides = None, patients: Patients = None) -> None:
     """Print the resolved study, all defaults written out and `auto` settled, as YAML."""
-    study = load_study(file, overrides or (), settle(patients))
+    study = study_of(file, overrides or (), patients=patients or ())
     typer.echo(f"# sha256 {study_hash(study)}\n{dump_study(study)}", nl=False)
 
 

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from fedgen.run.directory import RunDirectory
+
 if TYPE_CHECKING:
+    from fedgen.api.open_run import Run
     from fedgen.dashboard.local import OwnRun
-    from fedgen.pipeline.simulation import Simulation
 
 LOOK_SECONDS = 0.5
 
 
-def run_with_page(here: Simulation, console: Console, port: int, run: Callable[[], None]) -> None:
+def run_with_page(made: Run, console: Console, port: int, run: Callable[[], None]) -> None:
     """Run it, show it meanwhile, and go on showing it until Ctrl-C.
 
     Args:
-        here: the simulation.
+        made: the simulation's run.
         console: is told the link.
         port: of the page; 0 for a free one.
         run: runs every stage that is left, and shows what came of it.
@@ -27,12 +29,13 @@ def run_with_page(here: Simulation, console: Console, port: int, run: Callable[[
         FedgenError, KeyboardInterrupt: as `run`, unless it was the page that stopped it.
     """
     from fedgen.dashboard.local import OwnRun, shown
+    from fedgen.recipe import Recipe
 
     def say(sentence: str) -> None:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
-    work = here.work
-    watched = OwnRun(work.run, work.study, work.recipe.sha256[:16])
+    study = made.study
+    watched = OwnRun(RunDirectory(made.path), study, Recipe.of(study).sha256[:16])
     with shown(watched, port) as link:
         say(f"page: {link}")
         while True:

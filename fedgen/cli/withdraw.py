@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedgen.cli.hints import EXPORT
-from fedgen.cli.runs import Run
+from fedgen.cli.runs import RunFolder
 from fedgen.errors import DataError, StudyError
 from fedgen.run.hints import speak_as
 
@@ -20,7 +20,7 @@ ListFile = Annotated[
 ]
 
 
-def withdraw(run: Run, patients: Patients = None, listed: ListFile = None) -> None:
+def withdraw(run: RunFolder, patients: Patients = None, listed: ListFile = None) -> None:
     """Take patients out of a simulation: no later step and no later audit reads them; what was spent stays spent."""
     asked = identities(patients, listed)
     from fedgen.data.pseudonyms import own_pseudonyms

@@ -6,7 +6,10 @@ error instead of a silent last-one-wins.
 
 from __future__ import annotations
 
+import json
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +93,35 @@ def read_document(text: str, source: str, form: Form[Any]) -> Document:
     reader = _Reader(source)
     values = reader.value(node, ())
     return Document(source, values, reader.origins, tuple(reader.problems))
+
+
+def given_document(values: Mapping[str, Any], source: str) -> Document:
+    """A mapping that a program made, as if it had been read from a file; `source` names it in errors.
+
+    Raises:
+        StudyError: it holds what no file could say.
+    """
+    return Document(source, plain(values), {})
+
+
+def plain(value: Any) -> Any:
+    """A value as a file would give it: tuples are lists, paths are text, NumPy's numbers are numbers.
+
+    Raises:
+        StudyError: there is no such form of it.
+    """
+
+    def other(each: Any) -> Any:
+        if isinstance(each, os.PathLike):
+            return os.fspath(each)
+        if hasattr(each, "item"):
+            return each.item()
+        raise StudyError(f"found a {type(each).__name__}, which no study file can hold.")
+
+    try:
+        return json.loads(json.dumps(value, default=other))
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"the study cannot be written down ({error}): give plain values.") from None
 
 
 def read_value(text: str) -> Any:

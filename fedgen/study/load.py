@@ -6,15 +6,16 @@ or stored one can leave it open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fedgen.errors import StudyError
 from fedgen.families.registry import specs
-from fedgen.schema.document import Document, read_document
+from fedgen.schema.document import Document, given_document, read_document
 from fedgen.schema.form import Form
-from fedgen.schema.overrides import ORIGIN, apply_overrides
+from fedgen.schema.overrides import Overrides, apply_overrides, is_override
 from fedgen.schema.read import read_text, validated
 from fedgen.study import presets
 from fedgen.study.model import ModelSection
@@ -27,25 +28,29 @@ STUDY_FILE = Form(Study, "a section study with a name", "study: and training:")
 Choose = Callable[[Mapping[str, Study]], tuple[str, str]]
 
 
-def load_study(name_or_path: str, overrides: Sequence[str] = (), choose: Choose | None = None) -> Study:
+def load_study(
+    source: str | Mapping[str, Any], overrides: Overrides = (), choose: Choose | None = None
+) -> Study:
     """Read, override and validate a study.
 
     Args:
-        name_or_path: a preset's name such as `demo`, or the path of a YAML file.
-        overrides: `KEY=VALUE` with a dotted key and a YAML value, later ones win.
+        source: a preset's name such as `demo`, the path of a YAML file, or the sections as a file would hold them.
+        overrides: `KEY=VALUE` with a dotted key and a YAML value, later ones win; or values by dotted key.
         choose: settles `model.family: auto`; without it such a study is refused.
 
     Raises:
         StudyError: everything that is wrong, one sentence a line, each with its place, the key, what was
             found and what is allowed.
     """
-    text, source = _text_of(name_or_path)
-    return parse_study(text, source, overrides, choose)
+    return _validated(_document(source, overrides), choose)
 
 
-def parse_study(text: str, source: str, overrides: Sequence[str] = (), choose: Choose | None = None) -> Study:
+def parse_study(text: str, source: str, overrides: Overrides = (), choose: Choose | None = None) -> Study:
     """As `load_study`, from text; `source` names it in errors."""
-    document = apply_overrides(read_document(text, source, STUDY_FILE), overrides, Study)
+    return _validated(apply_overrides(read_document(text, source, STUDY_FILE), overrides, Study), choose)
+
+
+def _validated(document: Document, choose: Choose | None) -> Study:
     if family_asked(document) == AUTO:
         # Whatever is set of any family may matter to the choice.
         return validated(_settled(document, choose), STUDY_FILE)
@@ -53,19 +58,27 @@ def parse_study(text: str, source: str, overrides: Sequence[str] = (), choose: C
     return validated(replace(document, problems=(*document.problems, *vain)), STUDY_FILE)
 
 
-def load_variants(name_or_path: str, overrides: Sequence[str] = ()) -> dict[str, Study]:
+def load_variants(source: str | Mapping[str, Any], overrides: Overrides = ()) -> dict[str, Study]:
     """The study in each family that it can be of, by name: what a comparison of families reads.
 
     Raises:
         StudyError: the file cannot be read, or it can be of no family.
     """
-    text, source = _text_of(name_or_path)
-    return parse_variants(text, source, overrides)
+    return _variants(_document(source, overrides))
 
 
-def parse_variants(text: str, source: str, overrides: Sequence[str] = ()) -> dict[str, Study]:
+def parse_variants(text: str, source: str, overrides: Overrides = ()) -> dict[str, Study]:
     """As `load_variants`, from text."""
     return _variants(apply_overrides(read_document(text, source, STUDY_FILE), overrides, Study))
+
+
+def _document(source: str | Mapping[str, Any], overrides: Overrides) -> Document:
+    if isinstance(source, str):
+        text, name = _text_of(source)
+        found = read_document(text, name, STUDY_FILE)
+    else:
+        found = given_document(source, "the study")
+    return apply_overrides(found, overrides, Study)
 
 
 def _text_of(name_or_path: str) -> tuple[str, str]:
@@ -119,7 +132,7 @@ def overrides_in_vain(document: Document) -> Iterator[str]:
         return
     placed = {path[1] for path in document.origins if path[0] == "model" and len(path) > 1}
     for path, origin in document.origins.items():
-        if path[0] != "model" or not origin.startswith(ORIGIN):
+        if path[0] != "model" or not is_override(origin):
             continue
         # A whole section, `model={...}`, has one origin for all that later overrides left of it.
         for name in sorted(path[1:2] if len(path) > 1 else model.keys() - placed):

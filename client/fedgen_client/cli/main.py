@@ -7,29 +7,33 @@ from typing import Annotated
 import typer
 
 from fedgen import __version__
+from fedgen.cli.deferred import deferring
 from fedgen.cli.shell import Shell
-from fedgen_client.cli import check, join, ledger, log, page, read, start, studies, withdraw
 from fedgen_client.hints import COMMAND
 
 SHELL = Shell("fedgen-client", COMMAND)
+#: Where each command is, in the order of `--help`.
+PLACES = {
+    "join": "fedgen_client.cli.join:join",
+    "check": "fedgen_client.cli.check:check",
+    "studies": "fedgen_client.cli.studies:studies",
+    "approve": "fedgen_client.cli.studies:approve",
+    "deny": "fedgen_client.cli.studies:deny",
+    "start": "fedgen_client.cli.start:start",
+    "page": "fedgen_client.cli.page:page",
+    "read": "fedgen_client.cli.read:read",
+    "ledger": "fedgen_client.cli.ledger:ledger",
+    "log": "fedgen_client.cli.log:log",
+    "withdraw": "fedgen_client.cli.withdraw:withdraw",
+}
 
 app = typer.Typer(
     help="A hospital's part in a federation: its data stay, its policy rules, its budget is its own.",
+    cls=deferring(PLACES),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("join")(join.join)
-app.command("check")(check.check)
-app.command("studies")(studies.studies)
-app.command("approve")(studies.approve)
-app.command("deny")(studies.deny)
-app.command("start")(start.start)
-app.command("page")(page.page)
-app.command("read")(read.read)
-app.command("ledger")(ledger.ledger)
-app.command("log")(log.log)
-app.command("withdraw")(withdraw.withdraw)
 
 
 @app.callback()

@@ -9,20 +9,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fedgen.api.study_given import study as study_of
 from fedgen.cli.agreed import Yes, agreed, known_patients
-from fedgen.cli.patients import settle
 from fedgen.cli.runs import Pretrained
 from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
-from fedgen.study.load import load_study
 from fedgen_server.hints import DEMO
 
 MOST_SITES = 8
-
-
-def add_to(app: typer.Typer) -> None:
-    """Put the command on the main application."""
-    app.command()(demo)
 
 
 def demo(
@@ -42,7 +36,7 @@ def demo(
     """Start a coordinator and hospitals on this machine, train a study with phantom patients, and stop everything."""
     speak_as(DEMO)
     settings = [*(overrides or ()), f"data.phantom.sites={sites}"]
-    resolved = load_study(study, settings, settle(None))
+    resolved = study_of(study, settings)
     if resolved.data.phantom is None:
         raise StudyError("The demonstration makes up its patients: choose a study with data.phantom.")
 

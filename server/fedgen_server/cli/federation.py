@@ -17,15 +17,6 @@ from fedgen_server.folder import Federation, GivenCertificate
 RESTART = "Stop `fedgen-server start` and start it again to use it; the sites need to do nothing."
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the commands of this file on the main application."""
-    app.command()(init)
-    app.command()(invite)
-    app.command()(sites)
-    app.command()(remove)
-    app.command()(renew)
-
-
 def init(
     name: Annotated[str, typer.Option("--name", help="What the federation is called.")],
     address: Annotated[

@@ -7,21 +7,35 @@ from typing import Annotated
 import typer
 
 from fedgen import __version__
+from fedgen.cli.deferred import deferring
 from fedgen.cli.shell import Shell
-from fedgen_server.cli import demo, federation, operate, page_link, release, watch
 from fedgen_server.hints import COMMAND
 
-#: Each has `add_to(app)`, which puts its commands on the application, in the order of `--help`.
-MODULES = (federation, operate, page_link, release, watch, demo)
+#: Where each command is, in the order of `--help`.
+PLACES = {
+    "init": "fedgen_server.cli.federation:init",
+    "invite": "fedgen_server.cli.federation:invite",
+    "sites": "fedgen_server.cli.federation:sites",
+    "remove": "fedgen_server.cli.federation:remove",
+    "renew": "fedgen_server.cli.federation:renew",
+    "start": "fedgen_server.cli.operate:start",
+    "run": "fedgen_server.cli.operate:run",
+    "resume": "fedgen_server.cli.operate:resume",
+    "stop": "fedgen_server.cli.operate:stop",
+    "page": "fedgen_server.cli.page_link:page",
+    "release": "fedgen_server.cli.release:release",
+    "status": "fedgen_server.cli.watch:status",
+    "log": "fedgen_server.cli.watch:log",
+    "demo": "fedgen_server.cli.demo:demo",
+}
 
 app = typer.Typer(
     help="Coordinate a federation: invite hospitals, run studies, follow them.",
+    cls=deferring(PLACES),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in MODULES:
-    module.add_to(app)
 
 
 @app.callback()

@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fedgen.api.study_given import study as study_of
 from fedgen.cli.agreed import Yes, advice, agreed, known_patients
-from fedgen.cli.patients import Patients, settle
-from fedgen.cli.runs import Pretrained
+from fedgen.cli.patients import Patients
+from fedgen.cli.runs import Pretrained, Track
 from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
-from fedgen.study.load import load_study
 from fedgen_server.cli.options import DEFAULT_FOLDER, Folder
 from fedgen_server.folder import Federation
 from fedgen_server.hints import CONDUCTING
@@ -34,14 +34,6 @@ Wait = Annotated[
     typer.Option("--wait", metavar="SECONDS", help="How long to wait for sites to connect and approve."),
 ]
 WAIT = 3600.0
-
-
-def add_to(app: typer.Typer) -> None:
-    """Put the commands of this file on the main application."""
-    app.command()(start)
-    app.command()(run)
-    app.command()(resume)
-    app.command()(stop)
 
 
 def start(folder: Folder = DEFAULT_FOLDER) -> None:
@@ -70,15 +62,18 @@ def run(
     wait: Wait = WAIT,
     patients: Patients = None,
     yes: Yes = False,
+    track: Track = None,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Sign a study, offer it to the sites, and train it to its report once they have approved."""
     federation = Federation.open(folder)
-    study = load_study(file, overrides or (), settle(patients))
+    study = study_of(file, overrides or (), patients=patients or ())
     names = None if sites is None else [name.strip() for name in sites.split(",") if name.strip()]
 
+    from fedgen.api.simulate import require_trackers
     from fedgen_server.conduct import publish
 
+    require_trackers(track or ())
     console, known = Console(), known_patients(study, patients)
     accepted = agreed(console, study, known, yes)
     entry = publish(federation, study, names, pretrained)
@@ -89,17 +84,23 @@ def run(
         highlight=False,
         soft_wrap=True,
     )
-    _conduct(console, federation, entry, wait, accepted)
+    _conduct(console, federation, entry, wait, accepted, track or ())
 
 
-def resume(run: Run = None, wait: Wait = WAIT, yes: Yes = False, folder: Folder = DEFAULT_FOLDER) -> None:
+def resume(
+    run: Run = None,
+    wait: Wait = WAIT,
+    yes: Yes = False,
+    track: Track = None,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
     """Go on with a run that was stopped or killed, from its last finished round."""
     federation = Federation.open(folder)
     entry = find_run(federation, run)
     console = Console()
     console.print(f"Resuming {entry.run}", highlight=False, soft_wrap=True)
     _loud(console, entry)
-    _conduct(console, federation, entry, wait, yes)
+    _conduct(console, federation, entry, wait, yes, track or ())
 
 
 def stop(run: Run = None, folder: Folder = DEFAULT_FOLDER) -> None:
@@ -144,21 +145,30 @@ def find_run(federation: Federation, wanted: str | None) -> StudyEntry:
 
 
 def _loud(console: Console, entry: StudyEntry, more: Sequence[str] = ()) -> None:
-    from fedgen.cli.runs import loud
+    from fedgen.api.loud import loud
 
     for sentence in (*loud(entry.manifest.to_study()), *more):
         console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
 
 
 def _conduct(
-    console: Console, federation: Federation, entry: StudyEntry, wait: float, accepted: bool = False
+    console: Console,
+    federation: Federation,
+    entry: StudyEntry,
+    wait: float,
+    accepted: bool,
+    track: Sequence[str],
 ) -> None:
-    from fedgen.cli.display import Display
+    from fedgen.api.display import Display
     from fedgen.cli.runs import print_result
+    from fedgen.run.directory import RunDirectory
     from fedgen.run_view import RunView
+    from fedgen.tracking.follow import aloud, tracking
+    from fedgen.tracking.registry import tracker_choice
     from fedgen_server.conduct import conduct
 
     speak_as(CONDUCTING)
-    with Display(console) as display:
+    choices = [tracker_choice(each) for each in track]
+    with tracking(RunDirectory(Path(entry.run)), choices, aloud), Display(console) as display:
         work = conduct(federation, entry, display.watcher, display.say, wait, accepted)
     print_result(console, RunView(work.run))

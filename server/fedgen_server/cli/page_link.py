@@ -13,11 +13,6 @@ from fedgen_server.cli.options import DEFAULT_FOLDER, Folder
 from fedgen_server.folder import Federation
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the command on the main application."""
-    app.command()(page)
-
-
 def page(
     read_only: Annotated[
         bool, typer.Option("--read-only-token", help="The link only shows; it neither stops nor resumes.")

@@ -17,11 +17,6 @@ from fedgen_server.hints import COMMAND
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, its name, or a study's name.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the command of this file on the main application."""
-    app.command()(release)
-
-
 def release(
     run: Run, accept_review: AcceptReview = None, by: By = None, folder: Folder = DEFAULT_FOLDER
 ) -> None:

@@ -14,12 +14,6 @@ from fedgen_server.folder import Federation
 WATCH_SECONDS = 2.0
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the commands of this file on the main application."""
-    app.command()(status)
-    app.command()(log)
-
-
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds, until Ctrl-C.")] = False,

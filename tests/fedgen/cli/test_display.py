@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from fedgen.cli.display import Display, describe
-from fedgen.cli.runs import loud
+from fedgen.api.display import Display, describe
+from fedgen.api.loud import loud
 from fedgen.federation.coordinator.rounds import RoundReport
 
 

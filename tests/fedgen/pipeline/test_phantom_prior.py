@@ -8,8 +8,8 @@ import yaml
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from fedgen.api.loud import loud
 from fedgen.cli.main import app
-from fedgen.cli.runs import loud
 from fedgen.data.phantom.public import public_phantoms
 from fedgen.errors import DataError, StudyError
 from fedgen.pipeline.entries import start_of
