@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from fedgen.api.open_run import open_run as open_run
     from fedgen.api.simulate import simulate as simulate
     from fedgen.api.study_given import study as study
-    from fedgen.api.study_plan import StudyPlan as StudyPlan
     from fedgen.api.study_plan import plan as plan
     from fedgen.release.open_release import load_release as load_release
 

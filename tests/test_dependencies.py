@@ -23,6 +23,7 @@ NEEDED_BY = {"einops": "monai", "pyjpegls": "pydicom", "pylibjpeg": "pydicom"}
 #: Imported by us and not declared under its own name: the requirement that brings it.
 BROUGHT_BY = {
     "annotated-types": "pydantic",
+    "click": "typer",
     "markupsafe": "Jinja2",
     "protobuf": "flwr",
     "pydantic-core": "pydantic",

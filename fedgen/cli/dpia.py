@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fedgen.cli.patients import Patients, settle
+from fedgen.cli.patients import Patients
 from fedgen.errors import StudyError
 from fedgen.run.atomic import write_atomic
-from fedgen.study.load import load_study
 
 File = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, or the name of a preset.")]
 Overrides = Annotated[
@@ -30,9 +29,11 @@ def dpia(file: File, overrides: Overrides = None, patients: Patients = None, out
         raise StudyError(
             f"{out} exists, and may have been filled in by somebody: choose another name for --out, or move it away."
         )
-    study = load_study(file, overrides or (), settle(patients))
+    # Here: with them come pydantic, torch and Opacus, which take seconds to load.
+    from fedgen.api.study_given import study as study_of
 
-    # Here: with it come torch and Opacus, which take seconds to load.
+    study = study_of(file, overrides or (), patients=patients or ())
+
     from fedgen.planning.dpia.impact_assessment import impact_assessment
 
     text = impact_assessment(study, patients or ())

@@ -25,8 +25,10 @@ from fedgen.tracking.contract import Tracked, Tracker
 FILES = ("study.yaml", RunSummary.name, PrivacyFile.name, AUDIT, EVALUATION)
 #: The grid of synthetic images, and its name there.
 GRID, SAMPLES = "samples.png", "samples"
-#: Stages whose beginning says that the grid, or the rows, are there.
-_AFTER_SAMPLES, _AFTER_ROWS = ("assess", "release", "report"), ("release", "report")
+#: Before the names of what was measured over all patients in one place.
+POOLED = "pooled"
+#: Stages whose beginning says that the grid is there.
+_AFTER_SAMPLES = ("assess", "release", "report")
 #: What a name may hold; both trackers that we have refuse other signs.
 _OTHER = re.compile(r"[^A-Za-z0-9_. /-]+")
 
@@ -43,7 +45,7 @@ class Feed:
         self._tracker = tracker
         self._run = run
         self._round = 0
-        self._told: set[str] = set()
+        self._drawn = self._done = False
 
     def tell(self, event: Event) -> None:
         """One event of the journal, in its order."""
@@ -51,33 +53,28 @@ class Feed:
             self._round = event.round
             if event.round > self._tracker.last_round:
                 self._tracker.numbers(of_round(event), event.round)
-        elif isinstance(event, StageBegun):
-            if event.stage in _AFTER_SAMPLES:
-                self._samples()
-            if event.stage in _AFTER_ROWS:
-                self._rows()
-        elif isinstance(event, Done):
-            # Of a run that is gone on with nothing of this may be told yet.
+        elif isinstance(event, StageBegun) and event.stage in _AFTER_SAMPLES:
             self._samples()
-            self._rows()
-            for name, content in files(RunView(self._run)):
-                self._tracker.file(name, content)
+        elif isinstance(event, Done):
+            self._done = True
+
+    def finish(self) -> None:
+        """After the last event: what a run that is done leaves, as it stands then."""
+        if not self._done:
+            return
+        self._samples()
+        view = RunView(self._run)
+        found = of_rows(view)
+        if found:
+            self._tracker.numbers(found, self._round)
+        for name, content in files(view):
+            self._tracker.file(name, content)
 
     def _samples(self) -> None:
         path = self._run.figures / GRID
-        if self._first(SAMPLES) and path.exists():
+        if not self._drawn and path.exists():
+            self._drawn = True
             self._tracker.picture(SAMPLES, path.read_bytes(), self._round)
-
-    def _rows(self) -> None:
-        if self._first("rows"):
-            found = of_rows(RunView(self._run))
-            if found:
-                self._tracker.numbers(found, self._round)
-
-    def _first(self, what: str) -> bool:
-        known = what in self._told
-        self._told.add(what)
-        return not known
 
 
 def of_round(event: RoundDone) -> dict[str, float]:
@@ -89,10 +86,15 @@ def of_round(event: RoundDone) -> dict[str, float]:
 
 
 def of_rows(view: RunView) -> dict[str, float]:
-    """The values over the sites of every row, by group, row and value; those of single sites are not among them."""
+    """The values of every row by group, row and value: over the sites, and of a simulation over all patients.
+
+    Those of single sites are not among them.
+    """
+    over = [((), view.rows), ((POOLED,), view.pooled)]
     return {
-        named(row.group, row.id, value.name): float(value.value)
-        for row in view.rows
+        named(*where, row.group, row.id, value.name): float(value.value)
+        for where, rows in over
+        for row in rows
         for value in row.values
         if value.value is not None
     }

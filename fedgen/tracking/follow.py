@@ -90,6 +90,7 @@ class _Follower(threading.Thread):
                 status = _status(event, status)
             told = len(entries)
             if last:
+                feed.finish()
                 tracker.close(status)
                 return
             self._ended.wait(POLL)

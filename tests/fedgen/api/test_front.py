@@ -30,8 +30,6 @@ fedgen.study("demo")
 found["study"] = loaded()
 fedgen.simulate
 found["simulate"] = loaded()
-fedgen.plan
-found["plan"] = loaded()
 print(json.dumps(found))
 """
 #: Modules with examples that anybody can run.
@@ -42,7 +40,7 @@ EXAMPLES = ("fedgen.api.study_given", "fedgen.api.open_run", "fedgen.api.noteboo
 def loaded() -> dict[str, list[str]]:
     """Which heavy libraries one fresh process has imported after each step."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300, check=True
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=600, check=True
     )
     found: dict[str, list[str]] = json.loads(done.stdout)
     return found
@@ -53,12 +51,8 @@ def test_the_import_loads_nothing(loaded: dict[str, list[str]]) -> None:
 
 
 def test_a_study_is_made_without_torch(loaded: dict[str, list[str]]) -> None:
-    assert {"pydantic", "yaml"} <= {*loaded["study"]}
+    assert {"pydantic", "yaml"} <= {*loaded["study"]}, "what is loaded is seen"
     assert not {"torch", "monai", "flwr"} & {*loaded["study"], *loaded["simulate"]}
-
-
-def test_what_computes_is_seen_to_load(loaded: dict[str, list[str]]) -> None:
-    assert "torch" in loaded["plan"]
 
 
 def test_every_name_is_there_and_documented() -> None:

@@ -94,7 +94,7 @@ def test_a_report_that_shows_one_all_the_same_is_refused(
 ) -> None:
     view = RunView(run.work.run)
     real = render(view)
-    monkeypatch.setattr("fedgen.pipeline.sign_release.render", lambda *args, **options: real)
+    monkeypatch.setattr("fedgen.report.handed_on.render", lambda *args, **options: real)
     with pytest.raises(DataError, match="they may be patients'"):
         release_of(run)
     assert not list((run.work.run.path / "release").glob("*.zip"))
