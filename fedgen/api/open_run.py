@@ -69,6 +69,14 @@ class Run:
         return found
 
     @property
+    def data(self) -> tuple[Path, ...]:
+        """Folders of images that a simulation was started with; none where its study makes up its own."""
+        from fedgen.run.source_file import SourceFile
+
+        found = SourceFile.read(RunDirectory(self.path))
+        return () if found.source is None else (Path(found.source), *map(Path, found.more))
+
+    @property
     def summary(self) -> RunSummary:
         """run.json: sites, privacy, verdict, seconds of each stage."""
         return self.view.summary

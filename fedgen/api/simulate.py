@@ -113,22 +113,16 @@ def begin(study: Study, data: Sequence[Path], out: Path, pretrained: Path | None
     return Run(here.work.run.path)
 
 
-def unfinished_run(study: Study, data: Sequence[Path], out: Path, pretrained: Path | None = None) -> Run:
+def unfinished_run(study: Study, out: Path, pretrained: Path | None = None) -> Run:
     """The newest run of this very study under `out` that is not done.
 
     Raises:
         DataError: there is none.
-        StudyError: other data are given than it was started with, or other weights.
+        StudyError: other weights are given than it was started with.
     """
     from fedgen.pipeline.pretrained_start import add_start
     from fedgen.pipeline.simulation import unfinished
 
     here = unfinished(study, out)
     add_start(here.work.run, study, pretrained)
-    if data and [folder.absolute() for folder in data] != [here.folder, *here.more]:
-        given = " ".join(f"--data {folder}" for folder in data)
-        raise StudyError(
-            f"--resume goes on with the data {here.work.run.path} was started with, not with {given}: "
-            "leave --data away."
-        )
     return Run(here.work.run.path)

@@ -14,6 +14,7 @@ import typer
 from fedgen.cli.agreed import Yes, advice, agreed, known_patients
 from fedgen.cli.hints import NEW_RUN, SIMULATE
 from fedgen.cli.patients import Patients
+from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
 
 if TYPE_CHECKING:
@@ -84,7 +85,12 @@ def simulate(
     console = Console()
     known = known_patients(study, patients, phantom=not data)
     accepted = agreed(console, study, known, yes)
-    made = (unfinished_run if resume else begin)(study, folders, out, pretrained)
+    made = unfinished_run(study, out, pretrained) if resume else begin(study, folders, out, pretrained)
+    if resume and folders and tuple(folder.absolute() for folder in folders) != made.data:
+        given = " ".join(f"--data {folder}" for folder in folders)
+        raise StudyError(
+            f"--resume goes on with the data {made.path} was started with, not with {given}: leave --data away."
+        )
     speak_as(SIMULATE)
     console.print(f"{study.study.name}  ->  {made.path}", highlight=False, soft_wrap=True)
     for sentence in (*loud(study), *advice(file, overrides or (), study, known)):

@@ -41,8 +41,7 @@ def tracker_choice(text: str) -> TrackerChoice:
     name, _, where = text.partition(":")
     if name not in tracker_names():
         raise StudyError(
-            f"There is no tracker {name!r}: choose one of {', '.join(tracker_names())}, such as --track "
-            f"{tracker_names()[0]}."
+            f"There is no tracker {name!r}: choose one of {', '.join(tracker_names())}, or NAME:WHERE."
         )
     try:
         tracker_class(name)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from fedgen.errors import DataError
 from fedgen.run.directory import RunDirectory
 from fedgen.run.events import RoundDone
+from fedgen.run.row import Row, SitePart, Value
 from fedgen.run_view import RunView
 from fedgen.tracking.feed import FILES, Feed, of_rows, tracked
 
@@ -36,10 +39,20 @@ def test_rounds_rows_and_files_are_told_once(run, remembering) -> None:
     rows = tracker.scalars[-1][1]
     assert rows == of_rows(view)
     assert any(name.startswith("pooled/") for name in rows)
-    assert not all(name.startswith("pooled/") for name in rows)
     assert [(name, step) for name, _, step in tracker.pictures] == [("samples", 2)]
     assert tracker.pictures[0][1] == (run.figures / "samples.png").read_bytes()
     assert sorted(tracker.files) == sorted([*FILES, "report.html"])
+
+
+def test_values_are_named_by_where_they_are_of() -> None:
+    def row(estimate: float | None, **more: Any) -> Row:
+        values = (Value(name="AUC", value=estimate),)
+        return Row(id="leak", title="Leak", group="membership", values=values, **more)
+
+    own = SitePart(site="north", values=(Value(name="AUC", value=0.9),))
+    view: Any = SimpleNamespace(rows=[row(0.5, per_site=(own,))], pooled=[row(0.75)])
+    assert of_rows(view) == {"membership/leak/AUC": 0.5, "pooled/membership/leak/AUC": 0.75}
+    assert of_rows(SimpleNamespace(rows=[row(None)], pooled=[])) == {}
 
 
 def test_what_was_told_before_is_not_told_again(run, remembering) -> None:
