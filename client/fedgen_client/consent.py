@@ -44,7 +44,7 @@ def approve(
         PrivacyRefusedError: the site's own policy forbids it; the refusal is logged and nothing is approved.
         DataError: the decision cannot be written.
     """
-    problems = refusals(site, cohort, offered.study, offered.roster_size)
+    problems = refusals(site, cohort, offered.study, offered.others)
     if problems:
         _log(folder, "refused", offered, reason=" ".join(problems))
         raise PrivacyRefusedError(forbidden(offered.name, problems))
@@ -104,7 +104,7 @@ def require_consent(site: SiteFile, offered: OfferedStudy) -> str:
             f"The study {offered.name} was approved for the cohort {decision.cohort}, which the site file no longer "
             "has: put it back, or approve the study again for another."
         )
-    problems = refusals(site, decision.cohort, offered.study, offered.roster_size)
+    problems = refusals(site, decision.cohort, offered.study, offered.others)
     if problems:
         raise PrivacyRefusedError(forbidden(offered.name, problems))
     return decision.cohort

@@ -38,7 +38,7 @@ def consider(folder: SiteFolder, site_file: SiteFile, offered: OfferedStudy, coh
     from fedgen_client.books import balance  # these load torch
     from fedgen_client.words import describe
 
-    problems = refusals(site_file, cohort, offered.study, offered.roster_size)
+    problems = refusals(site_file, cohort, offered.study, offered.others)
     paragraphs = describe(
         offered,
         site_file,

@@ -6,6 +6,9 @@ Every rule is monotone: a stricter policy refuses whatever a looser one refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from fedgen.protocol.spoken_key import spoken_key
 from fedgen.study.study import Study
 from fedgen_client.site_file import CohortSection, Metric, PolicySection, SiteFile
 
@@ -71,6 +74,55 @@ def cohort_problems(policy: PolicySection, patients: int) -> list[str]:
     ]
 
 
+def stranger_problems(policy: PolicySection, others: Mapping[str, str]) -> list[str]:
+    """What is wrong with the other sites of a roster, where this site knows its company.
+
+    Args:
+        policy: of this site.
+        others: name and Ed25519 public key, hex, of every site of the roster but this one.
+    """
+    known = policy.known_sites
+    if known is None:
+        return []
+    strangers = sorted(site for site in others if site not in known)
+    swapped = sorted(
+        site
+        for site, key in others.items()
+        if site in known and spoken_key(bytes.fromhex(key)) != known[site]
+    )
+    found = []
+    if strangers:
+        found.append(
+            f"The roster has {', '.join(strangers)}, whom policy.known_sites does not list: compare fingerprints with "
+            "them by telephone before you add them."
+        )
+    if swapped:
+        found.append(
+            f"The roster has another key for {', '.join(swapped)} than policy.known_sites: whoever made the roster may "
+            "be in their place, so ask them by telephone, and not the coordinator."
+        )
+    return found
+
+
+def identity_problems(name: str, cohort: CohortSection, study: Study) -> list[str]:
+    """What a study would take for a patient that this hospital does not."""
+    pinned, data = cohort.patient_column, study.data
+    if pinned is None:
+        return []
+    found = []
+    if data.columns.patient != pinned:
+        found.append(
+            f"data.columns.patient is {data.columns.patient}, but cohorts.{name}.patient_column says that {pinned} "
+            "tells patients apart."
+        )
+    if data.patient_rule is not None:
+        found.append(
+            f"data.patient_rule tells patients apart by names of files, but cohorts.{name}.patient_column says that "
+            f"the column {pinned} does."
+        )
+    return found
+
+
 def budget_problems(name: str, cohort: CohortSection, study: Study) -> list[str]:
     """What a study asks beyond a cohort's budget whatever was spent before; the ledger judges the rest."""
     if not study.privacy.private and cohort.maximum_epsilon is not None:
@@ -87,14 +139,22 @@ def withheld(policy: PolicySection) -> tuple[Metric, ...]:
     return tuple(metric for metric in asked if metric not in policy.metrics)
 
 
-def refusals(site: SiteFile, cohort: str, study: Study, roster_size: int) -> list[str]:
+def refusals(site: SiteFile, cohort: str, study: Study, others: Mapping[str, str]) -> list[str]:
     """Everything that can be said against a study before the data is read.
+
+    Args:
+        site: the site file.
+        cohort: one of its cohorts.
+        study: what is asked.
+        others: as `stranger_problems`.
 
     Raises:
         KeyError: the site file has no such cohort.
     """
     return [
-        *problems(site.policy, study, roster_size),
+        *problems(site.policy, study, len(others) + 1),
+        *stranger_problems(site.policy, others),
+        *identity_problems(cohort, site.cohorts[cohort], study),
         *budget_problems(cohort, site.cohorts[cohort], study),
     ]
 

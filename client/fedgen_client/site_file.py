@@ -13,6 +13,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from fedgen.families.registry import FamilyName
+from fedgen.protocol.fields import SiteName
+from fedgen.protocol.spoken_key import SpokenKey
 from fedgen.schema.document import read_document
 from fedgen.schema.form import Form
 from fedgen.schema.read import read_text, validated
@@ -36,6 +38,12 @@ class CohortSection(Section):
         gt=0, description="total epsilon of all studies together; null for no limit at all"
     )
     delta: float = Field(1e-5, gt=0, lt=1, description="delta at which the total is counted")
+    patient_column: str | None = Field(
+        None,
+        min_length=1,
+        description="column of the table that tells patients apart: a study that takes another one, or a "
+        "data.patient_rule, is refused; null for whatever a study says",
+    )
 
 
 class PolicySection(Section):
@@ -64,6 +72,11 @@ class PolicySection(Section):
         description="what may leave beside the update: loss (within the sum; a study is refused without it), audit, "
         "evaluation and receipt (its signature under the rounds and the epsilon of the study; withheld where not "
         "listed)",
+    )
+    known_sites: dict[SiteName, SpokenKey] | None = Field(
+        None,
+        description="fingerprint of each other site's key, compared with its people by telephone: a study with a site "
+        "that is not listed, or with another key of one that is, is refused; null to take the coordinator's word",
     )
     approve: Literal["ask", "always"] = Field(
         "ask",

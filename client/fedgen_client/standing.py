@@ -39,7 +39,7 @@ def standing(site_file: SiteFile, offered: OfferedStudy) -> Standing:
         return Standing(
             "forbidden", decision, f"approved for cohort {cohorts[0]}, which the site file no longer has"
         )
-    problems = [refusals(site_file, name, offered.study, offered.roster_size) for name in cohorts]
+    problems = [refusals(site_file, name, offered.study, offered.others) for name in cohorts]
     if all(problems):
         before = "" if decision is None else "approved before, but now "
         return Standing("forbidden", decision, f"{before}forbidden by policy: {' '.join(problems[0])}")

@@ -7,7 +7,7 @@ roster. So a file that was changed on the disk is as little believed as one chan
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class OfferedStudy:
         manifest: what the coordinator signed.
         manifest_sha256: what an approval approves.
         study: the resolved study.
+        others: name and key, hex, of every site of the roster but this one.
         decision: what this site decided of this very manifest, or None.
         lapsed: a decision that was about an earlier manifest of the same study, such as one with another roster.
     """
@@ -45,6 +46,7 @@ class OfferedStudy:
     manifest: Manifest
     manifest_sha256: str
     study: Study
+    others: Mapping[str, str]
     decision: Approval | None
     lapsed: Approval | None = None
 
@@ -206,6 +208,7 @@ class Studies:
             manifest,
             sha256,
             manifest.to_study(),
+            others={name: key for name, key in manifest.roster.items() if name != self._membership.site},
             decision=approval if current else None,
             lapsed=None if current else approval,
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fedgen.protocol.spoken_key import spoken_key
 from fedgen.study.study import Study
 from fedgen_client.plain import printable
 from fedgen_client.policy import withheld
@@ -69,17 +69,11 @@ def _title(offered: OfferedStudy) -> str:
 
 def _who(offered: OfferedStudy) -> str:
     manifest, fewest = offered.manifest, offered.study.aggregation.minimum_sites
-    sites = ", ".join(f"{site} ({key_fingerprint(key)})" for site, key in manifest.roster.items())
+    sites = ", ".join(f"{site} ({spoken_key(bytes.fromhex(key))})" for site, key in manifest.roster.items())
     return (
         f"Federation {manifest.federation}, signed {manifest.created:%Y-%m-%d %H:%M} UTC; {offered.roster_size} sites "
         f"with the fingerprints of their keys: {sites}. A round needs {fewest} of them."
     )
-
-
-def key_fingerprint(key: str) -> str:
-    """Of a public key (hex), short enough to be compared by telephone."""
-    digest = hashlib.sha256(bytes.fromhex(key)).hexdigest()
-    return f"{digest[:4]} {digest[4:8]} {digest[8:12]}"
 
 
 def _trains(study: Study) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -50,8 +51,14 @@ def make_authority(federation: str, now: datetime) -> Pair:
     return _signed(builder.add_extension(identifier, critical=False), key, key)
 
 
-def make_server(authority: Pair, host: str, now: datetime) -> Pair:
+def make_server(authority: Pair, host: str, now: datetime, also: Sequence[str] = ()) -> Pair:
     """A new key and certificate for the server at `host` (a DNS name or an IP address), and for this machine itself.
+
+    Args:
+        authority: that signs it.
+        host: by which the sites reach it.
+        now: the coordinator's clock.
+        also: further hosts, such as one by which sites that have not moved yet still come.
 
     Raises:
         StudyError: the authority ends before such a certificate would.
@@ -66,7 +73,7 @@ def make_server(authority: Pair, host: str, now: datetime) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:_COMMON_NAME])])
     builder = _builder(name, ca.subject, key.public_key(), now, SERVER_LIFE)
-    hosts = dict.fromkeys((host, *LOCAL))
+    hosts = dict.fromkeys((host, *also, *LOCAL))
     for extension, critical in (
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_usage("digital_signature"), True),

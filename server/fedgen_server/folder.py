@@ -28,6 +28,7 @@ from fedgen_server.studies import OfferedStudies
 
 #: The name under which the coordinator signs.
 COORDINATOR = "coordinator"
+OWN = "This federation makes its own certificates: leave out --certificate and --key."
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,11 @@ class Federation:
         self.log.write("invited", site=site, expires=invitation.expires.isoformat())
         return invitation
 
+    def cancel_invitation(self, site: str) -> None:
+        """Make a site's unused invitation void, logged; raises as `Invitations.cancel`."""
+        self.invitations.cancel(site)
+        self.log.write("cancelled", site=site)
+
     def remove(self, site: str) -> Member:
         """Remove a site and make its invitations void, logged; `fedgen.flower` has to be told too.
 
@@ -160,6 +166,59 @@ class Federation:
         self.invitations.withdraw(site)
         self.log.write("removed", site=site)
         return removed
+
+    def move(
+        self,
+        address: str,
+        *,
+        port: int | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> tuple[Federation, list[str]]:
+        """Have the sites reach the coordinator at another address: same keys, same authority; it needs a restart.
+
+        A certificate that is made here is good for the old host too, so that sites can follow one by one where the old
+        address still leads here. Unused invitations are void, since their tokens say the old address. Once more to the
+        same address mends what was cut off.
+
+        Args:
+            address: the new `host:port`.
+            port: to listen on; by default that of `address` where it was that of the old one, else as before.
+            certificate, key: the operator's new files where `federation.yaml` says `certificate: given` and the old
+                ones are not for the new host, else None.
+
+        Returns:
+            the federation as it is now, and the names of the sites that have to be invited again.
+
+        Raises:
+            StudyError: it is no address, files are given where they are made here or the other way round, or the sites
+                would refuse the certificate.
+            DataError: a file cannot be read or written.
+        """
+        old, paths, now = self.config, self.paths, datetime.now(UTC)
+        follows = old.port == _port(old.address)
+        listen = port if port is not None else _port(address) if follows else old.port
+        config = _moved(old, address, listen)
+        host = config.public_host
+        if old.certificate == "own":
+            if certificate is not None or key is not None:
+                raise StudyError(OWN)
+            authority = _read_pair(paths.ca, paths.ca_key)
+            also = [] if old.public_host == host else [old.public_host]
+            pair = make_server(authority, host, now, also)
+        else:
+            chosen = (certificate or paths.certificate, key or paths.key)
+            check_certificate(*chosen, paths.ca, host)
+            pair = _read_pair(*chosen)
+        waiting = sorted({one.site for one in self.invitations.pending(now)})
+        with held(paths.registry_lock):
+            _write_pair(paths.certificate, paths.key, pair)
+            # Last: until it is written, the same command can be given again.
+            write_atomic(paths.config, dump_config(config).encode())
+        for site in waiting:
+            self.invitations.cancel(site)
+        self.log.write("moved", **{"from": old.address}, to=address)
+        return Federation.open(paths.folder), waiting
 
     def check_certificate(self) -> None:
         """Raise StudyError where sites would refuse the server's certificate today."""
@@ -182,9 +241,7 @@ class Federation:
         paths, host = self.paths, self.config.public_host
         if self.config.certificate == "own":
             if certificate is not None or key is not None:
-                raise StudyError(
-                    "This federation makes its own certificates: leave out --certificate and --key."
-                )
+                raise StudyError(OWN)
             pair = make_server(_read_pair(paths.ca, paths.ca_key), host, datetime.now(UTC))
         else:
             if certificate is None or key is None:
@@ -212,6 +269,12 @@ def _config(name: str, address: str, host: str, port: int | None, given: bool) -
     }
     origins: dict[Key, str] = {(key,): f"--{key}" for key in values}
     return validated(Document("fedgen-server init", values, origins), FEDERATION_FILE)
+
+
+def _moved(config: FederationConfig, address: str, port: int) -> FederationConfig:
+    values = {**config.model_dump(mode="json"), "address": address, "port": port}
+    origins: dict[Key, str] = {("address",): "HOST:PORT", ("port",): "--port"}
+    return validated(Document("fedgen-server move", values, origins), FEDERATION_FILE)
 
 
 def _port(address: str) -> int:

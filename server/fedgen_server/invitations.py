@@ -99,6 +99,24 @@ class Invitations:
             self._write([*kept, entry])
         return invitation
 
+    def cancel(self, site: str, now: datetime | None = None) -> None:
+        """Make a site's invitation void that nobody has used yet; one that was used has made a member.
+
+        Raises:
+            StudyError: the site has no invitation that could still be used.
+        """
+        now = now or datetime.now(UTC)
+        with held(self._lock):
+            issued = self.issued()
+            kept = [one for one in issued if one.site != site or not one.is_open(now)]
+            if len(kept) == len(issued):
+                waiting = ", ".join(sorted(one.site for one in issued if one.is_open(now))) or "nobody"
+                raise StudyError(
+                    f"{site} has no invitation that could still be used (invited: {waiting}): a site that has joined "
+                    "is taken out with `fedgen-server remove`."
+                )
+            self._write(kept)
+
     def withdraw(self, site: str) -> None:
         """Make every invitation of a site void, used ones too."""
         with held(self._lock):

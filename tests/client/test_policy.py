@@ -9,9 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedgen.families.registry import specs
+from fedgen.protocol.spoken_key import spoken_key
 from fedgen.study.study import Study
-from fedgen_client.policy import budget_problems, cohort_problems, problems, refusals, withheld
+from fedgen_client.policy import (
+    budget_problems,
+    cohort_problems,
+    identity_problems,
+    problems,
+    refusals,
+    stranger_problems,
+    withheld,
+)
 from fedgen_client.site_file import CohortSection, PolicySection, SiteFile
+
+#: Two other sites with their keys, as a roster has them.
+OTHERS = {"east": "11" * 32, "south": "22" * 32}
 
 
 def study(family: str = "vae", **sections: dict[str, Any]) -> Study:
@@ -143,8 +155,80 @@ def test_no_privacy_fits_no_limit_only(tmp_path) -> None:
     )
     policy = PolicySection(modes=("local", "none"))
     site = SiteFile(cohorts={"main": limited, "public": free}, policy=policy)
-    assert refusals(site, "main", plain, 3) == [sentence]
-    assert refusals(site, "public", plain, 3) == []
+    assert refusals(site, "main", plain, OTHERS) == [sentence]
+    assert refusals(site, "public", plain, OTHERS) == []
+
+
+def known(**keys: str) -> PolicySection:
+    return PolicySection(known_sites={site: spoken_key(bytes.fromhex(key)) for site, key in keys.items()})
+
+
+def test_known_company_is_welcome_and_so_is_a_part_of_it() -> None:
+    assert stranger_problems(PolicySection(), {"anybody": "33" * 32}) == []
+    assert stranger_problems(known(**OTHERS, west="33" * 32), OTHERS) == []
+    assert stranger_problems(known(**OTHERS), {}) == []
+
+
+def test_an_invented_site_and_a_swapped_key_are_refused() -> None:
+    assert stranger_problems(known(**OTHERS), {**OTHERS, "phantom": "44" * 32}) == [
+        "The roster has phantom, whom policy.known_sites does not list: compare fingerprints with them by telephone "
+        "before you add them."
+    ]
+    (sentence,) = stranger_problems(known(**OTHERS), {**OTHERS, "south": "55" * 32})
+    assert sentence.startswith("The roster has another key for south than policy.known_sites: ")
+    # Known keys under one another's names are swapped keys too.
+    assert len(stranger_problems(known(**OTHERS), {"east": "22" * 32, "south": "11" * 32})) == 1
+    # Nobody is known: nobody is company.
+    assert stranger_problems(known(), OTHERS)
+    site = SiteFile(
+        cohorts={"main": CohortSection(folder=".", maximum_epsilon=10.0)},  # type: ignore[arg-type]
+        policy=known(**OTHERS),
+    )
+    assert refusals(site, "main", study(), OTHERS) == []
+    assert refusals(site, "main", study(), {**OTHERS, "phantom": "44" * 32})
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 3).map(lambda n: f"{n:02d}" * 32)), st.data())
+def test_fewer_known_sites_never_allow_more(others, data) -> None:
+    """Naming a site fewer, or another key of one, refuses whatever was refused before."""
+    all_known = {site: data.draw(st.integers(0, 3).map(lambda n: f"{n:02d}" * 32)) for site in "abcd"}
+    fewer = {site: key for site, key in all_known.items() if data.draw(st.booleans())}
+    if stranger_problems(known(**all_known), others):
+        assert stranger_problems(known(**fewer), others)
+    allowed = all(fewer.get(site) == key for site, key in others.items())
+    assert (stranger_problems(known(**fewer), others) == []) == allowed
+
+
+@pytest.mark.parametrize(
+    "typed", ["12345 67890 12345 67890 12345 67890 12345 67890", "12345-67890" * 4, "1234567890" * 4]
+)
+def test_a_fingerprint_is_read_however_it_was_typed(typed: str) -> None:
+    assert PolicySection(known_sites={"east": typed}).known_sites == {
+        "east": " ".join(["12345 67890"] * 4),
+    }
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "1234567890" * 4 + "1", "abcde" * 8, "١٢٣٤٥" * 8])
+def test_what_is_no_fingerprint_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match="must be 40 digits"):
+        PolicySection(known_sites={"east": typed})
+
+
+def test_a_study_that_takes_another_column_for_the_patient_is_refused(tmp_path) -> None:
+    pinned = CohortSection(folder=tmp_path, maximum_epsilon=10.0, patient_column="mrn")
+    free = CohortSection(folder=tmp_path, maximum_epsilon=10.0)
+    right = study(data={"columns": {"patient": "mrn"}})
+    assert identity_problems("main", free, study(data={"patient_rule": "image"})) == []
+    assert identity_problems("main", pinned, right) == []
+    assert identity_problems("main", pinned, study()) == [
+        "data.columns.patient is patient, but cohorts.main.patient_column says that mrn tells patients apart."
+    ]
+    (sentence,) = identity_problems(
+        "main", pinned, study(data={"columns": {"patient": "mrn"}, "patient_rule": "image"})
+    )
+    assert sentence.startswith("data.patient_rule tells patients apart by names of files")
+    site = SiteFile(cohorts={"main": pinned})
+    assert refusals(site, "main", study(), OTHERS)
 
 
 FAMILIES, MODES = tuple(specs()), ("local", "distributed", "none")

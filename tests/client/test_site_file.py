@@ -126,7 +126,8 @@ def test_the_allowed_keys_of_a_cohort_are_listed(write) -> None:
     )
     assert any(
         "unknown key cohorts.b.foldr, did you mean cohorts.b.folder "
-        "(allowed under cohorts.b: folder, maximum_epsilon, delta)." in line
+        "(allowed under cohorts.b: folder, maximum_epsilon, delta, "
+        "patient_column)." in line
         for line in sentences
     )
 

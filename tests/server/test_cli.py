@@ -15,6 +15,7 @@ from fedgen.errors import StudyError
 from fedgen.flower.state import open_state
 from fedgen.flower.superlink import register_node
 from fedgen.protocol.invitation import decode_invitation
+from fedgen.protocol.spoken_key import spoken_key
 from fedgen_server.cli.main import app
 from fedgen_server.folder import Federation
 from fedgen_server.sites import Member
@@ -110,10 +111,46 @@ def test_sites_and_remove(folder) -> None:
     )
     call("invite", "south")
     shown = call("sites").stdout
-    assert "north  member" in shown and "abababab" in shown and "south  invited" in shown
+    assert (
+        "north  member" in shown
+        and spoken_key(bytes.fromhex("ab" * 32))[:17] in shown
+        and "south  invited" in shown
+    )
+    told = json.loads(call("sites", "--json").stdout)
+    assert [(one["site"], one["state"]) for one in told["sites"]] == [
+        ("north", "member"),
+        ("south", "invited"),
+    ]
+    own = spoken_key(federation.identity.public_key)
+    assert f"coordinator: {own}" in call("fingerprint").stdout
+    told = json.loads(call("fingerprint", "north", "--json").stdout)
+    assert told == {
+        "federation": "Lung net",
+        "fingerprint": own,
+        "sites": {"north": spoken_key(bytes.fromhex("ab" * 32))},
+    }
+    with pytest.raises(StudyError, match="no member"):
+        call("fingerprint", "south")
     assert "Removed north" in call("remove", "north").stdout
     assert "north  removed" in call("sites").stdout
     assert open_state(federation.paths.database).get_node_id_by_public_key(b"the node's key") is None
+
+
+def test_an_invitation_is_cancelled(folder) -> None:
+    call("invite", "south")
+    assert "void" in call("cancel", "south").stdout
+    assert "south" not in call("sites").stdout
+    with pytest.raises(StudyError, match=r"south has no invitation .*\(invited: nobody\)"):
+        call("cancel", "south")
+    assert '"event": "cancelled"' in (folder / "log.jsonl").read_text()
+
+
+def test_the_federation_moves(folder) -> None:
+    call("invite", "south")
+    said = call("move", "new.example.org:9000").stdout
+    assert "fedgen-client move new.example.org:9000" in said
+    assert "invite south again" in said
+    assert "new.example.org:9000" in call("status").stdout
 
 
 def test_renew(folder) -> None:

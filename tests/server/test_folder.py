@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+import fedgen_server.folder as federation_module
 from fedgen.errors import DataError, LockedError, PrivacyRefusedError, StudyError
 from fedgen.protocol.manifest import manifest_of, sign_manifest
 from fedgen.run.lock import held
@@ -132,6 +134,81 @@ def test_renewing_a_given_certificate(tmp_path) -> None:
     second = given_files(tmp_path / "three", authority=authority)
     federation.renew(second.certificate, second.key)
     assert federation.paths.key.read_bytes() == second.key.read_bytes()
+
+
+def names(federation: Federation) -> set[str]:
+    certificate = x509.load_pem_x509_certificate(federation.paths.certificate.read_bytes())
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {str(name.value) for name in found}
+
+
+def test_moving_keeps_keys_authority_and_members(federation) -> None:
+    before = {
+        name: (federation.paths.folder / name).read_bytes()
+        for name in ("ca.crt", "ca.key", "coordinator.key")
+    }
+    invitation = federation.invite("south", 1.0)
+    moved, invited = federation.move("fed.example.org:9443")
+    assert {name: (moved.paths.folder / name).read_bytes() for name in before} == before
+    assert (moved.config.address, moved.config.port, moved.config.name) == (
+        "fed.example.org:9443",
+        9443,
+        "Lung net",
+    )
+    # Sites that have not heard yet come by the old name.
+    assert {"fed.example.org", "localhost"} <= names(moved)
+    moved.check_certificate()
+    assert Federation.open(moved.paths.folder).config == moved.config
+    # A token says the address, so that an unused one is void, and the next has the new one.
+    assert invited == ["south"]
+    with pytest.raises(PrivacyRefusedError, match="no longer, valid"):
+        moved.invitations.redeem("south", invitation.secret, "a" * 64, "key")
+    assert moved.invite("south", 1.0).address == "fed.example.org:9443"
+    # A port of its own, behind a proxy for example, stays; and the renewed certificate is for the new host alone.
+    again, _ = moved.move("fed.example.org:443", port=8443)
+    assert (again.config.address, again.config.port) == ("fed.example.org:443", 8443)
+    third, _ = again.move("other.org:444")
+    assert third.config.port == 8443
+    third.renew()
+    assert "fed.example.org" not in names(third)
+
+
+@pytest.mark.parametrize("address", ["", "nowhere", "host:0", "a/b:1"])
+def test_moving_to_what_is_no_address_changes_nothing(federation, address: str) -> None:
+    files = {path: path.read_bytes() for path in federation.paths.folder.glob("*") if path.is_file()}
+    with pytest.raises(StudyError, match="HOST:PORT"):
+        federation.move(address)
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_moving_cut_off_before_its_end_is_done_by_the_same_command(federation, monkeypatch) -> None:
+    real, folder = federation_module.write_atomic, federation.paths.folder
+
+    def cut(path: Path, content: bytes) -> None:
+        if path == federation.paths.config:
+            raise KeyboardInterrupt
+        real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(federation_module, "write_atomic", cut)
+        with pytest.raises(KeyboardInterrupt):
+            federation.move("fed.example.org:9443")
+    # The old address works as before.
+    Federation.open(folder).check_certificate()
+    moved, _ = Federation.open(folder).move("fed.example.org:9443")
+    moved.check_certificate()
+
+
+def test_moving_with_a_given_certificate(tmp_path) -> None:
+    authority = make_authority("Hospital IT", NOW)
+    first = given_files(tmp_path / "one", authority=authority)
+    federation = Federation.create(tmp_path / "f", name="x", address="fed.example.org:1", certificate=first)
+    with pytest.raises(StudyError, match="would refuse"):
+        federation.move("other.example.org:1")
+    assert federation.config.address == "fed.example.org:1"
+    # Another port of the same host needs no other certificate.
+    moved, _ = federation.move("fed.example.org:2")
+    assert moved.config.address == "fed.example.org:2"
 
 
 def test_sites_are_added_once(federation) -> None:

@@ -85,7 +85,7 @@ def _study(
             return
         yield CheckLine(about, f"approved by {offered.decision.by} for cohort {cohorts[0]}.")
     else:
-        problems = {name: refusals(site, name, offered.study, offered.roster_size) for name in site.cohorts}
+        problems = {name: refusals(site, name, offered.study, offered.others) for name in site.cohorts}
         cohorts = [name for name, found in problems.items() if not found]
         if not cohorts:
             # Nothing to mend: the policy does what it is for.

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from fedgen.errors import FedgenError
+from fedgen.protocol.spoken_key import spoken_key
 from fedgen.run.lock import is_held
 from fedgen_client.books import every_cohort
 from fedgen_client.consent import choose_cohort
@@ -21,7 +22,6 @@ from fedgen_client.site_page.passages import passage, traffic
 from fedgen_client.site_page.site_state import BudgetGauge, OfferShown, SiteLogShown, SiteShown, StudyShown
 from fedgen_client.standing import decided, standing
 from fedgen_client.studies import OfferedStudy, Studies
-from fedgen_client.words import key_fingerprint
 
 #: Lines of the log on the first page, and on a page of it.
 FEW, MANY = 12, 200
@@ -60,7 +60,7 @@ class SiteReader:
             site=membership.site,
             federation=membership.federation,
             coordinator=membership.address,
-            key=key_fingerprint(key.hex()),
+            key=spoken_key(key),
             running=self._running(),
             asked=self._asked(),
             offers=tuple(self._offer(site_file, each) for each in offered),

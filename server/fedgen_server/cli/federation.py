@@ -1,8 +1,7 @@
-"""`fedgen-server init`, `invite`, `sites`, `remove` and `renew`: who is in the federation, and how it is reached."""
+"""`fedgen-server init`, `invite`, `cancel`, `remove`, `renew`, `move`: who is in it, and how it is reached."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -68,28 +67,14 @@ def invite(
     )
 
 
-def sites(folder: Folder = DEFAULT_FOLDER) -> None:
-    """List the sites and the open invitations."""
-    from rich.console import Console
-    from rich.table import Table
-
+def cancel(
+    site: Annotated[str, typer.Argument(metavar="SITE", help="Who was invited.")],
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Cancel an invitation that was not used yet: its token is void from now on."""
     federation = Federation.open(folder)
-    table = Table(box=None, pad_edge=False)
-    for title in ("site", "state", "since (UTC)", "identity key"):
-        table.add_column(title, no_wrap=True)
-    for name, site in sorted(federation.sites.all().items()):
-        since = site.revoked or site.joined
-        table.add_row(
-            name, "member" if site.active else "removed", f"{since:%Y-%m-%d %H:%M}", site.identity_key[:16]
-        )
-    for one in federation.invitations.pending(datetime.now(UTC)):
-        table.add_row(
-            one.site, "invited", f"{one.created:%Y-%m-%d %H:%M}", f"expires {one.expires:%Y-%m-%d %H:%M}"
-        )
-    if table.row_count == 0:
-        typer.echo("No site has joined or is invited: `fedgen-server invite SITE`.")
-    else:
-        Console(soft_wrap=True).print(table)
+    federation.cancel_invitation(site)
+    typer.echo(f"The token of {site} is void. `fedgen-server invite {site}` makes another.")
 
 
 def remove(
@@ -120,6 +105,37 @@ def renew(
     federation = Federation.open(folder)
     end = federation.renew(certificate, key)
     typer.echo(f"The new certificate for {federation.config.public_host} ends on {end:%Y-%m-%d}. {RESTART}")
+
+
+def move(
+    address: Annotated[
+        str, typer.Argument(metavar="HOST:PORT", help="Where the sites will reach the coordinator.")
+    ],
+    port: Annotated[
+        int | None, typer.Option("--port", help="Local port to listen on, where it changes otherwise.")
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", help="Server certificate for it, PEM, where yours is used."),
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Its private key, PEM.")] = None,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Give the federation another address, with a certificate for it; keys, members and studies stay."""
+    before = Federation.open(folder)
+    moved, invited = before.move(address, port=port, certificate=certificate, key=key)
+    members = sorted(moved.sites.active())
+    typer.echo(
+        f"The sites reach {moved.config.name} at {moved.config.address} from now on; it listens on "
+        f"{moved.config.host}, port {moved.config.port}.\n"
+        "Stop `fedgen-server start` and start it again to use it.\n"
+        f"Tell each site ({', '.join(members) or 'none yet'}) to stop, and to type:\n"
+        f"  fedgen-client move {moved.config.address}"
+    )
+    if invited:
+        typer.echo(
+            f"Tokens that were not used say the old address and are void: invite {', '.join(invited)} again."
+        )
 
 
 def _given(certificate: Path | None, key: Path | None, ca: Path | None) -> GivenCertificate | None:

@@ -15,9 +15,12 @@ from fedgen_server.hints import COMMAND
 PLACES = {
     "init": "fedgen_server.cli.federation:init",
     "invite": "fedgen_server.cli.federation:invite",
-    "sites": "fedgen_server.cli.federation:sites",
+    "sites": "fedgen_server.cli.members:sites",
+    "fingerprint": "fedgen_server.cli.members:fingerprint",
+    "cancel": "fedgen_server.cli.federation:cancel",
     "remove": "fedgen_server.cli.federation:remove",
     "renew": "fedgen_server.cli.federation:renew",
+    "move": "fedgen_server.cli.federation:move",
     "start": "fedgen_server.cli.operate:start",
     "run": "fedgen_server.cli.operate:run",
     "resume": "fedgen_server.cli.operate:resume",

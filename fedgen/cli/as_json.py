@@ -1,0 +1,74 @@
+"""`--json`: what a command tells a person as a table, a program gets as one typed object on standard output.
+
+One convention for the three programs. A command has the option `AsJson`, says with `tells` which model it prints, and
+prints it with `print_told`; nothing else is then on standard output. Keys are never renamed without a line in the
+changelog; more may be added. A number that has no bound (an epsilon of work without privacy) is null.
+docs/reference/json.md is written from the models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from fedgen.schema.section import Section
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+#: Where a command keeps what it tells.
+_TELLS = "__fedgen_tells__"
+
+
+def tells(model: type[Section]) -> Callable[[C], C]:
+    """Mark a command with the form of what it prints with `--json`; its fields have descriptions."""
+
+    def mark(command: C) -> C:
+        setattr(command, _TELLS, model)
+        return command
+
+    return mark
+
+
+def told_by(command: Callable[..., Any]) -> type[Section] | None:
+    """The form that a command prints with `--json`; None where it has not said."""
+    found: type[Section] | None = getattr(command, _TELLS, None)
+    return found
+
+
+def print_told(told: Section) -> None:
+    """Print the object, and nothing beside it."""
+    typer.echo(told.model_dump_json(indent=1))
+
+
+def finite(number: float | None) -> float | None:
+    """A number as JSON may hold it; null where it has no bound.
+
+    >>> finite(1.5), finite(math.inf), finite(None)
+    (1.5, None, None)
+    """
+    return number if number is not None and math.isfinite(number) else None
+
+
+def commands_of(places: Mapping[str, str]) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every command of a program with its words, such as `study presets`, in the order of `--help`.
+
+    Args:
+        places: as `fedgen.cli.deferred.deferring`.
+    """
+    for name, place in places.items():
+        module, _, attribute = place.partition(":")
+        found = getattr(import_module(module), attribute)
+        if not isinstance(found, typer.Typer):
+            yield name, found
+            continue
+        for command in found.registered_commands:
+            if command.callback is not None:
+                yield (
+                    f"{name} {command.name or command.callback.__name__.replace('_', '-')}",
+                    command.callback,
+                )
