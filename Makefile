@@ -55,14 +55,14 @@ site: install
 	$(BIN)/python tools/site/check_site.py build/site
 
 wheel: install
-	$(BIN)/python tools/dist/build_dist.py --out dist
+	$(BIN)/python tools/packages/build_dist.py --out dist
 
 dist: install
-	$(BIN)/python tools/dist/build_dist.py --out dist --twice
-	$(BIN)/python tools/dist/try_wheel.py dist
+	$(BIN)/python tools/packages/build_dist.py --out dist --twice
+	$(BIN)/python tools/packages/try_wheel.py dist
 
 sbom: install
-	$(BIN)/python tools/dist/sbom.py --out dist
+	$(BIN)/python tools/packages/sbom.py --out dist
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
