@@ -72,6 +72,20 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in [slug(heading) for heading in headings], target
 
 
+def test_the_threat_model_names_code_and_test_for_whatever_it_says_is_prevented() -> None:
+    text = page("explanation/threat-model.md")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    claims = [cells for cells in rows if len(cells) == 5 and re.match(r"(prevented|bounded)", cells[1])]
+    assert len(claims) > 20
+    for what, _, by, code, tests in claims:
+        assert by, what
+        assert re.findall(r"\]\(\.\./\.\./(?:fedgen|privacy|client|server)/", code) or "install.md" in code, (
+            what
+        )
+        assert re.findall(r"\]\(\.\./\.\./tests/", tests), what
+    assert text.count("**not prevented**") > 8
+
+
 def mentioned_keys(text: str) -> Iterator[str]:
     """Study keys in backticks or after --set."""
     yield from re.findall(rf"`((?:{SECTIONS})\.(?!json|yaml|html)[a-z_.]+[a-z_])(?:=|: |`)", text)

@@ -24,9 +24,16 @@ LEAST = 25
 class Template:
     """A sentence of the code with its gaps, and the exit code of the error that it is raised with, where it is."""
 
-    pattern: re.Pattern[str]
+    pieces: tuple[str | None, ...]
     own: int
     code: int | None
+
+    def prints(self, sentence: str) -> bool:
+        """Whether it can be this very sentence, whatever is filled in."""
+        if not all(piece is None or piece in sentence for piece in self.pieces):
+            return False
+        pattern = "".join(".*?" if piece is None else re.escape(piece) for piece in self.pieces)
+        return re.fullmatch(pattern, sentence, re.DOTALL) is not None
 
 
 def _template(node: ast.AST, code: int | None) -> Template | None:
@@ -39,11 +46,7 @@ def _template(node: ast.AST, code: int | None) -> Template | None:
     own = sum(len(part) for part in parts if part is not None)
     if own < LEAST:
         return None
-    return Template(
-        re.compile("".join(".*?" if part is None else re.escape(part) for part in parts), re.DOTALL),
-        own,
-        code,
-    )
+    return Template(tuple(parts), own, code)
 
 
 def _codes(tree: ast.AST) -> dict[ast.AST, int]:
@@ -62,7 +65,10 @@ def templates() -> tuple[Template, ...]:
     found = []
     for package, place in ROOTS.items():
         for file in sorted((REPO / place / package).rglob("*.py")):
-            tree = ast.parse(file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
+            if "Error" not in text:  # what is printed at the end of a command is an error's sentence
+                continue
+            tree = ast.parse(text)
             codes = _codes(tree)
             made = (_template(node, codes.get(node)) for node in ast.walk(tree))
             found += [each for each in made if each is not None]
@@ -71,9 +77,7 @@ def templates() -> tuple[Template, ...]:
 
 def matching(sentence: str) -> list[Template]:
     """The templates that print the sentence whole, or all of it but what other sentences fill in."""
-    return [
-        each for each in templates() if each.pattern.fullmatch(sentence) and each.own >= len(sentence) * 0.3
-    ]
+    return [each for each in templates() if each.own >= len(sentence) * 0.3 and each.prints(sentence)]
 
 
 def quoted(path: Path) -> list[str]:

@@ -29,7 +29,9 @@ ROOTS = {"fedgen": "fedgen", "privacy/fedgen_privacy": "fedgen_privacy", "client
 
 def git(*arguments: str) -> str:
     """What git says."""
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def epoch() -> int:

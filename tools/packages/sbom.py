@@ -2,9 +2,9 @@
 
     python tools/packages/sbom.py --out dist
 
-Both are of this environment, which `make install` fills by constraints.txt, and of run-time libraries alone. The licences
-are read by pip-licenses; one that cannot be read, or that is of a kind that may not be passed on with an Apache-2.0 program,
-is an error.
+Both are of this environment, which `make install` fills by constraints.txt, and of run-time libraries alone. The
+licences are read by pip-licenses; one that cannot be read, or that is of a kind that may not be passed on with an
+Apache-2.0 program, is an error.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -45,12 +46,14 @@ def run_time() -> set[str]:
                 continue
             seen.add((name, extra))
             needed = [Requirement(line) for line in lines]
-            waiting += [each for each in needed if each.marker is None or each.marker.evaluate({"extra": extra})]
+            waiting += [
+                each for each in needed if each.marker is None or each.marker.evaluate({"extra": extra})
+            ]
     return {name for name, _ in seen}
 
 
-def bill() -> dict[str, object]:
-    """The bill of materials, cut to what runs, without a time or a serial number: equal environments give equal bills."""
+def bill() -> dict[str, Any]:
+    """The bill of what runs, without a time or a serial number: equal environments give equal bills."""
     made = subprocess.run(
         [sys.executable, "-m", "cyclonedx_py", "environment", "--pyproject", str(ROOT / "pyproject.toml"),
          "--output-reproducible", "--of", "JSON", "--sv", "1.6", sys.prefix],
@@ -93,16 +96,27 @@ def problems(found: list[dict[str, str]]) -> list[str]:
     for each in found:
         licence = short(each["License"])
         if licence == "UNKNOWN":
-            told.append(f"{each['Name']} {each['Version']} does not say its licence: read it, and add it to READ_BY_HAND.")
+            told.append(
+                f"{each['Name']} {each['Version']} does not say its licence: read it, and add it to READ_BY_HAND."
+            )
         elif BINDING.search(licence) and " or " not in licence.lower():
-            told.append(f"{each['Name']} {each['Version']} is under {licence}, which binds whoever passes fedgen on.")
+            told.append(
+                f"{each['Name']} {each['Version']} is under {licence}, which binds whoever passes fedgen on."
+            )
     return told
 
 
 def table(found: list[dict[str, str]]) -> str:
     """The licences as a page."""
-    rows = [f"| {each['Name']} | {each['Version']} | {short(each['License']).replace('|', '/')} |" for each in found]
-    return "# Licences of the run-time libraries\n\n| library | version | licence |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    rows = [
+        f"| {each['Name']} | {each['Version']} | {short(each['License']).replace('|', '/')} |"
+        for each in found
+    ]
+    return (
+        "# Licences of the run-time libraries\n\n| library | version | licence |\n|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -114,7 +128,7 @@ def main(arguments: list[str]) -> int:
     made, found = bill(), licences()
     (out / "fedgen.cdx.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     (out / "licences.md").write_text(table(found), encoding="utf-8")
-    print(f"{len(made['components'])} components in fedgen.cdx.json, {len(found)} licences in licences.md")  # type: ignore[arg-type]
+    print(f"{len(made['components'])} components in fedgen.cdx.json, {len(found)} licences in licences.md")
     told = problems(found)
     for each in told:
         print(each, file=sys.stderr)

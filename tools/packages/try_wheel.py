@@ -64,7 +64,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("dist", type=Path)
     parser.add_argument("--python", default=sys.executable, help="interpreter of the environment")
-    parser.add_argument("--all", action="store_true", help="install the libraries too, as constraints.txt pins them")
+    parser.add_argument(
+        "--all", action="store_true", help="install the libraries too, as constraints.txt pins them"
+    )
     parser.add_argument("--simulate", action="store_true", help="also run the demo, from data to report")
     asked = parser.parse_args(arguments)
     (wheel,) = asked.dist.glob("fedgen-*.whl")
@@ -72,13 +74,18 @@ def main(arguments: list[str]) -> int:
         programs = environment(Path(scratch) / "env", asked.python, wheel.resolve(), asked.all)
         here = Path(scratch) / "elsewhere"
         here.mkdir()
-        clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        clean = {
+            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")
+        }
         run = [(str(programs / "python"), "-c", WHOLE)]
         run += [(str(programs / name), *rest) for name, *rest in COMMANDS + (SIMULATION,) * asked.simulate]
         for command in run:
             done = subprocess.run(command, cwd=here, env=clean, capture_output=True, text=True, check=False)
             if done.returncode or not done.stdout.strip():
-                print(f"{' '.join(command[:3])} ended with {done.returncode}:\n{done.stdout}{done.stderr}", file=sys.stderr)
+                print(
+                    f"{' '.join(command[:3])} ended with {done.returncode}:\n{done.stdout}{done.stderr}",
+                    file=sys.stderr,
+                )
                 return 1
             if command[1] == "-c":
                 print(done.stdout.strip())

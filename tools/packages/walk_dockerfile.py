@@ -2,10 +2,11 @@
 
     python tools/packages/walk_dockerfile.py dist
 
-Every COPY must find its files, every RUN is carried out in a fresh environment with the wheel in `dist/`, and every user,
-folder and mode is made as written. Then a coordinator and a hospital are started as the images start them: as the image's
-user, on a read-only root, with one volume and /tmp to write to, and no network but loopback. The coordinator makes a
-federation, answers its own health check and invites; the hospital joins, checks itself and takes part; both end with 130.
+Every COPY must find its files, every RUN is carried out in a fresh environment with the wheel in `dist/`, and every
+user, folder and mode is made as written. Then a coordinator and a hospital are started as the images start them: as the
+image's user, on a read-only root, with one volume and /tmp to write to, and no network but loopback. The coordinator
+makes a federation, answers its own health check and invites; the hospital joins, checks itself and takes part; both end
+with 130.
 
 Not walked: the base image, and torch's index, whose torch is taken from the environment that runs this script.
 """
@@ -160,8 +161,9 @@ site {start_site} > /tmp/site.log 2>&1 & hospital=$!
 for i in $(seq 120); do server sites 2>/dev/null | grep -q north && grep -q . /tmp/site.log && break; sleep 1; done
 sleep 5
 kill -0 $hospital || fail "the site did not stay"
-kill -TERM $hospital; code=0; wait $hospital || code=$?; [ $code = {interrupted} ] || fail "the site ended with $code"
-kill -TERM $coordinator; code=0; wait $coordinator || code=$?; [ $code = {interrupted} ] || fail "the coordinator ended with $code"
+ended() {{ kill -TERM $1; code=0; wait $1 || code=$?; [ $code = {interrupted} ] || fail "$2 ended with $code"; }}
+ended $hospital "the site"
+ended $coordinator "the coordinator"
 echo walked
 """
 
@@ -170,8 +172,12 @@ def scenario(server: Image, site: Image, data: Path) -> str:
     """The script that starts both."""
     functions = []
     for name, image in (("server", server), ("site", site)):
-        variables = " ".join(f"{key}={shlex.quote(_within(image, value))}" for key, value in image.variables.items())
-        functions.append(f'{name}() {{ cd {image.place(image.volume)}; {variables} {image.programs}/{image.start[0]} "$@"; }}')
+        variables = " ".join(
+            f"{key}={shlex.quote(_within(image, value))}" for key, value in image.variables.items()
+        )
+        functions.append(
+            f'{name}() {{ cd {image.place(image.volume)}; {variables} {image.programs}/{image.start[0]} "$@"; }}'
+        )
     health = [_within(server, part) for part in server.health]
     health[0] = str(server.programs / health[0])
     functions.append(f"healthy() {{ {shlex.join(health)}; }}")
@@ -203,7 +209,9 @@ write_phantom_site(Path(sys.argv[1]), phantom, phantom_sites(phantom)[0], 5)
 def main(arguments: list[str]) -> int:
     """Walk both, then start both."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("dist", type=Path, nargs="?", default=ROOT / "dist", help="where `make dist` put the wheel")
+    parser.add_argument(
+        "dist", type=Path, nargs="?", default=ROOT / "dist", help="where `make dist` put the wheel"
+    )
     parser.parse_args(arguments)
     cannot = why_not()
     # Not below /tmp, which is fresh in the place; and open to the image's user.
@@ -227,13 +235,20 @@ def main(arguments: list[str]) -> int:
             scenario(server, site, data),
             [image.place(image.volume) for image in images.values()],
             server.user,
-            {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/nonexistent", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"},
+            {
+                "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+                "HOME": "/nonexistent",
+                "LANG": "C.UTF-8",
+                "OMP_NUM_THREADS": "1",
+            },
             timeout=600,
         )
         if done.returncode or not done.stdout.strip().endswith("walked"):
             print(done.stdout, done.stderr, file=sys.stderr)
             return 1
-    print("Both were started as their images start them: as another user, on a read-only root, with loopback alone.")
+    print(
+        "Both were started as their images start them: as another user, on a read-only root, with loopback alone."
+    )
     return 0
 
 
