@@ -15,7 +15,7 @@ from fedgen.run.row import Verdict
 
 FOLDER = Path(__file__).parent.parent / "simulations" / "audit_power"
 #: Names of the scripts and what they share, as general as names of scripts are.
-OWN = ("canaries", "copies", "gaussian", "in_process", "overfitted", "readme", "readme_of", "worlds")
+OWN = ("canaries", "copies", "gaussian", "in_process", "overfitted", "readme", "readme_of", "steps", "worlds")
 
 
 @pytest.fixture
@@ -58,3 +58,11 @@ def test_a_third_of_the_noise_is_exposed_by_canaries_and_the_right_noise_is_not(
     assert rows["as accounted"][-1] == "not above"
     assert rows["none"][-1] == "above the claim"
     assert float(rows["0.3 of it"][4]) > float(rows["as accounted"][4])
+
+
+@pytest.mark.slow  # A thousand private steps; the ordinary run plants the same fault in the self-test.
+def test_a_third_of_the_noise_is_exposed_in_a_private_step_of_gradients(script) -> None:
+    steps = script("steps")
+    row = steps.line(steps.Attacked(steps.installed("vae")), "vae", 1.0, 500)
+    claimed, bound, weak = float(row[1]), float(row[4]), float(row[5])
+    assert bound <= claimed < weak
