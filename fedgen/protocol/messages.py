@@ -318,9 +318,11 @@ class AssessModel(Message):
 
 
 def _of_question(asked: Assess | AssessModel, what: str) -> str:
-    header = f"{asked.study_sha256}/{asked.model.shape[0]}/{what}"
-    content = np.ascontiguousarray(asked.vector(), "<f4")
-    return hashlib.sha256(header.encode() + content.tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{asked.study_sha256}/{asked.model.shape[0]}/{what}".encode())
+    # Part by part, since a site and a coordinator ask for it several times and a release is large.
+    for part in asked.parts():
+        digest.update(np.ascontiguousarray(part, "<f4").data)
+    return digest.hexdigest()
 
 
 class Assessment(Message):
