@@ -22,11 +22,19 @@ from fedgen_privacy.ledger import Charge, Ledger
 
 CLIENT = (sys.executable, "-c", "from fedgen_client.cli.main import run; run()")
 HEAVY = ("torch", "opacus", "monai", "sklearn", "scipy", "flwr")
+#: What `page` and `read` need, and nothing else does.
+SERVING = ("uvicorn", "starlette", "fastapi", "jinja2")
 
 
 def test_the_command_line_is_light() -> None:
     """The supervisor is this process, and must leave the memory to the worker."""
-    code = f"import sys, fedgen_client.cli.main; print([m for m in {HEAVY} if m in sys.modules])"
+    code = f"import sys, fedgen_client.cli.main; print([m for m in {HEAVY + SERVING} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_links_of_the_page_do_not_wait_for_torch() -> None:
+    code = f"import sys, fedgen_client.site_page.serve_site; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -21,7 +21,7 @@ def page(
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Show this site's studies, budget and log in a browser of this machine, and approve or deny there."""
-    from fedgen_client.site_page.serve_site import serve_page  # loads torch and a web server
+    from fedgen_client.site_page.serve_site import serve_page  # loads a web server
 
     serve_page(site(folder), port, read_only, _tell)
 

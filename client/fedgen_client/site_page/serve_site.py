@@ -44,8 +44,13 @@ def serve_page(
         entrance = f"http://{ADDRESS}:{taken}{pages[0].root}/enter"
         tell({role: f"{entrance}#{token}" for role, token in door.tokens.items()})
 
+    def warm() -> None:
+        import fedgen_client.given_start
+        import fedgen_client.site_page.gauges  # noqa: F401  both load torch, while the person copies a link
+
     try:
         watch.begin(stopped)
+        threading.Thread(target=warm, name="imports", daemon=True).start()
         serve_here(app, port, told)
     finally:
         stopped.set()

@@ -1,4 +1,7 @@
-"""What the page shows, read from the site's folder whenever somebody looks."""
+"""What the page shows, read from the site's folder whenever somebody looks.
+
+Light until then: what loads torch is imported where it is used, so that the links are printed at once.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,12 @@ from collections.abc import Callable, Mapping
 from fedgen.errors import FedgenError
 from fedgen.protocol.spoken_key import spoken_key
 from fedgen.run.lock import is_held
-from fedgen_client.books import every_cohort
 from fedgen_client.consent import choose_cohort
 from fedgen_client.deciding import consider
 from fedgen_client.folder import SiteFolder
-from fedgen_client.given_start import require_start
 from fedgen_client.plain import printable
 from fedgen_client.site_file import SiteFile
 from fedgen_client.site_page.coordinator_watch import Heard
-from fedgen_client.site_page.gauges import addition, gauge
 from fedgen_client.site_page.passages import passage, traffic
 from fedgen_client.site_page.site_state import BudgetGauge, OfferShown, SiteLogShown, SiteShown, StudyShown
 from fedgen_client.standing import decided, standing
@@ -52,6 +52,8 @@ class SiteReader:
             StudyError: the site file is not valid.
             FederationError, DataError, PrivacyRefusedError: the membership or key cannot be used.
         """
+        from fedgen_client.books import every_cohort  # loads torch
+
         site_file, membership = self.folder.load_site_file(), self.folder.membership()
         key = self.folder.identity(membership.site).public_key
         offered, problem = self._offered()
@@ -78,6 +80,8 @@ class SiteReader:
             StudyError: there is no such cohort.
             FedgenError: a file cannot be used; see `deciding.consider`.
         """
+        from fedgen_client.site_page.gauges import addition  # loads torch
+
         offered = Studies(self.folder).get(sha256)
         if offered is None:
             return None
@@ -166,6 +170,8 @@ class SiteReader:
         return f"{status.state}{rounds}, says the coordinator"
 
     def _needs(self, offered: OfferedStudy) -> str:
+        from fedgen_client.given_start import require_start  # loads torch
+
         try:
             require_start(offered, self.folder.pretrained(offered.study_sha256))
         except FedgenError as error:
@@ -173,6 +179,8 @@ class SiteReader:
         return ""
 
     def _gauge(self, cohort: str, site_file: SiteFile, names: Mapping[str, str]) -> BudgetGauge:
+        from fedgen_client.site_page.gauges import gauge  # loads torch
+
         # Adding up takes a second, and a page is looked at again and again: what was read from the very same bytes,
         # for the same section of the site file, is not added up anew.
         ledger, section = self.folder.ledger(cohort), site_file.cohorts.get(cohort)
