@@ -140,7 +140,8 @@ class SiteReader:
 
     def _offer(self, site_file: SiteFile, offered: OfferedStudy) -> OfferShown:
         study, found = offered.study, standing(site_file, offered)
-        said = found.why or ("" if found.decision is None else decided(found.decision))
+        why = found.why.removeprefix("forbidden by policy: ")
+        said = why or ("" if found.decision is None else decided(found.decision))
         if found.state == "offered" and offered.lapsed is not None:
             said = "What was decided before was about another manifest of it."
         cohort = (
@@ -166,8 +167,8 @@ class SiteReader:
         status = self._heard().progress.get(offered.study_sha256)
         if status is None or status.state == "offered":
             return ""
-        rounds = f", round {status.round} of {status.rounds}" if status.state == "running" else ""
-        return f"{status.state}{rounds}, says the coordinator"
+        done = f"{status.round} of {status.rounds} rounds done" if status.round else "no round done yet"
+        return f"{status.state}{f', {done}' if status.state == 'running' else ''}, says the coordinator"
 
     def _needs(self, offered: OfferedStudy) -> str:
         from fedgen_client.given_start import require_start  # loads torch

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 from fedgen.dashboard.page_look import environment
 from fedgen.report.numbers import DASH, THIN
@@ -17,8 +19,17 @@ _UNITS = ("bytes", "kB", "MB", "GB")
 def templates() -> Environment:
     """Jinja with the filters that numbers of this page need."""
     made = environment("fedgen_client.site_page")
-    made.filters |= {"plain": plain, "up": up, "size": size}
+    made.filters |= {"plain": plain, "up": up, "size": size, "code": code}
     return made
+
+
+def code(text: str) -> Markup:
+    """A sentence of ours with what is to be typed in it, which stands between backticks.
+
+    >>> code("run `fedgen-client deny <x>` & wait")
+    Markup('run <code>fedgen-client deny &lt;x&gt;</code> &amp; wait')
+    """
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
 def plain(value: float | None) -> str:
