@@ -17,6 +17,7 @@ from fedgen.federation.coordinator.rounds import train
 from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.site.site import Site
 from fedgen.pipeline.model import trained_networks
+from fedgen.pipeline.pretrained_start import given_start, keep_start
 from fedgen.planning.alternatives import alternatives
 from fedgen.recipe import Recipe
 from fedgen.run.directory import RunDirectory
@@ -60,7 +61,8 @@ def test_it_trains_and_draws(name: str, tmp_path: Path) -> None:
     sites = prepare_sites(study, None, tmp_path / "data", tmp_path / "cache").sites
     run = RunDirectory(tmp_path / "run")
     run.path.mkdir()
-    recipe = Recipe.of(study)
+    keep_start(run, given_start(study, None))
+    recipe = Recipe.of(study).on_frozen(run.pretrained)
     exchange = DirectExchange([Site(recipe, site, run.site(site.site)) for site in sites])
     trained = train(recipe, exchange, PlainAggregator(recipe.mechanism.vector.length), run)
     assert trained.checkpoint.round == recipe.rounds
