@@ -25,7 +25,7 @@ HEAD = """# Families
 
 Made by `python simulations/zoo/run.py`, which trains each cell: two rounds of one step (or the family's one sum) at
 two sites of ten procedural phantoms, with the small networks of the self-test, without privacy and with epsilon 10
-at each site. A cell says how many seconds training and drawing took on one busy core, without privacy / with it; a
+at each site. A cell says how many seconds of a core training and drawing took at most, without privacy / with it; a
 cell without a run is not claimed. `fedgen models` prints the same table. A row
 with an option is another system of the field that the family is with it.
 

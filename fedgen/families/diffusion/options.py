@@ -65,6 +65,7 @@ SPEC = FamilySpec(
     fastest={"cpu": "hooks"},
     prior_with=_prior_with,
     systems={
+        "latent: trained": SMALL.model_copy(update={"latent": "trained"}),
         "latent: prior": SMALL.model_copy(update={"latent": "prior", "autoencoder_channels": (16, 32)}),
     },
     variants={
