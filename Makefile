@@ -49,6 +49,7 @@ format: install
 docs: install
 	$(BIN)/python -m fedgen.study.study_manual > docs/reference/study-file.md
 	$(BIN)/python -m fedgen_client.site_manual > docs/reference/site-file.md
+	$(BIN)/python tools/json_reference.py > docs/reference/json.md
 
 site: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

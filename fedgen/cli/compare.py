@@ -9,22 +9,29 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedgen.cli.as_json import AsJson, print_told, tells
 from fedgen.cli.hints import EXPORT
+from fedgen.report.compare_runs import CompareFile
 from fedgen.run.hints import speak_as
 
 if TYPE_CHECKING:
     from fedgen.report.compare_page import Panel
 
 
+@tells(CompareFile)
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, two or more.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the page and its numbers.")] = Path("compare"),
+    as_json: AsJson = False,
 ) -> None:
     """Draw what releases are worth against their epsilon, and put the runs in a table: compare.html, compare.json."""
     from fedgen.report.compare_page import PAGE, compare_runs, panels
 
     speak_as(EXPORT)
     found = compare_runs(runs, out)
+    if as_json:
+        print_told(found)
+        return
     console = Console()
     for panel in panels(found):
         console.print(_table(panel))

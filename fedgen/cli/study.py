@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
 from fedgen.api.study_given import study as study_of
+from fedgen.cli.as_json import AsJson, print_told, tells
 from fedgen.cli.dpia import dpia
 from fedgen.cli.patients import Patients
+from fedgen.schema.section import Section
 from fedgen.study import presets
 from fedgen.study.show import dump_study, study_hash
 from fedgen.study.study import Study
@@ -44,14 +47,54 @@ def check(file: File, overrides: Overrides = None, patients: Patients = None) ->
         typer.echo(start(study))
 
 
+class PresetTold(Section):
+    """A study that comes with fedgen."""
+
+    name: str = Field(description="by which every command takes it")
+    makes: tuple[str, ...] = Field(description="fields that it makes, such as image and mask")
+    given: tuple[str, ...] = Field(description="fields that it makes them of")
+    translates: bool = Field(description="whether it makes images from others")
+    family: str = Field(description="of the model")
+    mode: str = Field(description="of its privacy: local, distributed or none")
+    epsilon: float | None = Field(description="null without privacy")
+    image_size: tuple[int, ...] = Field(description="height and width, or depth, height and width")
+    phantom: bool = Field(description="whether it makes its own patients; otherwise it needs --data")
+
+
+class PresetsTold(Section):
+    """The studies that come with fedgen."""
+
+    presets: tuple[PresetTold, ...] = Field(description="by name")
+
+
 @app.command("presets")
-def presets_command() -> None:
+@tells(PresetsTold)
+def presets_command(as_json: AsJson = False) -> None:
     """List the studies that come with fedgen, by name."""
+    if as_json:
+        told = (_preset(name, study_of(name)) for name in presets.names())
+        print_told(PresetsTold(presets=tuple(told)))
+        return
     table = Table("preset", "makes", "family", "privacy", "images")
     for name in presets.names():
         study = study_of(name)
         table.add_row(name, made_from(study), study.model.family, protection(study), images_of(study))
     Console().print(table)
+
+
+def _preset(name: str, study: Study) -> PresetTold:
+    task, privacy = study.made, study.privacy
+    return PresetTold(
+        name=name,
+        makes=tuple(field.name for field in task.makes),
+        given=tuple(field.name for field in task.given),
+        translates=task.translates,
+        family=study.model.family,
+        mode=privacy.mode,
+        epsilon=privacy.epsilon if privacy.private else None,
+        image_size=study.data.image_size,
+        phantom=study.data.phantom is not None,
+    )
 
 
 def made_from(study: Study) -> str:

@@ -16,9 +16,10 @@ from fedgen.errors import DataError, FederationError, PrivacyRefusedError, Study
 from fedgen.run.hints import speak_as
 from fedgen.run.journal import Journal
 from fedgen_client.approval import read_approval
+from fedgen_client.cli.told_studies import ChecksTold, LedgersTold, StudiesTold
 from fedgen_client.hints import COMMAND
 from fedgen_privacy.accounting import Spend
-from fedgen_privacy.ledger import Charge, Ledger
+from fedgen_privacy.ledger import Budget, Charge, Ledger
 
 CLIENT = (sys.executable, "-c", "from fedgen_client.cli.main import run; run()")
 HEAVY = ("torch", "opacus", "monai", "sklearn", "scipy", "flwr")
@@ -280,3 +281,47 @@ def test_no_folder_may_be_written(command, stub, folder, tmp_path) -> None:
     result = command("join", stub.token(), folder=type(folder)(blocked / "site"))
     assert isinstance(result.exception, DataError)
     assert "--folder" in str(result.exception)
+
+
+def test_studies_as_json(command, with_data, stub, others, secure_study) -> None:
+    stub.offer(secure_study(), **others)
+    stub.offer(secure_study(study={"name": "greedy"}, privacy={"epsilon": 40.0}), **others)
+    command("approve", "tiny", "--yes", folder=with_data)
+    told = StudiesTold.model_validate_json(command("studies", "--json", folder=with_data).stdout)
+    found = {study.name: study for study in told.studies}
+    assert (found["tiny"].state, found["tiny"].cohort, found["tiny"].epsilon) == ("approved", "main", 8.0)
+    assert found["greedy"].state == "forbidden" and "privacy.epsilon is 40" in found["greedy"].why
+    assert told.out_of_date is None
+    stub.answers["/fedgen/v1/studies"] = (503, b"")
+    result = command("studies", "--json", folder=with_data)
+    assert StudiesTold.model_validate_json(result.stdout).out_of_date
+    assert isinstance(result.exception, FederationError)
+
+
+def test_ledgers_as_json(command, with_data, edit_site_file) -> None:
+    edit_site_file(with_data, ("\npolicy:", "  ct: {folder: /ct, maximum_epsilon: null}\n\npolicy:"))
+    Ledger(with_data.ledger("ct")).charge(Charge("a" * 64, 1, "b" * 64, None))
+    ledger = Ledger(with_data.ledger("main"))
+    ledger.charge(Charge("a" * 64, 1, "b" * 64, Spend(1.0, 0.1, 10)))
+    ledger.reserve("c" * 64, [Spend(2.0, 0.1, 5)], Budget(10.0, 1e-3))
+    told = LedgersTold.model_validate_json(command("ledger", "--json", folder=with_data).stdout)
+    main, ct = told.cohorts
+    assert main.limit == 10.0 and main.bounded and 0 < main.spent < main.promised < 10
+    assert main.left == 10.0 - main.promised
+    assert [(study.rounds, study.kept_free is None) for study in main.studies] == [(1, True), (0, False)]
+    # Work without privacy has no epsilon, and JSON no infinity.
+    assert (ct.bounded, ct.spent, ct.limit) == (False, None, None)
+    with_data.ledger("main").write_text("garbage\n")
+    result = command("ledger", "--json", folder=with_data)
+    assert int(result.exception.exit_code) == 3
+    main, ct = LedgersTold.model_validate_json(result.stdout).cohorts
+    assert main.damaged and main.spent is None and ct.damaged is None
+
+
+def test_check_as_json(command, with_data, images, offered, quick_plans) -> None:
+    (images / "1.png").write_bytes(b"")
+    result = command("check", "--json", folder=with_data)
+    told = ChecksTold.model_validate_json(result.stdout)
+    assert (result.exit_code, told.code, told.ok) == (4, 4, False)
+    wrong = {finding.about: finding.code for finding in told.findings if not finding.ok}
+    assert wrong["cohort main"] == 4

@@ -149,7 +149,7 @@ def fedgen(run: Run, *arguments: str) -> str:
 
 
 def test_the_registry_and_the_command_list_it(run: Run) -> None:
-    found = {family["name"]: family for family in json.loads(fedgen(run, "models", "--json"))}
+    found = {family["name"]: family for family in json.loads(fedgen(run, "models", "--json"))["families"]}
     assert found.keys() == {*specs(), "blots"}
     assert found["blots"]["dimensions"] == [2, 3]
     assert found["blots"]["conditioning"] == ["class"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fedgen.cli.as_json import AsJson, print_told, tells
 from fedgen.errors import FedgenError
 from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, say, site
+from fedgen_client.cli.told_studies import LedgersTold, cohort_told, damaged_told
 from fedgen_client.folder import SiteFolder
 from fedgen_client.site_file import CohortSection
 from fedgen_client.studies import Studies
@@ -17,7 +19,8 @@ if TYPE_CHECKING:  # it loads torch
 NO_NAME = "a study no longer kept"
 
 
-def ledger(folder: Folder = DEFAULT_FOLDER) -> None:
+@tells(LedgersTold)
+def ledger(as_json: AsJson = False, folder: Folder = DEFAULT_FOLDER) -> None:
     """Verify each cohort's ledger and show what is spent and left; exit 3 where one is damaged."""
     from fedgen_client.books import balance, every_cohort  # heavy
 
@@ -25,6 +28,7 @@ def ledger(folder: Folder = DEFAULT_FOLDER) -> None:
     cohorts = place.load_site_file().cohorts
     names = _names(place)
     damaged: FedgenError | None = None
+    told = []
     for cohort in every_cohort(place, cohorts):
         section = cohorts.get(cohort) or CohortSection(folder=place.path, maximum_epsilon=None)
         try:
@@ -32,13 +36,20 @@ def ledger(folder: Folder = DEFAULT_FOLDER) -> None:
         except FedgenError as error:
             # The other cohorts are shown all the same; the error ends the command.
             damaged = damaged or error
-            say(f"{cohort}: DAMAGED", "red")
+            told.append(damaged_told(cohort, str(error), cohort in cohorts))
+            if not as_json:
+                say(f"{cohort}: DAMAGED", "red")
+            continue
+        told.append(cohort_told(found, names, cohort in cohorts))
+        if as_json:
             continue
         say(_summary(found, known=cohort in cohorts))
         for study, epsilon in found.studies.items():
             say(_study_line(found, study, names.get(study, NO_NAME), epsilon))
         for study, epsilon in found.kept_free.items():
             say(_free_line(study, names.get(study), epsilon))
+    if as_json:
+        print_told(LedgersTold(cohorts=tuple(told)))
     if damaged is not None:
         raise damaged
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedgen.cli.as_json import AsJson, print_told, tells
 from fedgen.errors import PrivacyRefusedError, StudyError
 from fedgen_client.cli.options import (
     DEFAULT_FOLDER,
@@ -17,6 +18,7 @@ from fedgen_client.cli.options import (
     site,
     somebody_is_there,
 )
+from fedgen_client.cli.told_studies import StudiesTold, study_told
 from fedgen_client.consent import choose_cohort
 from fedgen_client.consent import deny as record_denial
 from fedgen_client.deciding import consider, take_part
@@ -27,13 +29,17 @@ from fedgen_client.standing import decided, standing
 from fedgen_client.studies import OfferedStudy, Studies
 
 
-def studies(folder: Folder = DEFAULT_FOLDER) -> None:
+@tells(StudiesTold)
+def studies(as_json: AsJson = False, folder: Folder = DEFAULT_FOLDER) -> None:
     """List the studies that the coordinator offers to this site, and what was decided of each."""
     place = site(folder)
     site_file = place.load_site_file()
     known = Studies(place)
     error = fetch(place, known)
-    for offered in known.all():
+    if as_json:
+        told = tuple(study_told(site_file, offered) for offered in known.all())
+        print_told(StudiesTold(studies=told, out_of_date=None if error is None else str(error)))
+    for offered in () if as_json else known.all():
         say(_line(offered))
         say(f"    {printable(_state(site_file, offered))}")
     if error is not None:

@@ -4,18 +4,63 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from pydantic import Field
 
+from fedgen.cli.as_json import AsJson, print_told, tells
+from fedgen.schema.section import Section
 from fedgen_server.cli.options import DEFAULT_FOLDER, Folder
 from fedgen_server.folder import Federation
 
 WATCH_SECONDS = 2.0
 
 
+class SiteSeen(Section):
+    """A site of the federation."""
+
+    site: str = Field(description="name")
+    state: Literal["member", "removed"] = Field(description="whether it is heard")
+    online: bool = Field(description="whether it is connected now")
+    last_seen: str | None = Field(description="null for never")
+
+
+class RunSeen(Section):
+    """A run of the federation."""
+
+    study: str = Field(description="name")
+    run: str = Field(description="its folder")
+    state: Literal["offered", "running", "done", "failed", "interrupted"] = Field(
+        description="`running` is also what a killed process leaves behind: see `conducted`"
+    )
+    conducted: bool = Field(description="whether a process conducts it now")
+    round: int = Field(description="rounds finished")
+    rounds: int = Field(description="rounds asked for")
+    sites: tuple[str, ...] = Field(description="in the sum of the last round")
+    roster: tuple[str, ...] = Field(description="all its sites")
+    epsilon: float | None = Field(
+        description="an upper bound so far; null before the first round and without privacy"
+    )
+    seconds_a_round: float | None = Field(description="the median so far")
+    eta_seconds: float | None = Field(
+        description="of training that is left at that pace; null where it is over"
+    )
+
+
+class StatusTold(Section):
+    """The federation now."""
+
+    federation: str = Field(description="name")
+    address: str = Field(description="where the sites reach it")
+    serving: bool = Field(description="whether `fedgen-server start` runs")
+    sites: tuple[SiteSeen, ...] = Field(description="members and removed sites, by name")
+    runs: tuple[RunSeen, ...] = Field(description="in the order in which they were published")
+
+
+@tells(StatusTold)
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_json: AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds, until Ctrl-C.")] = False,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
@@ -24,7 +69,7 @@ def status(
 
     federation = Federation.open(folder)
     if as_json:
-        typer.echo(json.dumps(overview(federation), indent=2))
+        print_told(StatusTold.model_validate_json(json.dumps(overview(federation))))
         return
 
     from rich.console import Console
