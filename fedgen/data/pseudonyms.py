@@ -13,13 +13,15 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from fedgen.data.folder_scan import files_of
-from fedgen.data.index import IndexEntry, PatientIndex
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable
 from fedgen.run.state_folder import state_folder
 from fedgen_privacy.secret_file import make_secret, read_secret
+
+if TYPE_CHECKING:
+    from fedgen.data.index import IndexEntry, PatientIndex
 
 KEY_FILE = "pseudonym.key"
 #: Hexadecimal digits of a pseudonym: 64 bits, so that millions of patients have different ones.
@@ -135,6 +137,9 @@ def naming_no_file(folder: Path, pseudonyms: Pseudonyms) -> Iterator[None]:
     except DataError as error:
         paths: tuple[str, ...] = ()
         with contextlib.suppress(DataError):
+            # Here, since with it come all decoders, and a key is asked for where no folder is read.
+            from fedgen.data.folder_scan import files_of
+
             paths = files_of(folder)
         # Of several folders each hides its own names.
         error.outline = pseudonyms.text(error.for_log, paths)
