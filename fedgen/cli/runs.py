@@ -103,7 +103,8 @@ def simulate(
     if page:
         from fedgen.cli.with_page import run_with_page
 
-        run_with_page(made, console, page_port, stages)
+        tracked = [part for each in track or () for part in ("--track", each)]
+        run_with_page(made, console, page_port, stages, tracked)
     else:
         stages()
 

@@ -39,6 +39,7 @@ class OwnRun:
 
     def __init__(self, run: RunDirectory, study: Study, key: str) -> None:
         self._followed = Followed(run, study, key)
+        self._pid = os.getpid()
         self._running = threading.Event()
         self.stopped, self.resumed = threading.Event(), threading.Event()
 
@@ -48,8 +49,9 @@ class OwnRun:
         return "simulation"
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """The block runs it."""
+    def running(self, pid: int | None = None) -> Iterator[None]:
+        """The block runs it, in the process `pid`; in this one unless given."""
+        self._pid = os.getpid() if pid is None else pid
         self.stopped.clear()
         self.resumed.clear()
         self._running.set()
@@ -79,7 +81,7 @@ class OwnRun:
         return {}
 
     def stop(self, key: str, who: str) -> str:
-        """Interrupt what this process does, as the system would.
+        """Interrupt the process that runs it, as the system would.
 
         Raises:
             FederationError: nothing goes on.
@@ -88,11 +90,11 @@ class OwnRun:
             raise FederationError("This run does not go on now: look at its page again.")
         self.stopped.set()
         # Not SIGINT, which a shell ignores for what it starts in the background.
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(self._pid, signal.SIGTERM)
         return "told to stop"
 
     def resume(self, key: str, who: str) -> str:
-        """Tell the process to go on.
+        """Tell who runs it to go on.
 
         Raises:
             FederationError: it does.

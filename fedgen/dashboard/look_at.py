@@ -112,7 +112,10 @@ def page_state(
 
 
 def _standing(status: Standing, conducted: bool) -> Standing:
-    return "killed" if status == "running" and not conducted else status
+    if status == "running" and not conducted:
+        return "killed"
+    # Of a process that goes on with it, until it says so itself.
+    return "starting" if conducted and status in ("interrupted", "failed", "offered") else status
 
 
 def phase_now(events: Sequence[Event]) -> PhaseNow | None:

@@ -8,8 +8,8 @@ from fedgen.dashboard.words import Tone
 from fedgen.run.row import Row, Verdict
 from fedgen.schema.section import Section
 
-#: How a run stands. `killed`: run.json says that it runs, and no process does.
-Standing = Literal["offered", "running", "done", "failed", "interrupted", "killed"]
+#: How a run stands. `killed`: run.json says that it runs, and no process does; `starting`: a process is about to go on.
+Standing = Literal["offered", "starting", "running", "done", "failed", "interrupted", "killed"]
 
 
 class Sighting(Section):

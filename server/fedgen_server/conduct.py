@@ -17,7 +17,7 @@ from fedgen.pipeline.federation import FederationSetting
 from fedgen.pipeline.pretrained_start import given_start, refuse_same_patients
 from fedgen.pipeline.runner import run_stages
 from fedgen.pipeline.stages import TRAIN
-from fedgen.pipeline.watch import Watcher
+from fedgen.pipeline.watch import Watcher, guarded
 from fedgen.pipeline.workspace import Workspace
 from fedgen.planning.useless import refuse_useless
 from fedgen.protocol.manifest import manifest_of, sign_manifest
@@ -128,8 +128,9 @@ def conduct(
             try:
                 exchange = FleetExchange(link, _nodes(federation, roster), stop, federation.is_served)
                 if not TRAIN.done(run):
-                    sites = gather(study, exchange, run, roster, waiting, wait, stop)
-                    refuse_useless(study, [sites[name].patients for name in sorted(sites)], accepted)
+                    with guarded(work):
+                        sites = gather(study, exchange, run, roster, waiting, wait, stop)
+                        refuse_useless(study, [sites[name].patients for name in sorted(sites)], accepted)
                 here = FederationSetting(work, exchange, _aggregator(study, roster), roster=roster)
                 run_stages(here, watcher)
                 done = True

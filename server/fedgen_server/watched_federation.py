@@ -51,7 +51,7 @@ class WatchedFederation:
     def state(self, key: str) -> PageState | None:
         """A run as it is now."""
         run = self._find(key)
-        return None if run is None else run.state(is_conducted(run.run), self.sightings())
+        return None if run is None else run.state(self._conducted(key, run.run), self.sightings())
 
     def events(self, key: str) -> Sequence[Event]:
         """Its events."""
@@ -87,8 +87,7 @@ class WatchedFederation:
         """
         run = self._required(key)
         with self._lock:
-            started = self._resumed.get(key)
-            if is_conducted(run.run) or (started is not None and started.poll() is None):
+            if self._conducted(key, run.run):
                 raise FederationError("A process conducts this run already: look at its page again.")
             command = ["resume", run.run.path.name, "--folder", str(self._federation.paths.folder.absolute())]
             with (run.run.path / RESUME_LOG).open("ab") as log:
@@ -101,6 +100,11 @@ class WatchedFederation:
                 )
         self._federation.log.write("resumed_by_page", run=str(run.run.path), by=who)
         return "started"
+
+    def _conducted(self, key: str, run: RunDirectory) -> bool:
+        """Whether a process conducts it, or is about to."""
+        started = self._resumed.get(key)
+        return is_conducted(run) or (started is not None and started.poll() is None)
 
     def _required(self, key: str) -> Followed:
         run = self._find(key)

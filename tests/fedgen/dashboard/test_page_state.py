@@ -77,9 +77,19 @@ def test_a_run_that_nobody_drives_was_killed(one: One) -> None:
     )
 
 
+def test_a_run_that_is_gone_on_with_is_starting_until_it_says_so(one: One, run: RunDirectory) -> None:
+    for status in ("interrupted", "failed"):
+        update_summary(run, RunSummary(status=status))
+        state = one.state(KEY)
+        assert state is not None and state.standing == "starting"
+    update_summary(run, RunSummary(status="running"))
+    assert one.state(KEY).standing == "running"  # type: ignore[union-attr]
+
+
 def test_why_it_stopped(one: One, run: RunDirectory) -> None:
     run.event(Aborted(round=3, reason="Round 3 had 2 of the 3 sites it needs.", code=5))
     update_summary(run, RunSummary(status="failed"))
+    one.conducted = False
     state = one.state(KEY)
     assert state is not None
     assert (state.standing, state.problem) == ("failed", "Round 3 had 2 of the 3 sites it needs.")
