@@ -44,6 +44,10 @@ WORDS = {
     "unpaired": "T2w from T1w of other patients",
 }
 
+NOT_THERE = """
+No family makes several contrasts of one patient together: a task makes one picture, with or without its mask.
+"""
+
 
 def write_page(found: Found) -> None:
     """Write the page and the sheets; lines and sheets of rows of which no cell was found stay.
@@ -113,7 +117,7 @@ def _cells(spec: FamilySpec, row: str, axes: int, found: Found) -> Iterator[str]
 
 
 def _tasks() -> str:
-    return "## The tasks\n\n" + "".join(f"* **{task}**: {WORDS[task]}\n" for task in TASKS)
+    return "## The tasks\n\n" + "".join(f"* **{task}**: {WORDS[task]}\n" for task in TASKS) + NOT_THERE
 
 
 def _reasons() -> str:
