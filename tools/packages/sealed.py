@@ -24,7 +24,11 @@ def why_not() -> str | None:
         return f"{', '.join(missing)} is not here"
     if os.geteuid() != 0:
         return "only root may make namespaces"
-    tried = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True, check=False)
+    tried = subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "true"],
+        capture_output=True,
+        check=False,
+    )
     return None if tried.returncode == 0 else "namespaces are not allowed here"
 
 
@@ -67,8 +71,10 @@ def run_sealed(
         steps += [f"mount --bind {at} {at}", f"mount -o remount,bind,rw {at}"]
     drop = f"setpriv --reuid {user} --regid {user} --clear-groups --bounding-set -all --no-new-privs"
     steps.append(f"exec {drop} sh -c {shlex.quote(script)}")
+    # A process space of its own, so that nothing of it outlives the script.
+    place = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     return subprocess.run(
-        ["unshare", "--mount", "--net", "--", "sh", "-c", "\n".join(steps)],
+        [*place, "--", "sh", "-c", "\n".join(steps)],
         env=dict(environment),
         capture_output=True,
         text=True,

@@ -152,8 +152,8 @@ fail() {{ echo "FAILED: $1"; cat /tmp/server.log /tmp/site.log 2>/dev/null; exit
 if touch /in-root 2>/dev/null; then fail "the root can be written"; fi
 server {init} > /dev/null || fail init
 server {start_server} > /tmp/server.log 2>&1 & coordinator=$!
-for i in $(seq 120); do healthy 2>/dev/null && break; sleep 1; done
-healthy || fail "health check"
+for i in $(seq 40); do healthy 2> /tmp/health.log && break; sleep 1; done
+healthy || {{ cat /tmp/health.log; fail "health check"; }}
 token=$(server invite north) || fail invite
 site join "$token" --data {data} > /dev/null || fail join
 site check > /tmp/check.log 2>&1 || {{ cat /tmp/check.log; fail check; }}
