@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import subprocess
 import sys
 import tarfile
@@ -138,3 +139,13 @@ def test_an_image_that_should_not_be_is_refused(text: str, why: str, tmp_path: P
     path.write_text(text.format(base=f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"))
     with pytest.raises(ValueError, match=why):
         walk_dockerfile.walk(path, walk_dockerfile.Image(tmp_path / "root", tmp_path / "bin"))
+
+
+def test_the_health_check_is_the_program_that_the_image_would_run() -> None:
+    import walk_dockerfile
+
+    found = walk_dockerfile.instructions((REPO / "server/Dockerfile").read_text(encoding="utf-8"))
+    (health,) = (rest for word, rest in found if word == "HEALTHCHECK")
+    program, option, script = json.loads(health.partition(" CMD ")[2])
+    assert (program, option) == ("python", "-c")
+    compile(script, "healthcheck", "exec")

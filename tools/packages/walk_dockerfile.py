@@ -63,7 +63,7 @@ class Image:
 
 def instructions(dockerfile: str) -> list[tuple[str, str]]:
     """Word and rest of each instruction, comments left out and continued lines joined."""
-    text = re.sub(r"(?m)^\s*#.*\n", "", dockerfile).replace("\\\n", " ")
+    text = re.sub(r"(?m)^\s*#.*\n", "", dockerfile).replace("\\\n", "")
     found = [line.split(None, 1) for line in text.splitlines() if line.strip()]
     return [(word, " ".join(rest.split()) if word != "HEALTHCHECK" else rest) for word, rest in found]
 
