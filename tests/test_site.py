@@ -146,3 +146,11 @@ def test_so_is_what_a_style_would_fetch() -> None:
     assert not check_site.outside_of_a_style(
         "p{background:url(../b.png);mask:url('data:image/svg+xml;utf8,<svg/>')}"
     )
+
+
+def test_a_failure_is_listed_by_the_sentence_that_is_printed() -> None:
+    import site_pages
+
+    text = "# A failure\n\n## What is printed\n\n```text\nIt failed: do this.\n```\n\nThe command ends.\n"
+    assert site_pages.first_sentence(text) == "`It failed: do this.`"
+    assert site_pages.first_sentence("# A page\n\nIt says [this](x.md). And more.\n") == "It says this."

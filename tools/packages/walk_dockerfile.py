@@ -201,7 +201,7 @@ import sys
 from pathlib import Path
 from fedgen.data.phantom.write import phantom_sites, write_phantom_site
 from fedgen.study.data import Phantom
-phantom = Phantom(sites=1, patients=12)
+phantom = Phantom(sites=1, patients=40)
 write_phantom_site(Path(sys.argv[1]), phantom, phantom_sites(phantom)[0], 5)
 """
 

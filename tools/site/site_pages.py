@@ -61,7 +61,13 @@ def title(markdown: str, page: str) -> str:
 
 
 def first_sentence(markdown: str) -> str:
-    """What a page says first: its first line of prose up to a full stop, without links; empty where it has none."""
+    """What a page says first: its first line of prose up to a full stop, without links; empty where it has none.
+
+    Of a page on a failure it is the sentence by which a person knows it.
+    """
+    printed = re.search(r"^## What is printed\n+```text\n(.*)$", markdown, re.MULTILINE)
+    if printed:
+        return f"`{printed[1]}`"
     after = re.sub(r"```.*?```", "", markdown, flags=re.DOTALL).partition("\n")[2]
     for block in after.split("\n\n"):
         line = " ".join(block.split())
