@@ -53,6 +53,24 @@ def pytest_collection() -> Iterator[None]:
         gc.freeze()
 
 
+#: Chromium as Debian calls it, and as others do.
+BROWSERS = [Path("/usr/bin/chromium"), Path("/usr/bin/chromium-browser"), Path("/usr/bin/google-chrome")]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser without a window; for a module, since its driver keeps an event loop in this thread."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next((path for path in BROWSERS if path.exists()), None)
+    if path is None:
+        pytest.skip("there is no chromium on this machine")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=str(path), args=arguments)
+        yield opened
+        opened.close()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_wait_for_the_disk() -> Iterator[None]:
     """No test cuts the power: a flush is asked for here, and its order tested, but nobody waits for the disk."""

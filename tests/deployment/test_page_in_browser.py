@@ -34,18 +34,10 @@ from fedgen.study.load import load_study
 from fedgen.study.show import dump_study
 from fedgen.web.this_machine import ADDRESS, ThisMachine, quiet
 
-#: Debian's, and what others call it.
-BROWSERS = [Path("/usr/bin/chromium"), Path("/usr/bin/chromium-browser"), Path("/usr/bin/google-chrome")]
-BROWSER = next((path for path in BROWSERS if path.exists()), None)
 SITES = ("Ashford", "Brookside", "Cedarhill")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 
 # The pages' words, numbers, headers and refusals have tests without a browser, which are not slow.
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="there is no chromium on this machine"),
-]
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.slow
 
 
 def a_round(run: RunDirectory, number: int) -> None:
@@ -110,14 +102,6 @@ def served(run: RunDirectory, keys: OneProcess, port: int) -> Iterator[int]:
         finally:
             server.should_exit = True
             thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=str(BROWSER), args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 def opened(browser: Any, width: int, scheme: str, address: str) -> tuple[Any, list[str]]:

@@ -37,6 +37,7 @@ _HERE: Mapping[str, str] = {
     "reachable": "The coordinator answers again",
     "unreachable": "The coordinator does not answer",
     "undelivered": "An answer could not be delivered",
+    "moved": "The coordinator has another address",
     "withdrawn": "Patients withdrew",
     "released": "Budget that was kept free is free again",
     "written": "A row of a reader study was written to a file, to be handed over",
