@@ -11,12 +11,13 @@ import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from fedgen.dashboard.failures import MOST, SECONDS
 from fedgen.run.journal import Journal
 from fedgen.web.this_machine import ThisMachine
 from fedgen_client.approval import read_approval
 from fedgen_client.folder import SiteFolder
 from fedgen_client.site_page.coordinator_watch import CoordinatorWatch, ask
-from fedgen_client.site_page.entrance import MOST_WRONG, SESSION_SECONDS, WRONG_SECONDS, Entrance
+from fedgen_client.site_page.entrance import SESSION_SECONDS, Entrance
 from fedgen_client.site_page.page_routes import COOKIE, SitePage
 from fedgen_client.site_page.site_reader import SiteReader
 from fedgen_client.studies import Studies
@@ -158,13 +159,13 @@ def test_a_token_becomes_a_cookie_that_no_script_and_no_other_site_has(visit) ->
 
 
 def test_wrong_tokens_are_limited(visit) -> None:
-    for _ in range(MOST_WRONG):
+    for _ in range(MOST):
         assert visit.show("wrong").status_code == 403
     late = visit.show(visit.door.tokens["decides"])
     assert late.status_code == 429
-    assert late.headers["retry-after"] == f"{WRONG_SECONDS:.0f}"
+    assert late.headers["retry-after"] == f"{SECONDS:.0f}"
     assert visit.get("/").status_code == 404
-    visit.clock.now += WRONG_SECONDS + 1
+    visit.clock.now += SECONDS + 1
     visit.enter()
     assert visit.get("/").status_code == 200
 
@@ -172,7 +173,7 @@ def test_wrong_tokens_are_limited(visit) -> None:
 def test_whoever_is_in_stays_in_while_others_guess(visit) -> None:
     visit.enter()
     guesser = visit.another()
-    for _ in range(2 * MOST_WRONG):
+    for _ in range(2 * MOST):
         visit.show("guess", guesser)
     assert visit.get("/").status_code == 200
 

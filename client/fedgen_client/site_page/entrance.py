@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from fedgen.dashboard.failures import Failures
+
 #: To look and decide; or to look, as a data protection officer does.
 Role = Literal["decides", "looks"]
 
-#: After so many wrong tokens in so many seconds none is looked at, right or wrong, until the seconds are over.
-MOST_WRONG, WRONG_SECONDS = 5, 60.0
 #: A cookie is good for so long; the token of the link gives another one.
 SESSION_SECONDS = 8 * 3600.0
 #: Sessions kept; the oldest gives way.
 MOST_SESSIONS = 100
 
 
+#: Everybody here comes from one address.
+_HERE = "here"
+
+
 class TooManyTriesError(Exception):
-    """Wrong tokens came too fast; nothing was compared."""
+    """Wrong tokens came too fast; none is looked at, right or wrong, for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = math.ceil(seconds)
 
 
 @dataclass(frozen=True)
@@ -51,30 +60,32 @@ class Entrance:
         roles: tuple[Role, ...] = ("looks",) if read_only else ("decides", "looks")
         self.tokens: dict[Role, str] = {role: secrets.token_urlsafe(24) for role in roles}
         self._sessions: dict[str, tuple[PageSession, float]] = {}
-        self._wrong: list[float] = []
+        self._failures = Failures(clock)
         self._key = secrets.token_bytes(32)
 
     def enter(self, token: str) -> str | None:
         """A cookie for whoever has a token, None for a wrong one.
 
         Raises:
-            TooManyTriesError: see `MOST_WRONG`.
+            TooManyTriesError: there were as many wrong ones of late as `fedgen.dashboard.failures` allows.
         """
-        now = self._clock()
-        self._wrong = [moment for moment in self._wrong if now - moment < WRONG_SECONDS]
-        if len(self._wrong) >= MOST_WRONG:
-            raise TooManyTriesError
+        wait = self._failures.too_many(_HERE)
+        if wait > 0:
+            raise TooManyTriesError(wait)
         # All are compared, so that the time does not tell which one was nearer.
         given = [
             role for role, known in self.tokens.items() if hmac.compare_digest(token.encode(), known.encode())
         ]
         if not given:
-            self._wrong.append(now)
+            self._failures.note(_HERE)
             return None
         cookie = secrets.token_urlsafe(24)
         while len(self._sessions) >= MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
-        self._sessions[_named(cookie)] = (PageSession(given[0], self._form(cookie)), now + SESSION_SECONDS)
+        self._sessions[_named(cookie)] = (
+            PageSession(given[0], self._form(cookie)),
+            self._clock() + SESSION_SECONDS,
+        )
         return cookie
 
     def session(self, cookie: str | None) -> PageSession | None:

@@ -27,7 +27,7 @@ from fedgen_client.deciding import take_part
 from fedgen_client.plain import printable
 from fedgen_client.site_page.coordinator_watch import CoordinatorWatch
 from fedgen_client.site_page.counting import count
-from fedgen_client.site_page.entrance import WRONG_SECONDS, Entrance, PageSession, TooManyTriesError
+from fedgen_client.site_page.entrance import Entrance, PageSession, TooManyTriesError
 from fedgen_client.site_page.site_reader import SiteReader
 from fedgen_client.site_page.templating import templates
 from fedgen_client.studies import OfferedStudy, Studies
@@ -92,9 +92,9 @@ class SitePage:
             return _nothing()
         try:
             cookie = self._door.enter(form.get("token", "").strip())
-        except TooManyTriesError:
-            words = f"Too many wrong tokens: wait {WRONG_SECONDS:.0f} seconds, then try again."
-            return self._entrance(words, 429, {"Retry-After": f"{WRONG_SECONDS:.0f}"})
+        except TooManyTriesError as error:
+            words = f"Too many wrong tokens: wait {error.seconds} seconds, then try again."
+            return self._entrance(words, 429, {"Retry-After": str(error.seconds)})
         if cookie is None:
             return self._entrance("This is not a token of this page: copy the whole of it.", 403)
         reply = RedirectResponse(f"{self.root}/", 303)
