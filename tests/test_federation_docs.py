@@ -18,6 +18,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fedgen.cli.deferred import Deferred
 from fedgen.cli.shell import INTERRUPTED
 from fedgen.errors import ExitCode
 from fedgen.protocol.enrolment import MAX_REQUEST_BYTES
@@ -111,7 +112,9 @@ def test_commands_and_options_that_are_mentioned_exist(path: Path) -> None:
             if not re.fullmatch(r"[a-z]+", command):
                 continue
             assert command in PROGRAMS[end].commands, line
-            known = {name for option in PROGRAMS[end].commands[command].params for name in option.opts}
+            found = PROGRAMS[end].commands[command]
+            whole = found.real if isinstance(found, Deferred) else found
+            known = {name for option in whole.params for name in option.opts}
             for word in words:
                 if word.startswith("#") or word == "&":
                     break
