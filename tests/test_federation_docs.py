@@ -104,6 +104,12 @@ def code(path: Path) -> Iterator[str]:
     yield from re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", content, flags=re.DOTALL))
 
 
+def whole(end: str, name: str) -> click.Command:
+    """A command with its options, where the program has one that stands for it until it is called."""
+    found = PROGRAMS[end].commands[name]
+    return found.real if isinstance(found, Deferred) else found
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=[str(path.relative_to(REPO)) for path in TEXTS])
 def test_commands_and_options_that_are_mentioned_exist(path: Path) -> None:
     for line in code(path):
@@ -112,9 +118,7 @@ def test_commands_and_options_that_are_mentioned_exist(path: Path) -> None:
             if not re.fullmatch(r"[a-z]+", command):
                 continue
             assert command in PROGRAMS[end].commands, line
-            found = PROGRAMS[end].commands[command]
-            whole = found.real if isinstance(found, Deferred) else found
-            known = {name for option in whole.params for name in option.opts}
+            known = {name for option in whole(end, command).params for name in option.opts}
             for word in words:
                 if word.startswith("#") or word == "&":
                     break
@@ -179,7 +183,7 @@ def test_a_service_may_write_to_its_own_folder_alone(end: str) -> None:
     found = unit(end)
     (folder,) = found["ReadWritePaths"]
     variable = {"client": "FEDGEN_SITE", "server": "FEDGEN_FEDERATION"}[end]
-    start = PROGRAMS[end].commands["start"]
+    start = whole(end, "start")
     assert any(option.envvar == variable for option in start.params)
     assert f"{variable}={folder}" in found["Environment"]
     assert folder == f"/var/lib/{found['StateDirectory'][0]}"
