@@ -173,6 +173,7 @@ def demonstrate(
         # Looked up here and not by `fedgen-server status`, which would start over and over while others begin.
         federation = Federation.open(coordinator)
         _until(federation.is_served, processes, "the server")
+        say(f"watch it: {processes.run('fedgen-server', ['page', *at]).strip()}")
         for name in names:
             own = out / "sites" / name
             data = out / "data" / name

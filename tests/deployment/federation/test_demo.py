@@ -88,7 +88,7 @@ def demonstrated(processes, folder: Path, rounds: int, *more: str) -> tuple[Path
     command = ("demo", "--sites", "3", "--study", "tiny.yaml", "--out", "out", *more)
     done = processes.run("-m", "fedgen_server.cli", *command, seconds=600.0)
     assert done.returncode == 0, done.stdout + done.stderr
-    for command in ("init", "invite", "join", "check", "approve", "start --once", "ledger"):
+    for command in ("init", "invite", "join", "check", "approve", "start --once", "ledger", "page"):
         assert f" {command}" in done.stdout, command
     (out,) = (folder / "out").glob("federation-tiny-*")
     (run,) = (out / "coordinator" / "runs").iterdir()
