@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 # Test workers share the cores; threads inside each would only wait for one another.
 test test-all: export OMP_NUM_THREADS := 1
 
-.PHONY: install demo test test-all lint format docs site wheel dist sbom clean
+.PHONY: install demo test test-all lint format docs site wheel dist images sbom clean
 
 install: $(STAMP)
 
@@ -61,6 +61,9 @@ wheel: install
 dist: install
 	$(BIN)/python tools/packages/build_dist.py --out dist --twice
 	$(BIN)/python tools/packages/try_wheel.py dist
+
+images: dist
+	$(BIN)/python tools/packages/walk_dockerfile.py dist
 
 sbom: install
 	$(BIN)/python tools/packages/sbom.py --out dist

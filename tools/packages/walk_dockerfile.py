@@ -151,13 +151,13 @@ set -e
 fail() {{ echo "FAILED: $1"; cat /tmp/server.log /tmp/site.log 2>/dev/null; exit 1; }}
 if touch /in-root 2>/dev/null; then fail "the root can be written"; fi
 server {init} > /dev/null || fail init
-server {start_server} > /tmp/server.log 2>&1 & coordinator=$!
+(enter_server; exec {start_server}) > /tmp/server.log 2>&1 & coordinator=$!
 for i in $(seq 40); do healthy 2> /tmp/health.log && break; sleep 1; done
 healthy || {{ cat /tmp/health.log; fail "health check"; }}
 token=$(server invite north) || fail invite
 site join "$token" --data {data} > /dev/null || fail join
 site check > /tmp/check.log 2>&1 || {{ cat /tmp/check.log; fail check; }}
-site {start_site} > /tmp/site.log 2>&1 & hospital=$!
+(enter_site; exec {start_site}) > /tmp/site.log 2>&1 & hospital=$!
 for i in $(seq 120); do server sites 2>/dev/null | grep -q north && grep -q . /tmp/site.log && break; sleep 1; done
 sleep 5
 kill -0 $hospital || fail "the site did not stay"
@@ -175,16 +175,15 @@ def scenario(server: Image, site: Image, data: Path) -> str:
         variables = " ".join(
             f"{key}={shlex.quote(_within(image, value))}" for key, value in image.variables.items()
         )
-        functions.append(
-            f'{name}() {{ cd {image.place(image.volume)}; {variables} {image.programs}/{image.start[0]} "$@"; }}'
-        )
+        functions.append(f"enter_{name}() {{ cd {image.place(image.volume)}; export {variables}; }}")
+        functions.append(f'{name}() ( enter_{name}; exec {image.programs}/{image.start[0]} "$@" )')
     health = [_within(server, part) for part in server.health]
     health[0] = str(server.programs / health[0])
     functions.append(f"healthy() {{ {shlex.join(health)}; }}")
     script = SCENARIO.format(
         init="init --name walked --address localhost:8443",
-        start_server=" ".join(server.start[1:]),
-        start_site=" ".join(site.start[1:]),
+        start_server=shlex.join([str(server.programs / server.start[0]), *server.start[1:]]),
+        start_site=shlex.join([str(site.programs / site.start[0]), *site.start[1:]]),
         data=shlex.quote(str(data)),
         interrupted=INTERRUPTED,
     )
