@@ -19,6 +19,7 @@ PLACES = {
     "audit": "fedgen.cli.audit_command:audit",
     "evaluate": "fedgen.cli.runs:evaluate",
     "report": "fedgen.cli.runs:report",
+    "runs": "fedgen.cli.list_runs:list_runs",
     "compare": "fedgen.cli.compare:compare",
     "read": "fedgen.cli.read:read",
     "release": "fedgen.cli.releases:release",

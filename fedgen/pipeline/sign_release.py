@@ -52,7 +52,7 @@ from fedgen.report.handed_on import page_for_others
 from fedgen.report.worth import worth
 from fedgen.run.acceptance_file import AcceptanceFile
 from fedgen.run.atomic import unreadable, unwritable, write_atomic
-from fedgen.run.directory import RunDirectory
+from fedgen.run.directory import RELEASE, RunDirectory
 from fedgen.run.events import Assessed, RoundDone
 from fedgen.run.evidence_files import AuditFile, EvaluationFile
 from fedgen.run.model_card import ModelCard
@@ -63,7 +63,7 @@ from fedgen.synthesis.samples import INDEX, TENSORS
 from fedgen_privacy.secagg import Identity
 
 #: In the run directory.
-FOLDER = "release"
+FOLDER = RELEASE
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ E = TypeVar("E", bound=Event)
 
 #: Weights that training starts from, in a run directory and in a site's folder of a study.
 PRETRAINED = "pretrained.safetensors"
+#: What was signed of a run, in its directory.
+RELEASE = "release"
 
 
 @dataclass(frozen=True)
