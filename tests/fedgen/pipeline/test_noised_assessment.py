@@ -152,9 +152,9 @@ class Planted(Measure):
         pass
 
     def measure(self, real: Any, made: Any, model: Any, seed: int) -> list[Row]:
-        finding = Finding(verdict=Verdict.PASS, sentence="Raw 4711.")
-        counts = (Value(name="raw", value=4711.0, pool="sum"),)
-        n = {"train_patients": 4711, "test_patients": 4711}
+        finding = Finding(verdict=Verdict.PASS, sentence="Raw 4711471147.")
+        counts = (Value(name="raw", value=4711471147.0, pool="sum"),)
+        n = {"train_patients": 4711471147, "test_patients": 4711471147}
         return [
             Row(
                 id="noised-planted",
@@ -163,7 +163,7 @@ class Planted(Measure):
                 values=counts,
                 n=n,
                 findings=(finding,),
-                note="4711",
+                note="4711471147",
             )
         ]
 
@@ -173,7 +173,7 @@ def test_a_planted_measure_with_raw_counts_is_withheld(site, question, recipe, m
     told = [site()(question)]
     # Even where somebody measures without noise: nothing of it passes the door.
     told.append(assess(recipe, site().data, 3.0, question, BOTH))
-    assert all("4711" not in encode_answer(answer)[0] for answer in told)
+    assert all("4711471147" not in encode_answer(answer)[0] for answer in told)
     audit = told[1].audit
     assert audit is not None and [row.note for row in audit.rows] == [UNPAID]
     assert audit.rows[0].verdict is Verdict.INSUFFICIENT and audit.n == {} and audit.rows[0].values == ()
