@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedgen.cli.hints import EXPORT
-from fedgen.cli.study import Overrides
+from fedgen.cli.study_options import Overrides
 from fedgen.run.hints import speak_as
-from fedgen.study.load import load_study
 
 if TYPE_CHECKING:
     from fedgen.pipeline.imported import Imported
@@ -79,7 +78,9 @@ def bring(
     ] = None,
 ) -> None:
     """Read a MONAI bundle's weights, running nothing of it, and print the lines with which a study starts there."""
-    asked = load_study(study, overrides or ())
+    from fedgen.api.study_given import study as study_of
+
+    asked = study_of(study, overrides or ())
     from fedgen.bundles.fill import Wishes
     from fedgen.pipeline.imported import Attribution, import_weights
 

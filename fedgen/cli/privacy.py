@@ -14,7 +14,7 @@ from rich.table import Table
 
 from fedgen.cli import selftest
 from fedgen.cli.patients import Patients
-from fedgen.cli.study import File, Overrides
+from fedgen.cli.study_options import File, Overrides
 
 if TYPE_CHECKING:
     from fedgen.planning.compared import Comparison

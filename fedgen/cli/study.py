@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 from pydantic import Field
 from rich.console import Console
@@ -13,6 +11,7 @@ from fedgen.api.study_given import study as study_of
 from fedgen.cli.as_json import AsJson, print_told, tells
 from fedgen.cli.dpia import dpia
 from fedgen.cli.patients import Patients
+from fedgen.cli.study_options import File, Overrides
 from fedgen.schema.section import Section
 from fedgen.study import presets
 from fedgen.study.show import dump_study, study_hash
@@ -20,14 +19,6 @@ from fedgen.study.study import Study
 
 app = typer.Typer(help="Validate and print study files.", no_args_is_help=True)
 app.command("dpia")(dpia)
-
-File = Annotated[str, typer.Argument(metavar="FILE", help="Study file, or the name of a preset.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a key, such as training.rounds=3; may be repeated."
-    ),
-]
 
 
 @app.command()

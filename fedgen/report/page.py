@@ -19,12 +19,11 @@ from fedgen.report.detectable import unseen
 from fedgen.report.groups import beside, sections
 from fedgen.report.headline import headlines, limits
 from fedgen.report.heat_map import GROUP, heat_drawing
-from fedgen.report.pictures import MADE, NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
+from fedgen.report.pictures import MADE, NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, TRANSLATIONS, read_rows
 from fedgen.report.roc_chart import roc_drawings
 from fedgen.report.sheet import answers, first_reasons, means
 from fedgen.report.threats import checks, threats
 from fedgen.report.traces import Drawing, place, short, trace
-from fedgen.report.translations import TRANSLATIONS
 from fedgen.report.worth_chart import worth_drawings
 from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory

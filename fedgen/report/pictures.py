@@ -26,6 +26,7 @@ from fedgen.synthesis.grid import pick, rows_png
 REAL_VS_SYNTHETIC = "real_vs_synthetic"
 SYNTHETIC = "synthetic"
 NEIGHBOURS = "neighbours"
+TRANSLATIONS = "translations"
 #: Kind of a row that shows no patient.
 MADE = "synthetic"
 
