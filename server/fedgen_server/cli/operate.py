@@ -6,6 +6,7 @@ What is heavy is imported inside the commands: `--help`, and a study file with a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -156,8 +157,8 @@ def _conduct(
     federation: Federation,
     entry: StudyEntry,
     wait: float,
-    accepted: bool,
-    track: Sequence[str],
+    accepted: bool = False,
+    track: Sequence[str] = (),
 ) -> None:
     from fedgen.api.display import Display
     from fedgen.cli.runs import print_result
@@ -169,6 +170,7 @@ def _conduct(
 
     speak_as(CONDUCTING)
     choices = [tracker_choice(each) for each in track]
-    with tracking(RunDirectory(Path(entry.run)), choices, aloud), Display(console) as display:
+    told = tracking(RunDirectory(Path(entry.run)), choices, aloud) if choices else nullcontext()
+    with told, Display(console) as display:
         work = conduct(federation, entry, display.watcher, display.say, wait, accepted)
     print_result(console, RunView(work.run))
