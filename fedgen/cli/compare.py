@@ -25,7 +25,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Draw what releases are worth against their epsilon, and put the runs in a table: compare.html, compare.json."""
-    from fedgen.report.compare_page import PAGE, compare_runs, panels
+    from fedgen.report.compare_page import PAGE, compare_runs, panels, splits
 
     speak_as(EXPORT)
     found = compare_runs(runs, out)
@@ -35,6 +35,9 @@ def compare(
     console = Console()
     for panel in panels(found):
         console.print(_table(panel))
+        different = splits(panel.runs)
+        if different is not None:
+            console.print(different, style="yellow", markup=False, highlight=False, soft_wrap=True)
         for run in panel.runs:
             if run.missing:
                 say = f"{run.run} lacks {', '.join(run.missing)}."

@@ -25,8 +25,8 @@ LIMITS = (
     "shown where there are several; of one run nothing is known of how another would do.",
     "Every run reads its patients anew. What several runs on the same patients cost together is more than any of these "
     "epsilons, and choosing the best of them by its score is no part of any.",
-    "Runs are put in one table where the sections data, task and evaluation of their studies and the test patients of "
-    "every site are the same, and are averaged where nothing but the seed differs.",
+    "Runs are put in one table where the sections data, task and evaluation of their studies are the same and every "
+    "site has as many test patients, and are averaged where nothing but the seed differs.",
 )
 
 
@@ -49,6 +49,20 @@ class Panel:
     curve: ET.Element | None
     legend: tuple[tuple[str, str], ...]
     agreement: tuple[RankAgreement, ...]
+
+
+def splits(runs: Sequence[ComparedRun]) -> str | None:
+    """What to say of runs that were not all tested on the same patients; None where they were.
+
+    The split of the patients follows `study.seed`, in a simulation and at each hospital alike.
+    """
+    seeds = sorted({run.seed for run in runs})
+    if len(seeds) < 2:
+        return None
+    return (
+        f"NOT ONE SPLIT: the runs have the seeds {', '.join(map(str, seeds))}, and each seed deals the patients to "
+        "training and test anew. A difference between lines of other seeds is also one of who was tested."
+    )
 
 
 def compare_runs(folders: Sequence[Path], out: Path) -> CompareFile:
@@ -112,5 +126,5 @@ def render(found: CompareFile, *, now: datetime | None = None) -> str:
     moment = (now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC")
     template = environment().get_template("compare.html")
     return template.render(
-        panels=panels(found), runs=found.runs, limits=LIMITS, version=__version__, now=moment
+        panels=panels(found), splits=splits, runs=found.runs, limits=LIMITS, version=__version__, now=moment
     )

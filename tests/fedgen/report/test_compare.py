@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from fedgen.cli.main import app
 from fedgen.errors import StudyError
 from fedgen.report.compare_chart import utility_curve
-from fedgen.report.compare_page import compare_runs, panels, render
+from fedgen.report.compare_page import compare_runs, panels, render, splits
 from fedgen.report.compare_runs import CompareFile
 from fedgen.run.directory import RunDirectory
 from fedgen.run.row import Verdict
@@ -79,6 +79,21 @@ def test_runs_that_differ_in_the_seed_alone_are_averaged(made: Made, tmp_path: P
     assert panel.curve is not None
     assert len(list(panel.curve.iter("circle"))) == 2
     assert len(panel.legend) == 1
+
+
+def test_other_splits_are_never_compared_without_saying_so(made: Made, tmp_path: Path) -> None:
+    """The seed deals the patients, and equal counts hide it."""
+    one, two = made("one"), made("two", study={SEED: OTHER_SEED})
+    strict = made("strict", study={EPSILON: STRICT})
+    found = compare_runs([one, two], tmp_path / "out")
+    (panel,) = panels(found)
+    assert "the seeds 3, 4" in (splits(panel.runs) or "")
+    assert "NOT ONE SPLIT" in render(found)
+    same = compare_runs([one, strict], tmp_path / "same")
+    assert splits(same.runs) is None
+    assert "NOT ONE SPLIT" not in render(same)
+    shown = CliRunner().invoke(app, ["compare", str(one), str(two), "--out", str(tmp_path / "third")])
+    assert "NOT ONE SPLIT" in shown.output
 
 
 def test_a_run_and_its_copy_are_not_two(made: Made, tmp_path: Path) -> None:
