@@ -28,7 +28,7 @@ def told(member, stub, others, secure_study):
             offered,
             site,
             "main",
-            refusals(site, "main", offered.study, offered.roster_size),
+            refusals(site, "main", offered.study, offered.others),
             exchanged(offered.study, offered.roster_size),
             balance(member.ledger("main"), "main", site.cohorts["main"]),
             expected,
