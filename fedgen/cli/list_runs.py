@@ -72,7 +72,7 @@ def list_runs(
 def _table(found: KeptRuns) -> Table:
     from rich.table import Table
 
-    from fedgen.pipeline.privacy import rounded_up
+    from fedgen.mechanisms.statement import rounded_up
 
     table = Table(box=None, pad_edge=False)
     table.add_column("run", overflow="fold")

@@ -125,7 +125,7 @@ def _needed(view: RunView) -> str | None:
     if view.federated:
         return "it is a federation's: its study is never run twice, and its receipts are signed by sites"
     if summary.status == "running":
-        return "it may be at work; if it was killed, finish it with --resume"
+        return "it may be at work; if it was killed, finish it first"
     try:
         source = SourceFile.read(view.run).source
     except DataError:

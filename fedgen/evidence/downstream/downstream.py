@@ -150,15 +150,15 @@ def measure_downstream(
     if not unknown and able:
         for arm, seen in zip(able, _networks(able, test, len(classes), steps, seed), strict=True):
             predicted[arm][NETWORK] = seen
-        judges = linear_judges(train, test, synthetic, features or {})
+        linear = linear_judges(train, test, synthetic, features or {})
         with workers() as pool:
-            learnt = {
+            lessons = {
                 (arm, name): pool.submit(judge.learn, found, len(classes))
-                for name, judge in judges.items()
+                for name, judge in linear.items()
                 for arm, found in able.items()
             }
-            for (arm, name), seen in learnt.items():
-                predicted[arm][name] = seen.result()
+            for (arm, name), lesson in lessons.items():
+                predicted[arm][name] = lesson.result()
     thought: dict[str, Predicted] = dict(predicted)
     for arm, found in sets.items():
         add(arm, len(found[0].labels), predicted[arm], untrainable[arm])
