@@ -83,6 +83,7 @@ def test_no_two_pages_have_one_address() -> None:
     assert len(addresses) == len(set(addresses))
 
 
+@pytest.mark.slow
 def test_the_code_reference_is_of_what_several_rooms_import() -> None:
     import site_api
 

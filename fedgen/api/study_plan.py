@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen.api.study_given import StudySource, as_source
 from fedgen.api.study_given import study as study_of
-from fedgen.planning.compared import Comparison, compare
-from fedgen.planning.compared import sentences as compared_sentences
-from fedgen.planning.compared import to_json as compared_json
-from fedgen.planning.forecast import Forecast, forecast, require_privacy
-from fedgen.planning.mode_cost import mode_cost
-from fedgen.planning.patients import training_patients
-from fedgen.planning.words import sentences, to_json
 from fedgen.study.load import load_variants
 from fedgen.study.study import Study
 
 if TYPE_CHECKING:
+    from fedgen.planning.compared import Comparison
+    from fedgen.planning.forecast import Forecast
     from fedgen.schema.overrides import Overrides
 
 
@@ -41,11 +36,17 @@ class StudyPlan:
     @property
     def sentences(self) -> list[str]:
         """What the numbers mean, what is recommended, and why."""
+        from fedgen.planning.compared import sentences as compared_sentences
+        from fedgen.planning.words import sentences
+
         cost = [] if self.mode_cost is None else [self.mode_cost]
         return [*sentences(self.forecast), *cost, *compared_sentences(self.comparison, self.study)]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain values."""
+        from fedgen.planning.compared import to_json as compared_json
+        from fedgen.planning.words import to_json
+
         return {
             **to_json(self.forecast),
             **compared_json(self.comparison),
@@ -65,6 +66,13 @@ def plan(study: StudySource, overrides: Overrides = (), *, patients: Sequence[in
         StudyError: the study is wrong or has no privacy, or nobody knows how many patients there are.
     """
     settled = study_of(study, overrides, patients=patients)
+
+    # Not before: with planning come torch and MONAI, and a mistyped study is told without them.
+    from fedgen.planning.compared import compare
+    from fedgen.planning.forecast import forecast, require_privacy
+    from fedgen.planning.mode_cost import mode_cost
+    from fedgen.planning.patients import training_patients
+
     require_privacy(settled)
     sizes = training_patients(settled, patients)
     family = settled.model.family

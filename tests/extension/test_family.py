@@ -196,6 +196,7 @@ def test_a_sites_policy_knows_it(run: Run, tmp_path) -> None:
     assert "policy.families[0] must be 'blots', " in misspelt
 
 
+@pytest.mark.slow
 def test_the_tests_of_every_family_run_on_it_and_pass(run: Run) -> None:
     """Above all the gate: its gradients are each patient's own, and no patient's part exceeds the norm asked for."""
     done = run("-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-k", "blots", *EVERY_FAMILY)
@@ -207,6 +208,7 @@ def test_the_tests_of_every_family_run_on_it_and_pass(run: Run) -> None:
     assert len(gate) == len([line for line in gate if "[blots" in line or "-blots" in line]) >= 6
 
 
+@pytest.mark.slow
 def test_the_self_test_catches_a_mistake_in_it(extended: Callable[[Mapping[str, str]], Run]) -> None:
     mistaken = FAMILY.replace(
         "return patient_mean(errors,", "return patient_mean(errors - errors.mean() / 2,"

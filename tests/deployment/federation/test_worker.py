@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 START = ("-m", "fedgen_client.cli", "start", "--folder")
@@ -79,6 +80,7 @@ def _delivered(coordinator, node: int) -> bool:
     return waiting == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_grown_is_replaced(
     coordinator, link, connected, exchange, processes, until
 ) -> None:

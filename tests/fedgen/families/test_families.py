@@ -237,7 +237,7 @@ def test_models_command_prints_every_family() -> None:
     app.command()(models)
     table = CliRunner().invoke(app, [], env={"COLUMNS": "200"})
     assert table.exit_code == 0
-    listed = json.loads(CliRunner().invoke(app, ["--json"]).output)
+    listed = json.loads(CliRunner().invoke(app, ["--json"]).output)["families"]
     assert [family["name"] for family in listed] == list(specs())
     for family in listed:
         lines = table.output.splitlines()

@@ -18,6 +18,7 @@ SAID_IN = (
     "fedgen/mechanisms/",
     "fedgen/study/",
     "fedgen/planning/words.py",
+    "fedgen/planning/dpia/",
     "client/fedgen_client/words.py",
 )
 
