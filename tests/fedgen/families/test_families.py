@@ -144,8 +144,8 @@ def hard(channels: torch.Tensor) -> torch.Tensor:
     return mask_channels(classes_of_mask(channels), channels.shape[1])
 
 
-#: Its judge sees noisy images alone, and its logit tells none that it has learned by heart, with 50, 150 or 300 steps
-#: alike: an audit that relies on it is blind, as docs/explanation/audits.md says, until it has another score.
+#: Its judge sees noisy images alone, and its logit tells none that it has learned by heart: an audit that relies on it
+#: is blind, as docs/explanation/audits.md says, until it has another score.
 BLIND = pytest.mark.xfail(strict=True, reason="the logit of a judge of noisy images does not tell members")
 SLOW_TO_OVERFIT = {
     "denoising_gan": [pytest.mark.slow, BLIND],
