@@ -68,10 +68,11 @@ def recovered_masks(
     """
     masks = RecoveredMasks()
     secrets: dict[int, bytes] = {}
+    returned = {holder: dict(reply.shares) for holder, reply in replies.items()}
     for dealing in dealings:
         shares: dict[int, bytes] = {}
-        for holder, reply in replies.items():
-            given = dict(reply.shares).get(dealing.site)
+        for holder, own in returned.items():
+            given = own.get(dealing.site)
             if given is not None and dealing.commits_to(session, holder, given):
                 shares[holder + 1] = given
             else:
@@ -81,10 +82,10 @@ def recovered_masks(
         if dealing.survived:
             masks.added.append(keys.self_mask_key(secrets[dealing.site], session, dealing.site))
             continue
-        own = X25519PrivateKey.from_private_bytes(secrets[dealing.site])
+        mask_key = X25519PrivateKey.from_private_bytes(secrets[dealing.site])
         for peer in dealings:
             if peer.survived:
-                shared = keys.agree(own, peer.advert.mask_key)
+                shared = keys.agree(mask_key, peer.advert.mask_key)
                 # The peer itself agreed on it with the same two keys, so there is a secret.
                 assert shared is not None
                 key = keys.pair_mask_key(shared, session, dealing.site, peer.site)

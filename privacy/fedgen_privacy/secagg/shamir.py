@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 #: The smallest prime above 2^256, so that any 32 bytes are a field element.
 PRIME = 2**256 + 297
@@ -34,8 +35,11 @@ def split(secret: bytes, threshold: int, points: int) -> list[bytes]:
     return shares
 
 
-def lagrange_at_zero(points: list[int]) -> list[int]:
+def lagrange_at_zero(points: Sequence[int]) -> tuple[int, ...]:
     """Factors l_i with f(0) = sum_i l_i f(x_i) for every polynomial of degree below len(points).
+
+    They are remembered, since in a session nearly every secret comes back from the same sites' shares; points are
+    positions in the roster and no secrets.
 
     Args:
         points: x_i, distinct and between 1 and PRIME - 1.
@@ -43,6 +47,11 @@ def lagrange_at_zero(points: list[int]) -> list[int]:
     Raises:
         ValueError: a point is zero or repeated.
     """
+    return _lagrange_at_zero(tuple(points))
+
+
+@lru_cache(maxsize=16)
+def _lagrange_at_zero(points: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(points)) != len(points) or any(not 0 < x < PRIME for x in points):
         raise ValueError("the points of shares must be distinct and not zero")
     factors = []
@@ -53,7 +62,7 @@ def lagrange_at_zero(points: list[int]) -> list[int]:
                 numerator = numerator * other % PRIME
                 denominator = denominator * (other - x) % PRIME
         factors.append(numerator * pow(denominator, -1, PRIME) % PRIME)
-    return factors
+    return tuple(factors)
 
 
 def combine(shares: Mapping[int, bytes]) -> bytes | None:
