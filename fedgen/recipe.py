@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fedgen.errors import DataError, PrivacyRefusedError, StudyError
 from fedgen.families.contract import Family, Told, objectives_of, unheard
 from fedgen.families.parts.adapted import AdaptedFamily
+from fedgen.families.parts.first_weights import first_weights
 from fedgen.families.registry import family_class, specs
 from fedgen.mechanisms.contract import Ingredients, Mechanism
 from fedgen.mechanisms.registry import mechanism_class
@@ -131,7 +132,7 @@ class Recipe:
 
     def plain_networks(self, weights: Mapping[str, Tensor]) -> dict[str, nn.Module]:
         """Networks of the family without adapters, in eval mode on the CPU, with weights by `network/parameter`."""
-        networks = _seeded(self._plain, self.study.study.seed)
+        networks = first_weights(self._plain.networks, self.study.study.seed)
         flat = torch.cat([weights[name].flatten() for name, _ in self.plain_layout.entries])
         self.plain_layout.load(networks, flat)
         return {name: network.eval() for name, network in networks.items()}
@@ -153,7 +154,7 @@ class Recipe:
         family = self.family
         if adapters is not None and self.start is None:
             family = AdaptedFamily(self._plain, adapters, None, blank=True)
-        return _seeded(family, self.study.study.seed)
+        return first_weights(family.networks, self.study.study.seed)
 
     @cached_property
     def layout(self) -> ParameterLayout:
@@ -165,11 +166,11 @@ class Recipe:
         """All parameters of the family: what a file of pretrained weights has."""
         if self.study.model.adapters is None:
             return self.layout
-        return ParameterLayout.of(_seeded(self._plain, self.study.study.seed))
+        return ParameterLayout.of(first_weights(self._plain.networks, self.study.study.seed))
 
     def drawn(self) -> dict[str, Tensor]:
         """All parameters of the family as the study's seed draws them, by `network/parameter`; copies."""
-        networks = _seeded(self._plain, self.study.study.seed)
+        networks = first_weights(self._plain.networks, self.study.study.seed)
         layout = ParameterLayout.of(networks)
         return layout.tensors(layout.flatten(networks))
 
@@ -317,9 +318,3 @@ def _made(asked: _Asked) -> Recipe:
             f"{study.total_rounds}: set sums there to the number of its statistics, where it has nothing else."
         )
     return recipe
-
-
-def _seeded(family: Family, seed: int) -> dict[str, nn.Module]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return family.networks()

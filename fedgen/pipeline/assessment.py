@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from fedgen.data.site_data import SiteData
 from fedgen.errors import FederationError, PrivacyRefusedError
 from fedgen.evidence.assess import Progress, silent
+from fedgen.evidence.side_by_side import side_by_side
 from fedgen.federation.site.charging import Account, Charging
 from fedgen.federation.site.withdrawn import withdrawn_so_far
 from fedgen.pipeline.kept_release import keep_release
@@ -43,8 +44,8 @@ from fedgen_privacy.secagg import Identity
 
 T = TypeVar("T")
 N = TypeVar("N", AuditNumbers, EvaluationNumbers)
-#: Make the numbers of the audit, and of the evaluation.
-Computed = tuple[Callable[[], AuditNumbers], Callable[[], EvaluationNumbers]]
+#: Of the audit, and of the evaluation; None of what the policy withholds.
+Numbers = tuple[AuditNumbers | None, EvaluationNumbers | None]
 
 AUDIT, EVALUATION, RECEIPT = "audit", "evaluation", "receipt"
 #: Folder of what a site was asked and answered, in its folder of the study.
@@ -126,9 +127,7 @@ class Assessor:
             self._bind(task)
             reading, seed = self.recipe.study.evaluation.reading, self.recipe.study.study.seed
             keep_release(self.folder / ANSWERED, task, reading.images, seed)
-            how = self._paid(task) or self._unpaid(task)
-            audit = self._kept(AUDIT, AuditNumbers, how[0])
-            evaluation = self._kept(EVALUATION, EvaluationNumbers, how[1])
+            audit, evaluation = self._paid(task) or self._unpaid(task)
             return Assessment(
                 site=self.data.site,
                 question_sha256=task.sha256,
@@ -163,22 +162,34 @@ class Assessor:
             self.identity,
         )
 
-    def _unpaid(self, task: Question) -> Computed:
-        return (
-            lambda: audit_numbers(
-                self.recipe, self.data, self._epsilon(), task, self.device, self._aside, self._canaries()
-            ),
-            lambda: evaluation_numbers(self.recipe, self.data, task, self.device, self._aside),
+    def _unpaid(self, task: Question) -> Numbers:
+        def audit(told: Progress) -> AuditNumbers:
+            aside = self._aside._replace(progress=told)
+            return audit_numbers(
+                self.recipe, self.data, self._epsilon(), task, self.device, aside, self._canaries()
+            )
+
+        def evaluation(told: Progress) -> EvaluationNumbers:
+            return evaluation_numbers(
+                self.recipe, self.data, task, self.device, self._aside._replace(progress=told)
+            )
+
+        return side_by_side(
+            lambda told: self._kept(AUDIT, AuditNumbers, partial(audit, told)),
+            lambda told: self._kept(EVALUATION, EvaluationNumbers, partial(evaluation, told)),
+            self.progress,
         )
 
-    def _paid(self, task: Question) -> Computed | None:
+    def _paid(self, task: Question) -> Numbers | None:
         epsilon = self._epsilon() if self.recipe.mechanism.evidence is not None else None
         if epsilon is None:
             return None
         charging = Charging(self._account, self.recipe.sha256)
         path = self.folder / "assessment" / "noised.json"
         paid = PaidAssessment(self.recipe, self.data, task, epsilon, path, charging, self.device)
-        return paid.audit, paid.evaluation
+        # One after the other: the first charges for both.
+        audit = self._kept(AUDIT, AuditNumbers, paid.audit)
+        return audit, self._kept(EVALUATION, EvaluationNumbers, paid.evaluation)
 
     @property
     def _account(self) -> Account:

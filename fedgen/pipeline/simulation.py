@@ -19,6 +19,7 @@ from fedgen.errors import DataError, StudyError
 from fedgen.evidence.assess import assess_audit, assess_evaluation
 from fedgen.evidence.assess_translation import assess_translation
 from fedgen.evidence.audit.neighbours import nearest_neighbours
+from fedgen.evidence.side_by_side import side_by_side
 from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.federation.exchange.direct import DirectExchange
@@ -265,13 +266,17 @@ class Simulation(Setting):
         model = audited_model(work.recipe, networks, study.training.device, epsilon)
         model = model._replace(canaries=self._canaries())
         told, keep = partial(measured, "all patients"), partial(write_site_only, work.run.path)
-        audit = assess_audit(study, self.sites, made, model, told, keep)
         if made is None:
+            audit = assess_audit(study, self.sites, None, model, told, keep)
             how = translating(work.recipe, networks, study.training.device)
             draw_translations(work.run.figures, self.sites, how)
             return Pooled(audit, assess_translation(study, self.sites, how, told))
         prior = None if work.recipe.start is None else work.recipe.start.prior
-        evaluation = assess_evaluation(study, self.sites, made, told, keep, prior)
+        audit, evaluation = side_by_side(
+            lambda told: assess_audit(study, self.sites, made, model, told, keep),
+            lambda told: assess_evaluation(study, self.sites, made, told, keep, prior),
+            told,
+        )
         near = nearest_neighbours(made, self.sites, NEIGHBOURS)
         draw_neighbours(
             work.run.figures,

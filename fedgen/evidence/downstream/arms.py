@@ -81,7 +81,10 @@ def training_set(arm: str, real: PooledImages, synthetic: LabelledImages, *, see
         "TSTR-shuffled": lambda: made,
     }
     rows = builders[arm]()
-    images = torch.cat([real.images, synthetic.images])[rows]
+    # Real ones come first in every arm.
+    own, others = rows[rows < real.n_images], rows[rows >= real.n_images] - real.n_images
+    parts = [_taken(real.images, own), _taken(synthetic.images, others)]
+    images = torch.cat(parts) if len(own) and len(others) else parts[len(own) == 0]
     labels = torch.cat([real.labels, synthetic.labels])[rows]
     first = int(real.patients.max()) + 1 if real.n_images else 0
     patients = torch.cat([real.patients, torch.arange(len(synthetic.labels)) + first])[rows]
@@ -102,6 +105,11 @@ def taught(
     return [
         replace(data, labels=shuffled_within_classes(data.labels, seed=seed + s)) for s in range(SHUFFLES)
     ]
+
+
+def _taken(images: Tensor, rows: Tensor) -> Tensor:
+    """Images at these rows; without a copy where they are all of them."""
+    return images if torch.equal(rows, torch.arange(len(images))) else images[rows]
 
 
 def _duplicated(real: PooledImages, wanted: Tensor, seed: int) -> Tensor:

@@ -21,8 +21,8 @@ IntArray = NDArray[np.int64]
 
 #: fewer test patients of a class than this leave a score undefined
 MINIMUM_PATIENTS = 3
-#: replicates scored at once, to bound memory
-CHUNK = 100
+#: weights scored at once, of some replicates of all images, to bound memory
+CHUNK = 1 << 17
 #: Name of a score -> its metric and its judge.
 METRICS = {
     "auroc": ("auroc", "network"),
@@ -154,7 +154,7 @@ def replicate_score(metric: str, test: TestImages, probabilities: Sequence[Float
     """
     own = [p[test.index] for p in probabilities]
     mean = np.mean(own, axis=0)
-    blocks = np.array_split(test.weights, max(1, len(test.weights) // CHUNK))
+    blocks = np.array_split(test.weights, max(1, test.weights.size // CHUNK))
     replicates = np.concatenate([_weighted(metric, test, mean, w) for w in blocks])
     return Replicated(_point(metric, test, mean), replicates, _spread([_point(metric, test, p) for p in own]))
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from fedgen.evidence.downstream.first_weights import first_weights
+from fedgen.families.parts.first_weights import first_weights
 
 BATCH = 32
 LEARNING_RATE = 3e-3

@@ -38,7 +38,7 @@ from fedgen.evidence.downstream.cells import (
     replicate_score,
 )
 from fedgen.evidence.downstream.judges import IN_ROWS, linear_judges
-from fedgen.evidence.downstream.network import Lesson, learn
+from fedgen.evidence.downstream.network import Learning, Lesson
 from fedgen.evidence.downstream.site_alone import site_alone
 from fedgen.evidence.pooled import PooledImages
 from fedgen.evidence.workers import workers
@@ -148,16 +148,19 @@ def measure_downstream(
     able = {arm: found for arm, found in sets.items() if untrainable[arm] is None}
     predicted: dict[str, dict[str, list[FloatArray]]] = {arm: {} for arm in TITLES}
     if not unknown and able:
-        for arm, seen in zip(able, _networks(able, test, len(classes), steps, seed), strict=True):
-            predicted[arm][NETWORK] = seen
-        linear = linear_judges(train, test, synthetic, features or {})
         with workers() as pool:
-            lessons = {
+            lessons = _lessons(able)
+            # The linear judges fill the time in which one search keeps one worker alone busy.
+            networks = Learning(pool, lessons, test.images, len(classes), most=steps, seed=seed)
+            linear = linear_judges(train, test, synthetic, features or {})
+            learnt = {
                 (arm, name): pool.submit(judge.learn, found, len(classes))
                 for name, judge in linear.items()
                 for arm, found in able.items()
             }
-            for (arm, name), lesson in lessons.items():
+            for arm, seen in zip(able, networks.thought(), strict=True):
+                predicted[arm][NETWORK] = seen
+            for (arm, name), lesson in learnt.items():
                 predicted[arm][name] = lesson.result()
     thought: dict[str, Predicted] = dict(predicted)
     for arm, found in sets.items():
@@ -181,12 +184,10 @@ def measure_downstream(
     return Downstream(tuple(arms), differences, ahead, patients_of, thought, pooled)
 
 
-def _networks(
-    able: Mapping[str, Sequence[TrainingSet]], test: PooledImages, classes: int, most: int, seed: int
-) -> list[list[FloatArray]]:
+def _lessons(able: Mapping[str, Sequence[TrainingSet]]) -> list[Lesson]:
     """Of each arm that can be taught; some have one network."""
     position = {arm: number for number, arm in enumerate(able)}
-    lessons = [
+    return [
         Lesson(
             sets=tuple(sets[:1] if arm in OF_ONE_NETWORK else sets),
             shared=arm in OF_THE_RELEASE,
@@ -194,7 +195,6 @@ def _networks(
         )
         for arm, sets in able.items()
     ]
-    return learn(lessons, test.images, classes, most=most, seed=seed)
 
 
 def why_untrainable(data: TrainingSet, classes: Sequence[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,43 +38,55 @@ class Lesson:
 def learn(
     lessons: Sequence[Lesson], test: Tensor, classes: int, *, most: int, seed: int
 ) -> list[list[FloatArray]]:
-    """What each network thinks of the test images: class probabilities (n_test, K), a list a lesson.
+    """`Learning` with workers of its own; arguments as there."""
+    with workers() as pool:
+        return Learning(pool, lessons, test, classes, most=most, seed=seed).thought()
+
+
+class Learning:
+    """Networks that are being trained by workers, who have other work too.
 
     Each is trained by `train_classifier`, for as many steps as `steps_to_train` finds for its lesson's first set.
 
     Args:
+        pool: of `workers`; given the searches at once, and the networks of a lesson as soon as its steps are known.
         lessons: every class has an image in every set.
         test: (n_test, C, H, W).
         classes: K.
         most: the study's `evaluation.steps`.
         seed: of the rule and of the first network of each lesson; the next has the next.
     """
-    trained: dict[int, list[Future[FloatArray]]] = {}
-    with workers() as pool:
 
-        def train(number: int, steps: int) -> None:
-            lesson = lessons[number]
-            trained[number] = [
-                pool.submit(_trained, lesson, position, test, classes, steps, seed + position)
-                for position in range(len(lesson.sets))
-            ]
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        lessons: Sequence[Lesson],
+        test: Tensor,
+        classes: int,
+        *,
+        most: int,
+        seed: int,
+    ) -> None:
+        self._lessons, self._trained = lessons, dict[int, list[Future[FloatArray]]]()
 
-        searches = _searches(pool, lessons, classes, most, seed)
-        for done in as_completed(searches):
+        def search(first: int) -> None:
+            steps = _steps(lessons[first], classes, most, seed)
             for number, lesson in enumerate(lessons):
-                if searches[done] == (number if lesson.like is None else lesson.like):
-                    train(number, done.result())
-        return [[each.result() for each in trained[number]] for number in range(len(lessons))]
+                if first == (number if lesson.like is None else lesson.like):
+                    self._trained[number] = [
+                        pool.submit(_trained, lesson, position, test, classes, steps, seed + position)
+                        for position in range(len(lesson.sets))
+                    ]
 
+        self._searches = [
+            pool.submit(search, number) for number, lesson in enumerate(lessons) if lesson.like is None
+        ]
 
-def _searches(
-    pool: ThreadPoolExecutor, lessons: Sequence[Lesson], classes: int, most: int, seed: int
-) -> dict[Future[int], int]:
-    return {
-        pool.submit(_steps, lesson, classes, most, seed): number
-        for number, lesson in enumerate(lessons)
-        if lesson.like is None
-    }
+    def thought(self) -> list[list[FloatArray]]:
+        """What each network thinks of the test images: class probabilities (n_test, K), a list a lesson."""
+        for search in self._searches:
+            search.result()
+        return [[each.result() for each in self._trained[number]] for number in range(len(self._lessons))]
 
 
 def _steps(lesson: Lesson, classes: int, most: int, seed: int) -> int:

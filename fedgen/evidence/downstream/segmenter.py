@@ -11,7 +11,7 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from fedgen.evidence.downstream.classifier import JITTER, SHIFT
-from fedgen.evidence.downstream.first_weights import first_weights
+from fedgen.families.parts.first_weights import first_weights
 
 BATCH = 8
 LEARNING_RATE = 5e-3

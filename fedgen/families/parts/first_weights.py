@@ -1,21 +1,20 @@
-"""First weights of a small network, by a seed, whatever other threads draw at the same time."""
+"""First weights of networks, by a seed, whatever other threads draw at the same time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
+from threading import RLock
 from typing import TypeVar
 
 import torch
-from torch import nn
 
-N = TypeVar("N", bound=nn.Module)
+T = TypeVar("T")
 
-#: First weights come from torch's global generator, which all threads share.
-_drawing = Lock()
+#: First weights come from torch's global generator, which all threads share; what is built may build others within.
+_drawing = RLock()
 
 
-def first_weights(build: Callable[[], N], seed: int) -> N:
+def first_weights(build: Callable[[], T], seed: int) -> T:
     """What `build` makes with torch's global generator at `seed`, which is left as it was."""
     with _drawing, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fedgen.errors import DataError
+from fedgen.families.parts.first_weights import first_weights
 from fedgen.families.parts.task_loss_options import TaskLoss
 from fedgen.run.given_file import given_tensors
 from fedgen.run.tensors import NamedFile
@@ -117,8 +118,7 @@ class Kept:
 
 def _read(asked: TaskLoss, image: ImageSpec) -> nn.Module:
     weights = given_tensors(FILE, asked.sha256)
-    with torch.random.fork_rng(devices=[]):
-        network = _built(asked, image.dimensions)
+    network = first_weights(lambda: _built(asked, image.dimensions), 0)
     _fill(network, weights, asked)
     network.eval().requires_grad_(False)
     with torch.no_grad():

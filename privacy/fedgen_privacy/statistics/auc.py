@@ -10,6 +10,9 @@ from scipy.stats import mannwhitneyu, norm, rankdata
 
 Vector = NDArray[np.float64]
 
+#: Values of resamples that are held at once, to bound memory.
+HELD_AT_ONCE = 1 << 20
+
 
 def auc(members: Vector, non_members: Vector) -> float:
     """P(member > non-member) + P(equal) / 2, the Mann-Whitney statistic over m * n.
@@ -95,11 +98,13 @@ def bootstrap_interval(
     m, n = members.size, non_members.size
     _, level = np.unique(np.concatenate([members, non_members]), return_inverse=True)
     levels = int(level.max()) + 1
-    drawn = np.empty(replicates)
-    for index in range(replicates):
-        inside = np.bincount(level[rng.integers(0, m, m)], minlength=levels)
-        outside = np.bincount(level[m + rng.integers(0, n, n)], minlength=levels)
-        drawn[index] = inside @ (np.cumsum(outside) - outside / 2)
+    step = max(1, HELD_AT_ONCE // max(m, n, levels))
+    drawn = np.concatenate(
+        [
+            _resampled(level[:m], level[m:], levels, min(step, replicates - start), rng)
+            for start in range(0, replicates, step)
+        ]
+    )
     drawn /= m * n
     if np.ptp(drawn) > 0:
         low, high = np.quantile(drawn, [alpha / 2, 1 - alpha / 2])
@@ -111,6 +116,27 @@ def bootstrap_interval(
     )
     scale = 1 + z**2 / trials
     return max(0.0, float(centre - half) / scale), min(1.0, float(centre + half) / scale)
+
+
+def _resampled(
+    inside: NDArray[np.intp],
+    outside: NDArray[np.intp],
+    levels: int,
+    replicates: int,
+    rng: np.random.Generator,
+) -> Vector:
+    """Pairs in order, ties counting half, of so many resamples of both sides; (replicates,)."""
+
+    def counts(side: NDArray[np.intp]) -> Vector:
+        # All resamples in one count, each in its own row of levels.
+        chosen = side[rng.integers(0, side.size, (replicates, side.size))]
+        chosen += levels * np.arange(replicates)[:, None]
+        found = np.bincount(chosen.ravel(), minlength=replicates * levels)
+        return found.reshape(replicates, levels).astype(np.float64)
+
+    members, others = counts(inside), counts(outside)
+    below = np.cumsum(others, axis=1) - others / 2
+    return np.einsum("rl,rl->r", members, below)
 
 
 def above_chance(members: Vector, non_members: Vector) -> float:

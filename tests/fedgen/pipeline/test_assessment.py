@@ -155,7 +155,7 @@ def test_what_the_policy_withholds_is_not_computed(site, made, metrics) -> None:
 def test_the_same_question_has_the_same_answer_for_ever(site, made) -> None:
     first = Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
     again = Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
-    assert made == ["audit", "evaluation"]
+    assert sorted(made) == ["audit", "evaluation"]
     assert again == first
 
 
@@ -179,7 +179,7 @@ def test_a_crash_leaves_no_room_for_a_second_question(site, made, monkeypatch) -
         Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.other)
     answer = Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
     assert answer.audit == AUDIT
-    assert made == ["audit", "evaluation"]
+    assert sorted(made) == ["audit", "evaluation"]
 
 
 def test_a_policy_that_changed_holds_at_once(site, made) -> None:
@@ -196,7 +196,7 @@ def test_a_damaged_file_is_not_replaced(site, made, name, content) -> None:
     (site.folder / "assessment" / name).write_text(content)
     with pytest.raises(PrivacyRefusedError, match="restore the file"):
         Assessor(Recipe.of(site.study), site.data, site.folder, BOTH)(site.question)
-    assert made == ["audit", "evaluation"]
+    assert sorted(made) == ["audit", "evaluation"]
 
 
 def test_a_site_that_did_not_train_does_not_assess(site, made, tmp_path_factory) -> None:
