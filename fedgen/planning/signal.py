@@ -20,7 +20,7 @@ to compare with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fedgen.families.contract import Objective, objectives_of, statistics_of
@@ -31,6 +31,9 @@ from fedgen.training.joint import mechanism_steps
 
 #: Signal to noise of a sum below which its noise is longer than the sum could be at all.
 LEAST_OF_A_SUM = 1.0
+
+#: (model, task, what it starts from) -> P by objective
+_counted: dict[Hashable, dict[str, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,16 @@ def together_always(objectives: Iterable[Objective]) -> dict[str, tuple[Objectiv
 
 def private_parameters(recipe: Recipe) -> dict[str, int]:
     """P of the objectives that read data, by the names of those that do so in the same steps."""
-    networks = recipe.blank_networks()
-    return {
-        name: sum(p.numel() for each in group for p in trainable(each, networks).values())
-        for name, group in together_always(objectives_of(recipe.family)).items()
-    }
+    # A search asks of many a study that differs in its batch or rounds alone, and to build networks takes longest.
+    start = None if recipe.start is None else recipe.start.content
+    key = (recipe.study.model.model_dump_json(), recipe.task, start)
+    if key not in _counted:
+        networks = recipe.blank_networks()
+        _counted[key] = {
+            name: sum(p.numel() for each in group for p in trainable(each, networks).values())
+            for name, group in together_always(objectives_of(recipe.family)).items()
+        }
+    return _counted[key]
 
 
 def signal(objective: str, *, batch: float, sigma: float, parameters: int, steps: int, sites: int) -> Signal:

@@ -23,6 +23,7 @@ def epsilons(run) -> dict[str, float]:
     return run.json("run.json")["privacy"]["epsilon"]["sites"]
 
 
+@pytest.mark.slow
 def test_a_whole_study(start, run_of, until) -> None:
     """The short one: every file of the run directory, and an epsilon that is the ledgers'."""
     command = start("simulate", "tiny.yaml")

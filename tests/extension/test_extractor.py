@@ -30,6 +30,7 @@ class Quarters(Extractor):
 Add = Callable[[str, str, str], None]
 
 
+@pytest.mark.slow
 def test_an_extractor_is_one_file(
     add: Add,
     tiny_study: Callable[..., Study],

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 KINDS = ("a privacy mode",)
 
 
+@pytest.mark.slow
 def test_a_mode_is_one_file(exchanged: dict[str, dict[str, Any]]) -> None:
     found, local = exchanged["louder"], exchanged["local"]
     assert found["mechanism"] == "louder"

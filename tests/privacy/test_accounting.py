@@ -57,6 +57,7 @@ def opacus(history: list[tuple[float, float, int]], delta: float, eps_error: flo
     return float(accountant.get_epsilon(delta, eps_error=eps_error))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Optimal order", "ignore:divide by zero")
 @pytest.mark.parametrize(("sigma", "q", "steps", "delta"), PRV_CASES)
 def test_our_domain_leaves_opacus_number_as_it_is(sigma: float, q: float, steps: int, delta: float) -> None:

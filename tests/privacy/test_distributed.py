@@ -227,6 +227,7 @@ def test_four_sites_train_as_one_trusted_place_would(trainings) -> None:
     )
 
 
+@pytest.mark.slow
 def test_less_noise_than_one_trusted_place_would_be_seen(trainings) -> None:
     together, central = trainings(4, 2.0, 0), trainings(1, 8 * (4 / 3) ** 0.5, 10_000)
     assert min(ks_2samp(together[:, i], central[:, i]).pvalue for i in range(3)) < ALPHA

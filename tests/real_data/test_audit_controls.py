@@ -89,7 +89,7 @@ def _audit(sites: list[SiteData], images: Tensor):
     return AuditFile(**dict(found), verdict=verdict, reasons=reasons)
 
 
-@pytest.mark.parametrize("data", ["chest", "pneumonia"])
+@pytest.mark.parametrize("data", ["chest", pytest.param("pneumonia", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "alter", [lambda x: x, _noised, lambda x: x.roll(1, 3)], ids=["exact", "noised", "shifted"]
 )

@@ -48,6 +48,7 @@ def test_a_site_keeps_its_node_over_restarts_and_is_back_at_once(
     assert node == json.loads((folder / "membership.json").read_text())["node_id"]
 
 
+@pytest.mark.slow
 def test_messages_outlive_the_server(coordinator, link, echo, exchange, connected, processes, until) -> None:
     """kill -9 of the server; sites and run find it again by themselves."""
     folder = coordinator.join()
@@ -60,6 +61,7 @@ def test_messages_outlive_the_server(coordinator, link, echo, exchange, connecte
     assert not reply.has_error()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vector", [None, 100])
 def test_a_message_whose_run_has_ended_disturbs_nobody(
     coordinator, link, echo, exchange, connected, vector

@@ -34,6 +34,7 @@ def test_a_site_that_is_stopped_says_good_bye(coordinator, link, connected, proc
     assert json.loads((folder / "status.json").read_text())["state"] == "stopped"
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_folder(coordinator, link, connected, processes) -> None:
     folder = coordinator.join()
     processes.start(folder.name, *START, str(folder))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 
+import pytest
+
 from fedgen.flower.link import Link
 
 
+@pytest.mark.slow
 def test_a_run_ends_though_the_database_is_locked(tmp_path) -> None:
     """An interrupt in the middle of a transaction leaves the lock with this very process."""
     link = Link(tmp_path / "superlink.db", threading.Event())

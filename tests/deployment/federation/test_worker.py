@@ -29,6 +29,7 @@ def workers(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_replaced(coordinator, link, connected, exchange, processes, until) -> None:
     """Killed between messages nobody notices; killed within one, the coordinator is told and need not wait."""
     folder = coordinator.join()

@@ -133,6 +133,7 @@ def test_a_shell_sees_the_code_and_one_sentence(fedgen) -> None:
     assert outcome.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_refusal_deep_in_a_run(fedgen, tiny_file) -> None:
     outcome = fedgen("simulate", str(tiny_file), "--set", "privacy.delta=0.2")
     assert outcome.returncode == 3

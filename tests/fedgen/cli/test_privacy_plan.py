@@ -21,6 +21,7 @@ REPO = Path(__file__).parents[3]
 runner = CliRunner()
 
 
+@pytest.mark.slow
 def test_the_demo_as_json() -> None:
     result = runner.invoke(app, ["privacy", "plan", "demo_gradients", "--json"])
     assert result.exit_code == 0, result.output
@@ -47,6 +48,7 @@ def test_a_table_and_sentences(tiny_file) -> None:
         assert words in result.stdout, result.stdout
 
 
+@pytest.mark.slow
 def test_a_printed_epsilon_is_rounded_up(tiny_file) -> None:
     arguments = ["privacy", "plan", str(tiny_file), "--patients", "30"]
     (size,) = json.loads(runner.invoke(app, [*arguments, "--json"]).stdout)["sizes"]

@@ -45,6 +45,7 @@ def equal(a: SiteData, b: SiteData) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_dicom_site_alone_is_the_site_among_all(tmp_path: Path, seed: int) -> None:
     phantom = Phantom(sites=3, patients=12)

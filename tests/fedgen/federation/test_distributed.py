@@ -103,7 +103,16 @@ def rows(run, site="north"):
     return list(Ledger(run.site(site) / "ledger.jsonl"))
 
 
-@pytest.mark.parametrize("family", [name for name, spec in specs().items() if not spec.needs_prior])
+#: One of steps, of two networks, of sums, and one that draws in many steps: every run; the others with all tests.
+OFTEN = ("vae", "gan", "candidates", "diffusion")
+FAMILIES = [
+    pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.slow])
+    for name, spec in specs().items()
+    if not spec.needs_prior
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_trains(distributed, hospitals, family) -> None:
     study = distributed(family)
     exchange, aggregator, run = hospitals(study)
@@ -277,7 +286,7 @@ def test_impossible_studies_are_refused(distributed, sections, words) -> None:
 CENTRAL = {"images": 2, "sampling_rate": 0.9, "noise_multiplier": 3.0, "steps": 4, "batch": 2}
 
 
-@pytest.mark.parametrize("images", [2, 40])
+@pytest.mark.parametrize("images", [2, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", ["local", "distributed"])
 def test_a_warm_start_is_a_round_that_is_paid_for(tiny_study, distributed, hospitals, mode, images) -> None:
     """Whichever vector is the longer: 40 mean images of each class have more numbers than the model."""

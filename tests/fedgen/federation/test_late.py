@@ -101,6 +101,7 @@ def test_the_epsilon_shown_counts_those_that_came_late(coming) -> None:
     assert 0 < first <= last <= 20
 
 
+@pytest.mark.slow
 def test_a_late_site_that_keeps_silent_is_asked_ever_more_rarely(coming) -> None:
     exchange, run, go = coming(lambda site, done: True, rounds=9)
     exchange.silent = {"west"}

@@ -105,6 +105,7 @@ IN_TURN = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_stopped_at_every_point_in_turn_both_end_alike(simulation, federated, watcher) -> None:
     ends = {}
     for kind in ("simulation", "federation"):
@@ -172,6 +173,7 @@ def test_a_stage_that_leaves_nothing_is_never_done(tmp_path) -> None:
     assert [stage.name for stage in stages if not stage.done(run)] == ["prepare", "report"]
 
 
+@pytest.mark.slow
 def test_a_release_that_a_simulation_draws_anew_is_assessed_anew(simulation, watcher, monkeypatch) -> None:
     """Nothing has left its sites, so their one answer a study is no bound to it; a hospital refuses."""
     here = simulation(**PLAIN)

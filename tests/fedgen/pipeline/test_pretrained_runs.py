@@ -200,6 +200,7 @@ def invoke(*arguments: object) -> SimpleNamespace:
     return SimpleNamespace(code=result.exit_code, out=result.output, error=result.exception)
 
 
+@pytest.mark.slow
 def test_the_commands(made, tmp_path) -> None:
     """export prints lines that, pasted into a study, pass `study check` and start a run; train takes a file later."""
     work = made("open", privacy={"mode": "none"})

@@ -88,6 +88,7 @@ def test_a_run_makes_everything_in_order(simulation, watcher, events) -> None:
     assert ledgers(here) == {"north": [1, 2], "south": [1, 2]}
 
 
+@pytest.mark.slow
 def test_a_run_stopped_at_every_point_in_turn_charges_each_round_once(simulation, watcher, events) -> None:
     here = simulation()
     watcher.error = KeyboardInterrupt()

@@ -125,6 +125,7 @@ def test_of_sums_the_longest_that_is_above_its_noise(sums, taken) -> None:
     assert most_telling([broken, *found]) is found[taken]
 
 
+@pytest.mark.slow
 def test_no_split_is_no_means(variants, monkeypatch) -> None:
     monkeypatch.setattr(room, "epsilon_rdp", lambda spends, delta: 20.5)
     twice = [each for each in alternatives(variants(), (9, 9)) if each.kind == "sum then steps"]

@@ -90,6 +90,7 @@ def test_what_auto_cannot_be(override, words) -> None:
         parse_study(TEXT, "small.yaml", [override], chooser((30, 30, 40)))
 
 
+@pytest.mark.slow
 def test_a_reason_for_another_family_is_no_reason() -> None:
     text = dump_study(parse_study(TEXT, "small.yaml", choose=chooser((30, 30, 40))))
     with pytest.raises(StudyError, match='chosen must begin with "vae, because "'):

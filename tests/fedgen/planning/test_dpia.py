@@ -70,6 +70,7 @@ def test_nothing_that_a_private_study_promises_is_said_of_one_without_privacy() 
         assert kind not in text, kind
 
 
+@pytest.mark.slow
 def test_a_translation_releases_its_model() -> None:
     study = load_study(TRANSLATION)
     text = drafted(TRANSLATION)

@@ -44,6 +44,7 @@ def test_epsilon_by_round_is_never_below_the_accountant(tiny_study) -> None:
         assert epsilon <= plan.epsilon <= study.privacy.epsilon
 
 
+@pytest.mark.slow
 def test_what_is_needed_is_found_to_be_enough_when_planned_anew(tiny_study) -> None:
     study = tiny_study(training={"rounds": 30, "local_steps": 40}, privacy={"epsilon": 10.0})
     (before,) = forecast(study, (30, 30)).sizes
@@ -125,6 +126,7 @@ def test_numbers_are_rounded_up(number, text) -> None:
     assert about(number) == text
 
 
+@pytest.mark.slow
 def test_the_plan_says_what_part_of_epsilon_pays_for_evidence(tiny_study) -> None:
     """Both parts are of the calibrated whole, which the evidence leaves less to the training."""
     study = tiny_study(privacy={"epsilon": 4.0}, evidence={"privacy": {"epsilon": 1.5}})

@@ -83,6 +83,7 @@ def test_where_no_noise_is_enough_nothing_is_found(monkeypatch) -> None:
     assert patients_for(1.0, 0.1, BUDGET) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(st.floats(0.02, 0.45), st.sampled_from([1.0, 3.0, 10.0]))
 def test_a_larger_share_of_the_patients_gives_more_signal(q, epsilon) -> None:

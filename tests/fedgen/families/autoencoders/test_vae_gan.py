@@ -64,6 +64,7 @@ TOY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "options", "falls_to"), TOY)
 def test_the_toys_sides_are_learned(kind, options, falls_to, family_of, sides, trained, right_sides) -> None:
     family, networks, losses = trained(family_of("vae_gan", kind=kind, **options), sides(64), 150, rate=5.0)

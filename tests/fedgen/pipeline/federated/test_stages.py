@@ -155,6 +155,7 @@ def test_a_run_killed_while_sites_assess_asks_the_others_only(federation, monkey
     assert again.json("audit.json")["absent"] == []
 
 
+@pytest.mark.slow
 def test_a_coordinator_may_train_by_itself_and_finish(federation) -> None:
     """Without the notes of `Asking` every round counts for every site."""
     it = federation(privacy={"mode": "local"})
@@ -183,6 +184,7 @@ def test_a_release_has_the_geometry_that_all_sites_agree_on(federation) -> None:
         assert volume.header.get_zooms() == pytest.approx((3.0, 2.505, 1.0))
 
 
+@pytest.mark.slow
 def test_a_release_says_what_the_sites_do_not_agree_on(federation) -> None:
     geometry = {
         "east": {"spacing": (2.5, 3.0), "orientation": "PR"},
