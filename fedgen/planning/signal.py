@@ -32,7 +32,7 @@ from fedgen.training.joint import mechanism_steps
 #: Signal to noise of a sum below which its noise is longer than the sum could be at all.
 LEAST_OF_A_SUM = 1.0
 
-#: (model, task, what it starts from) -> P by objective
+#: (family, model, task, what it starts from, names of the objectives) -> P by objective
 _counted: dict[Hashable, dict[str, int]] = {}
 
 
@@ -68,14 +68,15 @@ def together_always(objectives: Iterable[Objective]) -> dict[str, tuple[Objectiv
 
 def private_parameters(recipe: Recipe) -> dict[str, int]:
     """P of the objectives that read data, by the names of those that do so in the same steps."""
-    # A search asks of many a study that differs in its batch or rounds alone, and to build networks takes longest.
+    groups = together_always(objectives_of(recipe.family))
     start = None if recipe.start is None else recipe.start.content
-    key = (recipe.study.model.model_dump_json(), recipe.task, start)
+    # A search asks of many a study that differs in its batch or rounds alone, and to build networks takes longest.
+    key = (type(recipe.plain_family), recipe.study.model.model_dump_json(), recipe.task, start, *groups)
     if key not in _counted:
         networks = recipe.blank_networks()
         _counted[key] = {
             name: sum(p.numel() for each in group for p in trainable(each, networks).values())
-            for name, group in together_always(objectives_of(recipe.family)).items()
+            for name, group in groups.items()
         }
     return _counted[key]
 
