@@ -14,6 +14,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from fedgen.run.garbage import look_less_often
 from fedgen.run.hints import speak_as
 from fedgen_client.frames import Answered, Handed, Noted, Ready, receive, send
 from fedgen_client.hints import WORKER
@@ -65,6 +66,7 @@ def main(arguments: list[str]) -> None:
     # Ctrl-C in a terminal reaches both processes; the supervisor decides what becomes of this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     speak_as(WORKER)
+    look_less_often()
     pipe = Connection(descriptor)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         work(folder, pipe)

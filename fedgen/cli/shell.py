@@ -14,6 +14,7 @@ from typing import NoReturn
 import typer
 
 from fedgen.errors import ExitCode, FedgenError
+from fedgen.run.garbage import look_less_often
 from fedgen.run.hints import Hints, hints, speak_as
 from fedgen.run.signals import INTERRUPTED, interrupt
 
@@ -44,6 +45,7 @@ class Shell:
             sys.stdout.reconfigure(errors="backslashreplace")
         speak_as(self.words)
         signal.signal(signal.SIGTERM, interrupt)
+        look_less_often()
         try:
             app(standalone_mode=True)
         except FedgenError as error:

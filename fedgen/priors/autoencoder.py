@@ -6,15 +6,17 @@ Group normalisation and convolutions see one image at a time; there are no stati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from monai.networks.nets import AutoencoderKL
 from torch import Tensor, nn
 
 from fedgen.priors.card import CodeNetwork
 from fedgen.priors.linear_space import LinearSpace
 from fedgen.priors.space import Space
+
+if TYPE_CHECKING:
+    from monai.networks.nets import AutoencoderKL
 
 #: Begins the names of its weights in a file.
 PREFIX = "network/"
@@ -73,6 +75,9 @@ class AutoencoderSpace(Space):
 def network_of(card: CodeNetwork, channels: int, dimensions: int) -> AutoencoderKL:
     """A network with the weights that torch's random numbers give; on torch's device `meta`, one without any."""
     levels = len(card.channels)
+    # Here, since MONAI takes seconds to import, and most priors are principal components.
+    from monai.networks.nets import AutoencoderKL
+
     return AutoencoderKL(
         spatial_dims=dimensions,
         in_channels=channels,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from monai.networks.nets import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,6 +17,9 @@ from fedgen.priors.card import CodeNetwork
 from fedgen.priors.fit import chosen, principal, require_images
 from fedgen.priors.prior import Prior
 from fedgen.priors.space import Space
+
+if TYPE_CHECKING:
+    from monai.networks.nets import AutoencoderKL
 
 #: Told after each step: how many are done, and the loss.
 Watch = Callable[[int, float], None]

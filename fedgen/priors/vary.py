@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from monai.transforms import Compose, RandAdjustContrast, RandAffine
 from numpy.typing import NDArray
 
 #: By how much each axis is stretched or shrunk, and moved, both as shares of its length.
@@ -30,6 +29,9 @@ def varied(images: NDArray[np.float32], times: int, seed: int = 0) -> NDArray[np
     Returns:
         (n * times, C, *size) in [-1, 1]; the variants of an image one after the other.
     """
+    # Here, since MONAI takes seconds to import, and only who makes a prior needs this.
+    from monai.transforms import Compose, RandAdjustContrast, RandAffine
+
     size = images.shape[2:]
     change = Compose(
         [

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -68,6 +67,9 @@ def case_scores(
 
 def _dice(found: Tensor, truth: Tensor) -> FloatArray:
     """(K,) Dice of all voxels of all images together; 1 where both masks are empty."""
+    # Here and below, since MONAI takes seconds to import, and most releases have no masks.
+    from monai.metrics import compute_dice
+
     # Side by side along one axis, so that all images are one.
     both = [torch.cat(list(each), dim=1).float()[None] for each in (found, truth)]
     value: FloatArray = compute_dice(both[0], both[1], ignore_empty=False)[0].double().numpy()
@@ -96,6 +98,8 @@ def _surfaces(found: Tensor, truth: Tensor, spacing: tuple[float, ...]) -> tuple
 
 def _one(found: Tensor, truth: Tensor, spacing: tuple[float, ...], threshold: float) -> tuple[float, float]:
     """HD95 and surface Dice of one class in one image where both masks have something."""
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
     with warnings.catch_warnings():
         # MONAI warns of an argument of its own.
         warnings.simplefilter("ignore")

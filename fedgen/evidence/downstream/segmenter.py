@@ -7,7 +7,6 @@ neither gain nor lose by how long it learns.
 from __future__ import annotations
 
 import torch
-from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from fedgen.evidence.downstream.classifier import JITTER, SHIFT
@@ -24,6 +23,9 @@ def build_segmenter(channels: int, dimensions: int, classes: int) -> nn.Module:
 
     Weights come from torch's global generator.
     """
+    # Here, since MONAI takes seconds to import, and most releases have no masks.
+    from monai.networks.nets import UNet
+
     net = UNet(
         spatial_dims=dimensions,
         in_channels=channels,

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from monai.networks.blocks import CrossAttentionBlock, SABlock
 from torch import nn
 
 from fedgen.errors import StudyError
@@ -90,7 +89,8 @@ def _layers(network: nn.Module) -> list[_Place]:
 
 
 def _kind(place: _Place) -> Target:
-    if isinstance(place.parent, SABlock | CrossAttentionBlock) or "Attention" in type(place.parent).__name__:
+    # By name, since MONAI takes seconds to import, and a family may have nothing of it.
+    if any(kind.__name__ == "SABlock" or "Attention" in kind.__name__ for kind in type(place.parent).__mro__):
         return "attention"
     return "linear" if isinstance(place.layer, nn.Linear) else "convolution"
 
