@@ -23,12 +23,18 @@ from pathlib import Path
 from fedgen.data.phantom.write import native_size, write_phantom_site
 from fedgen.errors import FederationError, StudyError
 from fedgen.run.atomic import write_atomic
+from fedgen.run.directory import RunDirectory
+from fedgen.run.signals import INTERRUPTED
+from fedgen.run.summary import RunSummary
 from fedgen.study.study import Study
+from fedgen_server.conduct_lock import is_conducted
 from fedgen_server.folder import Federation
 
 #: Seconds for a process to come up, and for a command to end.
 START_SECONDS, COMMAND_SECONDS, STOP_SECONDS = 120.0, 300.0, 20.0
 POLL_SECONDS = 0.2
+#: Seconds in which a run that somebody stopped may be resumed, before the demonstration ends.
+RESUME_SECONDS = 3600.0
 
 SITE_FILE = """\
 # Written by `fedgen-server demo`: a hospital writes its own.
@@ -197,14 +203,41 @@ def demonstrate(
                     say(line)
             processes.start(name, "fedgen-client", ["start", "--once", "--folder", f"sites/{name}"])
         code = processes.wait("run")
-        if code != 0:
+        if code not in (0, INTERRUPTED):
             raise FederationError(
                 f"`fedgen-server run` ended with {code}: its message is above, all logs are in {logs}."
             )
         (run,) = (coordinator / "runs").iterdir()
+        if code == INTERRUPTED:
+            del processes.running["run"]
+            _until_resumed(RunDirectory(run), processes)
         for name in names:
             processes.run("fedgen-client", ["ledger", "--folder", f"sites/{name}"])
     return run
+
+
+def _until_resumed(run: RunDirectory, processes: Processes) -> None:
+    """Wait until a run that somebody stopped has been resumed and is done, however often it is stopped again.
+
+    Raises:
+        FederationError: a process ended, the resumed run failed, or nobody resumed it.
+    """
+    processes.say(
+        "The run was stopped, and nothing is lost: Resume… on the page goes on with it. Ctrl-C ends the demonstration."
+    )
+    end = time.monotonic() + RESUME_SECONDS
+    while (status := RunSummary.read(run).status) != "done" or is_conducted(run):
+        processes.check()
+        if is_conducted(run):
+            end = time.monotonic() + RESUME_SECONDS
+        elif status == "failed":
+            raise FederationError(f"The resumed run failed: see {run.path / 'resume.log'}.")
+        elif time.monotonic() > end:
+            raise FederationError(
+                f"Nobody resumed the run within {RESUME_SECONDS / 60:.0f} minutes. Nothing is lost: start the "
+                f"coordinator and the sites again with the commands above, in {processes.folder}."
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def _command(program: str, arguments: Sequence[str]) -> list[str]:

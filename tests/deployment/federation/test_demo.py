@@ -83,6 +83,32 @@ def test_one_command_trains_to_the_report(processes, tmp_path) -> None:
     assert released.returncode == (0 if verdict == "PASS" else 6), released.stdout + released.stderr
 
 
+@pytest.mark.slow
+def test_a_run_that_somebody_stops_is_waited_for(processes, until, tmp_path) -> None:
+    """As the page does it: the run ends with an interrupt, and goes on when it is resumed."""
+    (tmp_path / "tiny.yaml").write_text(STUDY + GRADIENTS.replace("rounds: 2", "rounds: 8"))
+    command = ("demo", "--sites", "3", "--study", "tiny.yaml", "--out", "out")
+    demo = processes.start("demo", "-m", "fedgen_server.cli", *command)
+
+    def in_training() -> bool:
+        events = list((tmp_path / "out").glob("federation-tiny-*/coordinator/runs/*/events.jsonl"))
+        return bool(events) and '"event": "round"' in events[0].read_text()
+
+    until(in_training, "the first round", seconds=300.0)
+    (out,) = (tmp_path / "out").glob("federation-tiny-*")
+    at = ("--folder", str(out / "coordinator"))
+    stopped = processes.run("-m", "fedgen_server.cli", "stop", *at)
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    until(lambda: "Resume… on the page" in processes.log("demo"), "the demonstration's word", seconds=60.0)
+    assert demo.poll() is None
+    resumed = processes.run("-m", "fedgen_server.cli", "resume", *at, seconds=300.0)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert demo.wait(120) == 0, processes.log("demo")
+    for name in SITES:
+        ledger = Ledger(out / "sites" / name / "ledgers" / "main.jsonl")
+        assert [row.round for row in ledger] == list(range(1, 9))
+
+
 def demonstrated(processes, folder: Path, rounds: int, *more: str) -> tuple[Path, str]:
     """The demonstration of tiny.yaml: its folder, and what it printed."""
     command = ("demo", "--sites", "3", "--study", "tiny.yaml", "--out", "out", *more)
