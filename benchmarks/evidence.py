@@ -14,6 +14,8 @@ which knows no patients and is asked for mirrored images beside the others, and 
 fidelity makes of features. Where the machine has other work, the seconds of the processor, of all threads together,
 are those to compare.
 
+Last, a step of a small classifier alone, and of two of them in threads and in processes: what side by side can save.
+
 The benchmark exits 0 whatever the numbers.
 """
 
@@ -26,7 +28,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +41,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from fedgen.evidence.audit.audited import audited, join, release_group
 from fedgen.evidence.audit.nearest import nearest_patients
+from fedgen.evidence.downstream.classifier import Training
 from fedgen.evidence.known_features import digests
 from fedgen.evidence.measure import Real
 from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
@@ -53,6 +59,8 @@ HERE = Path(__file__).parent
 TARGETS = {"demo": 60.0, "chest_xray": 600.0}
 #: Rows that are printed.
 DEAREST = 12
+#: Of a network that is timed alone and beside another.
+STEPS = 150
 
 
 class Clock:
@@ -149,6 +157,42 @@ def _of_torchmetrics(real: torch.Tensor, made: torch.Tensor) -> float:
     return float(metric.compute())
 
 
+def train(side: int) -> None:
+    """One small network for `STEPS` steps on one thread."""
+    torch.set_num_threads(1)
+    images = torch.rand(600, 1, side, side) * 2 - 1
+    training = Training(images, torch.arange(600) % 2, 2, seed=0)
+    for _ in range(STEPS):
+        training.step()
+
+
+def both(pool: Executor, side: int) -> None:
+    """Two networks at the same time."""
+    list(pool.map(train, [side] * 2))
+
+
+def two_at_a_time() -> dict[str, dict[str, float]]:
+    """Milliseconds a step of a network alone, and a step of each of two in threads and in processes."""
+    print(f"\n{'ms a step and network':<26}{'alone':>9}{'2 threads':>12}{'2 processes':>13}")
+    found = {}
+    for side in (32, 64):
+        train(side)
+        rows = {"alone": seconds(partial(train, side))[0] / STEPS}
+        pools = {
+            "threads": ThreadPoolExecutor(2),
+            "processes": ProcessPoolExecutor(2, mp_context=get_context("spawn")),
+        }
+        for name, pool in pools.items():
+            with pool:
+                # Once before, so that no start is measured.
+                both(pool, side)
+                rows[name] = seconds(partial(both, pool, side))[0] / (2 * STEPS)
+        found[f"{side} x {side}"] = rows
+        shown = [1000 * rows[name] for name in ("alone", "threads", "processes")]
+        print(f"{side} x {side:<21}{shown[0]:>9.1f}{shown[1]:>12.1f}{shown[2]:>13.1f}")
+    return found
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -168,6 +212,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         here, demo = assessed("demo", [f"synthesis.images={arguments.images}"], None, Path(folder))
         result: dict[str, Any] = {"machine": about, "demo": demo, "peers": peers(here)}
+        result["two at a time"] = two_at_a_time()
         if arguments.ccx is None:
             print("\nchest_xray: left out, for no --ccx names its images")
         else:
