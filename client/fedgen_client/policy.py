@@ -7,10 +7,13 @@ Every rule is monotone: a stricter policy refuses whatever a looser one refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fedgen.protocol.spoken_key import spoken_key
-from fedgen.study.study import Study
 from fedgen_client.site_file import CohortSection, Metric, PolicySection, SiteFile
+
+if TYPE_CHECKING:
+    from fedgen.study.study import Study
 
 
 def problems(policy: PolicySection, study: Study, roster_size: int) -> list[str]:

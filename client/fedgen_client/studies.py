@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedgen.errors import FedgenError, PrivacyRefusedError, StudyError
 from fedgen.protocol.manifest import (
@@ -21,10 +22,12 @@ from fedgen.protocol.manifest import (
     open_manifest,
 )
 from fedgen.run.atomic import unreadable, write_atomic
-from fedgen.study.study import Study
 from fedgen_client.approval import Approval, read_approval
 from fedgen_client.folder import SiteFolder
 from fedgen_client.site_log import fingerprint
+
+if TYPE_CHECKING:
+    from fedgen.study.study import Study
 
 FEWEST_DIGITS = 8
 _HASH = re.compile(r"[0-9a-f]{64}")

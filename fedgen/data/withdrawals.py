@@ -6,16 +6,19 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
 from fedgen.data.identity import form
-from fedgen.data.index import PatientIndex
 from fedgen.data.pseudonyms import Pseudonyms
 from fedgen.errors import PrivacyRefusedError
 from fedgen.run.atomic import write_json
 from fedgen.run.lock import held
 from fedgen.schema.section import Section
+
+if TYPE_CHECKING:
+    from fedgen.data.index import PatientIndex
 
 #: In a hospital's folder, and in the `data` of a simulation.
 WITHDRAWN = "withdrawn.json"

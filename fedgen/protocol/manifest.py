@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,9 +21,11 @@ from fedgen.errors import PrivacyRefusedError, StudyError
 from fedgen.protocol.fields import NAME_PATTERN, Hex32, Hex64, SiteName, UtcTime
 from fedgen.schema.canonical import canonical
 from fedgen.schema.section import Section
-from fedgen.study.show import study_hash
-from fedgen.study.study import Study
 from fedgen_privacy.secagg import Identity, Roster
+
+if TYPE_CHECKING:
+    # The form of a study takes longer to make than most commands that import this room; below where it is needed.
+    from fedgen.study.study import Study
 
 VERSION = 1
 _DOMAIN = b"fedgen-manifest/1\n"
@@ -54,6 +56,8 @@ class Manifest(Section):
 
     def to_study(self) -> Study:
         """The study; raises ValidationError where it is none that this version of fedgen knows."""
+        from fedgen.study.study import Study
+
         return Study.model_validate_json(json.dumps(self.study))
 
     def to_roster(self) -> Roster:
@@ -80,6 +84,8 @@ def manifest_of(federation: str, study: Study, roster: Mapping[str, bytes], crea
     Raises:
         StudyError: the roster is none (see `Roster`).
     """
+    from fedgen.study.show import study_hash
+
     Roster(roster)
     return Manifest(
         federation=federation,
@@ -108,6 +114,8 @@ def open_manifest(signed: SignedManifest, coordinator_key: bytes) -> Manifest:
         PrivacyRefusedError: the signature is not the coordinator's for this very text, or the version, the study, its
             hash or the roster do not fit.
     """
+    from fedgen.study.show import study_hash
+
     data = signed.text.encode(errors="replace")
     try:
         key = Ed25519PublicKey.from_public_bytes(coordinator_key)
