@@ -9,6 +9,7 @@ server cannot tell. It writes `said.json` into the folder at the end: by site wh
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from pathlib import Path
@@ -48,9 +49,12 @@ def _wait(path: Path, said: list[str], stopped: threading.Event) -> None:
         # A supervisor sets the event of its own when it ends, and the others go on.
         own = threading.Event()
         threading.Thread(target=lambda: (stopped.wait(), own.set()), daemon=True).start()
-        Supervisor(site, fleet, lambda: None, said.append, own).serve()
+        Supervisor(site, fleet, lambda: None, lambda: None, said.append, own).serve()
     except Exception as error:
+        # A site that cannot wait ends all of them, and whoever waits for them is told.
         said.append(f"ended: {type(error).__name__}: {error}")
+        print(path.name, said[-1], flush=True)
+        os._exit(1)
 
 
 if __name__ == "__main__":
