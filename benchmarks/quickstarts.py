@@ -14,8 +14,10 @@ Of several runs the least counts. The benchmark exits 0 whatever the numbers.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ FLOWER = """\
 default = "local"
 
 [superlink.local]
+address = ":local:"
 options.num-supernodes = 3
 """
 SECONDS = 300.0
@@ -73,9 +76,23 @@ def flower(folder: Path) -> float:
     home = folder / "home"
     home.mkdir()
     (home / "config.toml").write_text(FLOWER)
-    program = str(Path(sys.executable).parent / "flwr")
-    environment = {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0"}
-    return took([program, "run", str(HERE / "flower"), "local", "--stream"], folder, environment)
+    programs = Path(sys.executable).parent
+    # It starts other programs by their names.
+    path = os.pathsep.join([str(programs), os.environ["PATH"]])
+    environment = {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "PATH": path}
+    program = str(programs / "flwr")
+    try:
+        return took([program, "run", str(HERE / "flower"), "local", "--stream"], folder, environment)
+    finally:
+        _end(str(home))
+
+
+def _end(home: str) -> None:
+    """End the SuperLink that Flower leaves running."""
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if home in place.read_text():
+                os.kill(int(place.parent.name), signal.SIGTERM)
 
 
 def nvflare(folder: Path, python: str) -> float:

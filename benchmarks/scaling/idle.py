@@ -30,7 +30,7 @@ def idle(processes: Processes, folder: Path, sites: int, seconds: float) -> dict
 
     Returns:
         `cpu_percent` of one core, `memory_mb` at the start and the end, `fewest` sites that were connected at any
-        look, `looks`, and `lost`: connections that a site had to make again.
+        look, `looks`, and connections that a site had to make again: `lost_at_start` while all came, `lost` afterwards.
     """
     folder.mkdir(parents=True)
     coordinator, own = folder / "coordinator", folder / "sites"
@@ -54,14 +54,16 @@ def idle(processes: Processes, folder: Path, sites: int, seconds: float) -> dict
         waits = str(CONNECT_SECONDS + seconds)
         processes.start(SITES, [sys.executable, waiting_sites.__file__, str(own), waits])
         processes.until(lambda: len(link.connected()) == sites, CONNECT_SECONDS, f"{sites} sites")
+        # All come at once, and some are told to come again: that is not waiting.
+        at_start = _lost(own)
         found = _watch(link, server, sites, seconds, processes)
         # Before the server goes, which each of them would note.
-        lost = _lost(own)
+        lost = _lost(own) - at_start
     finally:
         stop.set()
         link.close(True)
         processes.stop(SITES, SERVER)
-    return {"sites": sites, "seconds": seconds, **found, "lost": lost}
+    return {"sites": sites, "seconds": seconds, **found, "lost_at_start": at_start, "lost": lost}
 
 
 def _watch(link: Link, server: int, sites: int, seconds: float, processes: Processes) -> dict[str, Any]:
