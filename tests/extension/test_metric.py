@@ -43,6 +43,7 @@ class Brightness(Measure):
 Add = Callable[[str, str, str], None]
 
 
+@pytest.mark.slow
 def test_a_metric_is_one_file(
     add: Add,
     tiny_study: Callable[..., Study],

@@ -101,14 +101,14 @@ def test_returned_training_images_fail(request, data, alter):
     assert result.rows[0].verdict is Verdict.FAIL
 
 
-@pytest.mark.parametrize("data", ["chest", "pneumonia"])
+@pytest.mark.parametrize("data", ["chest", pytest.param("pneumonia", marks=pytest.mark.slow)])
 def test_returned_strangers_pass(request, data):
     sites = request.getfixturevalue(data)
     result = _audit(sites, _images(sites, Part.TEST)[:400])
     assert result.verdict is Verdict.PASS, result.reasons
 
 
-@pytest.mark.parametrize("data", ["chest", "pneumonia"])
+@pytest.mark.parametrize("data", ["chest", pytest.param("pneumonia", marks=pytest.mark.slow)])
 def test_a_tenth_of_copies_is_never_passed(request, data):
     sites = request.getfixturevalue(data)
     strangers, copies = _images(sites, Part.TEST)[:180], _noised(_images(sites, Part.TRAIN))

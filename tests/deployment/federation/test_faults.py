@@ -140,6 +140,7 @@ def test_nothing_else_of_flower_is_served(coordinator, path) -> None:
     assert found.value.code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1.0, pytest.param(60.0, marks=pytest.mark.slow)])
 def test_the_coordinator_is_away_for_a_while(
     coordinator, echo, connected, exchange, processes, until, seconds

@@ -98,6 +98,7 @@ def test_a_worker_that_has_grown_is_replaced(
     assert not reply.has_error()
 
 
+@pytest.mark.slow
 def test_the_health_service_answers_orchestrators(coordinator, processes, tmp_path) -> None:
     """grpc.health.v1, on a port of this machine alone."""
     with socket.socket() as found:

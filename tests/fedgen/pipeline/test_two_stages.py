@@ -66,6 +66,7 @@ def newest(name: str) -> RunDirectory:
     return RunDirectory(max(Path("runs").glob(f"{name}-*")))
 
 
+@pytest.mark.slow
 def test_the_whole_way(command, hospitals) -> None:
     data = ("--data", str(hospitals))
     first = {"study.name": "first", "privacy.epsilon": "5", "model.family": "latent"}
