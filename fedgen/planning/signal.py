@@ -19,6 +19,7 @@ to compare with.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ def together_always(objectives: Iterable[Objective]) -> dict[str, tuple[Objectiv
 def private_parameters(recipe: Recipe) -> dict[str, int]:
     """P of the objectives that read data, by the names of those that do so in the same steps."""
     groups = together_always(objectives_of(recipe.family))
-    start = None if recipe.start is None else recipe.start.content
+    # By its hash: a file of weights may be large, and what is remembered stays.
+    start = None if recipe.start is None else hashlib.sha256(recipe.start.content).hexdigest()
     # A search asks of many a study that differs in its batch or rounds alone, and to build networks takes longest.
     key = (type(recipe.plain_family), recipe.study.model.model_dump_json(), recipe.task, start, *groups)
     if key not in _counted:
