@@ -133,15 +133,8 @@ class Fleet:
             UnreachableError, NotAdmittedError, RejectedError.
         """
         request = ActivateNodeRequest(public_key=self._public_key, heartbeat_interval=HEARTBEAT_SECONDS)
-        try:
-            with self._told():
-                answer = self._client.ActivateNode(request)
-        except RejectedError:
-            # A site that was killed still counts as connected for a minute, and Flower connects nobody twice.
-            with self._told():
-                self._client.DeactivateNode(DeactivateNodeRequest(node_id=self._node.node_id))
-            with self._told():
-                answer = self._client.ActivateNode(request)
+        with self._told():
+            answer = self._client.ActivateNode(request)
         if answer.node_id != self._node.node_id:
             raise NotAdmittedError(
                 f"The coordinator at {self._address} knows this site's key under another number: join again."

@@ -42,6 +42,15 @@ Handler = Callable[[Any, LinkState], Any]
 _log = logging.getLogger(__name__)
 
 
+def _activate_node(request: ActivateNodeRequest, state: LinkState) -> Any:
+    # A site that was killed still counts as connected for a minute, and Flower connects nobody twice. Were the site to
+    # disconnect itself first, whoever waits for its reply could look in between, and be told that it is gone.
+    node_id = state.get_node_id_by_public_key(request.public_key)
+    if node_id is not None:
+        state.deactivate_node(node_id)
+    return fleet_handlers.activate_node(request, state)
+
+
 def _pull_messages(request: PullMessagesRequest, state: LinkState) -> Any:
     # Flower claims messages by writing, each time it is asked; most of the time there is none.
     waiting = state.query(
@@ -58,7 +67,7 @@ def _confirm(request: ConfirmMessageReceivedRequest, state: LinkState) -> Any:
 
 
 CALLS: dict[str, tuple[type[Any], Handler]] = {
-    "activate-node": (ActivateNodeRequest, fleet_handlers.activate_node),
+    "activate-node": (ActivateNodeRequest, _activate_node),
     "deactivate-node": (DeactivateNodeRequest, fleet_handlers.deactivate_node),
     "send-node-heartbeat": (SendNodeHeartbeatRequest, fleet_handlers.send_node_heartbeat),
     "pull-messages": (PullMessagesRequest, _pull_messages),

@@ -7,6 +7,7 @@ their worker, which sends back what came.
 from __future__ import annotations
 
 import json
+import threading
 from importlib.metadata import version
 
 import numpy as np
@@ -46,6 +47,39 @@ def test_a_site_keeps_its_node_over_restarts_and_is_back_at_once(
     (reply,) = exchange([node], seconds=50.0)
     assert not reply.has_error()
     assert node == json.loads((folder / "membership.json").read_text())["node_id"]
+
+
+def test_a_site_that_comes_back_is_never_away_in_between(coordinator, link) -> None:
+    """It took two requests once, and a run that asked between them was told that the site is gone."""
+    from fedgen.flower.fleet import Fleet
+    from fedgen_client.coordinator import pinned_ca
+    from fedgen_client.folder import SiteFolder
+    from fedgen_client.trust import pinned
+
+    folder = SiteFolder(coordinator.join())
+    member, trusted = folder.membership(), pinned(pinned_ca(folder))
+    before, after = (
+        Fleet(member.address, trusted, folder.node_private_pem(), member.node_id) for _ in range(2)
+    )
+    before.connect()
+    since = link.connected()[member.node_id]
+    away = []
+
+    def look() -> None:
+        while not done.is_set():
+            away.append(member.node_id not in link.connected())
+
+    done = threading.Event()
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(20):
+            after.connect()
+    finally:
+        done.set()
+        looker.join()
+    assert away and not any(away)
+    assert link.connected()[member.node_id] > since
 
 
 @pytest.mark.slow
