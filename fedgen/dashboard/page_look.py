@@ -7,6 +7,7 @@ Nothing in a template has a `style` attribute or an inline script: the pages' Co
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 
@@ -18,6 +19,9 @@ from fedgen.report import numbers
 _SHARED = ("fedgen.dashboard", "fedgen.report")
 #: In the order in which a later rule wins.
 _SHEETS = (("fedgen.report", "look.css"), ("fedgen.dashboard", "live.css"))
+
+#: Younger than this, an age is not worth a word.
+FRESH_MINUTES = 2
 
 
 @cache
@@ -43,6 +47,7 @@ def environment(package: str = "fedgen.dashboard") -> Environment:
         "percent": numbers.percent,
         "seconds": numbers.seconds,
         "bytes": size,
+        "ago": ago,
     }
     made.globals |= {"interval": numbers.interval, "look": _version()}
     made.tests |= {"absent": numbers.absent}
@@ -59,6 +64,27 @@ def size(value: int) -> str:
         if value >= 10**power:
             return f"{value / 10**power:.1f}{numbers.THIN}{unit}"
     return f"{value}{numbers.THIN}B"
+
+
+def ago(moment: str | None, now: datetime | None = None) -> str:
+    """How long ago a moment in ISO 8601 was, in the largest whole unit; nothing of the last two minutes.
+
+    >>> noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    >>> ago("2026-01-31T11:15:00+00:00", noon), ago("2026-01-28T11:00:00+00:00", noon)
+    ('45\u202fmin ago', '3\u202fdays ago')
+    >>> ago(None, noon), ago("2026-01-31T11:59:00+00:00", noon)
+    ('', '')
+    """
+    if moment is None:
+        return ""
+    minutes = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds() / 60
+    if minutes < FRESH_MINUTES:
+        return ""
+    for length, unit in ((2 * 24 * 60, "days"), (2 * 60, "h")):
+        if minutes >= length:
+            whole = int(minutes / (60 if unit == "h" else 24 * 60))
+            return f"{whole}{numbers.THIN}{unit} ago"
+    return f"{int(minutes)}{numbers.THIN}min ago"
 
 
 @cache

@@ -20,12 +20,14 @@ class Sighting(Section):
         last_seen: ISO 8601, UTC; None for never.
         clock: seconds by which its clock is ahead of the coordinator's; None where it did not say.
         fedgen: its version; None where it did not say.
+        said: when it said the two, ISO 8601, UTC.
     """
 
     connected: bool
     last_seen: str | None = None
     clock: float | None = None
     fedgen: str | None = None
+    said: str | None = None
 
 
 class SiteLine(Section):

@@ -63,6 +63,11 @@ class Paths:
         return self.folder / "page.json"
 
     @property
+    def sightings(self) -> Path:
+        """`sightings.json`: clocks and versions of the sites, as they last said."""
+        return self.folder / "sightings.json"
+
+    @property
     def studies(self) -> Path:
         """`studies/`."""
         return self.folder / "studies"

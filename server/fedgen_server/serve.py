@@ -48,7 +48,7 @@ def serve(federation: Federation) -> None:
         os.close(os.open(database, os.O_CREAT | os.O_WRONLY, 0o600))
         database.chmod(0o600)
         state = open_state(database)
-        seen = Sightings(partial(presence, state), federation.sites.active)
+        seen = Sightings(partial(presence, state), federation.sites.active, paths.sightings)
         server: uvicorn.Server | None = None
         page = federation_page(federation, seen, lambda: server is not None and server.should_exit)
         app = superlink_app(
@@ -73,6 +73,7 @@ def serve(federation: Federation) -> None:
             )
             server.run(sockets=[listening])
         finally:
+            seen.keep()
             federation.log.write("stopped")
 
 

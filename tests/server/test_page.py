@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,23 +117,79 @@ def test_the_page_is_on_the_port_and_nothing_beside_it() -> None:
     assert not is_page("/v1/fleet/pull-messages") and not is_page("/fedgen/v1/health")
 
 
-def test_what_is_noticed_of_a_site() -> None:
+def test_what_is_noticed_of_a_site(tmp_path: Path) -> None:
     members = {
         "north": SimpleNamespace(node_id=1), "south": SimpleNamespace(node_id=2), "new": SimpleNamespace(node_id=3)
     }  # fmt: skip
     nodes = {1: Presence(True, "2026-01-31T09:00:00"), 2: Presence(False, "2026-01-31T08:00:00")}
-    seen = Sightings(lambda: nodes, lambda: members)  # type: ignore[arg-type, return-value]
+    seen = Sightings(lambda: nodes, lambda: members, tmp_path / "seen.json")  # type: ignore[arg-type, return-value]
     seen.note("north", (NOW + timedelta(seconds=12.34)).isoformat(), "fedgen-client/0.1.0", NOW)
     seen.note("south", NOW.isoformat(), "curl/8 <x>", NOW)
     found = seen.all()
     assert (found["north"].connected, found["north"].clock, found["north"].fedgen) == (True, 12.3, "0.1.0")
     assert (found["south"].connected, found["south"].clock, found["south"].fedgen) == (False, 0.0, None)
     assert (found["new"].connected, found["new"].last_seen, found["new"].clock) == (False, None, None)
+    assert found["north"].said == NOW.isoformat() and found["new"].said is None
+
+
+def sightings(path: Path, *members: str, together: float = 60.0) -> Sightings:
+    known = {name: SimpleNamespace(node_id=1) for name in members}
+    return Sightings(dict, lambda: known, path, together)  # type: ignore[arg-type, return-value]
+
+
+def test_what_a_site_said_of_itself_outlives_the_server(tmp_path: Path) -> None:
+    path, before = tmp_path / "sightings.json", NOW - timedelta(hours=3)
+    first = sightings(path, "north")
+    first.note("north", (before + timedelta(seconds=2)).isoformat(), "fedgen-client/0.1.0", before)
+    first.note("gone", before.isoformat(), "fedgen-client/0.1.0", before)
+    assert not path.exists()
+    first.keep()
+    assert path.stat().st_mode & 0o077 == 0
+    # Of a site that was removed nothing is kept.
+    assert "gone" not in path.read_text()
+    found = sightings(path, "north", "gone").all()
+    assert (found["north"].clock, found["north"].fedgen, found["north"].said) == (
+        2.0,
+        "0.1.0",
+        before.isoformat(),
+    )
+    assert found["gone"].clock is None
+
+
+def test_sightings_are_written_together_and_not_at_every_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Semaphore(0)
+    monkeypatch.setattr("fedgen_server.sightings.write_model", lambda path, value: written.release())
+    seen = sightings(tmp_path / "sightings.json", "north", together=0.05)
+    for _ in range(100):
+        seen.note("north", NOW.isoformat(), "fedgen-client/0.1.0", NOW)
+    assert written.acquire(timeout=30)
+    seen.keep()
+    # There was nothing new.
+    assert not written.acquire(blocking=False)
+
+
+def test_a_damaged_file_of_sightings_and_a_full_disk_keep_no_server_from_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sightings.json"
+    path.write_text('{"sites": {"north"')
+    seen = sightings(path, "north")
+    assert seen.all()["north"].clock is None
+
+    def full(path: Path, value: object) -> None:
+        raise DataError("The disk is full.")
+
+    monkeypatch.setattr("fedgen_server.sightings.write_model", full)
+    seen.note("north", NOW.isoformat(), "fedgen-client/0.1.0", NOW)
+    seen.keep()
+    assert seen.all()["north"].clock == 0.0
 
 
 @pytest.fixture
 def watched(federation: Federation) -> WatchedFederation:
-    return WatchedFederation(federation, Sightings(dict, dict))
+    return WatchedFederation(federation, Sightings(dict, dict, federation.paths.sightings))
 
 
 def test_a_federation_without_a_study_has_no_run(watched: WatchedFederation) -> None:
