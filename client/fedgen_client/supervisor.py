@@ -81,6 +81,7 @@ class Supervisor:
         self._active_until = 0.0
         self._worked_at = time.monotonic()
         self._told_at = -STATUS_SECONDS
+        self._untold: dict[str, Any] | None = None
         self._unreachable = False
         self._forgotten = threading.Event()
         self._refused: NotAdmittedError | None = None
@@ -125,7 +126,8 @@ class Supervisor:
                     continue
             except RejectedError as error:
                 # A run that ended while a message of it was here; what is there next has nothing to do with it.
-                self._note("refused", reason=str(error))
+                self._note("turned_away", reason=str(error))
+                self._status("waiting")
             self._rest()
             if self._done():
                 return
@@ -223,6 +225,7 @@ class Supervisor:
         self._patiently(lambda: self._fleet.send(reply, 0.0))
 
     def _rest(self) -> None:
+        self._tell_status()
         if self._worker.rest():
             self._say(
                 "The worker had grown above runtime.worker_memory and is started anew with the next message."
@@ -276,11 +279,16 @@ class Supervisor:
 
     def _status(self, state: str, *, now: bool = False, **fields: Any) -> None:
         """Put down for `status.json` what the site does; in a quick succession of messages only now and then."""
-        if not now and time.monotonic() < self._told_at + STATUS_SECONDS:
+        self._untold = {"time": datetime.now(UTC).isoformat(), "state": state, **fields}
+        self._tell_status(now)
+
+    def _tell_status(self, now: bool = False) -> None:
+        # What was passed over is told once there is a rest: whoever waits must not be taken for at work.
+        if self._untold is None or not (now or time.monotonic() >= self._told_at + STATUS_SECONDS):
             return
         self._told_at = time.monotonic()
-        value = {"time": datetime.now(UTC).isoformat(), "state": state, **fields}
-        write_atomic(self._folder.status, (json.dumps(value) + "\n").encode())
+        write_atomic(self._folder.status, (json.dumps(self._untold) + "\n").encode())
+        self._untold = None
 
 
 class _StoppedError(Exception):
