@@ -6,6 +6,7 @@ disk ends a study at once, before anything is computed, charged or sent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,7 @@ from fedgen.errors import FedgenError, PolicyRefusedError, PrivacyRefusedError
 from fedgen.federation.site.charging import Account
 from fedgen.federation.site.refusals import refusal
 from fedgen.federation.site.site import Site
+from fedgen.mechanisms.contract import SitePlan
 from fedgen.pipeline.assessment import AUDIT, EVALUATION, RECEIPT, Assessor
 from fedgen.protocol.messages import (
     Answer,
@@ -208,19 +210,17 @@ class Hospital:
                 account=account,
             ),
             device=site_file.runtime.device,
-            journal=self._journal,
+            journal=partial(self._journal, offered.study_sha256),
             roster_size=len(offered.manifest.to_roster()),
         )
         # Those who are left: a cohort that withdrawals made too small takes no part, though its N stays the study's.
         problems = cohort_problems(site_file.policy, prepared.data.part(Part.TRAIN).n_patients)
         if problems:
             raise PolicyRefusedError(" ".join(problems))
-        spend = site.plan.spend
-        after = None if spend is None else partial(recipe.mechanism.turns.epsilon_after, spend, cohort.delta)
-        return site, after
+        return site, _epsilon_after(recipe, site.plan, cohort.delta)
 
-    def _journal(self, event: str, fields: Mapping[str, Any]) -> None:
-        self._events.append({"event": event, **fields})
+    def _journal(self, sha256: str, event: str, fields: Mapping[str, Any]) -> None:
+        self._events.append({"event": event, "study": sha256, **fields})
 
     def _about_answer(self, answer: Answer, task: AboutTask) -> AboutAnswer:
         said: dict[str, Any] = {**task.model_dump(exclude_unset=True), "kind": answer.kind}
@@ -233,6 +233,17 @@ class Hospital:
         elif isinstance(answer, MaskedUpdate | RoundUpdate) and after is not None:
             said["epsilon"] = after(answer.round)
         return AboutAnswer(**said, decision="answered")
+
+
+def _epsilon_after(recipe: Recipe, plan: SitePlan, delta: float) -> Callable[[int], float] | None:
+    """Epsilon at `delta` after so many rounds, from above: by RDP, which is quick, and at most that of the study."""
+    spend = plan.spend
+    if spend is None:
+        return None
+    after, whole = recipe.mechanism.turns.epsilon_after, math.inf
+    if plan.epsilon is not None and recipe.study.privacy.delta <= delta:
+        whole = plan.epsilon
+    return lambda rounds: min(after(spend, delta, rounds), whole)
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+import fedgen.federation.site
+import fedgen_client
 from fedgen.protocol.messages import Answer, Task
 from fedgen_client.books import balance
 from fedgen_client.site_page import passages
@@ -110,6 +114,19 @@ def test_every_message_has_words() -> None:
     ]
     assert kinds[0] <= {*passages._IN}
     assert kinds[1] <= {*passages._OUT}
+
+
+def test_every_event_of_the_log_has_words() -> None:
+    """Whatever a module of the site or of the workshop's site writes into the log by a name."""
+    written = r'(?:journal\.write|log\.write|_log|_note|_journal)\(\s*"(\w+)"|"event": "(\w+)"'
+    sources = [
+        path.read_text("utf-8")
+        for package in (fedgen_client, fedgen.federation.site)
+        for path in Path(package.__path__[0]).rglob("*.py")
+    ]
+    found = {name for text in sources for pair in re.findall(written, text) for name in pair if name}
+    assert {"update", "undelivered", "connected", "joined", "withdrawn"} <= found
+    assert found - {*passages._HERE, *passages._DIRECTIONS} == set()
 
 
 def test_what_passed_is_summed_by_study_and_direction() -> None:

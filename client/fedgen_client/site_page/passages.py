@@ -37,6 +37,11 @@ _HERE: Mapping[str, str] = {
     "reachable": "The coordinator answers again",
     "unreachable": "The coordinator does not answer",
     "undelivered": "An answer could not be delivered",
+    "turned_away": "The coordinator has no more to do with a message: its run was stopped, or is over",
+    "update": "Trained",
+    "clipped": "Numbers that were too large were cut before they were masked",
+    "unmasked": "Helped to open the sum of all sites",
+    "failed": "Failed here, by a defect",
     "moved": "The coordinator has another address",
     "withdrawn": "Patients withdrew",
     "released": "Budget that was kept free is free again",
@@ -67,7 +72,8 @@ def passage(entry: Entry, number: int, names: Mapping[str, str]) -> Passage:
         note=printable("; ".join(_notes(entry)), 400),
         size=size if isinstance(size, int) else None,
         sha256=sha256 if isinstance(sha256, str) else None,
-        refused=event in ("refused", "denied", DAMAGED) or entry.get("decision") in ("refused", "lost"),
+        refused=event in ("refused", "denied", "failed", DAMAGED)
+        or entry.get("decision") in ("refused", "lost"),
     )
 
 
