@@ -65,8 +65,14 @@ dist: install
 images: dist
 	$(BIN)/python tools/packages/walk_dockerfile.py dist
 
-sbom: install
-	$(BIN)/python tools/packages/sbom.py --out dist
+sbom: install .venv-sbom/.installed
+	$(BIN)/python tools/packages/sbom.py --tools .venv-sbom/bin/python --out dist
+
+# The bill's tools bring a validator of JSON that Ray would import, for two seconds in each of its processes.
+.venv-sbom/.installed: Makefile
+	test -x .venv-sbom/bin/python || $(PYTHON) -m venv .venv-sbom
+	.venv-sbom/bin/python -m pip install --quiet --disable-pip-version-check "cyclonedx-bom==7.5.0" "pip-licenses==5.5.5"
+	@touch $@
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

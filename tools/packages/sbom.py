@@ -1,10 +1,10 @@
 """What a run-time installation stands on: a CycloneDX bill of materials, and the licence of each library.
 
-    python tools/packages/sbom.py --out dist
+    python tools/packages/sbom.py --tools .venv-sbom/bin/python --out dist
 
-Both are of this environment, which `make install` fills by constraints.txt, and of run-time libraries alone. The
-licences are read by pip-licenses; one that cannot be read, or that is of a kind that may not be passed on with an
-Apache-2.0 program, is an error.
+Both are of this environment, which `make install` fills by constraints.txt, and of run-time libraries alone. The tools,
+cyclonedx-bom and pip-licenses, have an environment of their own, and look at this one from there. A licence that cannot
+be read, or that is of a kind that may not be passed on with an Apache-2.0 program, is an error.
 """
 
 from __future__ import annotations
@@ -52,10 +52,14 @@ def run_time() -> set[str]:
     return {name for name, _ in seen}
 
 
-def bill() -> dict[str, Any]:
-    """The bill of what runs, without a time or a serial number: equal environments give equal bills."""
+def bill(tools: Path) -> dict[str, Any]:
+    """The bill of what runs, without a time or a serial number: equal environments give equal bills.
+
+    Args:
+        tools: the Python in whose environment cyclonedx-bom is.
+    """
     made = subprocess.run(
-        [sys.executable, "-m", "cyclonedx_py", "environment", "--pyproject", str(ROOT / "pyproject.toml"),
+        [str(tools), "-m", "cyclonedx_py", "environment", "--pyproject", str(ROOT / "pyproject.toml"),
          "--output-reproducible", "--of", "JSON", "--sv", "1.6", sys.prefix],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
@@ -71,10 +75,15 @@ def bill() -> dict[str, Any]:
     return found
 
 
-def licences() -> list[dict[str, str]]:
-    """Name, version and licence of every run-time library, by name."""
+def licences(tools: Path) -> list[dict[str, str]]:
+    """Name, version and licence of every run-time library, by name.
+
+    Args:
+        tools: the Python in whose environment pip-licenses is.
+    """
     made = subprocess.run(
-        [sys.executable, "-m", "piplicenses", "--from=mixed", "--format=json", "--with-urls", "--with-system"],
+        [str(tools), "-m", "piplicenses", f"--python={sys.executable}", "--from=mixed", "--format=json",
+         "--with-urls", "--with-system"],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     kept = run_time()
@@ -123,9 +132,11 @@ def main(arguments: list[str]) -> int:
     """Write both files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
-    out = parser.parse_args(arguments).out
+    parser.add_argument("--tools", type=Path, required=True)
+    asked = parser.parse_args(arguments)
+    out = asked.out
     out.mkdir(parents=True, exist_ok=True)
-    made, found = bill(), licences()
+    made, found = bill(asked.tools), licences(asked.tools)
     (out / "fedgen.cdx.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     (out / "licences.md").write_text(table(found), encoding="utf-8")
     print(f"{len(made['components'])} components in fedgen.cdx.json, {len(found)} licences in licences.md")
