@@ -25,7 +25,8 @@ from fedgen.evidence.downstream.scores import auroc, weighted_auroc_within
 from fedgen.evidence.downstream.site_alone import site_alone
 from fedgen.evidence.measure import AuditedModel, Real
 from fedgen.evidence.metrics.diversity import Diversity
-from fedgen.evidence.metrics.fidelity import FLOOR, VALUE, Fidelity
+from fedgen.evidence.metrics.fidelity import Fidelity
+from fedgen.evidence.metrics.fidelity_words import FLOOR, VALUE
 from fedgen.evidence.pooled import PooledImages, pool
 from fedgen.evidence.verdict import Undecided
 from fedgen.run.site_only import SiteOnly

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Literal
 
-from scipy.stats import kendalltau
-
-from fedgen.evidence.metrics.fidelity import VALUE
+from fedgen.evidence.metrics.fidelity_words import FID, KID, VALUE
 from fedgen.run.evidence_files import EvaluationFile
 from fedgen.schema.section import Section
 
 #: Distances that every extractor has.
-MEASURES = ("FID", "KID")
+MEASURES = (FID, KID)
 #: Fewer runs than this have hardly an order.
 LEAST_RUNS = 3
 
@@ -75,6 +73,9 @@ def rank_agreement(question: str, runs: Mapping[str, EvaluationFile | None]) -> 
             ]
             if len(pairs) < LEAST_RUNS or len({together for pair in pairs for _, together in pair}) > 1:
                 continue
+            # Here, since it takes a second, and most comparisons have no order to tell.
+            from scipy.stats import kendalltau
+
             found = kendalltau([x for (x, _), _ in pairs], [y for _, (y, _) in pairs])
             if not math.isfinite(found.statistic):
                 continue

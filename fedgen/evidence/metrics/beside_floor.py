@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedgen.evidence.known_features import extract
-from fedgen.evidence.metrics.feature_space import COMPARISONS, DISTANCES, MMD, FeatureSpace
+from fedgen.evidence.metrics.feature_space import COMPARISONS, DISTANCES, FeatureSpace
+from fedgen.evidence.metrics.fidelity_words import FID, MMD
 from fedgen.evidence.metrics.halves import MINIMUM_HALF, SPLITS, beside_floor, patient_halves
 from fedgen.evidence.metrics.matched import MatchedSets
 from fedgen.evidence.metrics.point_sets import mmd_p
@@ -118,7 +119,7 @@ def measure_distances(
             )
             continue
         said = note
-        if each.id == "FID" and beside.n <= standardise.dimensions:
+        if each.id == FID and beside.n <= standardise.dimensions:
             said = (
                 f"Ill-conditioned: {beside.n} images for {standardise.dimensions} features, so read the value only "
                 f"against its floor, which has the same sizes. {note}"

@@ -9,6 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgen.evidence.metrics.feature_moments import FeatureMoments, frechet
+from fedgen.evidence.metrics.fidelity_words import (
+    CLASSIFIER,
+    COVERAGE,
+    DENSITY,
+    FID,
+    KID,
+    MMD,
+    NEAREST,
+    PRECISION,
+    RECALL,
+    SWD,
+)
 from fedgen.evidence.metrics.point_sets import (
     classifier_auroc,
     directions,
@@ -40,8 +52,6 @@ class SetMeasure:
     about: str
 
 
-FID, KID, MMD, SWD = "FID", "KID", "MMD", "sliced-Wasserstein"
-NEAREST, CLASSIFIER = "1-NN-accuracy", "classifier-AUROC"
 #: In the order of the table.
 COMPARISONS = (
     SetMeasure(
@@ -74,19 +84,19 @@ COMPARISONS = (
         "AUROC of a linear classifier that tells the sets apart, on images that it has not seen; 0.5 where it cannot.",
     ),
     SetMeasure(
-        "precision", "higher", "Share of synthetic images that lie among the real ones; falls with artefacts."
+        PRECISION, "higher", "Share of synthetic images that lie among the real ones; falls with artefacts."
     ),
     SetMeasure(
-        "recall",
+        RECALL,
         "higher",
         "Share of real images that lie among the synthetic ones; falls with missing kinds.",
     ),
     SetMeasure(
-        "density",
+        DENSITY,
         "higher",
         "How densely synthetic images lie where real ones do; 1 where alike, and it may be above.",
     ),
-    SetMeasure("coverage", "higher", "Share of real images that have a synthetic one within reach; 0 to 1."),
+    SetMeasure(COVERAGE, "higher", "Share of real images that have a synthetic one within reach; 0 to 1."),
 )
 #: Those that are taken where no others are asked for.
 DISTANCES = (FID, KID)
@@ -147,6 +157,6 @@ class FeatureSpace:
             found[NEAREST] = nearest_neighbour_accuracy(self.squares, self.owners, i, j)
         if CLASSIFIER in chosen:
             found[CLASSIFIER] = classifier_auroc(self.points, self.owners, i, j)
-        if "precision" in chosen:
+        if PRECISION in chosen:
             found |= precision_recall_density_coverage(self.squares, self.owners, i, j)
         return found

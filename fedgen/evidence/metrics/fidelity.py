@@ -9,19 +9,30 @@ from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.evidence.measure import AuditedModel, Measure, Real
 from fedgen.evidence.metrics.beside_floor import Distance, measure_distances
-from fedgen.evidence.metrics.feature_space import CLASSIFIER, COMPARISONS, NEAREST
+from fedgen.evidence.metrics.feature_space import COMPARISONS
+from fedgen.evidence.metrics.fidelity_words import (
+    CLASSIFIER,
+    COVERAGE,
+    FEATURES,
+    FLOOR,
+    GROUP,
+    NEAREST,
+    PRECISION,
+    RECALL,
+    VALUE,
+    P,
+    identity,
+)
 from fedgen.evidence.metrics.matched import choose_reference
 from fedgen.extractors.contract import Given
 from fedgen.extractors.registry import build_extractor
 from fedgen.run.row import Finding, Row, Value, Verdict, cut
 from fedgen.study.evaluation_section import EvaluationSection
 
-GROUP = "fidelity"
-VALUE, FLOOR, P = "synthetic to real", "real to real (floor)", "p (permutation)"
 AGREEMENT = "extractors-agree"
 CHOSEN = tuple(each.id for each in COMPARISONS)
 _ABOUT = {each.id: each.about for each in COMPARISONS}
-_SHARES = {NEAREST, CLASSIFIER, "precision", "recall", "coverage"}
+_SHARES = {NEAREST, CLASSIFIER, PRECISION, RECALL, COVERAGE}
 _HALF = {each.id for each in COMPARISONS if each.better == "half"}
 
 
@@ -47,7 +58,7 @@ class Fidelity(Measure):
             except DataError as error:
                 note = cut(f"Features {name}: not computed. {error}")
                 identities.append(
-                    Row(id=f"features-{name}", title=f"Features {name}", group=GROUP, note=note)
+                    Row(id=f"{FEATURES}{name}", title=f"Features {name}", group=GROUP, note=note)
                 )
                 continue
             distances = measure_distances(extractor, reference, seed=seed, chosen=CHOSEN)
@@ -55,11 +66,10 @@ class Fidelity(Measure):
             yield from map(_row, distances)
             identities.append(
                 Row(
-                    id=f"features-{name}",
+                    id=f"{FEATURES}{name}",
                     title=f"Features {name}",
                     group=GROUP,
-                    note=f"Features {name} (version {extractor.version}): {extractor.num_features}, of sha256 "
-                    f"{extractor.hash}; only distances with equal hashes can be compared.",
+                    note=identity(name, extractor.version, extractor.num_features, extractor.hash),
                 )
             )
         if len(found) > 1:

@@ -13,7 +13,7 @@ from torchmetrics.functional.regression import jensen_shannon_divergence, kl_div
 
 from fedgen.data.site_data import LabelledImages
 from fedgen.evidence.measure import AuditedModel, Measure, Real
-from fedgen.evidence.metrics.fidelity import FLOOR, GROUP, VALUE
+from fedgen.evidence.metrics.fidelity_words import FLOOR, GROUP, VALUE
 from fedgen.evidence.metrics.halves import MINIMUM_HALF, SPLITS, beside_floor, patient_halves
 from fedgen.evidence.metrics.matched import choose_reference
 from fedgen.run.row import Row, Value, cut
