@@ -11,11 +11,12 @@ from rich.table import Table
 
 from fedgen.cli.as_json import AsJson, print_told, tells
 from fedgen.cli.hints import EXPORT
-from fedgen.report.compare_runs import CompareFile
+from fedgen.report.compare_file import CompareFile
 from fedgen.run.hints import speak_as
 
 if TYPE_CHECKING:
     from fedgen.report.compare_page import Panel
+    from fedgen.report.fidelity_sets import FidelitySet
 
 
 @tells(CompareFile)
@@ -35,13 +36,12 @@ def compare(
     console = Console()
     for panel in panels(found):
         console.print(_table(panel))
+        for each in panel.fidelity:
+            console.print(_fidelity(each))
         different = splits(panel.runs)
-        if different is not None:
-            console.print(different, style="yellow", markup=False, highlight=False, soft_wrap=True)
-        for run in panel.runs:
-            if run.missing:
-                say = f"{run.run} lacks {', '.join(run.missing)}."
-                console.print(say, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        lacking = [f"{run.run} lacks {', '.join(run.missing)}." for run in panel.runs if run.missing]
+        for say in (*([] if different is None else [different]), *panel.apart, *lacking):
+            console.print(say, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if len(found.questions) > 1:
         sentence = "Tables of other data, tasks or judges are not comparable with each other."
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
@@ -67,4 +67,29 @@ def _table(panel: Panel) -> Table:
             number(each.std),
             DASH if each.verdict is None else each.verdict.value,
         )
+    return table
+
+
+def _fidelity(found: FidelitySet) -> Table:
+    from fedgen.report.compare_fidelity import DRAWN
+    from fedgen.report.numbers import epsilon, interval, number
+
+    table = Table(title=f"Fidelity by {found.title}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("study", overflow="fold")
+    for name in ("epsilon", "measure", "value", "interval", "floor"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for measure in DRAWN:
+        for each in found.lines:
+            own = each.get(measure)
+            if own is None:
+                continue
+            spent = each.asked if each.epsilon is None else each.epsilon
+            table.add_row(
+                each.name,
+                "none" if each.asked is None else epsilon(spent),
+                measure,
+                number(own.value),
+                interval(own.low, own.high),
+                number(own.floor),
+            )
     return table

@@ -10,8 +10,10 @@ from xml.etree import ElementTree as ET
 
 from fedgen import __version__
 from fedgen.errors import StudyError
-from fedgen.report.compare_chart import COLOURS, lines, utility_curve
-from fedgen.report.compare_runs import Averaged, ComparedRun, CompareFile, compare
+from fedgen.report.compare_chart import line_inks, utility_curve
+from fedgen.report.compare_file import Averaged, ComparedRun, CompareFile
+from fedgen.report.compare_runs import compare
+from fedgen.report.fidelity_sets import FidelitySet, fidelity_sets, why_apart
 from fedgen.report.page import environment
 from fedgen.report.rank_agreement import RankAgreement
 from fedgen.run.atomic import write_atomic
@@ -40,6 +42,8 @@ class Panel:
         runs: each run.
         curve: None where nothing is known of what they are worth.
         legend: name and colour of each line of the curve.
+        fidelity: how like real images theirs are, by each extractor.
+        apart: sentences on those of them whose fidelity cannot be compared.
         agreement: of extractors about the order of the runs.
     """
 
@@ -48,6 +52,8 @@ class Panel:
     runs: tuple[ComparedRun, ...]
     curve: ET.Element | None
     legend: tuple[tuple[str, str], ...]
+    fidelity: tuple[FidelitySet, ...]
+    apart: tuple[str, ...]
     agreement: tuple[RankAgreement, ...]
 
 
@@ -111,13 +117,21 @@ def panels(found: CompareFile) -> list[Panel]:
     for question in found.questions:
         averaged = tuple(each for each in found.averaged if each.question == question)
         runs = tuple(run for run in found.runs if run.question == question)
-        names = {each.line: each.name for each in averaged}
-        legend = tuple(
-            (names[line], COLOURS[index % len(COLOURS)]) for index, line in enumerate(lines(averaged))
+        inks = line_inks(averaged)
+        names = {each.line: each.name for each in averaged if each.value is not None}
+        own = fidelity_sets([each for each in found.fidelity if each.question == question], inks)
+        made.append(
+            Panel(
+                studies=tuple(dict.fromkeys(run.study for run in runs)),
+                averaged=averaged,
+                runs=runs,
+                curve=utility_curve(averaged, inks),
+                legend=tuple((name, inks[line]) for line, name in names.items()),
+                fidelity=own,
+                apart=why_apart(own, runs),
+                agreement=tuple(each for each in found.agreement if each.question == question),
+            )
         )
-        studies = tuple(dict.fromkeys(run.study for run in runs))
-        agreement = tuple(each for each in found.agreement if each.question == question)
-        made.append(Panel(studies, averaged, runs, utility_curve(averaged), legend, agreement))
     return made
 
 

@@ -11,16 +11,17 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any, ClassVar
+from typing import Any
 
+from fedgen.evidence.metrics.fidelity_words import GROUP
+from fedgen.report.compare_fidelity import averaged_fidelity, fidelity_of
+from fedgen.report.compare_file import Averaged, ComparedRun, CompareFile, Worth
 from fedgen.report.headline import WORTH
 from fedgen.report.rank_agreement import RankAgreement, rank_agreement
 from fedgen.run.evidence_files import EvaluationFile
-from fedgen.run.row import Row, Value, Verdict, worst
-from fedgen.run.run_file import RunFile
+from fedgen.run.row import Row, Value, worst
 from fedgen.run_view import RunView
 from fedgen.schema.canonical import canonical
-from fedgen.schema.section import Section
 from fedgen.study.modes import is_private
 
 #: Row of a worth, the row of real training beside it, and the row of a control.
@@ -33,110 +34,6 @@ BESIDE = {
 _MEASURED = ("data", "task", "evaluation")
 #: Keys named to tell two lines of one family apart.
 _KEYS = 3
-
-
-class Worth(Section):
-    """What a release is worth, as its evaluation says.
-
-    Attributes:
-        measure: such as `TSTR AUROC`.
-        over: all test patients, or the mean over sites.
-        value, low, high: with the interval over patients.
-        real: the same of training on real images; None where there is none.
-        control: the same of a control that knows no image; None where there is none.
-    """
-
-    measure: str
-    over: str
-    value: float
-    low: float | None
-    high: float | None
-    real: float | None
-    control: float | None
-
-
-class ComparedRun(Section):
-    """One run of a comparison.
-
-    Attributes:
-        run: its folder.
-        study: name.
-        question: of the data, task and judge, a short hash: equal where runs may be compared.
-        line: of everything but seed and epsilon, a short hash.
-        family, mode, seed: of the study.
-        asked: epsilon that the study asked for; None without privacy.
-        epsilon, delta: what was spent at most; None without privacy, or where it is not recorded.
-        sites, patients: how many, in training.
-        verdict: of the audit; None where it has not run.
-        worth: None where it is not known.
-        missing: stages that have not run, and what else is not there.
-    """
-
-    run: str
-    study: str
-    question: str
-    line: str
-    family: str
-    mode: str
-    seed: int
-    asked: float | None
-    epsilon: float | None
-    delta: float | None
-    sites: int
-    patients: int
-    verdict: Verdict | None
-    worth: Worth | None
-    missing: tuple[str, ...]
-
-
-class Averaged(Section):
-    """Runs of one study that differ in the seed alone.
-
-    Attributes:
-        name: family and mode, with the keys that tell two of them apart.
-        question, line, asked: as of each run.
-        epsilon: the largest that one of them spent.
-        runs: their folders.
-        scored: how many of them have a known worth.
-        measure, over: of the worth.
-        value: mean over the runs whose worth is known; None where none is.
-        std: standard deviation over them; None of a single one.
-        low, high: the least and the largest limit of their intervals over patients.
-        real, control: means.
-        verdict: the worst.
-    """
-
-    name: str
-    question: str
-    line: str
-    asked: float | None
-    epsilon: float | None
-    runs: tuple[str, ...]
-    scored: int
-    measure: str | None
-    over: str | None
-    value: float | None
-    std: float | None
-    low: float | None
-    high: float | None
-    real: float | None
-    control: float | None
-    verdict: Verdict | None
-
-
-class CompareFile(RunFile):
-    """`compare.json`."""
-
-    name: ClassVar[str] = "compare.json"
-
-    runs: tuple[ComparedRun, ...]
-    averaged: tuple[Averaged, ...]
-    agreement: tuple[RankAgreement, ...]
-
-    @property
-    def questions(self) -> list[str]:
-        """Those of the runs, in the order in which they came."""
-        return list(dict.fromkeys(run.question for run in self.runs))
 
 
 def compare(views: Iterable[RunView]) -> CompareFile:
@@ -161,7 +58,12 @@ def compare(views: Iterable[RunView]) -> CompareFile:
         agreement += rank_agreement(
             question, {view.name: view.evaluation for view in told if view.name in alike}
         )
-    return CompareFile(runs=runs, averaged=tuple(averaged), agreement=tuple(agreement))
+    return CompareFile(
+        runs=runs,
+        averaged=tuple(averaged),
+        fidelity=averaged_fidelity(runs, averaged),
+        agreement=tuple(agreement),
+    )
 
 
 def _plain(view: RunView) -> dict[str, Any]:
@@ -173,10 +75,16 @@ def _compared(view: RunView, study: dict[str, Any]) -> ComparedRun:
     summary, privacy, audit = view.summary, view.privacy, view.audit
     mode = str(study.get("privacy", {}).get("mode", "unknown"))
     private = is_private(mode)
-    worth = _worth(view.evaluation)
+    worth, fidelity = _worth(view.evaluation), fidelity_of(view.evaluation)
     missing = [f"stage {stage}" for stage in view.missing_stages]
     if view.evaluation is not None and worth is None:
         missing.append("a score of use")
+    if (
+        view.evaluation is not None
+        and not fidelity
+        and any(row.group == GROUP for row in view.evaluation.rows)
+    ):
+        missing.append("a measure of fidelity")
     return ComparedRun(
         run=view.name,
         study=str(study.get("study", {}).get("name", view.name)),
@@ -192,6 +100,7 @@ def _compared(view: RunView, study: dict[str, Any]) -> ComparedRun:
         patients=sum(site.parts.train for site in summary.sites),
         verdict=audit.verdict if audit else None,
         worth=worth,
+        fidelity=fidelity,
         missing=tuple(missing),
     )
 

@@ -70,9 +70,12 @@ class Plot:
         """Its place from the top."""
         return self._height - _BOTTOM - (self._height - _TOP - _BOTTOM) * self.y.share(value)
 
-    def text(self, x: float, y: float, text: str, *, anchor: str = "start", ink: str = MUTED) -> None:
-        """A few words at a place of the picture."""
-        element("text", self.svg, text, x=x, y=y, text_anchor=anchor, style=f"fill:{ink}")
+    def text(
+        self, x: float, y: float, text: str, *, anchor: str = "start", ink: str = MUTED, over: bool = False
+    ) -> None:
+        """A few words at a place of the picture; `over` what is drawn there they have an edge of paper."""
+        edge = f";stroke:{PAPER};stroke-width:4;stroke-linejoin:round;paint-order:stroke" if over else ""
+        element("text", self.svg, text, x=x, y=y, text_anchor=anchor, style=f"fill:{ink}{edge}")
 
     def line(self, points: Sequence[tuple[float, float]], style: str) -> None:
         """A line through points in the units of the axes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -134,3 +135,39 @@ def federated_template(
 def federated_run(federated_template: Path, tmp_path: Path) -> RunDirectory:
     """A finished federation, as its coordinator has it."""
     return RunDirectory(Path(shutil.copytree(federated_template, tmp_path / "chest-xray-20260102T100000Z")))
+
+
+@pytest.fixture
+def made(template_run: Path, tmp_path: Path) -> Callable[..., Path]:
+    """`made("one", seed=2, epsilon=1.0, score=0.7)`: a run like the template, with what is named changed."""
+
+    def build(
+        name: str, *, score: float | None = None, gone: str = "", model: str = "", **changes: Any
+    ) -> Path:
+        path = tmp_path / name
+        shutil.copytree(template_run, path)
+        summary = json.loads((path / "run.json").read_text())
+        summary["model"]["sha256"] = hashlib.sha256((model or name).encode()).hexdigest()
+        (path / "run.json").write_text(json.dumps(summary))
+        study = (path / "study.yaml").read_text()
+        for before, after in changes.get("study", {}).items():
+            assert before in study, before
+            study = study.replace(before, after)
+        (path / "study.yaml").write_text(study)
+        if score is not None:
+            file = path / "evaluation.json"
+            value = json.loads(file.read_text())
+            for row in value["pooled"]:
+                if row["id"] == "TSTR":
+                    row["values"][0] |= {
+                        "name": "AUROC",
+                        "value": score,
+                        "low": score - 0.1,
+                        "high": score + 0.1,
+                    }
+            file.write_text(json.dumps(value))
+        if gone:
+            (path / gone).unlink()
+        return path
+
+    return build

@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from itertools import combinations, permutations
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from fedgen.cli.main import app
 from fedgen.errors import StudyError
-from fedgen.report.compare_chart import utility_curve
+from fedgen.report.compare_chart import line_inks, utility_curve
+from fedgen.report.compare_file import CompareFile
 from fedgen.report.compare_page import compare_runs, panels, render, splits
-from fedgen.report.compare_runs import CompareFile
 from fedgen.run.directory import RunDirectory
 from fedgen.run.row import Verdict
 
 Made = Callable[..., Path]
-
-
-@pytest.fixture
-def made(template_run: Path, tmp_path: Path) -> Made:
-    """`made("one", seed=2, epsilon=1.0, score=0.7)`: a run like the template, with what is named changed."""
-
-    def build(
-        name: str, *, score: float | None = None, gone: str = "", model: str = "", **changes: Any
-    ) -> Path:
-        path = tmp_path / name
-        shutil.copytree(template_run, path)
-        summary = json.loads((path / "run.json").read_text())
-        summary["model"]["sha256"] = hashlib.sha256((model or name).encode()).hexdigest()
-        (path / "run.json").write_text(json.dumps(summary))
-        study = (path / "study.yaml").read_text()
-        for before, after in changes.get("study", {}).items():
-            assert before in study, before
-            study = study.replace(before, after)
-        (path / "study.yaml").write_text(study)
-        if score is not None:
-            file = path / "evaluation.json"
-            value = json.loads(file.read_text())
-            for row in value["pooled"]:
-                if row["id"] == "TSTR":
-                    row["values"][0] |= {
-                        "name": "AUROC",
-                        "value": score,
-                        "low": score - 0.1,
-                        "high": score + 0.1,
-                    }
-            file.write_text(json.dumps(value))
-        if gone:
-            (path / gone).unlink()
-        return path
-
-    return build
 
 
 SEED, OTHER_SEED = "seed: 3", "seed: 4"
@@ -111,7 +73,7 @@ def test_the_name_of_a_line_at_the_top_does_not_stand_on_the_label_of_the_axis(
     assert panel.curve is not None
     (averaged,) = panel.averaged
     at_top = averaged.model_copy(update={"real": 1.0, "high": 1.0})
-    svg = utility_curve([at_top])
+    svg = utility_curve([at_top], line_inks([at_top]))
     assert svg is not None
     heights = {text.text: float(text.get("y") or "nan") for text in svg.iter("text") if text.text}
     assert heights["real images 1.000"] - heights[f"{averaged.measure}, {averaged.over}"] > 11
