@@ -44,7 +44,7 @@ class Visit:
         self.folder, self.clock = folder, Clock()
         self.door = Entrance(read_only, self.clock)
         self.watch = CoordinatorWatch(lambda: ask(folder))
-        self.page = SitePage(SiteReader(folder, lambda: self.watch.heard), self.watch, self.door, PORT)
+        self.page = SitePage(SiteReader(folder, self.watch.look), self.watch, self.door, PORT)
         self.starlette = self.page.app()
         self.browser = self.another()
 
@@ -377,6 +377,29 @@ def test_progress_is_the_coordinators_word(visit, stub) -> None:
     visit.enter()
     visit.post("/ask")
     assert "running, 1 of 3 rounds done, says the coordinator" in words_of(visit.get("/").text)
+
+
+def test_the_address_of_a_count_leads_back_to_the_study(visit) -> None:
+    visit.enter()
+    study = f"{visit.page.root}/study/{visit.study().study_sha256}"
+    assert visit.browser.get(f"{study}/count").headers["location"] == study
+
+
+def test_a_page_that_is_kept_fresh_knows_of_which_manifest_it_is(visit) -> None:
+    """By it the script finds that a study changed under the eyes of whoever reads it."""
+    visit.enter()
+    page = visit.get(f"/study/{visit.study().study_sha256}").text
+    live = re.search(r'<div id="live"[^>]*>', page)[0]
+    assert f'data-manifest="{visit.study().manifest_sha256}"' in live
+    for part in re.search(r'data-fresh="([^"]*)"', live)[1].split():
+        assert page.count(f'id="{part}"') == 1, part
+
+
+def test_who_has_approved_is_told_whether_the_site_runs(visit) -> None:
+    visit.enter()
+    visit.decide("approve")
+    page = words_of(visit.get(f"/study/{visit.study().study_sha256}").text)
+    assert "The site process is not running: fedgen-client start takes part" in page
 
 
 def test_the_command_refuses_where_there_is_no_site(command, folder) -> None:

@@ -19,6 +19,7 @@ from fedgen_client.site_page.site_reader import SiteReader
 from fedgen_client.studies import Studies
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Budget, Charge, Ledger
+from fedgen_privacy.secagg import Identity
 
 # What the page says, refuses and records has tests without a browser, which are not slow.
 pytestmark = pytest.mark.slow
@@ -27,10 +28,12 @@ pytestmark = pytest.mark.slow
 class Links:
     """A page that is served, and what opens it."""
 
+    server: uvicorn.Server
+
     def __init__(self, folder: SiteFolder, port: int) -> None:
         self.entrance = Entrance()
         watch = CoordinatorWatch(lambda: ask(folder))
-        self.page = SitePage(SiteReader(folder, lambda: watch.heard), watch, self.entrance, port)
+        self.page = SitePage(SiteReader(folder, watch.look), watch, self.entrance, port)
         self.root = f"http://{ADDRESS}:{port}{self.page.root}"
 
     def __getitem__(self, role: str) -> str:
@@ -49,7 +52,7 @@ def links(with_data: SiteFolder, offered: Any) -> Iterator[Links]:
         listening.listen()
         port = int(listening.getsockname()[1])
         made = Links(with_data, port)
-        server = uvicorn.Server(quiet(ThisMachine(made.page.app(), port)))
+        server = made.server = uvicorn.Server(quiet(ThisMachine(made.page.app(), port)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         yield made
@@ -70,7 +73,7 @@ def opened(browser: Any) -> Iterator[Callable[..., tuple[Any, list[str]]]]:
         page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.goto(address)
-        page.wait_for_selector("#fresh")
+        page.wait_for_selector("#live")
         return page, said
 
     yield open_it
@@ -130,3 +133,30 @@ def test_the_first_page_is_fresh_by_itself(links: Links, opened: Any, with_data:
     with_data.log.write_text(with_data.log.read_text().replace("lungs", "lung5"))
     page.wait_for_selector("[role=alert]:has-text('is not what was written')")
     assert said == []
+
+
+def test_a_study_is_fresh_but_never_another_one_under_the_eyes(
+    links: Links, opened: Any, with_data: SiteFolder, stub: Any, others: Any, secure_study: Any
+) -> None:
+    page, said = opened(links["decides"])
+    page.click(".offers h3 a")
+    (study,) = Studies(with_data).all()
+    Ledger(with_data.ledger("main")).charge(Charge(study.study_sha256, 2, "0" * 64, Spend(2.4, 0.3, 12)))
+    page.wait_for_selector("#stands:has-text('2 of 3 rounds charged here')")
+    read = page.text_content("#words")
+    page.click("summary:has-text('Approve')")
+    Studies(with_data).keep(stub.offer(secure_study(), **others, west=Identity.generate("west").public_key))
+    page.wait_for_selector("#changed:visible")
+    assert page.text_content("#words") == read
+    assert page.get_attribute("#decide input[name=manifest]", "value") == study.manifest_sha256
+    page.click("#changed a")
+    page.wait_for_selector("#words:has-text('4 sites')")
+    assert said == []
+
+
+def test_a_page_whose_program_has_ended_says_so(links: Links, opened: Any) -> None:
+    page, _ = opened(links["looks"], 390)
+    assert page.locator("#stale").is_hidden()
+    links.server.should_exit = True
+    page.wait_for_selector("#stale:visible")
+    assert page.text_content("#stale time")

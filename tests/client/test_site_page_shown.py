@@ -13,11 +13,14 @@ import fedgen.federation.site
 import fedgen_client
 from fedgen.protocol.messages import Answer, Task
 from fedgen_client.books import balance
+from fedgen_client.consent import approve
+from fedgen_client.site_facts import cohort_facts, study_facts
 from fedgen_client.site_page import passages
-from fedgen_client.site_page.coordinator_watch import Heard
-from fedgen_client.site_page.gauges import addition, gauge
+from fedgen_client.site_page.added_cost import addition
+from fedgen_client.site_page.coordinator_watch import LOOKED_AT, UNSEEN, CoordinatorWatch, Heard
 from fedgen_client.site_page.passages import passage, traffic
 from fedgen_client.site_page.site_reader import SiteReader
+from fedgen_client.site_page.templating import down, up
 from fedgen_client.studies import Studies
 from fedgen_privacy.accounting import Spend
 from fedgen_privacy.ledger import Budget, Charge, Ledger
@@ -38,31 +41,32 @@ def charge(reader: SiteReader, study: str, round: int = 1, spend: Spend | None =
 
 def test_a_gauge_is_the_ledgers_and_rounds_to_the_safe_side(reader) -> None:
     (offer,) = reader.site().offers
-    Ledger(reader.folder.ledger("main")).reserve(offer.study, [SPEND] * 3, Budget(10.0, 1e-3))
-    charge(reader, offer.study)
+    sha256 = offer.facts.study
+    Ledger(reader.folder.ledger("main")).reserve(sha256, [SPEND] * 3, Budget(10.0, 1e-3))
+    charge(reader, sha256)
     charge(reader, "f" * 64)
-    (shown,) = reader.site().gauges
+    (shown,) = reader.site().cohorts
     true = balance(reader.folder.ledger("main"), "main", reader.folder.load_site_file().cohorts["main"])
-    assert true.spent <= shown.spent <= true.spent + 0.001
-    assert true.promised <= shown.promised <= true.promised + 0.001
-    assert true.left - 0.001 <= shown.left <= true.left
+    assert (shown.spent, shown.promised, shown.left) == (true.spent, true.promised, true.left)
+    assert true.spent <= float(up(shown.spent)) <= true.spent + 0.001
+    assert true.left - 0.001 <= float(down(shown.left)) <= true.left
     assert shown.spent < shown.promised
-    shares = {share.study: share for share in shown.shares}
-    assert shares[offer.study].name == "tiny" and shares["f" * 64].name is None
-    assert shares[offer.study].kept_free > shares[offer.study].epsilon >= true.studies[offer.study]
-    assert sum(share.epsilon for share in shown.shares) > shown.spent, "studies compose"
+    own, other = shown.of(sha256), shown.of("f" * 64)
+    assert own.name == "tiny" and other.name is None
+    assert own.kept_free > own.epsilon >= true.studies[sha256]
+    assert own.epsilon + other.epsilon > shown.spent, "studies compose"
 
 
 def test_a_charge_is_seen_at_once_though_sums_are_kept(reader, monkeypatch) -> None:
     counted = []
     monkeypatch.setattr(
-        "fedgen_client.site_page.gauges.balance", lambda *given: counted.append(given) or balance(*given)
+        "fedgen_client.books.balance", lambda *given: counted.append(given) or balance(*given)
     )
-    before = reader.site().gauges[0].spent
+    before = reader.site().cohorts[0].spent
     reader.site()
     assert len(counted) == 1, "the same bytes are added up once"
     charge(reader, "f" * 64)
-    assert reader.site().gauges[0].spent > before
+    assert reader.site().cohorts[0].spent > before
 
 
 def test_a_ledger_that_was_changed_is_told_and_hides_nothing_else(reader) -> None:
@@ -70,16 +74,16 @@ def test_a_ledger_that_was_changed_is_told_and_hides_nothing_else(reader) -> Non
     path = reader.folder.ledger("main")
     path.write_text(path.read_text().replace("2.4", "9.4"))
     shown = reader.site()
-    assert "holds" in shown.gauges[0].damaged or "damaged" in shown.gauges[0].damaged
-    assert shown.gauges[0].left is None
-    assert [offer.name for offer in shown.offers] == ["tiny"]
+    assert "holds" in shown.cohorts[0].damaged or "damaged" in shown.cohorts[0].damaged
+    assert shown.cohorts[0].left is None
+    assert [offer.facts.name for offer in shown.offers] == ["tiny"]
     assert shown.log.lines > 0
 
 
 def test_work_without_privacy_has_no_bound(reader, edit_site_file) -> None:
     edit_site_file(reader.folder, ("maximum_epsilon: 10.0", "maximum_epsilon: null"))
     charge(reader, "f" * 64, spend=None)
-    (shown,) = reader.site().gauges
+    (shown,) = reader.site().cohorts
     assert (shown.spent, shown.left, shown.limit) == (None, None, None)
     assert math.isinf(
         balance(reader.folder.ledger("main"), "main", reader.folder.load_site_file().cohorts["main"]).spent
@@ -88,23 +92,50 @@ def test_work_without_privacy_has_no_bound(reader, edit_site_file) -> None:
 
 def test_what_a_study_would_add(reader) -> None:
     (offered,) = Studies(reader.folder).all()
-    section = reader.folder.load_site_file().cohorts["main"]
+    site_file = reader.folder.load_site_file()
+    section, facts = site_file.cohorts["main"], study_facts(site_file, offered)
 
-    def add(study=offered.study, section=section):
-        shown = gauge(reader.folder, "main", section, {})
-        return addition(shown, study, offered.study_sha256)
+    def add(**changes):
+        return addition(cohort_facts(reader.folder, "main", section.model_copy(update=changes), {})[0], facts)
 
     found = add()
     assert (found.epsilon, found.left, found.already) == (8.0, 2.0, False)
     charge(reader, offered.study_sha256)
-    done = gauge(reader.folder, "main", section, {}).shares[0].epsilon
-    assert add().epsilon == pytest.approx(8.0 - done), "what it has charged is not added again"
-    assert add(section=section.model_copy(update={"maximum_epsilon": 7.0})).left < 0
-    assert add(section=section.model_copy(update={"delta": 1e-6})).epsilon is None, (
-        "another delta, another number"
-    )
+    (main,) = reader.site().cohorts
+    assert add().epsilon == pytest.approx(8.0 - main.spent), "what it has charged is not added again"
+    assert add(maximum_epsilon=7.0).left < 0
+    assert add(delta=1e-6).epsilon is None, "another delta, another number"
     Ledger(reader.folder.ledger("main")).reserve(offered.study_sha256, [SPEND] * 3, Budget(10.0, 1e-3))
     assert add().already
+
+
+def test_progress_is_the_ledgers_where_the_coordinator_has_not_been_asked_since(reader) -> None:
+    (offer,) = reader.site().offers
+    assert offer.progress == ""
+    charge(reader, offer.facts.study)
+    assert reader.site().offers[0].progress == f"1 of {offer.facts.rounds} rounds charged here"
+    assert reader.study(offer.facts.study).offer == reader.site().offers[0]
+
+
+def test_a_study_of_a_cohort_that_is_gone_can_still_be_read(reader, edit_site_file) -> None:
+    (offered,) = Studies(reader.folder).all()
+    approve(reader.folder, reader.folder.load_site_file(), offered, "main")
+    edit_site_file(reader.folder, ("  main:", "  chest:"))
+    shown = reader.study(offered.study_sha256)
+    assert (shown.cohort, shown.offer.facts.state) == ("chest", "forbidden")
+
+
+def test_the_first_page_passes_over_the_steps_of_secure_aggregation_and_says_so(reader) -> None:
+    journal = reader.folder.journal
+    journal.write("sent", kind="masked_update", round=1, bytes=9)
+    for _ in range(30):
+        journal.write("received", kind="secure_step", round=1, bytes=3)
+    journal.write("unmasked", round=1)
+    shown = reader.site().log
+    assert shown.latest[0].words == "This site's change of the model, masked, round 1"
+    assert shown.passed_over == 31
+    assert len(reader.log().latest) == shown.lines
+    assert shown.traffic == reader.log().traffic, "they are counted all the same"
 
 
 def test_every_message_has_words() -> None:
@@ -165,3 +196,19 @@ def test_the_log_is_shown_in_pages_and_its_chain_is_checked(reader) -> None:
     assert [each.number for each in reader.log(most=3, before=3).latest] == [2, 1]
     reader.folder.log.write_text("".join(reader.folder.log.read_text().splitlines(keepends=True)[:-1]))
     assert "lines where" in reader.log().broken
+
+
+def test_the_coordinator_is_asked_more_often_while_somebody_looks() -> None:
+    now = [0.0]
+    watch = CoordinatorWatch(lambda: Heard(None, None, {}), lambda: now[0])
+    assert watch.due(), "at first"
+    watch.now()
+    now[0] += UNSEEN - 1
+    assert not watch.due()
+    watch.look()
+    assert watch.due()
+    watch.now()
+    now[0] += LOOKED_AT - 1
+    assert not watch.due()
+    now[0] += 1
+    assert watch.due()

@@ -18,12 +18,13 @@ from fedgen_client.cli.options import (
     site,
     somebody_is_there,
 )
-from fedgen_client.cli.told_studies import StudiesTold, study_told
+from fedgen_client.cli.told_studies import StudiesTold
 from fedgen_client.consent import choose_cohort
 from fedgen_client.consent import deny as record_denial
 from fedgen_client.deciding import consider, take_part
 from fedgen_client.offers import fetch
 from fedgen_client.plain import printable
+from fedgen_client.site_facts import study_facts
 from fedgen_client.site_file import SiteFile
 from fedgen_client.standing import decided, standing
 from fedgen_client.studies import OfferedStudy, Studies
@@ -37,7 +38,7 @@ def studies(as_json: AsJson = False, folder: Folder = DEFAULT_FOLDER) -> None:
     known = Studies(place)
     error = fetch(place, known)
     if as_json:
-        told = tuple(study_told(site_file, offered) for offered in known.all())
+        told = tuple(study_facts(site_file, offered) for offered in known.all())
         print_told(StudiesTold(studies=told, out_of_date=None if error is None else str(error)))
     for offered in () if as_json else known.all():
         say(_line(offered))

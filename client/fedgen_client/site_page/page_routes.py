@@ -72,6 +72,7 @@ class SitePage:
             ("/study/{sha256}", looks(self._study), "GET"),
             ("/study/{sha256}/approve", decides(self._approve), "POST"),
             ("/study/{sha256}/deny", decides(self._deny), "POST"),
+            ("/study/{sha256}/count", looks(self._counted), "GET"),
             ("/study/{sha256}/count", decides(self._count), "POST"),
             ("/ask", decides(self._ask), "POST"),
             ("/leave", self._left, "POST"),
@@ -169,7 +170,7 @@ class SitePage:
     # What is shown.
 
     def _site(self, request: Request, session: PageSession) -> Response:
-        return self._page("site.html", session, shown=self._reader.site(), live=True)
+        return self._page("site.html", session, shown=self._reader.site())
 
     def _state(self, request: Request, session: PageSession) -> Response:
         return JSONResponse(self._reader.site().model_dump(mode="json"))
@@ -177,7 +178,7 @@ class SitePage:
     def _log(self, request: Request, session: PageSession) -> Response:
         before = request.query_params.get("before", "")
         number = int(before) if before.isdecimal() and len(before) < 12 else None
-        return self._page("passed.html", session, log=self._reader.log(before=number), live=False)
+        return self._page("passed.html", session, log=self._reader.log(before=number))
 
     def _study(self, request: Request, session: PageSession) -> Response:
         return self._shown_study(request, session, request.query_params.get("cohort"), ())
@@ -188,7 +189,7 @@ class SitePage:
         shown = self._reader.study(str(request.path_params["sha256"]), cohort)
         if shown is None:
             return _nothing()
-        return self._page("study.html", session, shown=shown, lines=lines, live=False)
+        return self._page("study.html", session, shown=shown, lines=lines)
 
     # What is decided.
 
@@ -230,6 +231,10 @@ class SitePage:
         cohort = choose_cohort(self._reader.folder.load_site_file(), form.get("cohort") or None)
         return self._shown_study(request, session, cohort, count(self._reader.folder, offered, cohort))
 
+    def _counted(self, request: Request, session: PageSession) -> Response:
+        # The address that stands above what was counted, where it is typed or kept: there is the study's own page.
+        return self._back(str(request.path_params["sha256"]))
+
     def _ask(self, form: Form, request: Request) -> Response:
         self._watch.now()
         return RedirectResponse(f"{self.root}/", 303)
@@ -248,7 +253,7 @@ class SitePage:
         return HTMLResponse(text, status)
 
     def _refused(self, session: PageSession, words: str, status: int) -> Response:
-        return self._page("refused.html", session, status, words=printable(words), live=False)
+        return self._page("refused.html", session, status, words=printable(words))
 
     def _entrance(self, words: str, status: int, headers: dict[str, str] | None = None) -> Response:
         text = templates().get_template("enter.html").render(root=self.root, words=words)

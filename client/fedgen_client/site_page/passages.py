@@ -48,6 +48,7 @@ _HERE: Mapping[str, str] = {
     "written": "A row of a reader study was written to a file, to be handed over",
     DAMAGED: "This line of the log is damaged",
 }
+_STEPS = ("secure_step", "secure_reply")
 _DIRECTIONS: Mapping[str, Direction] = {"received": "in", "sent": "out"}
 
 
@@ -74,6 +75,7 @@ def passage(entry: Entry, number: int, names: Mapping[str, str]) -> Passage:
         sha256=sha256 if isinstance(sha256, str) else None,
         refused=event in ("refused", "denied", "failed", DAMAGED)
         or entry.get("decision") in ("refused", "lost"),
+        step=event == "unmasked" or kind in _STEPS,
     )
 
 

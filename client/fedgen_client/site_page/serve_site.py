@@ -37,7 +37,7 @@ def serve_page(
     pages: list[SitePage] = []
 
     def app(taken: int) -> ASGIApp:
-        pages.append(SitePage(SiteReader(folder, lambda: watch.heard), watch, door, taken))
+        pages.append(SitePage(SiteReader(folder, watch.look), watch, door, taken))
         return pages[0].app()
 
     def told(taken: int) -> None:
@@ -45,8 +45,8 @@ def serve_page(
         tell({role: f"{entrance}#{token}" for role, token in door.tokens.items()})
 
     def warm() -> None:
-        import fedgen_client.given_start
-        import fedgen_client.site_page.gauges  # noqa: F401  both load torch, while the person copies a link
+        import fedgen_client.books
+        import fedgen_client.given_start  # noqa: F401  both load torch, while the person copies a link
 
     try:
         watch.begin(stopped)

@@ -16,11 +16,13 @@ from fedgen_client.consent import choose_cohort
 from fedgen_client.deciding import consider
 from fedgen_client.folder import SiteFolder
 from fedgen_client.plain import printable
+from fedgen_client.site_facts import CohortFacts, StudyFacts, cohort_facts, study_facts, study_names
 from fedgen_client.site_file import SiteFile
+from fedgen_client.site_page.added_cost import addition
 from fedgen_client.site_page.coordinator_watch import Heard
 from fedgen_client.site_page.passages import passage, traffic
-from fedgen_client.site_page.site_state import BudgetGauge, OfferShown, SiteLogShown, SiteShown, StudyShown
-from fedgen_client.standing import decided, standing
+from fedgen_client.site_page.site_state import OfferShown, SiteLogShown, SiteShown, StudyShown
+from fedgen_client.standing import decided
 from fedgen_client.studies import OfferedStudy, Studies
 
 #: Lines of the log on the first page, and on a page of it.
@@ -43,7 +45,7 @@ class SiteReader:
 
     def __init__(self, folder: SiteFolder, heard: Callable[[], Heard]) -> None:
         self.folder, self._heard = folder, heard
-        self._gauges: dict[str, tuple[str, BudgetGauge]] = {}
+        self._cohorts: dict[str, tuple[str, CohortFacts]] = {}
 
     def site(self) -> SiteShown:
         """The first page.
@@ -58,6 +60,10 @@ class SiteReader:
         key = self.folder.identity(membership.site).public_key
         offered, problem = self._offered()
         names = {each.study_sha256: each.name for each in offered}
+        cohorts = {
+            name: self._cohort(name, site_file, names)
+            for name in every_cohort(self.folder, site_file.cohorts)
+        }
         return SiteShown(
             site=membership.site,
             federation=membership.federation,
@@ -65,11 +71,9 @@ class SiteReader:
             key=spoken_key(key),
             running=self._running(),
             asked=self._asked(),
-            offers=tuple(self._offer(site_file, each) for each in offered),
-            gauges=tuple(
-                self._gauge(name, site_file, names) for name in every_cohort(self.folder, site_file.cohorts)
-            ),
-            log=self.log(names, FEW),
+            offers=tuple(self._offer(site_file, each, cohorts) for each in offered),
+            cohorts=tuple(cohorts.values()),
+            log=self.log(names, FEW, steps=False),
             problem=problem,
         )
 
@@ -80,32 +84,36 @@ class SiteReader:
             StudyError: there is no such cohort.
             FedgenError: a file cannot be used; see `deciding.consider`.
         """
-        from fedgen_client.site_page.gauges import addition  # loads torch
-
         offered = Studies(self.folder).get(sha256)
         if offered is None:
             return None
         site_file = self.folder.load_site_file()
-        decision = offered.decision
-        wanted = (
-            cohort or (decision.cohort if decision is not None else None) or next(iter(site_file.cohorts))
-        )
-        chosen = choose_cohort(site_file, wanted)
+        approved = None if offered.decision is None else offered.decision.cohort
+        # One that the site file no longer has cannot be read for; the study's standing says so.
+        usual = approved if approved in site_file.cohorts else next(iter(site_file.cohorts))
+        chosen = choose_cohort(site_file, cohort or usual)
         considered = consider(self.folder, site_file, offered, chosen)
-        shown = self._gauge(chosen, site_file, {sha256: offered.name})
+        budget = self._cohort(chosen, site_file, study_names(self.folder))
+        offer = self._offer(site_file, offered, {chosen: budget})
         return StudyShown(
-            offer=self._offer(site_file, offered),
+            offer=offer,
             cohort=chosen,
             cohorts=tuple(site_file.cohorts),
             paragraphs=tuple(considered.paragraphs),
             problems=tuple(considered.problems),
-            gauge=shown,
-            addition=addition(shown, offered.study, sha256),
+            budget=budget,
+            addition=addition(budget, offer.facts),
+            running=self._running(),
             needs=self._needs(offered),
         )
 
     def log(
-        self, names: Mapping[str, str] | None = None, most: int = MANY, before: int | None = None
+        self,
+        names: Mapping[str, str] | None = None,
+        most: int = MANY,
+        before: int | None = None,
+        *,
+        steps: bool = True,
     ) -> SiteLogShown:
         """The log, its chain verified.
 
@@ -113,6 +121,7 @@ class SiteReader:
             names: study hash to name; read from the folder where None.
             most: lines shown.
             before: only lines with a smaller number.
+            steps: whether with the steps of secure aggregation, of which a round has a dozen.
 
         Raises:
             DataError: it cannot be read.
@@ -123,12 +132,16 @@ class SiteReader:
         passages = [
             passage(entry, number, names) for number, entry in enumerate(self.folder.journal.entries(), 1)
         ]
-        wanted = [each for each in passages if before is None or each.number < before]
+        wanted = [
+            each for each in passages if (before is None or each.number < before) and (steps or not each.step)
+        ][-most:]
+        since = wanted[0].number if wanted else 0
         return SiteLogShown(
             lines=len(passages),
             broken=found.broken,
             traffic=traffic(passages),
-            latest=tuple(reversed(wanted[-most:])),
+            latest=tuple(reversed(wanted)),
+            passed_over=0 if steps else sum(each.step for each in passages[since:]),
         )
 
     def _offered(self) -> tuple[list[OfferedStudy], str | None]:
@@ -138,37 +151,36 @@ class SiteReader:
             # Budget and log are shown all the same.
             return [], str(error)
 
-    def _offer(self, site_file: SiteFile, offered: OfferedStudy) -> OfferShown:
-        study, found = offered.study, standing(site_file, offered)
-        why = found.why.removeprefix("forbidden by policy: ")
-        said = why or ("" if found.decision is None else decided(found.decision))
-        if found.state == "offered" and offered.lapsed is not None:
+    def _offer(
+        self, site_file: SiteFile, offered: OfferedStudy, cohorts: Mapping[str, CohortFacts]
+    ) -> OfferShown:
+        facts, decision = study_facts(site_file, offered), offered.decision
+        said = facts.why.removeprefix("forbidden by policy: ")
+        if not said and decision is not None:
+            said = decided(decision)
+        if facts.state == "offered" and offered.lapsed is not None:
             said = "What was decided before was about another manifest of it."
-        cohort = (
-            ""
-            if found.decision is None or found.decision.cohort is None
-            else f"cohort {found.decision.cohort}, "
-        )
-        rounds = "one sum over all patients" if study.total_rounds == 1 else f"{study.total_rounds} rounds"
+        cohort = f"cohort {facts.cohort}, " if facts.state == "approved" else ""
+        rounds = "one sum over all patients" if facts.rounds == 1 else f"{facts.rounds} rounds"
         return OfferShown(
-            name=printable(offered.name),
-            study=offered.study_sha256,
+            facts=facts.model_copy(update={"name": printable(facts.name)}),
             manifest=offered.manifest_sha256,
-            about=f"{study.model.family}, {rounds}, {offered.roster_size} sites",
-            epsilon=study.privacy.epsilon if study.privacy.private else None,
-            delta=study.privacy.delta,
-            signed=offered.manifest.created,
-            state=found.state,
-            said=printable(f"{cohort if found.state == 'approved' else ''}{said}"),
-            progress=self._progress(offered),
+            about=f"{facts.family}, {rounds}, {facts.sites} sites",
+            said=printable(f"{cohort}{said}"),
+            progress=self._progress(facts, cohorts),
         )
 
-    def _progress(self, offered: OfferedStudy) -> str:
-        status = self._heard().progress.get(offered.study_sha256)
-        if status is None or status.state == "offered":
-            return ""
-        done = f"{status.round} of {status.rounds} rounds done" if status.round else "no round done yet"
-        return f"{status.state}{f', {done}' if status.state == 'running' else ''}, says the coordinator"
+    def _progress(self, facts: StudyFacts, cohorts: Mapping[str, CohortFacts]) -> str:
+        said = []
+        spent = next((found for each in cohorts.values() if (found := each.of(facts.study))), None)
+        if spent is not None and spent.rounds:
+            said.append(f"{spent.rounds} of {facts.rounds} rounds charged here")
+        status = self._heard().progress.get(facts.study)
+        if status is not None and status.state != "offered":
+            done = f", {status.round} of {status.rounds} rounds done" if status.round else ""
+            going = done if status.state in ("running", "interrupted") else ""
+            said.append(f"{status.state}{going}, says the coordinator")
+        return "; ".join(said)
 
     def _needs(self, offered: OfferedStudy) -> str:
         from fedgen_client.given_start import require_start  # loads torch
@@ -179,9 +191,7 @@ class SiteReader:
             return str(error)
         return ""
 
-    def _gauge(self, cohort: str, site_file: SiteFile, names: Mapping[str, str]) -> BudgetGauge:
-        from fedgen_client.site_page.gauges import gauge  # loads torch
-
+    def _cohort(self, cohort: str, site_file: SiteFile, names: Mapping[str, str]) -> CohortFacts:
         # Adding up takes a second, and a page is looked at again and again: what was read from the very same bytes,
         # for the same section of the site file, is not added up anew.
         ledger, section = self.folder.ledger(cohort), site_file.cohorts.get(cohort)
@@ -189,10 +199,10 @@ class SiteReader:
         for path in sorted(ledger.parent.glob(f"{ledger.name}*")):
             if not path.name.endswith(".lock"):
                 digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-        known = self._gauges.get(cohort)
+        known = self._cohorts.get(cohort)
         if known is None or known[0] != digest.hexdigest():
-            known = (digest.hexdigest(), gauge(self.folder, cohort, section, names))
-            self._gauges[cohort] = known
+            known = (digest.hexdigest(), cohort_facts(self.folder, cohort, section, names)[0])
+            self._cohorts[cohort] = known
         return known[1]
 
     def _running(self) -> str:

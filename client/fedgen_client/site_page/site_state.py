@@ -2,58 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from fedgen.schema.section import Section
-from fedgen_client.standing import State
+from fedgen_client.site_facts import CohortFacts, StudyFacts
 
 Direction = Literal["in", "out", "here"]
-
-
-class BudgetShare(Section):
-    """What one study has cost a cohort.
-
-    Attributes:
-        study: its hash.
-        name: its name, or None where the study is no longer kept.
-        rounds: rounds charged.
-        epsilon: of this study alone, rounded upwards; None without a bound. Shares add up to more than is spent, since
-            studies compose.
-        kept_free: of this study alone once it is done, where it was admitted and is not done.
-    """
-
-    study: str
-    name: str | None
-    rounds: int
-    epsilon: float | None
-    kept_free: float | None = None
-
-
-class BudgetGauge(Section):
-    """A cohort's budget over all studies.
-
-    Attributes:
-        cohort: its name.
-        delta: at which epsilon is counted.
-        limit: epsilon allowed in all; None for no limit.
-        spent: epsilon of all studies together, rounded upwards; None without a bound.
-        promised: the same once every study that was admitted is done.
-        left: what is certainly left beyond that, rounded downwards; None without a limit.
-        shares: of each study.
-        damaged: what is wrong with the ledger, in which case no number of it is known.
-        known: whether the site file still has the cohort.
-    """
-
-    cohort: str
-    delta: float
-    limit: float | None = None
-    spent: float | None = 0.0
-    promised: float | None = 0.0
-    left: float | None = None
-    shares: tuple[BudgetShare, ...] = ()
-    damaged: str | None = None
-    known: bool = True
 
 
 class Addition(Section):
@@ -74,26 +28,16 @@ class OfferShown(Section):
     """A study in the list.
 
     Attributes:
-        name: the study's.
-        study: its hash.
+        facts: of it, as `fedgen-client studies --json` tells them.
         manifest: hash of the signed manifest, of which a decision is.
         about: what is trained, in a line.
-        epsilon: promised to each patient at `delta`; None without privacy.
-        delta: at which the study counts.
-        signed: when the coordinator signed it.
-        state: how it stands here.
         said: who decided, or what forbids it.
-        progress: how far it is, as the coordinator and the ledger say; empty where neither says anything.
+        progress: how far it is, as the ledger and the coordinator say; empty where neither says anything.
     """
 
-    name: str
-    study: str
+    facts: StudyFacts
     manifest: str
     about: str
-    epsilon: float | None
-    delta: float
-    signed: datetime
-    state: State
     said: str
     progress: str = ""
 
@@ -111,6 +55,7 @@ class Passage(Section):
         size: bytes, or None where nothing passed.
         sha256: of what passed, or None.
         refused: whether it tells of a refusal.
+        step: whether it is one of the many small steps by which sites open a sum together.
     """
 
     number: int
@@ -122,6 +67,7 @@ class Passage(Section):
     size: int | None = None
     sha256: str | None = None
     refused: bool = False
+    step: bool = False
 
 
 class StudyTraffic(Section):
@@ -148,12 +94,14 @@ class SiteLogShown(Section):
         broken: what is wrong with its chain; None where every line is as it was written.
         traffic: by study.
         latest: the latest first.
+        passed_over: how many steps of secure aggregation between them are left out.
     """
 
     lines: int
     broken: str | None
     traffic: tuple[StudyTraffic, ...]
     latest: tuple[Passage, ...]
+    passed_over: int = 0
 
 
 class SiteShown(Section):
@@ -167,7 +115,7 @@ class SiteShown(Section):
         running: whether `fedgen-client start` is at work, in words.
         asked: when the coordinator was last asked, and what was wrong, in words.
         offers: the latest first.
-        gauges: a cohort each.
+        cohorts: the budget of each, as `fedgen-client ledger --json` tells it.
         log: what passed.
         problem: why offers cannot be shown, where they cannot.
     """
@@ -179,7 +127,7 @@ class SiteShown(Section):
     running: str
     asked: str
     offers: tuple[OfferShown, ...]
-    gauges: tuple[BudgetGauge, ...]
+    cohorts: tuple[CohortFacts, ...]
     log: SiteLogShown
     problem: str | None = None
 
@@ -193,9 +141,10 @@ class StudyShown(Section):
         cohorts: that could be chosen.
         paragraphs: what `fedgen-client approve` prints: a heading and its text each.
         problems: what the policy says against it.
-        gauge: the cohort's budget.
+        budget: of the cohort.
         addition: what the study would add to it.
         needs: a file that the site has to be given first, in words; or empty.
+        running: whether `fedgen-client start` is at work, in words.
     """
 
     offer: OfferShown
@@ -203,6 +152,7 @@ class StudyShown(Section):
     cohorts: tuple[str, ...]
     paragraphs: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
-    gauge: BudgetGauge
+    budget: CohortFacts
     addition: Addition
+    running: str
     needs: str = ""

@@ -19,7 +19,7 @@ _UNITS = ("bytes", "kB", "MB", "GB")
 def templates() -> Environment:
     """Jinja with the filters that numbers of this page need."""
     made = environment("fedgen_client.site_page")
-    made.filters |= {"plain": plain, "up": up, "size": size, "code": code}
+    made.filters |= {"plain": plain, "up": up, "down": down, "minute": minute, "size": size, "code": code}
     return made
 
 
@@ -48,6 +48,24 @@ def up(epsilon: float) -> str:
     ('0.016', '7.015')
     """
     return f"{math.ceil(round(epsilon * 1000, 6)) / 1000:g}"
+
+
+def down(epsilon: float) -> str:
+    """Epsilon that is left, never shown as more.
+
+    >>> down(2.0425), down(10.0 - 2.985)
+    ('2.042', '7.015')
+    """
+    return f"{math.floor(round(epsilon * 1000, 6)) / 1000:g}"
+
+
+def minute(time: str) -> str:
+    """A time in ISO 8601, without its seconds.
+
+    >>> minute("2026-01-02T03:04:05.678+00:00")
+    '2026-01-02 03:04'
+    """
+    return time.replace("T", " ")[:16]
 
 
 def size(number: int) -> str:

@@ -1,4 +1,4 @@
-// The token behind the # is put into the form, and the first page is kept fresh; all works without this file.
+// The token behind the # is put into the form, and what is shown is kept fresh; all works without this file.
 "use strict";
 const token = document.getElementById("token");
 if (token && location.hash.length > 1) {
@@ -14,15 +14,37 @@ for (const form of document.querySelectorAll("form[data-busy]")) {
     setTimeout(() => { button.disabled = true; }, 0);
   });
 }
-const fresh = document.getElementById("fresh");
+const live = document.getElementById("live");
+let seen = new Date();
+// Never under somebody's hands: not where the keyboard is, and not where a question is open.
+const used = (part) => part.contains(document.activeElement) || part.querySelector("details[open]");
 async function again() {
   if (document.hidden) return;
+  let next;
   try {
-    const reply = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!reply.ok) { location.reload(); return; }
-    const next = new DOMParser().parseFromString(await reply.text(), "text/html").getElementById("fresh");
-    // Never under somebody's hands.
-    if (next && next.innerHTML !== fresh.innerHTML && !fresh.contains(document.activeElement)) fresh.replaceChildren(...next.childNodes);
-  } catch { /* The program was ended: what is shown stays. */ }
+    const reply = await fetch(live.dataset.from, { headers: { Accept: "text/html" } });
+    if (!reply.ok) { location.assign(live.dataset.from); return; }
+    next = new DOMParser().parseFromString(await reply.text(), "text/html");
+  } catch {
+    const stale = document.getElementById("stale");
+    stale.querySelector("time").textContent = seen.toLocaleTimeString();
+    stale.hidden = false;
+    return;
+  }
+  const newer = next.getElementById("live");
+  document.getElementById("stale").hidden = true;
+  // Another text is never put under the eyes of whoever reads and decides.
+  const changed = newer && newer.dataset.manifest !== live.dataset.manifest;
+  document.getElementById("changed").hidden = !changed;
+  if (changed || !newer) return;
+  seen = new Date();
+  document.title = next.title;
+  for (const id of live.dataset.fresh.split(" ")) {
+    const part = document.getElementById(id), given = next.getElementById(id);
+    if (part && given && part.innerHTML !== given.innerHTML && !used(part)) part.replaceChildren(...given.childNodes);
+  }
 }
-if (fresh) setInterval(again, 5000);
+if (live) {
+  setInterval(again, 3000);
+  document.addEventListener("visibilitychange", again);
+}
