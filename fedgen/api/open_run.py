@@ -192,17 +192,18 @@ class Run:
             StudyError: its study has no such stage.
             FedgenError, KeyboardInterrupt: as `go_on`.
         """
-        from fedgen.api.progress import watching
-        from fedgen.pipeline.pretrained_start import add_start
-        from fedgen.pipeline.runner import rewrite_report, run_again
-        from fedgen.pipeline.simulation import Simulation
-        from fedgen.pipeline.stages import REPORT, stages_of
-        from fedgen.pipeline.workspace import Workspace
+        from fedgen.api.progress import tell_of_report, watching
+        from fedgen.report.report_again import STAGE, report_again
 
-        if stage == REPORT.name:
-            with watching(progress) as watcher:
-                rewrite_report(Workspace.open(self.path), watcher)
+        if stage == STAGE:
+            tell_of_report(progress)
+            report_again(RunDirectory(self.path))
             return
+        from fedgen.pipeline.pretrained_start import add_start
+        from fedgen.pipeline.runner import run_again
+        from fedgen.pipeline.simulation import Simulation
+        from fedgen.pipeline.stages import stages_of
+
         here = Simulation.open(self.path, accepted=accept_useless)
         found = next((each for each in stages_of(here.work) if each.name == stage), None)
         if found is None:

@@ -6,13 +6,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from fedgen.api.display import Display, describe
-from fedgen.api.notebook import NotebookBar
-from fedgen.federation.coordinator.rounds import RoundReport
-from fedgen.pipeline.watch import SILENT, Watcher
+if TYPE_CHECKING:
+    from fedgen.federation.coordinator.rounds import RoundReport
+    from fedgen.pipeline.watch import Watcher
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,12 @@ Progress = bool | Callable[[Moment], object]
 @contextmanager
 def watching(progress: Progress) -> Iterator[Watcher]:
     """A watcher of the pipeline that shows it so, within the block."""
+    from rich.console import Console
+
+    from fedgen.api.display import Display
+    from fedgen.api.notebook import NotebookBar
+    from fedgen.pipeline.watch import SILENT
+
     if progress is False:
         yield SILENT
     elif callable(progress):
@@ -54,6 +58,14 @@ def watching(progress: Progress) -> Iterator[Watcher]:
             yield display.watcher
 
 
+def tell_of_report(progress: Progress) -> None:
+    """Say that a report is being written, which loads nothing that a run's other stages are shown with."""
+    if callable(progress):
+        progress(Moment("report"))
+    elif progress:
+        print("Writing the report")
+
+
 def in_notebook() -> bool:
     """Whether this is the kernel of a notebook."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
@@ -61,6 +73,9 @@ def in_notebook() -> bool:
 
 
 def _told(tell: Callable[[Moment], object]) -> Watcher:
+    from fedgen.api.display import describe
+    from fedgen.pipeline.watch import Watcher
+
     stage = ""
     measured = 0
 

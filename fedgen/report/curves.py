@@ -11,6 +11,7 @@ from fedgen.report.charts import Point, line_chart, presence_chart
 from fedgen.report.svg import standalone
 from fedgen.run.atomic import write_atomic
 from fedgen.run.events import Event, RoundDone
+from fedgen.synthesis.file_stems import file_stems
 
 #: Half width of the noise band, in standard deviations.
 BAND = 2.0
@@ -87,9 +88,6 @@ def draw_curves(figures: Path, events: Iterable[Event], *, target: float | None 
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
-    # With it comes torch, which a page that only draws does without.
-    from fedgen.synthesis.formats import file_stems
-
     made = curves(events, target=target)
     paths = []
     for stem, curve in zip(file_stems(tuple(curve.name for curve in made)), made, strict=True):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fedgen.errors import DataError
 from fedgen.report.page import render
-from fedgen.report.pictures import MADE, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
+from fedgen.report.picture_rows import MADE, REAL_VS_SYNTHETIC, SYNTHETIC, read_rows
 from fedgen.run_view import RunView
 
 _PICTURE = re.compile(r"data:image/(?!svg\+xml)[^\"')\s]+")

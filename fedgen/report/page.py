@@ -19,7 +19,7 @@ from fedgen.report.detectable import unseen
 from fedgen.report.groups import beside, sections
 from fedgen.report.headline import headlines, limits
 from fedgen.report.heat_map import GROUP, heat_drawing
-from fedgen.report.pictures import MADE, NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, TRANSLATIONS, read_rows
+from fedgen.report.picture_rows import MADE, NEIGHBOURS, REAL_VS_SYNTHETIC, SYNTHETIC, TRANSLATIONS, read_rows
 from fedgen.report.roc_chart import roc_drawings
 from fedgen.report.sheet import answers, first_reasons, means
 from fedgen.report.threats import checks, threats

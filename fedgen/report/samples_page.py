@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fedgen import __version__
 from fedgen.report.page import environment
-from fedgen.report.pictures import NEIGHBOURS, read_rows
+from fedgen.report.picture_rows import NEIGHBOURS, read_rows
 from fedgen.report.sheet import means
 from fedgen.run.atomic import write_atomic
 from fedgen.run.evidence_files import AuditFile

@@ -12,7 +12,8 @@ from fedgen.data.site_data import Part, SiteData
 from fedgen.evidence.measure import Real
 from fedgen.evidence.translating import Translating
 from fedgen.evidence.translation.cases import Cases, cases_of
-from fedgen.report.pictures import TRANSLATIONS, Tiles, draw_tiles
+from fedgen.report.picture_rows import TRANSLATIONS
+from fedgen.report.pictures import Tiles, draw_tiles
 from fedgen.synthesis.formats import picture_of
 
 #: Test patients of each site that are shown.

@@ -20,7 +20,8 @@ from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.run.atomic import unwritable, write_atomic
 from fedgen.synthesis.dicom_tags import Provenance, SyntheticPatient
-from fedgen.synthesis.formats import PNG_SOFTWARE, file_stems
+from fedgen.synthesis.file_stems import file_stems
+from fedgen.synthesis.formats import PNG_SOFTWARE
 from fedgen.synthesis.sample_files import ENDINGS, sample_files
 from fedgen.task.image_spec import ImageSpec
 

@@ -12,13 +12,11 @@ from PIL import Image
 
 from fedgen.data.site_data import LabelledImages, Part, SiteData
 from fedgen.errors import DataError
+from fedgen.report.picture_rows import NEIGHBOURS, REAL_VS_SYNTHETIC, read_rows
 from fedgen.report.pictures import (
-    NEIGHBOURS,
-    REAL_VS_SYNTHETIC,
     Triple,
     draw_neighbours,
     draw_real_vs_synthetic,
-    read_rows,
 )
 
 CLASSES = ("a", "b")

@@ -13,7 +13,8 @@ from PIL import Image
 from fedgen.data.site_data import LabelledImages
 from fedgen.errors import DataError
 from fedgen.synthesis.dicom_tags import Provenance
-from fedgen.synthesis.formats import file_stems, nifti_bytes, png_bytes
+from fedgen.synthesis.file_stems import file_stems
+from fedgen.synthesis.formats import nifti_bytes, png_bytes
 from fedgen.synthesis.grid import pick, sample_grid
 from fedgen.synthesis.samples import read_samples, write_samples
 from fedgen.task.image_spec import ImageSpec
