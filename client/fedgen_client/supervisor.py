@@ -199,7 +199,8 @@ class Supervisor:
         self._worked_at = time.monotonic()
         if told.said:
             self._say(told.said)
-        self._status("waiting", **answered)
+        # A site that refuses every two seconds, since nobody has decided yet, is not at work.
+        self._status("waiting", now=answered.get("decision") == "refused", **answered)
         if told.unknown is not None:
             self._look()
 

@@ -99,14 +99,30 @@ def test_what_a_study_would_add(reader) -> None:
         return addition(cohort_facts(reader.folder, "main", section.model_copy(update=changes), {})[0], facts)
 
     found = add()
-    assert (found.epsilon, found.left, found.already) == (8.0, 2.0, False)
+    assert (found.epsilon, found.left, found.stage) == (8.0, 2.0, "offered")
     charge(reader, offered.study_sha256)
     (main,) = reader.site().cohorts
     assert add().epsilon == pytest.approx(8.0 - main.spent), "what it has charged is not added again"
     assert add(maximum_epsilon=7.0).left < 0
     assert add(delta=1e-6).epsilon is None, "another delta, another number"
     Ledger(reader.folder.ledger("main")).reserve(offered.study_sha256, [SPEND] * 3, Budget(10.0, 1e-3))
-    assert add().already
+    assert (add().stage, add().epsilon) == ("admitted", 0.0)
+    for round in range(2, offered.study.total_rounds + 1):
+        charge(reader, offered.study_sha256, round)
+    assert (add().stage, add().epsilon) == ("done", 0.0)
+
+
+def test_lines_that_say_the_same_are_drawn_together(reader) -> None:
+    journal, study = reader.folder.journal, "a" * 64
+    for _ in range(20):
+        journal.write("refused", study=study, reason="Nobody has approved it.")
+        journal.write("received", study=study, kind="describe", bytes=9)
+        journal.write("sent", study=study, kind="refusal", reason="Nobody has approved it.", bytes=9)
+    shown = reader.site().log.latest
+    assert [(each.direction, each.times) for each in shown[:3]] == [("out", 20), ("in", 20), ("here", 20)]
+    assert shown[0].since <= shown[0].time
+    assert any(each.words == "Joined the federation" for each in shown)
+    assert all(each.times == 1 for each in reader.log().latest), "the whole log has every line"
 
 
 def test_progress_is_the_ledgers_where_the_coordinator_has_not_been_asked_since(reader) -> None:

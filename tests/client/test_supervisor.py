@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +112,23 @@ def test_a_site_that_waits_does_not_say_that_it_works(
 ) -> None:
     said = serve(OneMessage(gone), 200.0)
     assert said["state"] == "waiting"
+
+
+def test_a_site_that_refuses_is_not_at_work(serve: Callable[..., dict[str, Any]], monkeypatch: Any) -> None:
+    about: dict[str, Any] = {"study": STUDY, "kind": "describe"}
+    answer = AboutAnswer(**about, decision="refused", reason="Nobody has approved it.")
+    told = Told(task=AboutTask(**about), answer=answer)
+    monkeypatch.setattr(AnswersAtOnce, "answer", lambda *_: Worked(b"", b"", {}, 0.0, told))
+    seen: list[tuple[str, float]] = []
+
+    def write(path: Path, text: bytes) -> None:
+        seen.append((json.loads(text)["state"], supervisor.time.monotonic()))
+        path.write_bytes(text)
+
+    monkeypatch.setattr(supervisor, "write_atomic", write)
+    serve(OneMessage(), 200.0)
+    assert [state for state, _ in seen[:3]] == ["waiting", "working", "waiting"]
+    assert seen[1][1] == seen[2][1], "not only with the next rest"
 
 
 def test_a_message_whose_run_has_ended_is_no_refusal_of_the_site(

@@ -14,7 +14,9 @@ def addition(cohort: CohortFacts, study: StudyFacts) -> Addition:
     """
     spent = cohort.of(study.study)
     if spent is not None and spent.kept_free is not None:
-        return Addition(already=True, epsilon=0.0)
+        return Addition(stage="admitted", epsilon=0.0)
+    if spent is not None and spent.rounds >= study.rounds:
+        return Addition(stage="done", epsilon=0.0)
     if cohort.delta is None or study.epsilon is None or study.delta is None or study.delta > cohort.delta:
         return Addition(epsilon=None)
     done = 0.0 if spent is None else spent.epsilon

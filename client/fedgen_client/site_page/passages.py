@@ -112,6 +112,23 @@ def _notes(entry: Entry) -> list[str]:
     return found
 
 
+def drawn_together(passages: Sequence[Passage], most: int) -> tuple[Passage, ...]:
+    """The latest lines, the latest first, without steps, and each that says the same as a later one counted there.
+
+    A coordinator that waits for a decision asks every two seconds: nothing else would be seen.
+    """
+    found: dict[tuple[str, ...], Passage] = {}
+    for each in reversed(passages):
+        same = (each.direction, each.words, each.study, each.note)
+        later = found.get(same)
+        if each.step or (later is None and len(found) == most):
+            continue
+        found[same] = (
+            each if later is None else later.model_copy(update={"times": later.times + 1, "since": each.time})
+        )
+    return tuple(found.values())
+
+
 def traffic(passages: Sequence[Passage]) -> tuple[StudyTraffic, ...]:
     """How much passed, by study in the order of their first lines; what is of no study comes last."""
     sums: dict[str, dict[str, Any]] = {}

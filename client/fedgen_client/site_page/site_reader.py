@@ -20,7 +20,7 @@ from fedgen_client.site_facts import CohortFacts, StudyFacts, cohort_facts, stud
 from fedgen_client.site_file import SiteFile
 from fedgen_client.site_page.added_cost import addition
 from fedgen_client.site_page.coordinator_watch import Heard
-from fedgen_client.site_page.passages import passage, traffic
+from fedgen_client.site_page.passages import drawn_together, passage, traffic
 from fedgen_client.site_page.site_state import OfferShown, SiteLogShown, SiteShown, StudyShown
 from fedgen_client.standing import decided
 from fedgen_client.studies import OfferedStudy, Studies
@@ -121,7 +121,8 @@ class SiteReader:
             names: study hash to name; read from the folder where None.
             most: lines shown.
             before: only lines with a smaller number.
-            steps: whether with the steps of secure aggregation, of which a round has a dozen.
+            steps: whether with the steps of secure aggregation, of which a round has a dozen, and with lines that
+                say what a later one says again.
 
         Raises:
             DataError: it cannot be read.
@@ -132,15 +133,14 @@ class SiteReader:
         passages = [
             passage(entry, number, names) for number, entry in enumerate(self.folder.journal.entries(), 1)
         ]
-        wanted = [
-            each for each in passages if (before is None or each.number < before) and (steps or not each.step)
-        ][-most:]
-        since = wanted[0].number if wanted else 0
+        wanted = [each for each in passages if before is None or each.number < before]
+        latest = tuple(reversed(wanted[-most:])) if steps else drawn_together(wanted, most)
+        since = latest[-1].number if latest else 0
         return SiteLogShown(
             lines=len(passages),
             broken=found.broken,
             traffic=traffic(passages),
-            latest=tuple(reversed(wanted)),
+            latest=latest,
             passed_over=0 if steps else sum(each.step for each in passages[since:]),
         )
 

@@ -14,12 +14,12 @@ class Addition(Section):
     """What a study would add to a cohort's budget.
 
     Attributes:
-        already: whether the ledger keeps its budget free already.
+        stage: `admitted` where the ledger keeps its budget free already, `done` where all its rounds are charged.
         epsilon: at most, by what the study promises; None where that gives no number at the cohort's delta.
         left: of the limit after it, if the two are simply added: below 0 where the sum is above the limit.
     """
 
-    already: bool = False
+    stage: Literal["offered", "admitted", "done"] = "offered"
     epsilon: float | None
     left: float | None = None
 
@@ -56,6 +56,8 @@ class Passage(Section):
         sha256: of what passed, or None.
         refused: whether it tells of a refusal.
         step: whether it is one of the many small steps by which sites open a sum together.
+        times: how often the same has passed since `since`, where lines that say the same are drawn together.
+        since: time of the first of them.
     """
 
     number: int
@@ -68,6 +70,8 @@ class Passage(Section):
     sha256: str | None = None
     refused: bool = False
     step: bool = False
+    times: int = 1
+    since: str = ""
 
 
 class StudyTraffic(Section):
