@@ -69,6 +69,11 @@ class SiteFolder:
         return self.path / "studies"
 
     @property
+    def given(self) -> Path:
+        """`given/`: files that studies stand on and no coordinator sends, put there by a person."""
+        return self.path / "given"
+
+    @property
     def ledgers(self) -> Path:
         """`ledgers/`."""
         return self.path / "ledgers"

@@ -8,41 +8,78 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedgen.errors import StudyError
+from fedgen.errors import DataError, StudyError
 from fedgen.pipeline.pretrained_start import refuse_made, refuse_same_patients
 from fedgen.recipe import Recipe
 from fedgen.run.atomic import write_atomic
-from fedgen.run.given_file import require_weights
 from fedgen_client.folder import SiteFolder
+from fedgen_client.given_files import WantedFile, find_given, given_files, missing_files, read_given
 from fedgen_client.studies import OfferedStudy
 
 
 def take_start(folder: SiteFolder, offered: OfferedStudy, path: Path | None) -> None:
-    """Check the file of pretrained weights and keep it in the study's folder.
+    """Check what a study stands on and keep it: the file that is named, or those with its hashes in `given/`.
 
     Args:
         folder: of the site.
         offered: the study, whose sha256 the file must have.
-        path: the file; None where it was given before, or the study sends all its weights.
+        path: the file; None where it was given before, lies in `given/`, or the study sends all its weights.
 
     Raises:
         StudyError: the study needs a file and has none yet, needs none, or means another.
-        DataError: the file cannot be used or kept.
+        DataError: a file cannot be used or kept.
         PrivacyRefusedError: the weights were trained without privacy at a site of the roster.
     """
-    study, kept = offered.study, folder.pretrained(offered.study_sha256)
+    study, start = offered.study, folder.pretrained(offered.study_sha256)
     refuse_made(study, path)
     make_start(folder, offered)
-    if path is None:
-        require_start(offered, kept)
-        return
-    if study.model.start is None:
+    if path is not None and study.model.start is None:
         raise StudyError(
             f"{offered.name} starts from no pretrained weights and no prior: leave --pretrained and --prior away."
         )
-    found = Recipe.of(study).read_start(path)
+    if path is not None:
+        _keep_start(offered, path, start)
+    take_lying(folder, offered)
+    require_start(folder, offered)
+
+
+def take_lying(folder: SiteFolder, offered: OfferedStudy) -> None:
+    """Keep what lies in `given/` of the files that a study stands on and this site does not keep yet.
+
+    Raises:
+        StudyError, DataError, PrivacyRefusedError: as `take_start`.
+    """
+    missing = missing_files(folder, offered)
+    lying = given_files(folder) if missing else ()
+    for file in missing:
+        found = find_given(lying, file.sha256)
+        if found is None:
+            continue
+        if file.option:
+            _keep_start(offered, found, file.kept)
+        else:
+            write_atomic(file.kept, read_given(found, file.sha256))
+
+
+def require_start(folder: SiteFolder, offered: OfferedStudy) -> None:
+    """Refuse a study with adapters, on a prior, or with losses that read public weights, whose file is nowhere here.
+
+    Raises:
+        StudyError: the first or the second is neither kept nor in `given/`.
+        DataError: public weights are not.
+    """
+    missing = missing_files(folder, offered)
+    lying = given_files(folder) if missing else ()
+    for file in missing:
+        if find_given(lying, file.sha256) is None:
+            said = _missing(folder, offered, file)
+            raise StudyError(said) if file.option else DataError(said)
+
+
+def _keep_start(offered: OfferedStudy, path: Path, kept: Path) -> None:
+    found = Recipe.of(offered.study).read_start(path)
     if found is not None:
-        refuse_same_patients(study, found.origin, offered.manifest.roster)
+        refuse_same_patients(offered.study, found.origin, offered.manifest.roster)
         write_atomic(kept, found.content)
 
 
@@ -57,23 +94,14 @@ def make_start(folder: SiteFolder, offered: OfferedStudy) -> None:
         write_atomic(kept, made.content)
 
 
-def require_start(offered: OfferedStudy, kept: Path) -> None:
-    """Refuse a study with adapters, on a prior, or with losses that read public weights, whose file is not here yet.
-
-    Raises:
-        StudyError: the first or the second is not.
-        DataError: public weights are not.
-    """
-    model = offered.study.model
-    for file in model.given_weights:
-        require_weights(file.sha256)
-    if model.prior is not None and model.prior.phantom is None and not kept.is_file():
-        raise StudyError(
-            f"{offered.name} stands on a public prior that the coordinator does not send: get the file with sha256 "
-            f"{model.prior.sha256} and run `fedgen-client approve {offered.study_sha256[:12]} --prior FILE`."
-        )
-    if model.adapters is not None and model.pretrained is not None and not kept.is_file():
-        raise StudyError(
-            f"{offered.name} trains adapters on weights that the coordinator does not send: get the file with sha256 "
-            f"{model.pretrained.sha256} and run `fedgen-client approve {offered.study_sha256[:12]} --pretrained FILE`."
-        )
+def _missing(folder: SiteFolder, offered: OfferedStudy, file: WantedFile) -> str:
+    name = offered.study_sha256[:12]
+    otherwise = (
+        f"run `fedgen-client approve {name} {file.option} FILE`"
+        if file.option
+        else f"put it, named by its sha256, into {file.kept.parent}"
+    )
+    return (
+        f"{offered.name} needs {file.what}, which the coordinator does not send: get the file with sha256 "
+        f"{file.sha256}, put it into {folder.given} and approve the study, or {otherwise}."
+    )

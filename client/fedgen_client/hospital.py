@@ -44,7 +44,7 @@ from fedgen.training.devices import require_site_device
 from fedgen_client.books import budget_of
 from fedgen_client.consent import approve_by_policy, require_consent
 from fedgen_client.folder import SiteFolder
-from fedgen_client.given_start import make_start
+from fedgen_client.given_start import make_start, take_lying
 from fedgen_client.policy import cohort_problems, withheld
 from fedgen_client.site_file import SiteFile
 from fedgen_client.studies import OfferedStudy, Studies
@@ -180,6 +180,7 @@ class Hospital:
         check_held_out(study, self._name, prepared.data.n_patients, held_out)
         # A policy approves without a person who would have been given what the study stands on.
         make_start(self._folder, offered)
+        take_lying(self._folder, offered)
         recipe = Recipe.of(study).on_frozen(self._folder.pretrained(offered.study_sha256))
         holder = None
         if study.aggregation.secure:

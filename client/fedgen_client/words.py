@@ -113,8 +113,8 @@ def _start(study: Study) -> list[Paragraph]:
             (
                 "stands on",
                 f"A public prior (sha256 {prior.sha256}): {prior.words.rstrip('.')}. It is never changed, "
-                "and this site is given its file with --prior, which is refused where its card names a site of this "
-                "study. The epsilon below says nothing about the images that it was made of.",
+                "and this site is given its file in its folder given/ or with --prior; it is refused where its card "
+                "names a site of this study. The epsilon below says nothing about the images that it was made of.",
             )
         ]
     if start is None:
@@ -126,7 +126,7 @@ def _start(study: Study) -> list[Paragraph]:
     if adapters is not None:
         text += (
             f" Only adapters of rank {adapters.rank} are trained and sent; the weights under them stay as they are, "
-            "and this site is given their file with --pretrained."
+            "and this site is given their file in its folder given/ or with --pretrained."
         )
     return [("starts from", text)]
 
@@ -136,8 +136,8 @@ def _public_weights(study: Study) -> list[Paragraph]:
         (
             "reads",
             f"Besides your images {file.what} (sha256 {file.sha256}): {file.source.rstrip('.')}. It is never "
-            "changed or sent, and this site is given its file once, in the folder FEDGEN_WEIGHTS. The epsilon below "
-            "says nothing about the images that it was trained on.",
+            "changed or sent, and this site is given its file once, in its folder given/ or in FEDGEN_WEIGHTS. The "
+            "epsilon below says nothing about the images that it was trained on.",
         )
         for file in study.model.given_weights
     ]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
 import pytest
 import torch
 
 from fedgen.errors import DataError, ExitCode, PrivacyRefusedError, StudyError
-from fedgen.priors.build import Said, of_images
 from fedgen.protocol.messages import Describe, Refusal, RoundUpdate, SiteDescription, TrainRound
 from fedgen.recipe import Recipe
 from fedgen.study.show import study_hash
@@ -137,22 +135,6 @@ def test_a_hospital_trains_adapters_on_its_own_copy(
     assert answer.update.abs().max() > 0
 
 
-@pytest.fixture
-def on_prior(secure_study, tmp_path):
-    """`on_prior(sites)`: a study of the family latent on a prior that names these sites, and its file."""
-
-    def build(sites=()):
-        images = np.random.default_rng(4).uniform(-1, 1, (12, 1, 16, 16)).astype(np.float32)
-        content = of_images(images, 4, 2, Said(SOURCE, "CC0-1.0", sites))
-        path = tmp_path / "prior.safetensors"
-        path.write_bytes(content)
-        prior = {"sha256": hashlib.sha256(content).hexdigest(), "source": SOURCE}
-        model = {"family": "latent", "latent": {"latent_size": 4}, "prior": prior}
-        return secure_study(model=model), path
-
-    return build
-
-
 def test_a_prior_is_read_in_words_and_given_before_approving(
     on_prior, with_data, stub, others, command
 ) -> None:
@@ -160,7 +142,9 @@ def test_a_prior_is_read_in_words_and_given_before_approving(
     stub.offer(study, **others)
     missing = command("approve", "tiny", "--yes", folder=with_data)
     assert isinstance(missing.exception, StudyError)
-    assert "stands on a public prior that the coordinator does not send" in str(missing.exception)
+    assert "needs the public prior that it stands on, which the coordinator does not send" in str(
+        missing.exception
+    )
     read = " ".join(missing.output.split())
     assert f"A public prior (sha256 {study.model.prior.sha256}): {SOURCE.rstrip('.')}." in read
     assert "from one sum over all patients in all" in read
@@ -229,7 +213,7 @@ def test_public_weights_that_a_loss_reads_are_told_and_lie_there_before_approvin
     monkeypatch.setenv("FEDGEN_WEIGHTS", str(tmp_path))
     missing = command("approve", "tiny", "--yes", folder=with_data)
     assert isinstance(missing.exception, DataError), missing.output
-    assert "are not on this machine" in str(missing.exception)
+    assert "which the coordinator does not send" in str(missing.exception)
     read = " ".join(missing.output.split())
     assert f"must keep (sha256 {'5' * 64}): NIH scans, CC0. It is never changed or sent" in read
     (tmp_path / f"{'5' * 64}.safetensors").write_bytes(b"whose hash is compared before it is used")

@@ -109,7 +109,7 @@ def work_lines(
         from fedgen_client.given_start import require_start  # heavy
 
         try:
-            require_start(offered, folder.pretrained(offered.study_sha256))
+            require_start(folder, offered)
         except FedgenError as error:
             yield mend(about, error)
     fits = False

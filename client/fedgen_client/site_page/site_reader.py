@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from fedgen.errors import FedgenError
 from fedgen.protocol.spoken_key import spoken_key
@@ -15,13 +15,21 @@ from fedgen.run.lock import is_held
 from fedgen_client.consent import choose_cohort
 from fedgen_client.deciding import consider
 from fedgen_client.folder import SiteFolder
+from fedgen_client.given_files import GivenFile, WantedFile, find_given, given_files, wanted_files
 from fedgen_client.plain import printable
 from fedgen_client.site_facts import CohortFacts, StudyFacts, cohort_facts, study_facts, study_names
 from fedgen_client.site_file import SiteFile
 from fedgen_client.site_page.added_cost import addition
 from fedgen_client.site_page.coordinator_watch import Heard
 from fedgen_client.site_page.passages import drawn_together, passage, traffic
-from fedgen_client.site_page.site_state import OfferShown, SiteLogShown, SiteShown, StudyShown
+from fedgen_client.site_page.site_state import (
+    GivenShown,
+    OfferShown,
+    SiteLogShown,
+    SiteShown,
+    StudyShown,
+    WantedShown,
+)
 from fedgen_client.standing import decided
 from fedgen_client.studies import OfferedStudy, Studies
 
@@ -95,6 +103,8 @@ class SiteReader:
         considered = consider(self.folder, site_file, offered, chosen)
         budget = self._cohort(chosen, site_file, study_names(self.folder))
         offer = self._offer(site_file, offered, {chosen: budget})
+        wanted = wanted_files(self.folder, offered)
+        lying = given_files(self.folder) if any(not file.kept.is_file() for file in wanted) else ()
         return StudyShown(
             offer=offer,
             cohort=chosen,
@@ -104,7 +114,9 @@ class SiteReader:
             budget=budget,
             addition=addition(budget, offer.facts),
             running=self._running(),
-            needs=self._needs(offered),
+            wanted=tuple(_wanted(file, lying) for file in wanted),
+            given=tuple(_given(each) for each in lying),
+            given_folder=str(self.folder.given),
         )
 
     def log(
@@ -182,15 +194,6 @@ class SiteReader:
             said.append(f"{status.state}{going}, says the coordinator")
         return "; ".join(said)
 
-    def _needs(self, offered: OfferedStudy) -> str:
-        from fedgen_client.given_start import require_start  # loads torch
-
-        try:
-            require_start(offered, self.folder.pretrained(offered.study_sha256))
-        except FedgenError as error:
-            return str(error)
-        return ""
-
     def _cohort(self, cohort: str, site_file: SiteFile, names: Mapping[str, str]) -> CohortFacts:
         # Adding up takes a second, and a page is looked at again and again: what was read from the very same bytes,
         # for the same section of the site file, is not added up anew.
@@ -221,3 +224,16 @@ class SiteReader:
         if heard.error is not None:
             return printable(heard.error, 400)
         return f"Asked at {heard.time:%H:%M:%S} UTC."
+
+
+def _wanted(file: WantedFile, lying: Sequence[GivenFile]) -> WantedShown:
+    found = find_given(lying, file.sha256)
+    where = "kept" if file.kept.is_file() else None if found is None else printable(found.name)
+    return WantedShown(
+        what=printable(file.what), sha256=file.sha256, source=printable(file.source, 2000), where=where
+    )
+
+
+def _given(file: GivenFile) -> GivenShown:
+    name = printable(file.path.name, 120)
+    return GivenShown(name=name, size=file.size, sha256=file.sha256, why_not=file.why_not)

@@ -136,6 +136,38 @@ class SiteShown(Section):
     problem: str | None = None
 
 
+class GivenShown(Section):
+    """A file in the site's folder `given/`.
+
+    Attributes:
+        name: of it.
+        size: bytes.
+        sha256: of its content; None where it was not looked into.
+        why_not: why not.
+    """
+
+    name: str
+    size: int
+    sha256: str | None
+    why_not: str = ""
+
+
+class WantedShown(Section):
+    """A file that a study stands on and this site has to be given.
+
+    Attributes:
+        what: it is.
+        sha256: by which the study names it.
+        source: what the study says of where it comes from.
+        where: `kept` where this site has it, else the name of the file in `given/` that has its hash, else None.
+    """
+
+    what: str
+    sha256: str
+    source: str
+    where: str | None
+
+
 class StudyShown(Section):
     """A study's own page.
 
@@ -147,7 +179,9 @@ class StudyShown(Section):
         problems: what the policy says against it.
         budget: of the cohort.
         addition: what the study would add to it.
-        needs: a file that the site has to be given first, in words; or empty.
+        wanted: files that it stands on.
+        given: what lies in `given/`, where one of them is not kept yet.
+        given_folder: path of that folder.
         running: whether `fedgen-client start` is at work, in words.
     """
 
@@ -159,4 +193,11 @@ class StudyShown(Section):
     budget: CohortFacts
     addition: Addition
     running: str
-    needs: str = ""
+    wanted: tuple[WantedShown, ...] = ()
+    given: tuple[GivenShown, ...] = ()
+    given_folder: str = ""
+
+    @property
+    def lacks(self) -> bool:
+        """Whether a file that it stands on is nowhere here, so that it cannot be approved yet."""
+        return any(file.where is None for file in self.wanted)
