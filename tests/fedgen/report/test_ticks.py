@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from fedgen.report.svg import ticks_of
 def test_ticks_are_round_few_and_cover_the_values(low: float, span: float, bins: int, integer: bool) -> None:
     low, high = (round(low), round(low + span) + 1) if integer else (low, low + span)
     ticks = ticks_of(low, high, bins, integer)
-    steps = [after - before for before, after in zip(ticks, ticks[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(ticks)]
     assert ticks[0] <= low + 1e-6 and ticks[-1] >= high - 1e-6
     assert 2 <= len(ticks) <= 2 * bins + 2
     assert steps == pytest.approx([steps[0]] * len(steps))
