@@ -44,7 +44,7 @@ def print_page(console: Console, report: Inspection, folder: str) -> None:
             )
     if report.beside:
         what = listing((f"{kind} ({count})" for kind, count in report.beside.items()), _MOST_LINES)
-        console.print(f"PageBeside them: {what}.", markup=False, soft_wrap=True)
+        console.print(f"Beside them: {what}.", markup=False, soft_wrap=True)
     print_findings(console, report.findings)
     if report.section:
         console.print("\n[bold]The data section of a study file for this folder[/bold]\n")
