@@ -8,6 +8,7 @@ docs/reference/json.md is written from the models.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -18,31 +19,47 @@ import typer
 from fedgen.schema.section import Section
 
 C = TypeVar("C", bound=Callable[..., Any])
+S = TypeVar("S", bound=Section)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 #: Where a command keeps what it tells.
 _TELLS = "__fedgen_tells__"
 
 
-def tells(model: type[Section]) -> Callable[[C], C]:
-    """Mark a command with the form of what it prints with `--json`; its fields have descriptions."""
+def tells(model: type[Section], option: str = "") -> Callable[[C], C]:
+    """Mark a command with the form of what it prints with `--json`; its fields have descriptions.
+
+    Args:
+        model: the form.
+        option: with which it prints this form instead, such as `--phi`; empty for the form without.
+    """
 
     def mark(command: C) -> C:
-        setattr(command, _TELLS, model)
+        setattr(command, _TELLS, {option: model, **forms_of(command)})
         return command
 
     return mark
 
 
-def told_by(command: Callable[..., Any]) -> type[Section] | None:
-    """The form that a command prints with `--json`; None where it has not said."""
-    found: type[Section] | None = getattr(command, _TELLS, None)
+def forms_of(command: Callable[..., Any]) -> dict[str, type[Section]]:
+    """The forms that a command prints with `--json`, by the option that asks for each; none where it has not said."""
+    found: dict[str, type[Section]] = getattr(command, _TELLS, {})
     return found
 
 
-def print_told(told: Section) -> None:
+def told_by(command: Callable[..., Any]) -> type[Section] | None:
+    """The form that a command prints with `--json` alone; None where it has not said."""
+    return forms_of(command).get("")
+
+
+def told(model: type[S], plain: Mapping[str, Any]) -> S:
+    """Plain values as the object of a command."""
+    return model.model_validate_json(json.dumps(plain, allow_nan=False))
+
+
+def print_told(found: Section) -> None:
     """Print the object, and nothing beside it."""
-    typer.echo(told.model_dump_json(indent=1))
+    typer.echo(found.model_dump_json(indent=1))
 
 
 def finite(number: float | None) -> float | None:

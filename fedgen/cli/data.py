@@ -6,19 +6,20 @@ and `fedgen --help` should not wait for them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from fedgen.cli.as_json import AsJson, print_told, tells, told
 from fedgen.cli.counted import counted
+from fedgen.cli.data_told import IndexedFolder, InspectedFolder, InspectedPhi, WrittenPhantom
 from fedgen.cli.decoded import cache
 from fedgen.data.findings import plural
 from fedgen.errors import DataError, StudyError
@@ -53,7 +54,6 @@ _KEY = re.compile(
     r"(?P<key>modality|labels|volume|patient_rule|other_labels|one_class_sites|unused_share))\b"
 )
 _KEEP_ONE = "keep one, or name the one that lists the images metadata"
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
 app.command("cache")(cache)
@@ -85,6 +85,7 @@ def _section(columns: dict[str, str | None], **options: object) -> DataSection:
 
 
 @app.command("index")
+@tells(IndexedFolder)
 def index_command(
     folder: Folder,
     table: TableFile = None,
@@ -144,7 +145,8 @@ def index_command(
     sampled = sampled_findings(folder, index, data)
     if as_json:
         summary = {key: value for key, value in index.to_json().items() if key != "entries"}
-        _print_json({"index": str(path), **summary, "sampled": [finding.to_json() for finding in sampled]})
+        findings = [finding.to_json() for finding in sampled]
+        print_told(told(IndexedFolder, {"index": str(path), **summary, "sampled": findings}))
         return
     console = Console()
     console.print(_index_table(index))
@@ -154,6 +156,8 @@ def index_command(
 
 
 @app.command("inspect")
+@tells(InspectedFolder)
+@tells(InspectedPhi, "--phi")
 def inspect_command(
     folder: Folder,
     table: TableFile = None,
@@ -185,7 +189,7 @@ def inspect_command(
             folder, columns=columns, modality=modality, table=table, site=site, progress=progress
         )
     if as_json:
-        _print_json(report.to_json())
+        print_told(told(InspectedFolder, report.to_json()))
         return
     from fedgen.cli.data_page import print_page
 
@@ -193,6 +197,7 @@ def inspect_command(
 
 
 @app.command("phantom")
+@tells(WrittenPhantom)
 def phantom_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder.")],
     sites: Annotated[int, typer.Option(help="Virtual hospitals.")] = 4,
@@ -221,14 +226,14 @@ def phantom_command(
         write_phantom_site(folder, phantom, only, seed, (size, size))
         names = (only,)
     if as_json:
-        _print_json(
-            {
-                "folder": str(folder),
-                "sites": len(names),
-                "names": names,
-                "patients": len(names) * patients,
-                "seed": seed,
-            }
+        print_told(
+            WrittenPhantom(
+                folder=str(folder),
+                sites=len(names),
+                names=tuple(names),
+                patients=len(names) * patients,
+                seed=seed,
+            )
         )
         return
     Console().print(
@@ -247,7 +252,7 @@ def _inspect_phi(folder: Path, as_json: bool) -> None:
     with counted("Looking at pictures") as progress:
         report = check_phi(folder, progress)
     if as_json:
-        _print_json(report.to_json())
+        print_told(told(InspectedPhi, report.to_json()))
         return
     from fedgen.cli.data_page import print_phi
 
@@ -273,7 +278,3 @@ def _index_table(index: PatientIndex) -> Table:
         patients = len({entry.patient for entry in entries})
         table.add_row(site, str(patients), str(sum(counts)), *(str(count) for count in counts))
     return table
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fedgen.cli.as_json import AsJson, print_told, tells
+from fedgen.cli.data_told import DecodedCache
 
+
+@tells(DecodedCache)
 def cache(
     folder: Annotated[
         Path | None,
         typer.Option(help="The cache; default FEDGEN_CACHE, else fedgen in XDG_CACHE_HOME or ~/.cache."),
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything in it.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell where decoded images are kept from run to run and how much space they take, or remove them."""
     # Here, since the store loads NumPy and the safetensors, and `fedgen data --help` should not wait for them.
@@ -29,7 +32,7 @@ def cache(
     if clear and store is not None:
         store.clear()
     if as_json:
-        typer.echo(json.dumps({"folder": str(place), "sets": sets, "bytes": size, "cleared": clear}))
+        print_told(DecodedCache(folder=str(place), sets=sets, bytes=size, cleared=clear))
         return
     amount = f"{plural(sets, 'set')} of decoded images, {size / 2**20:.1f} MiB"
     if clear:

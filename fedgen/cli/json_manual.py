@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
-from fedgen.cli.as_json import commands_of, told_by
+from fedgen.cli.as_json import commands_of, forms_of
 from fedgen.schema.manual import type_in_words
 from fedgen.schema.section import Section
 
@@ -19,9 +19,6 @@ Every command that prints a table takes `--json` and then prints one JSON object
 it; notes and errors are on standard error, and the [exit code](exit-codes.md) is the same. Keys stay: one that is
 renamed or removed is in the changelog, and more may be added, so ignore those that you do not know. `null` is "not
 known" or "no limit". Times are ISO 8601 in UTC. A log (`log --json`) is one object a line, as its file has it.
-
-`fedgen data inspect`, `data index`, `data phantom`, `data cache`, `prior show`, `privacy plan` and `privacy selftest`
-take `--json` too; their keys are those of what they print for people and have no table here yet.
 """
 
 
@@ -33,11 +30,15 @@ def part(program: str, places: Mapping[str, str]) -> str:
         places: of its commands, as `fedgen.cli.deferred.deferring`.
     """
     return "".join(
-        f"\n## `{program} {words} --json`\n\n{_first(model)}\n\n| key | type | meaning |\n|---|---|---|\n"
-        + "".join(f"{line}\n" for line in _rows(model))
+        _section_of(" ".join(filter(None, (program, words, option))), model)
         for words, command in commands_of(places)
-        if (model := told_by(command)) is not None
+        for option, model in sorted(forms_of(command).items())
     )
+
+
+def _section_of(typed: str, model: type[Section]) -> str:
+    rows = "".join(f"{line}\n" for line in _rows(model))
+    return f"\n## `{typed} --json`\n\n{_first(model)}\n\n| key | type | meaning |\n|---|---|---|\n{rows}"
 
 
 def _first(model: type[Section]) -> str:

@@ -6,16 +6,17 @@ What makes and reads them is imported inside the commands: with it come torch an
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from fedgen.cli.as_json import AsJson, print_told, tells, told
 from fedgen.cli.hints import EXPORT
 from fedgen.errors import StudyError
+from fedgen.priors.card import Card
 from fedgen.study.data import Intensity
 from fedgen.study.model import PhantomPrior
 
@@ -26,6 +27,12 @@ app = typer.Typer(
     help="Make and show public priors: what is known of a kind of image without a study's patients.",
     no_args_is_help=True,
 )
+
+
+class ShownPrior(Card):
+    """A prior's card, and what its file is."""
+
+    sha256: str = Field(description="of the file, by which a study names it")
 
 
 @app.callback()
@@ -137,9 +144,10 @@ def build(
 
 
 @app.command()
+@tells(ShownPrior)
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A prior.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    as_json: AsJson = False,
     png: Annotated[
         Path | None,
         typer.Option("--png", metavar="FILE", help="Write a picture of its components and donors here."),
@@ -153,7 +161,7 @@ def show(
         _draw(made.prior, png)
     card = {"sha256": made.sha256, **made.card.model_dump(mode="json")}
     if as_json:
-        typer.echo(json.dumps(card, indent=1, ensure_ascii=False))
+        print_told(told(ShownPrior, card))
         return
     for key, value in card.items():
         typer.echo(f"{key:<14} {_shown(key, value)}")

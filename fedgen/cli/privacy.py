@@ -5,15 +5,16 @@ The planning room is imported inside the command: with it come torch, MONAI and 
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from fedgen.cli import selftest
+from fedgen.cli.as_json import AsJson, print_told, tells, told
 from fedgen.cli.patients import Patients
+from fedgen.cli.plan_told import PlannedStudy
 from fedgen.cli.study_options import File, Overrides
 
 if TYPE_CHECKING:
@@ -33,18 +34,19 @@ def privacy() -> None:
 
 
 @app.command()
+@tells(PlannedStudy)
 def plan(
     file: File,
     overrides: Overrides = None,
     patients: Patients = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print noise, steps, epsilon by round and signal to noise, other means beside it, and what would help."""
     from fedgen.api.study_plan import plan as plan_study
 
     planned = plan_study(file, overrides or (), patients=patients or ())
     if as_json:
-        typer.echo(json.dumps(planned.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
+        print_told(told(PlannedStudy, planned.to_json()))
         return
     console = Console()
     console.print(_cost(planned.forecast))

@@ -2,22 +2,79 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
-from json import dumps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedgen.cli.as_json import AsJson, finite, print_told, tells
 from fedgen.errors import StudyError
+from fedgen.schema.section import Section
 
 if TYPE_CHECKING:
     from fedgen.selftest.finding import CheckResult
     from fedgen.selftest.run import Result
 
 
+class SelftestFinding(Section):
+    """One check of one family.
+
+    Attributes:
+        check: its name.
+        family: that was checked, or `all` for what every family shares.
+        passed: whether it is right in this respect.
+        measured: what the check looked at; null where it is not finite.
+        limit: what that was compared with.
+        rule: how.
+        sentence: what was measured.
+        backend: how the patients' gradients were computed; null where it does not matter.
+    """
+
+    check: str
+    family: str
+    passed: bool
+    measured: float | None
+    limit: float
+    rule: Literal["<=", ">="]
+    sentence: str
+    backend: str | None
+
+
+class SelftestFault(Section):
+    """What became of a planted fault.
+
+    Attributes:
+        fault: its name.
+        family: where it was planted.
+        by: checks that failed on it; none where it went unnoticed.
+    """
+
+    fault: str
+    family: str
+    by: tuple[str, ...]
+
+
+class SelftestResult(Section):
+    """Whether the installed code keeps its promises.
+
+    Attributes:
+        passed: whether every check passed and every fault was caught; the exit code is 6 otherwise.
+        sentence: the outcome.
+        device: of torch, that was checked.
+        findings: one a check and family.
+        faults: that were planted with --faults.
+    """
+
+    passed: bool
+    sentence: str
+    device: str
+    findings: tuple[SelftestFinding, ...]
+    faults: tuple[SelftestFault, ...]
+
+
+@tells(SelftestResult)
 def selftest(
     family: Annotated[
         list[str] | None, typer.Option("--family", help="Check this family; repeat for several; default all.")
@@ -30,7 +87,7 @@ def selftest(
         typer.Option("--wide", help="Also check every task and every choice between a family's options."),
     ] = False,
     device: Annotated[str, typer.Option(help="Torch device to check, such as cpu or cuda.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check that what is installed does what its epsilon claims; needs no patient data."""
     # Here, since it loads torch and MONAI, which takes seconds, and `--help` should not wait for them.
@@ -53,7 +110,7 @@ def selftest(
             on_progress=lambda what: status.update(f"Self-test: {what}"),
         )
     if as_json:
-        typer.echo(dumps(document(result, device), indent=2))
+        print_told(document(result, device))
     else:
         show(result, Console())
     result.require()
@@ -61,18 +118,18 @@ def selftest(
         typer.echo(result.sentence)
 
 
-def document(result: Result, device: str) -> dict[str, Any]:
-    """The result for a program; a number that is not finite is null."""
-    return {
-        "passed": not (result.failed or result.missed),
-        "sentence": result.sentence,
-        "device": device,
-        "findings": [
-            {**asdict(f), "measured": f.measured if math.isfinite(f.measured) else None}
-            for f in result.findings
-        ],
-        "faults": [asdict(caught) for caught in result.faults],
-    }
+def document(result: Result, device: str) -> SelftestResult:
+    """The result for a program."""
+    return SelftestResult(
+        passed=not (result.failed or result.missed),
+        sentence=result.sentence,
+        device=device,
+        findings=tuple(
+            SelftestFinding(**{**asdict(found), "measured": finite(found.measured)})
+            for found in result.findings
+        ),
+        faults=tuple(SelftestFault(**asdict(caught)) for caught in result.faults),
+    )
 
 
 def show(result: Result, console: Console) -> None:

@@ -96,6 +96,7 @@ def _plural(kind: Any) -> str:
     if get_origin(kind) in (Union, types.UnionType):
         return " or ".join(_plural(argument) for argument in get_args(kind))
     words = type_in_words(kind)
-    if get_origin(kind) is tuple:
-        return f"lists{words.removeprefix('list')}"
-    return words if kind in (str, bool) or get_origin(kind) is Literal else f"{words}s"
+    for one, many in (("list", "lists"), ("mapping", "mappings")):
+        if words.startswith(f"{one} of "):
+            return many + words.removeprefix(one)
+    return words if kind in (str, bool, type(None)) or get_origin(kind) is Literal else f"{words}s"
