@@ -23,7 +23,7 @@ PREFIX = "fgp"
 #: A browser signs in anew after this.
 SESSION = timedelta(hours=12)
 _TOKEN = re.compile(rf"{PREFIX}_([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
-_COOKIE = re.compile(r"([0-9a-f]{12})\.([0-9]{1,12})\.([0-9a-f]{64})")
+_COOKIE = re.compile(r"([0-9a-f]{12})\.([0-9]{1,12})\.([0-9a-f]{16})\.([0-9a-f]{64})")
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -83,11 +83,11 @@ def holder(keys: Keyring, token: str, now: datetime) -> Pass | None:
     return kept if kept is not None and good and now < kept.expires else None
 
 
-def cookie(keys: Keyring, kept: Pass, now: datetime) -> tuple[str, int]:
-    """The value of a cookie for a pass, and the seconds for which it is good."""
-    seconds = int(min(SESSION, kept.expires - now).total_seconds())
-    end = int(now.timestamp()) + seconds
-    return f"{kept.id}.{end}.{_mac(keys, 'cookie', kept, end)}", seconds
+def cookie(keys: Keyring, kept: Pass, now: datetime, session: timedelta = SESSION) -> tuple[str, int]:
+    """The value of a new cookie for a pass, unlike any other, and the seconds for which it is good."""
+    seconds = int(min(session, kept.expires - now).total_seconds())
+    end, own = int(now.timestamp()) + seconds, secrets.token_hex(8)
+    return f"{kept.id}.{end}.{own}.{_mac(keys, kept, end, own)}", seconds
 
 
 def bearer(keys: Keyring, value: str, now: datetime) -> Pass | None:
@@ -96,7 +96,7 @@ def bearer(keys: Keyring, value: str, now: datetime) -> Pass | None:
     kept = None if found is None else keys.passes.get(found[1])
     if found is None or kept is None:
         return None
-    good = hmac.compare_digest(found[3], _mac(keys, "cookie", kept, int(found[2])))
+    good = hmac.compare_digest(found[4], _mac(keys, kept, int(found[2]), found[3]))
     return kept if good and now.timestamp() < int(found[2]) and now < kept.expires else None
 
 
@@ -110,9 +110,9 @@ def is_form_secret(keys: Keyring, value: str, given: str) -> bool:
     return hmac.compare_digest(form_secret(keys, value).encode(), given.encode())
 
 
-def _mac(keys: Keyring, what: str, kept: Pass, end: int) -> str:
+def _mac(keys: Keyring, kept: Pass, end: int, own: str) -> str:
     # The token's own hash is in it, so that an id that is given again opens nothing of the old one's.
-    said = f"{what} {kept.id} {kept.secret_sha256} {end}"
+    said = f"cookie {kept.id} {kept.secret_sha256} {end} {own}"
     return hmac.digest(keys.key, said.encode(), "sha256").hex()
 
 

@@ -163,7 +163,7 @@ class LivePage:
     async def _leave(self, request: Request) -> Response:
         if await self._door.form(request) is None:
             return nothing(request.url.path)
-        return self._door.leave()
+        return self._door.leave(request)
 
     async def _stop(self, request: Request) -> Response:
         return await self._act(request, self._watched.stop)

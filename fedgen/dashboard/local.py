@@ -14,7 +14,7 @@ import uvicorn
 
 from fedgen.dashboard.access import OneProcess
 from fedgen.dashboard.addresses import ROOT
-from fedgen.dashboard.door import Door
+from fedgen.dashboard.door import Door, Doorway
 from fedgen.dashboard.live_page import LivePage
 from fedgen.dashboard.page_state import PageState, Sighting
 from fedgen.dashboard.watched import Followed
@@ -123,7 +123,7 @@ def shown(watched: OwnRun, port: int = 0) -> Iterator[str]:
             ) from None
         listening.listen()
         taken = int(listening.getsockname()[1])
-        door = Door(keys, ROOT, f"fedgen-page-{taken}", secure=False, note=lambda what, who: None)
+        door = Door(keys, Doorway(ROOT, f"fedgen-page-{taken}", secure=False))
         page = LivePage(watched, door, lambda: server.should_exit)
         server = uvicorn.Server(quiet(ThisMachine(page.app(), taken)))
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

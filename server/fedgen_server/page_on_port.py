@@ -7,7 +7,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fedgen.dashboard.addresses import METRICS, ROOT
-from fedgen.dashboard.door import Door
+from fedgen.dashboard.door import Door, Doorway
 from fedgen.dashboard.live_page import LivePage
 from fedgen.web.safe_headers import SafeHeaders
 from fedgen_server.folder import Federation
@@ -29,7 +29,7 @@ def federation_page(federation: Federation, sightings: Sightings, ending: Callab
 
     # A browser sends a cookie to every port of a host, so that two federations of one machine need two names.
     name = f"fedgen-page-{federation.identity.public_key.hex()[:8]}"
-    door = Door(federation.page_passes, ROOT, name, secure=True, note=note)
+    door = Door(federation.page_passes, Doorway(ROOT, name, secure=True), note)
     return SafeHeaders(LivePage(WatchedFederation(federation, sightings), door, ending).app())
 
 

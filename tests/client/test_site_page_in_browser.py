@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import uvicorn
 
+from fedgen.dashboard.access import OneProcess
+from fedgen.dashboard.door import Door
 from fedgen.web.this_machine import ADDRESS, ThisMachine, quiet
 from fedgen_client.folder import SiteFolder
 from fedgen_client.site_page.coordinator_watch import CoordinatorWatch, ask
-from fedgen_client.site_page.entrance import Entrance
 from fedgen_client.site_page.page_routes import SitePage
+from fedgen_client.site_page.site_door import site_doorway
 from fedgen_client.site_page.site_reader import SiteReader
 from fedgen_client.studies import Studies
 from fedgen_privacy.accounting import Spend
@@ -31,13 +33,14 @@ class Links:
     server: uvicorn.Server
 
     def __init__(self, folder: SiteFolder, port: int) -> None:
-        self.entrance = Entrance()
+        keys = OneProcess()
+        self.tokens = {"decides": keys.issue("operate"), "looks": keys.issue("read")}
         watch = CoordinatorWatch(lambda: ask(folder))
-        self.page = SitePage(SiteReader(folder, watch.look), watch, self.entrance, port)
+        self.page = SitePage(SiteReader(folder, watch.look), watch, Door(keys, site_doorway()))
         self.root = f"http://{ADDRESS}:{port}{self.page.root}"
 
     def __getitem__(self, role: str) -> str:
-        return f"{self.root}/enter#{self.entrance.tokens[role]}"
+        return f"{self.root}/enter#{self.tokens[role]}"
 
 
 @pytest.fixture

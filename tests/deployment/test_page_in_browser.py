@@ -14,7 +14,7 @@ import uvicorn
 
 from fedgen.dashboard.access import OneProcess
 from fedgen.dashboard.addresses import ROOT
-from fedgen.dashboard.door import Door
+from fedgen.dashboard.door import Door, Doorway
 from fedgen.dashboard.live_page import LivePage
 from fedgen.dashboard.local import OwnRun
 from fedgen.run.directory import RunDirectory
@@ -92,7 +92,7 @@ def served(run: RunDirectory, keys: OneProcess, port: int) -> Iterator[int]:
         listening.bind((ADDRESS, port))
         listening.listen()
         taken = int(listening.getsockname()[1])
-        door = Door(keys, ROOT, "fedgen-page", secure=False, note=lambda what, who: None)
+        door = Door(keys, Doorway(ROOT, "fedgen-page", secure=False))
         page = LivePage(watched, door, lambda: server.should_exit)
         server = uvicorn.Server(quiet(ThisMachine(page.app(), taken)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -10,7 +10,7 @@ import typer
 from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, say, site
 
 if TYPE_CHECKING:
-    from fedgen_client.site_page.entrance import Role
+    from fedgen.dashboard.access import May
 
 
 def page(
@@ -26,8 +26,8 @@ def page(
     serve_page(site(folder), port, read_only, _tell)
 
 
-def _tell(links: Mapping[Role, str]) -> None:
-    if "decides" in links:
-        say(f"To decide, as `fedgen-client approve` does:\n    {links['decides']}")
-    say(f"To look, for the data protection officer; nothing can be decided by it:\n    {links['looks']}")
+def _tell(links: Mapping[May, str]) -> None:
+    if "operate" in links:
+        say(f"To decide, as `fedgen-client approve` does:\n    {links['operate']}")
+    say(f"To look, for the data protection officer; nothing can be decided by it:\n    {links['read']}")
     say("Each link is a password, for a browser of this machine alone. End with Ctrl-C.")

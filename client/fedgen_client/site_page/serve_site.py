@@ -7,16 +7,18 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
+from fedgen.dashboard.access import May, OneProcess
+from fedgen.dashboard.door import Door
 from fedgen.web.this_machine import ADDRESS, serve_here
 from fedgen_client.folder import SiteFolder
 from fedgen_client.site_page.coordinator_watch import CoordinatorWatch, ask
-from fedgen_client.site_page.entrance import Entrance, Role
 from fedgen_client.site_page.page_routes import SitePage
+from fedgen_client.site_page.site_door import site_doorway
 from fedgen_client.site_page.site_reader import SiteReader
 
 
 def serve_page(
-    folder: SiteFolder, port: int, read_only: bool, tell: Callable[[dict[Role, str]], None]
+    folder: SiteFolder, port: int, read_only: bool, tell: Callable[[dict[May, str]], None]
 ) -> None:
     """Serve a site's page until the process is interrupted.
 
@@ -24,7 +26,8 @@ def serve_page(
         folder: of a site that has joined.
         port: 0 for a free one.
         read_only: whether nobody may decide by it.
-        tell: given the link of each role. Its token is behind the `#`, which a browser sends to nobody.
+        tell: given a link to decide (operate) and one to look (read). Its token is behind the `#`, which a browser
+            sends to nobody.
 
     Raises:
         FederationError: the site has joined no federation.
@@ -32,17 +35,19 @@ def serve_page(
     """
     folder.membership()
     folder.load_site_file()
-    door, stopped = Entrance(read_only), threading.Event()
+    keys, stopped = OneProcess(), threading.Event()
+    may: tuple[May, ...] = ("read",) if read_only else ("operate", "read")
+    tokens: dict[May, str] = {each: keys.issue(each) for each in may}
+    door = Door(keys, site_doorway())
     watch = CoordinatorWatch(lambda: ask(folder))
-    pages: list[SitePage] = []
+    page = SitePage(SiteReader(folder, watch.look), watch, door)
 
     def app(taken: int) -> ASGIApp:
-        pages.append(SitePage(SiteReader(folder, watch.look), watch, door, taken))
-        return pages[0].app()
+        return page.app()
 
     def told(taken: int) -> None:
-        entrance = f"http://{ADDRESS}:{taken}{pages[0].root}/enter"
-        tell({role: f"{entrance}#{token}" for role, token in door.tokens.items()})
+        entrance = f"http://{ADDRESS}:{taken}{door.way.entrance}"
+        tell({each: f"{entrance}#{token}" for each, token in tokens.items()})
 
     def warm() -> None:
         import fedgen_client.books

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fedgen.dashboard.access import OneProcess
-from fedgen.dashboard.door import Door
+from fedgen.dashboard.door import Door, Doorway
 from fedgen.dashboard.live_page import LivePage
 from fedgen.dashboard.page_state import PageState, Sighting
 from fedgen.dashboard.watched import Followed
@@ -150,7 +150,7 @@ def keys() -> OneProcess:
 
 @pytest.fixture
 def door(keys: OneProcess) -> Door:
-    return Door(keys, "/page", "fedgen-page", secure=True, note=lambda what, who: None)
+    return Door(keys, Doorway("/page", "fedgen-page", secure=True))
 
 
 @pytest.fixture

@@ -78,8 +78,10 @@ def test_a_cookie_ends_with_its_token_and_is_no_other_ones(made) -> None:
 
 def test_a_later_end_is_not_believed(made) -> None:
     _, kept, keys = made
-    id, end, mac = cookie(keys, kept, NOW)[0].split(".")
-    assert bearer(keys, f"{id}.{int(end) + 1}.{mac}", NOW) is None
+    id, end, own, mac = cookie(keys, kept, NOW)[0].split(".")
+    assert bearer(keys, f"{id}.{int(end) + 1}.{own}.{mac}", NOW) is None
+    assert bearer(keys, f"{id}.{end}.{own[::-1]}.{mac}", NOW) is None
+    assert bearer(keys, f"{id}.{end}.{own}.{mac}", NOW) == kept
 
 
 def test_a_form_is_of_one_cookie(made) -> None:

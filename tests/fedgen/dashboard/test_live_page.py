@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from fedgen.dashboard.access import OneProcess
-from fedgen.dashboard.door import Door
+from fedgen.dashboard.door import LONGEST, Door
 from fedgen.dashboard.failures import MOST
 from fedgen.dashboard.live_page import LivePage
 from fedgen.web.safe_headers import SAFE
@@ -106,7 +106,7 @@ def test_guesses_are_not_listened_to_for_long_and_the_right_token_waits_too(
 
 
 def test_a_form_that_is_too_long_is_none(client: TestClient, keys: OneProcess) -> None:
-    body = {"token": keys.issue("read"), "more": "x" * 5000}
+    body = {"token": keys.issue("read"), "more": "x" * LONGEST}
     assert client.post("/page/enter", data=body, headers=ORIGIN).status_code == 404
 
 
@@ -131,6 +131,16 @@ def test_stop_and_resume_are_asked_by_a_form_of_this_browser_alone(
     assert {who for _, who in one.done} == set(keys.keyring().passes)
 
 
+def test_two_browsers_with_one_link_have_nothing_in_common(client: TestClient, keys: OneProcess) -> None:
+    token = keys.issue("operate")
+    enter(client, token)
+    secret, value = secret_of(client), dict(client.cookies)
+    client.cookies.clear()
+    enter(client, token)
+    assert dict(client.cookies) != value and secret_of(client) != secret
+    assert client.post("/page/leave", data={"csrf": secret}, headers=ORIGIN).status_code == 404
+
+
 def test_who_reads_neither_sees_nor_has_the_buttons(client: TestClient, keys: OneProcess, one: One) -> None:
     enter(client, keys.issue("read"))
     assert "/page/stop/" not in client.get("/page").text
@@ -151,10 +161,13 @@ def test_leaving_takes_the_cookie_and_a_void_token_lets_nobody_stay(
     client: TestClient, keys: OneProcess
 ) -> None:
     enter(client, keys.issue("read"))
+    kept = dict(client.cookies)
     assert client.post("/page/leave", headers=ORIGIN).status_code == 404
     answer = client.post("/page/leave", data={"csrf": secret_of(client)}, headers=ORIGIN)
     assert answer.status_code == 303
     assert client.get("/page").status_code == 404
+    assert client.get("/page", cookies=kept).status_code == 404, "a copy of it opens nothing either"
+    client.cookies.clear()
     enter(client, keys.issue("read"))
     assert client.get("/page/session").status_code == 204
     keys.keyring().passes.clear()

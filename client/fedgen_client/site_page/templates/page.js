@@ -1,11 +1,5 @@
-// The token behind the # is put into the form, and what is shown is kept fresh; all works without this file.
+// What is shown is kept fresh; all works without this file.
 "use strict";
-const token = document.getElementById("token");
-if (token && location.hash.length > 1) {
-  token.value = decodeURIComponent(location.hash.slice(1));
-  history.replaceState(null, "", location.pathname);
-  document.getElementById("enter").requestSubmit();
-}
 for (const form of document.querySelectorAll("form[data-busy]")) {
   form.addEventListener("submit", () => {
     const button = form.querySelector("button");
