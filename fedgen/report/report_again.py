@@ -25,11 +25,15 @@ def report_again(run: RunDirectory) -> None:
     if not view.missing and (view.translates or (run.path / _DRAWN).exists()):
         # Before it is written, or the report would say that the run is not finished.
         update_summary(run, RunSummary(status="done"))
+    if RunSummary.name in view.missing:
+        # Of a run that has not begun nothing is noted, or the next report would not name all that is missing.
+        write_report(run)
+        return
     started = time.monotonic()
     run.event(StageBegun(stage=STAGE))
     try:
         write_report(run)
     finally:
-        timings = (RunSummary.find(run) or RunSummary()).timings
+        timings = RunSummary.read(run).timings
         known = round(timings.get(STAGE, 0.0) + time.monotonic() - started, 3)
         update_summary(run, RunSummary(timings={**timings, STAGE: known}))

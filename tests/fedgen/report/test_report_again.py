@@ -48,6 +48,13 @@ def test_a_run_without_a_product_is_not_done(finished_run: RunDirectory) -> None
         (finished_run.path / gone).write_bytes(kept)
 
 
+def test_of_a_run_that_has_not_begun_nothing_is_noted(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.study.write_text("study: {name: early}\n")
+    report_again(run)
+    assert {path.name for path in tmp_path.iterdir()} == {"study.yaml", "report.html"}
+
+
 def test_the_command_says_what_it_does(finished_run: RunDirectory) -> None:
     shown = CliRunner().invoke(app, ["report", str(finished_run.path)])
     assert (shown.exit_code, shown.output) == (0, "Writing the report\n")
