@@ -43,7 +43,10 @@ def compare(
         for say in (*([] if different is None else [different]), *panel.apart, *lacking):
             console.print(say, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if len(found.questions) > 1:
-        sentence = "Tables of other data, tasks or judges are not comparable with each other."
+        sentence = (
+            "These tables are of other data, tasks, judges or test patients, or of a simulation and a federation: they "
+            "are not comparable with each other."
+        )
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     console.print(f"page: {out / PAGE}", markup=False, highlight=False, soft_wrap=True)
 

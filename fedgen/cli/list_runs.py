@@ -11,6 +11,7 @@ import typer
 from fedgen.cli.as_json import AsJson, print_told, tells
 from fedgen.errors import StudyError
 from fedgen.pipeline.kept_runs import KeptRuns
+from fedgen.run.directory import RunDirectory
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,6 +31,10 @@ def list_runs(
 
     from fedgen.pipeline.kept_runs import kept_runs, remove_run
 
+    if RunDirectory(folder).study.is_file():
+        raise StudyError(
+            f"{folder} is itself a run: name the folder that it is in, {folder.absolute().parent}."
+        )
     found = kept_runs(folder)
     if as_json and not prune:
         print_told(found)
@@ -37,11 +42,14 @@ def list_runs(
     if as_json:
         raise StudyError("--json only lists: leave out --prune, or --json.")
     console = Console()
-    console.print(_table(found))
 
     def say(sentence: str) -> None:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
+    if not found.runs:
+        say(f"There is no run in {folder}.")
+        return
+    console.print(_table(found))
     for run in found.runs:
         if run.needed is not None and prune:
             say(f"{run.run} is kept: {run.needed}.")
