@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +20,7 @@ from fedgen_client.site_page import passages
 from fedgen_client.site_page.added_cost import addition
 from fedgen_client.site_page.coordinator_watch import LOOKED_AT, UNSEEN, CoordinatorWatch, Heard
 from fedgen_client.site_page.passages import passage, traffic
+from fedgen_client.site_page.serve_site import read_ahead
 from fedgen_client.site_page.site_reader import SiteReader
 from fedgen_client.site_page.templating import down, up
 from fedgen_client.studies import Studies
@@ -212,6 +214,22 @@ def test_the_log_is_shown_in_pages_and_its_chain_is_checked(reader) -> None:
     assert [each.number for each in reader.log(most=3, before=3).latest] == [2, 1]
     reader.folder.log.write_text("".join(reader.folder.log.read_text().splitlines(keepends=True)[:-1]))
     assert "lines where" in reader.log().broken
+
+
+def test_a_study_that_waits_is_read_before_somebody_does_and_once(reader, monkeypatch) -> None:
+    read, rests = [], []
+    monkeypatch.setattr(reader, "study", lambda sha256: read.append(sha256))
+
+    class AfterThree(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            rests.append(timeout)
+            return len(rests) > 3
+
+    read_ahead(reader, AfterThree())
+    assert read == [reader.site().offers[0].facts.study]
+    reader.folder.site_file.write_text("no: site file\n")
+    rests.clear()
+    read_ahead(reader, AfterThree())
 
 
 def test_the_coordinator_is_asked_more_often_while_somebody_looks() -> None:

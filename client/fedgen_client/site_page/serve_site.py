@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -9,12 +10,16 @@ from starlette.types import ASGIApp
 
 from fedgen.dashboard.access import May, OneProcess
 from fedgen.dashboard.door import Door
+from fedgen.errors import FedgenError
 from fedgen.web.this_machine import ADDRESS, serve_here
 from fedgen_client.folder import SiteFolder
 from fedgen_client.site_page.coordinator_watch import CoordinatorWatch, ask
 from fedgen_client.site_page.page_routes import SitePage
 from fedgen_client.site_page.site_door import site_doorway
 from fedgen_client.site_page.site_reader import SiteReader
+
+#: Between two looks for a study that waits.
+SECONDS = 2.0
 
 
 def serve_page(
@@ -40,7 +45,8 @@ def serve_page(
     tokens: dict[May, str] = {each: keys.issue(each) for each in may}
     door = Door(keys, site_doorway())
     watch = CoordinatorWatch(lambda: ask(folder))
-    page = SitePage(SiteReader(folder, watch.look), watch, door)
+    reader = SiteReader(folder, watch.look)
+    page = SitePage(reader, watch, door)
 
     def app(taken: int) -> ASGIApp:
         return page.app()
@@ -49,13 +55,28 @@ def serve_page(
         entrance = f"http://{ADDRESS}:{taken}{door.way.entrance}"
         tell({each: f"{entrance}#{token}" for each, token in tokens.items()})
 
-    def warm() -> None:
-        import fedgen_client.books
-        import fedgen_client.given_start  # noqa: F401  both load torch, while the person copies a link
-
     try:
         watch.begin(stopped)
-        threading.Thread(target=warm, name="imports", daemon=True).start()
+        threading.Thread(target=read_ahead, args=(reader, stopped), name="read-ahead", daemon=True).start()
         serve_here(app, port, told)
     finally:
         stopped.set()
+
+
+def read_ahead(reader: SiteReader, stopped: threading.Event) -> None:
+    """Read each study that waits for a decision once before somebody does: compiling one takes seconds, the first time.
+
+    Args:
+        reader: whose pages are read.
+        stopped: ends it.
+    """
+    known: set[str] = set()
+    # Whatever cannot be read is told to whoever opens the page.
+    with contextlib.suppress(FedgenError):
+        reader.site()
+    while not stopped.wait(SECONDS):
+        with contextlib.suppress(FedgenError):
+            for study in reader.waiting():
+                if study not in known:
+                    known.add(study)
+                    reader.study(study)

@@ -85,6 +85,10 @@ class SiteReader:
             problem=problem,
         )
 
+    def waiting(self) -> tuple[str, ...]:
+        """Hashes of the studies of which nobody has decided."""
+        return tuple(each.study_sha256 for each in self._offered()[0] if each.decision is None)
+
     def study(self, sha256: str, cohort: str | None = None) -> StudyShown | None:
         """A study's page for one cohort, or None where no such study is here.
 

@@ -9,11 +9,16 @@ for (const form of document.querySelectorAll("form[data-busy]")) {
   });
 }
 const live = document.getElementById("live");
-let seen = new Date();
+let seen = new Date(), asking = false;
 // Never under somebody's hands: not where the keyboard is, and not where a question is open.
 const used = (part) => part.contains(document.activeElement) || part.querySelector("details[open]");
 async function again() {
-  if (document.hidden) return;
+  // A machine that is busy is not asked anew before it has answered.
+  if (document.hidden || asking) return;
+  asking = true;
+  try { await renew(); } finally { asking = false; }
+}
+async function renew() {
   let next;
   try {
     const reply = await fetch(live.dataset.from, { headers: { Accept: "text/html" } });
