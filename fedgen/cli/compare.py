@@ -25,7 +25,7 @@ def compare(
     out: Annotated[Path, typer.Option("--out", help="Folder of the page and its numbers.")] = Path("compare"),
     as_json: AsJson = False,
 ) -> None:
-    """Draw what releases are worth against their epsilon, and put the runs in a table: compare.html, compare.json."""
+    """Draw what releases are worth, and how like real images they are, by epsilon: compare.html, compare.json."""
     from fedgen.report.compare_page import PAGE, compare_runs, panels, splits
 
     speak_as(EXPORT)
