@@ -147,6 +147,7 @@ class Run:
         accept_useless: bool = False,
         progress: Progress = True,
         track: Sequence[str] = (),
+        previews: float | None = None,
     ) -> None:
         """Do what is not done yet, of a simulation; nothing is charged twice, and a run that is done is reported anew.
 
@@ -155,9 +156,11 @@ class Run:
             progress: True for a bar, False for nothing, or a function that is told each moment.
             track: trackers that are told of it, such as `tensorboard` or `mlflow:http://localhost:5000`; one that fails
                 is a sentence on standard error, and never stops the run.
+            previews: percent of the rounds' time that pictures of the model in training may take, 0 for none; where
+                None, as it was chosen before, or 5.
 
         Raises:
-            StudyError: there is no such tracker, or it is not installed.
+            StudyError: there is no such tracker, or it is not installed; or previews is no percentage.
             DataError: its data are at the sites of a federation, whose coordinator alone goes on with it.
             FedgenError: a stage failed; the summary says which, and a later call goes on from there.
             KeyboardInterrupt: likewise.
@@ -165,11 +168,13 @@ class Run:
         from fedgen.api.progress import watching
         from fedgen.pipeline.runner import run_stages
         from fedgen.pipeline.simulation import Simulation
+        from fedgen.run.preview_file import choose_previews
         from fedgen.tracking.follow import aloud, tracking
         from fedgen.tracking.registry import tracker_choice
 
         choices = [tracker_choice(each) for each in track]
         here = Simulation.open(self.path, accepted=accept_useless)
+        choose_previews(here.work.run, previews)
         with tracking(here.work.run, choices, aloud), watching(progress) as watcher:
             run_stages(here, watcher)
 

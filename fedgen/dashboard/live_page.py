@@ -28,6 +28,8 @@ from fedgen.dashboard.render import parts
 from fedgen.dashboard.stream import Parts, frames
 from fedgen.dashboard.watched import SAMPLES, Watched
 from fedgen.errors import FedgenError
+from fedgen.run.directory import RunDirectory
+from fedgen.run.preview_file import preview_path
 
 Answer = Callable[[Request, Pass], Response]
 
@@ -55,6 +57,7 @@ class LivePage:
             f"{ROOT}/state/{{key}}": self._state,
             f"{ROOT}/stream/{{key}}": self._stream,
             f"{ROOT}/samples/{{key}}": self._samples,
+            f"{ROOT}/preview/{{key}}": self._preview,
             f"{ROOT}/report/{{key}}": self._report,
         }
         routes = [
@@ -145,6 +148,12 @@ class LivePage:
         if path is None or not path.is_file():
             return nothing(request.url.path)
         return FileResponse(path, media_type="image/png")
+
+    def _preview(self, request: Request, who: Pass) -> Response:
+        state, folder = self._found(request), self._watched.folder(str(request.path_params["key"]))
+        if state is None or state.preview is None or folder is None:
+            return nothing(request.url.path)
+        return FileResponse(preview_path(RunDirectory(folder), state.preview.round), media_type="image/png")
 
     def _report(self, request: Request, who: Pass) -> Response:
         folder = self._watched.folder(str(request.path_params["key"]))

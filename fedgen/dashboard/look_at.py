@@ -11,6 +11,7 @@ from fedgen.dashboard.page_state import (
     LossNow,
     PageState,
     PhaseNow,
+    PreviewNow,
     Sighting,
     Standing,
 )
@@ -23,6 +24,7 @@ from fedgen.run.events import (
     Event,
     Finishing,
     Interrupted,
+    NotPreviewed,
     PhaseBegun,
     RoundDone,
     SiteAnswered,
@@ -48,6 +50,8 @@ def page_state(
     roster: Sequence[str] = (),
     seen: Mapping[str, Sighting] | None = None,
     samples: bool = False,
+    preview: PreviewNow | None = None,
+    preview_percent: float = 0.0,
     report: bool = False,
 ) -> PageState:
     """What there is to show.
@@ -61,6 +65,8 @@ def page_state(
         roster: of the study, where it is known.
         seen: what is known of sites beside their answers.
         samples, report: whether there are.
+        preview: the newest picture of the model in training.
+        preview_percent: of the rounds' time that such pictures may take.
     """
     rounds = {event.round: event for event in events if isinstance(event, RoundDone)}
     last = rounds[max(rounds)] if rounds else None
@@ -106,9 +112,31 @@ def page_state(
         reasons=() if view.audit is None else tuple(view.audit.reasons),
         rows=view.rows,
         samples=samples,
+        preview=preview,
+        no_preview=no_preview(study, preview_percent, events),
         report=report,
         log=log_lines(events),
     )
+
+
+def no_preview(study: Study, percent: float, events: Sequence[Event]) -> str | None:
+    """Why no picture of the model in training will come; None where one may."""
+    if study.made.translates:
+        return (
+            "This study makes images of a patient's own, which stay with the patient: its release is the model, and "
+            "none of its pictures is shown here."
+        )
+    if not study.steps:
+        return (
+            f"The family {study.model.family} is made of one sum and has no rounds to look at: its images are drawn "
+            "when that has come."
+        )
+    if percent == 0:
+        return "Pictures during the training are switched off (--previews 0): images are drawn after the last round."
+    failed = next((event for event in reversed(events) if isinstance(event, NotPreviewed | StageBegun)), None)
+    if isinstance(failed, NotPreviewed):
+        return f"The model after round {failed.round} could not be drawn: {failed.reason}"
+    return None
 
 
 def _standing(status: Standing, conducted: bool) -> Standing:

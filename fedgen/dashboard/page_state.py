@@ -108,6 +108,13 @@ class LogLine(Section):
     text: str
 
 
+class PreviewNow(Section):
+    """What the model drew last while it was trained: after which round, and how many images."""
+
+    round: int
+    images: int
+
+
 class PageState(Section):
     """A run, as far as it is.
 
@@ -133,7 +140,9 @@ class PageState(Section):
         assessed: sites whose numbers about the release have come.
         verdict, reasons: of the audit.
         rows: audits and metrics over the sites.
-        samples: whether there is a picture of synthetic images.
+        samples: whether there is a picture of the release.
+        preview: the newest picture of the model in training; None where there is none.
+        no_preview: why none will come, as a sentence; None where one may.
         report: whether there is a report.
         log: the last lines.
     """
@@ -167,5 +176,7 @@ class PageState(Section):
     reasons: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     samples: bool = False
+    preview: PreviewNow | None = None
+    no_preview: str | None = None
     report: bool = False
     log: tuple[LogLine, ...] = ()

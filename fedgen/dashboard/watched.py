@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from fedgen.dashboard.look_at import page_state
-from fedgen.dashboard.page_state import PageState, Sighting
+from fedgen.dashboard.page_state import PageState, PreviewNow, Sighting
 from fedgen.dashboard.tail import Tail
 from fedgen.run.directory import RunDirectory
-from fedgen.run.events import Event
+from fedgen.run.events import Event, Previewed
+from fedgen.run.preview_file import preview_path, preview_percent
 from fedgen.run_view import RunView
 from fedgen.study.study import Study
 
@@ -106,8 +107,16 @@ class Followed:
                 roster=self.roster,
                 seen=seen,
                 samples=(self.run.figures / SAMPLES).exists(),
+                preview=self._preview(events),
+                preview_percent=preview_percent(self.run),
                 report=(self.run.path / "report.html").exists(),
             )
+
+    def _preview(self, events: Sequence[Event]) -> PreviewNow | None:
+        newest = next((event for event in reversed(events) if isinstance(event, Previewed)), None)
+        if newest is None or not preview_path(self.run, newest.round).exists():
+            return None
+        return PreviewNow(round=newest.round, images=newest.images)
 
 
 def _changed(path: Path) -> object:

@@ -19,7 +19,9 @@ from fedgen.run.events import (
     LeftOut,
     LinkLost,
     NotAssessed,
+    NotPreviewed,
     PhaseBegun,
+    Previewed,
     RoundDone,
     SiteAnswered,
     StageBegun,
@@ -52,7 +54,7 @@ def tone_of(event: Event) -> Tone:
     """How grave it is."""
     if isinstance(event, Aborted | Damaged):
         return "fail"
-    if isinstance(event, Dropout | LeftOut | NotAssessed | LinkLost | Interrupted):
+    if isinstance(event, Dropout | LeftOut | NotAssessed | NotPreviewed | LinkLost | Interrupted):
         return "review"
     if isinstance(event, Done | RoundDone | Assessed):
         return "pass"
@@ -77,6 +79,10 @@ def sentence(event: Event) -> str:
             return f"Round {round}: {site} sent its update after {numbers.seconds(seconds)}"
         case Finishing(done=done, total=total):
             return f"Making the released model of the trained one: {100 * done // total} %"
+        case Previewed(round=round, images=images):
+            return f"The model after round {round} has drawn {images} images"
+        case NotPreviewed(round=round, reason=reason):
+            return f"The model after round {round} could not be drawn, and the training goes on without: {reason}"
         case Asked(round=round, sites=sites):
             return f"Round {round}: {_listed(site.site for site in sites)} asked to train, and charged for it"
         case Dropout(site=site, round=round, reason=reason):

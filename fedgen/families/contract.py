@@ -223,6 +223,12 @@ class Family(ABC):
             rng: of every random number.
         """
 
+    def sample_unfinished(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
+        """As `sample`, of networks between two rounds, of which `finished` has made nothing yet."""
+        return self.sample(networks, given, n, rng)
+
     @abstractmethod
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """How well the model knows each record, shape (B,) float32: higher means more likely a training record.

@@ -16,6 +16,7 @@ from fedgen.pipeline.grid_record import joined_image
 from fedgen.pipeline.model_release import release_model
 from fedgen.pipeline.noting import Noting
 from fedgen.pipeline.pretrained_start import origin_of, require_start, start_limits
+from fedgen.pipeline.previews import Previews
 from fedgen.pipeline.privacy import privacy_report
 from fedgen.pipeline.release import GRID, draw_release
 from fedgen.pipeline.setting import Setting
@@ -26,6 +27,7 @@ from fedgen.report.page import write_report
 from fedgen.run.directory import RunDirectory
 from fedgen.run.evidence_files import AUDIT, EVALUATION
 from fedgen.run.model_card import ModelCard
+from fedgen.run.preview_file import preview_percent
 from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.summary import DataEntry, RunSummary, update_summary
 from fedgen.task.task import Task
@@ -81,10 +83,18 @@ def _train(here: Setting, watcher: Watcher) -> None:
     here.admit()
     aggregator = here.aggregator()
 
+    previews = Previews(work, preview_percent(work.run))
+
     def rounds(exchange: Exchange) -> Trained:
         asking = Asking(Noting(exchange, work.run), work.run)
         return train_rounds(
-            work.recipe, asking, aggregator, work.run, on_round=watcher.round, on_finishing=watcher.finishing
+            work.recipe,
+            asking,
+            aggregator,
+            work.run,
+            on_round=watcher.round,
+            on_finishing=watcher.finishing,
+            on_model=previews.after,
         )
 
     _record(here, here.reach(rounds), aggregator)

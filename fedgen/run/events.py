@@ -120,6 +120,23 @@ class Finishing(_Event):
     total: Round
 
 
+class Previewed(_Event):
+    """What the model drew after this round, for who watches; it is in `previews/` until others are newer."""
+
+    event: Literal["preview"] = "preview"
+    round: Round
+    images: Count
+    seconds: float
+
+
+class NotPreviewed(_Event):
+    """The model could not be drawn after this round, and is not tried again in this start."""
+
+    event: Literal["not_previewed"] = "not_previewed"
+    round: Round
+    reason: str
+
+
 class Asked(_Event):
     """Sites are about to be asked to train a round, and will be charged for it."""
 
@@ -246,6 +263,8 @@ Event = (
     StageBegun
     | RoundDone
     | Finishing
+    | Previewed
+    | NotPreviewed
     | Asked
     | PhaseBegun
     | SiteAnswered

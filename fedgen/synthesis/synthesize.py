@@ -17,6 +17,9 @@ from fedgen.synthesis.counts import class_counts
 from fedgen.task.stack import classes_of_mask, unstacked
 from fedgen.task.task import Task
 
+#: As `Family.sample`.
+Sampler = Callable[[Mapping[str, nn.Module], Mapping[str, Tensor], int, torch.Generator], Tensor]
+
 
 def synthesize(
     family: Family,
@@ -28,6 +31,7 @@ def synthesize(
     seed: int,
     batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    sample: Sampler | None = None,
 ) -> LabelledImages:
     """Sample the set a study asks for, class by class.
 
@@ -43,6 +47,7 @@ def synthesize(
         seed: of every random number drawn.
         batch: images sampled at once, at least 1; the family's own number where None.
         progress: called with (images done, images in all) after every batch.
+        sample: draws; as the family does where None.
 
     Returns:
         (n, C, *size) float32 in [-1, 1] on the CPU, already rounded to float16 so that what is stored is
@@ -65,7 +70,7 @@ def synthesize(
     with torch.no_grad():
         for chunk in labels.split(batch or family.batch):
             given = {**drawn_fields(others, (len(chunk),), rng), "class": chunk.to(device)}
-            images = family.sample(networks, given, len(chunk), rng).to("cpu", torch.float32)
+            images = (sample or family.sample)(networks, given, len(chunk), rng).to("cpu", torch.float32)
             _require_finite(images, chunk, classes)
             parts.append(images.half().float())
             done += len(chunk)

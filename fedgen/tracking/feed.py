@@ -2,8 +2,9 @@
 
 A tracker may be a machine elsewhere, and a run of a simulation holds patients. So nothing is told by the folder it lies
 in: numbers come from rounds and from the rows over the sites, which have passed `fedgen.evidence.leave`; the pictures
-are the grid of the release; the page is the one that a release has, without a patient; and the other files are the
-typed ones of `FILES`, never one of `site-only/`, `data/`, `sites/` or `figures/` beside the grid.
+are the grid of the release and those that the model drew in training; the page is the one that a release has, without a
+patient; and the other files are the typed ones of `FILES`, never one of `site-only/`, `data/`, `sites/` or `figures/`
+beside the grid.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 
 from fedgen.report.handed_on import page_for_others
 from fedgen.run.directory import RunDirectory
-from fedgen.run.events import Done, Event, RoundDone, StageBegun
+from fedgen.run.events import Done, Event, Previewed, RoundDone, StageBegun
 from fedgen.run.evidence_files import AUDIT, EVALUATION
+from fedgen.run.preview_file import preview_path
 from fedgen.run.privacy_file import PrivacyFile
 from fedgen.run.summary import RunSummary
 from fedgen.run_view import RunView
@@ -25,6 +27,8 @@ from fedgen.tracking.contract import Tracked, Tracker
 FILES = ("study.yaml", RunSummary.name, PrivacyFile.name, AUDIT, EVALUATION)
 #: The grid of synthetic images, and its name there.
 GRID, SAMPLES = "samples.png", "samples"
+#: What the model drew while it was trained, as it is named there.
+PREVIEW = "preview"
 #: Before the names of what was measured over all patients in one place.
 POOLED = "pooled"
 #: Stages whose beginning says that the grid is there.
@@ -53,6 +57,8 @@ class Feed:
             self._round = event.round
             if event.round > self._tracker.last_round:
                 self._tracker.numbers(of_round(event), event.round)
+        elif isinstance(event, Previewed) and event.round > self._tracker.last_round:
+            self._preview(event.round)
         elif isinstance(event, StageBegun) and event.stage in _AFTER_SAMPLES:
             self._samples()
         elif isinstance(event, Done):
@@ -69,6 +75,12 @@ class Feed:
             self._tracker.numbers(found, self._round)
         for name, content in files(view):
             self._tracker.file(name, content)
+
+    def _preview(self, round: int) -> None:
+        path = preview_path(self._run, round)
+        # A few are kept: of an earlier start, or for who is slow, it may be gone.
+        if path.exists():
+            self._tracker.picture(PREVIEW, path.read_bytes(), round)
 
     def _samples(self) -> None:
         path = self._run.figures / GRID

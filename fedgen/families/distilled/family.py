@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,12 @@ class DistilledFamily(DenoisingFamily):
         if self.options.way == "consistency":
             return consistency_sampler(D, noise, grid, fresh)
         return ddim_sampler(D, noise, grid, 0.0, fresh)
+
+    def sample_unfinished(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
+        """As the teacher draws: there is no student yet, and few steps of a teacher are a blur."""
+        return DenoisingFamily(self.task, self.options).sample(networks, given, n, rng)
 
     def finished(
         self, networks: dict[str, nn.Module], rng: torch.Generator, told: Told = unheard

@@ -72,6 +72,12 @@ class AdaptedFamily(Family):
         """As the inner family."""
         return self.inner.sample(networks, given, n, rng)
 
+    def sample_unfinished(
+        self, networks: Mapping[str, nn.Module], given: Mapping[str, Tensor], n: int, rng: torch.Generator
+    ) -> Tensor:
+        """As the inner family."""
+        return self.inner.sample_unfinished(networks, given, n, rng)
+
     def score(self, networks: Mapping[str, nn.Module], records: Records, rng: torch.Generator) -> Tensor:
         """As the inner family."""
         return self.inner.score(networks, records, rng)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import RLock
 from typing import TypeVar
 
@@ -16,6 +17,13 @@ _drawing = RLock()
 
 def first_weights(build: Callable[[], T], seed: int) -> T:
     """What `build` makes with torch's global generator at `seed`, which is left as it was."""
-    with _drawing, torch.random.fork_rng(devices=[]):
+    with generators_kept():
         torch.manual_seed(seed)
         return build()
+
+
+@contextmanager
+def generators_kept(devices: Sequence[torch.device] = ()) -> Iterator[None]:
+    """Torch's global generator, and those of `devices`, are after the block what they were before it."""
+    with _drawing, torch.random.fork_rng(devices=list(devices)):
+        yield

@@ -51,6 +51,7 @@ def train(
     run: RunDirectory,
     on_round: Callable[[RoundReport], None] | None = None,
     on_finishing: Told = unheard,
+    on_model: Callable[[Checkpoint, float], None] = lambda state, seconds: None,
 ) -> Trained:
     """Train until the study's last round; continues from the newest checkpoint of `run`.
 
@@ -61,6 +62,7 @@ def train(
         run: where checkpoints and events are written.
         on_round: told each finished round.
         on_finishing: told (parts done, parts in all) of what is made of the model after the last round.
+        on_model: given the state after each finished round, which it must not change, and the seconds that it took.
 
     Raises:
         FederationError: too few sites answered, a deadline passed, or the model is not finite.
@@ -120,6 +122,7 @@ def train(
         _write(run, report, aggregate.secure)
         if on_round is not None:
             on_round(report)
+        on_model(state, report.seconds)
     return Trained(state, described.all, len(run.read_events(Dropout)))
 
 

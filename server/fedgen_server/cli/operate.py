@@ -16,6 +16,7 @@ from rich.console import Console
 from fedgen.api.study_given import study as study_of
 from fedgen.cli.agreed import Yes, advice, agreed, known_patients
 from fedgen.cli.patients import Patients
+from fedgen.cli.preview_option import Previews
 from fedgen.cli.runs import Pretrained, Track
 from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
@@ -64,6 +65,7 @@ def run(
     patients: Patients = None,
     yes: Yes = False,
     track: Track = None,
+    previews: Previews = None,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Sign a study, offer it to the sites, and train it to its report once they have approved."""
@@ -85,7 +87,7 @@ def run(
         highlight=False,
         soft_wrap=True,
     )
-    _conduct(console, federation, entry, wait, accepted, track or ())
+    _conduct(console, federation, entry, wait, accepted, track or (), previews)
 
 
 def resume(
@@ -93,6 +95,7 @@ def resume(
     wait: Wait = WAIT,
     yes: Yes = False,
     track: Track = None,
+    previews: Previews = None,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Go on with a run that was stopped or killed, from its last finished round."""
@@ -101,7 +104,7 @@ def resume(
     console = Console()
     console.print(f"Resuming {entry.run}", highlight=False, soft_wrap=True)
     _loud(console, entry)
-    _conduct(console, federation, entry, wait, yes, track or ())
+    _conduct(console, federation, entry, wait, yes, track or (), previews)
 
 
 def stop(run: Run = None, folder: Folder = DEFAULT_FOLDER) -> None:
@@ -159,10 +162,12 @@ def _conduct(
     wait: float,
     accepted: bool = False,
     track: Sequence[str] = (),
+    previews: float | None = None,
 ) -> None:
     from fedgen.api.display import Display
     from fedgen.cli.runs import print_result
     from fedgen.run.directory import RunDirectory
+    from fedgen.run.preview_file import choose_previews
     from fedgen.run_view import RunView
     from fedgen.tracking.follow import aloud, tracking
     from fedgen.tracking.registry import tracker_choice
@@ -170,6 +175,8 @@ def _conduct(
 
     speak_as(CONDUCTING)
     choices = [tracker_choice(each) for each in track]
+    if previews is not None:
+        choose_previews(RunDirectory(Path(entry.run)), previews)
     told = tracking(RunDirectory(Path(entry.run)), choices, aloud) if choices else nullcontext()
     with told, Display(console) as display:
         work = conduct(federation, entry, display.watcher, display.say, wait, accepted)

@@ -13,6 +13,9 @@ from fedgen.dashboard.access import OneProcess
 from fedgen.dashboard.door import LONGEST, Door
 from fedgen.dashboard.failures import MOST
 from fedgen.dashboard.live_page import LivePage
+from fedgen.run.atomic import write_atomic
+from fedgen.run.events import Previewed
+from fedgen.run.preview_file import preview_path
 from fedgen.web.safe_headers import SAFE
 from tests.fedgen.dashboard.conftest import AT, KEY, One, enter
 
@@ -208,9 +211,28 @@ def test_the_numbers_for_machines_are_those_of_the_page(client: TestClient, keys
 def test_the_state_is_json_and_there_is_no_other_run(client: TestClient, keys: OneProcess) -> None:
     enter(client, keys.issue("read"))
     assert client.get(f"/page/state/{KEY}").json()["round"] == 2
-    for path in ("run", "state", "stream", "samples", "report"):
+    for path in ("run", "state", "stream", "samples", "preview", "report"):
         assert client.get(f"/page/{path}/ffff").status_code == 404
     assert client.get(f"/page/samples/{KEY}").status_code == 404
+
+
+def test_what_the_model_drew_is_shown_with_its_round_and_asked_for_anew(
+    client: TestClient, keys: OneProcess, run
+) -> None:
+    enter(client, keys.issue("read"))
+    assert client.get(f"/page/preview/{KEY}").status_code == 404
+    write_atomic(preview_path(run, 2), b"a picture")
+    run.event(Previewed(round=2, images=8, seconds=0.1))
+    answer = client.get(f"/page/preview/{KEY}")
+    assert (answer.content, answer.headers["content-type"]) == (b"a picture", "image/png")
+    text = client.get("/page").text
+    # Its address is another after another round, or a browser would show the old one.
+    assert f'src="/page/preview/{KEY}?2"' in text
+    assert "after round 2 of 5" in text and "in the \u03b5 that is spent" in text
+    (run.figures).mkdir()
+    (run.figures / "samples.png").write_bytes(b"of the release")
+    text = client.get("/page").text
+    assert f'src="/page/samples/{KEY}"' in text and "/page/preview/" not in text
 
 
 def test_the_report_is_a_file_to_keep(client: TestClient, keys: OneProcess, run) -> None:

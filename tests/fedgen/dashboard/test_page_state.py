@@ -6,10 +6,11 @@ import typing
 
 import pytest
 
-from fedgen.dashboard.look_at import phase_now
+from fedgen.dashboard.look_at import no_preview, phase_now
 from fedgen.dashboard.site_lines import site_lines
 from fedgen.dashboard.tail import Tail
 from fedgen.dashboard.words import PHASES, sentence, tone_of
+from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
 from fedgen.run.events import (
     Aborted,
@@ -20,13 +21,18 @@ from fedgen.run.events import (
     Interrupted,
     Joined,
     LeftOut,
+    NotPreviewed,
     PhaseBegun,
+    Previewed,
     RoundDone,
     SessionAbort,
     StageBegun,
     Waiting,
 )
+from fedgen.run.preview_file import preview_path
 from fedgen.run.summary import RunSummary, update_summary
+from fedgen.study.load import load_study
+from fedgen.study.study import Study
 from fedgen_privacy.secagg import Phase
 from tests.fedgen.dashboard.conftest import KEY, SITES, One, answered, asked, finished, whole_round
 
@@ -34,7 +40,7 @@ from tests.fedgen.dashboard.conftest import KEY, SITES, One, answered, asked, fi
 VALUES = {
     "stage": "train", "round": 3, "losses": {}, "epsilon": None, "sites": ("a",), "seconds": 1.0, "done": 1,
     "total": 10, "site": "a", "reason": "because", "code": 5, "line": 7, "attempt": 1, "phase": "mask",
-    "bytes": {"to_sites": 1, "from_sites": 2},
+    "bytes": {"to_sites": 1, "from_sites": 2}, "images": 8,
 }  # fmt: skip
 
 
@@ -84,6 +90,29 @@ def test_a_run_that_is_gone_on_with_is_starting_until_it_says_so(one: One, run: 
         assert state is not None and state.standing == "starting"
     update_summary(run, RunSummary(status="running"))
     assert one.state(KEY).standing == "running"  # type: ignore[union-attr]
+
+
+def test_the_newest_picture_of_the_training_is_shown_until_the_release_is_there(
+    one: One, run: RunDirectory
+) -> None:
+    run.all_events([Previewed(round=round, images=8, seconds=0.1) for round in (1, 2)])
+    # What was drawn and is not there is not shown.
+    assert one.state(KEY).preview is None  # type: ignore[union-attr]
+    write_atomic(preview_path(run, 2), b"picture")
+    state = one.state(KEY)
+    assert state is not None and state.no_preview is None
+    assert state.preview is not None and (state.preview.round, state.preview.images) == (2, 8)
+
+
+def test_why_no_picture_of_the_training_comes(study: Study) -> None:
+    assert no_preview(study, 5, []) is None
+    assert "switched off" in str(no_preview(study, 0, []))
+    failed = NotPreviewed(round=4, reason="the memory is full.")
+    assert "the memory is full." in str(no_preview(study, 5, [StageBegun(stage="train"), failed]))
+    # Whoever goes on with it tries again.
+    assert no_preview(study, 5, [failed, StageBegun(stage="train")]) is None
+    assert "one sum" in str(no_preview(load_study("demo"), 5, []))
+    assert "stay with the patient" in str(no_preview(load_study("demo_translation"), 5, []))
 
 
 def test_why_it_stopped(one: One, run: RunDirectory) -> None:

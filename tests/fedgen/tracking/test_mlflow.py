@@ -98,7 +98,8 @@ def test_a_server_has_the_run_and_goes_on_with_it(run: RunDirectory, server: str
     names = {file.path for file in client.list_artifacts(found.info.run_id)}
     assert names == {*FILES, "report.html", "pictures"}
     assert [file.path for file in client.list_artifacts(found.info.run_id, "pictures")] == [
-        "pictures/samples-00002.png"
+        "pictures/preview-00001.png",
+        "pictures/samples-00002.png",
     ]
 
 

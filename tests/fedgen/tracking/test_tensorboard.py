@@ -38,3 +38,5 @@ def test_its_reader_finds_everything_once(run: RunDirectory) -> None:
         assert [each.value for each in found.Scalars(name)] == pytest.approx([value]), name
     (image,) = found.Images("samples")
     assert image.step == 2 and image.width > 16
+    (early,) = found.Images("preview")
+    assert early.step == 1 and early.width > 16
