@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
+from fedgen.dashboard.evidence_lines import rows_so_far, site_evidence
 from fedgen.dashboard.page_state import (
     AbortLine,
+    EvidenceOfSites,
     LogLine,
     LossNow,
     PageState,
@@ -19,7 +21,6 @@ from fedgen.dashboard.site_lines import site_lines
 from fedgen.dashboard.words import sentence, tone_of
 from fedgen.run.events import (
     Aborted,
-    Assessed,
     Dropout,
     Event,
     Finishing,
@@ -75,7 +76,8 @@ def page_state(
     stage = next((event.stage for event in reversed(events) if isinstance(event, StageBegun)), "")
     median = statistics.median([event.seconds for event in rounds.values()]) if rounds else None
     done = 0 if last is None else last.round
-    private = study.privacy.private
+    private, noised = study.privacy.private, study.evidence.privacy is not None
+    evidence = site_evidence(events, view.answers, noised=noised)
     return PageState(
         study=study.study.name,
         run=view.name,
@@ -107,7 +109,9 @@ def page_state(
         phase=phase,
         aborts=_aborts(rounds),
         dropouts=sum(isinstance(event, Dropout) for event in events),
-        assessed=tuple(sorted({event.site for event in events if isinstance(event, Assessed)})),
+        evidence=evidence,
+        noised=noised,
+        so_far=EvidenceOfSites() if noised or view.rows else rows_so_far(evidence, view.answers),
         verdict=None if view.audit is None else view.audit.verdict,
         reasons=() if view.audit is None else tuple(view.audit.reasons),
         rows=view.rows,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from fedgen.dashboard.words import Tone
 from fedgen.run.row import Row, Verdict
 from fedgen.schema.section import Section
@@ -108,6 +110,54 @@ class LogLine(Section):
     text: str
 
 
+class SiteEvidence(Section):
+    """What a site has said of the release.
+
+    Attributes:
+        site: name.
+        standing: `answered`, `awaited`, or `none` where it was given up.
+        why: it was given up.
+        verdict: of its own audit; None where that has not come, is withheld, or says nothing alone.
+        reason: of the row that made it, where that is no PASS.
+        judged: rows of its audit by their verdict.
+        withheld: parts that its policy keeps at the site: `audit`, `evaluation`.
+    """
+
+    site: str
+    standing: Literal["answered", "awaited", "none"]
+    why: str | None = None
+    verdict: Verdict | None = None
+    reason: str | None = None
+    judged: dict[Verdict, int] = Field(default_factory=dict)
+    withheld: tuple[str, ...] = ()
+
+
+class EvidenceCell(Section):
+    """What a site's own row says: its verdict and its first value with its interval, or that it has kept them."""
+
+    verdict: Verdict | None = None
+    value: int | float | None = None
+    low: float | None = None
+    high: float | None = None
+    withheld: bool = False
+
+
+class EvidenceLine(Section):
+    """A row of evidence with a cell for each site; `value` names the value that the cells show."""
+
+    group: str
+    title: str
+    value: str | None
+    cells: tuple[EvidenceCell, ...]
+
+
+class EvidenceOfSites(Section):
+    """Rows as they come: of the sites that have answered, each with its own numbers."""
+
+    sites: tuple[str, ...] = ()
+    rows: tuple[EvidenceLine, ...] = ()
+
+
 class PreviewNow(Section):
     """What the model drew last while it was trained: after which round, and how many images."""
 
@@ -137,7 +187,9 @@ class PageState(Section):
         phase: of the round that goes on.
         aborts: the last ones.
         dropouts: sites that were asked and are not in a round's sum, over all rounds.
-        assessed: sites whose numbers about the release have come.
+        evidence: what each site that was asked about the release has said.
+        noised: whether a site's answer is one noised sum, whose numbers say nothing alone.
+        so_far: the sites' own rows, until they are joined; none where they say nothing alone.
         verdict, reasons: of the audit.
         rows: audits and metrics over the sites.
         samples: whether there is a picture of the release.
@@ -171,7 +223,9 @@ class PageState(Section):
     phase: PhaseNow | None = None
     aborts: tuple[AbortLine, ...] = ()
     dropouts: int = 0
-    assessed: tuple[str, ...] = ()
+    evidence: tuple[SiteEvidence, ...] = ()
+    noised: bool = False
+    so_far: EvidenceOfSites = EvidenceOfSites()
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()

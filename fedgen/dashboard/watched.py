@@ -18,6 +18,8 @@ from fedgen.study.study import Study
 
 #: In `figures/`: synthetic images alone.
 SAMPLES = "samples.png"
+#: What a view reads beside the journal. A folder changes with each file that is put into it.
+READ = ("run.json", "audit.json", "evaluation.json", "assessments")
 
 
 class Watched(Protocol):
@@ -92,9 +94,7 @@ class Followed:
         """
         events = self.events()
         with self._lock:
-            files = tuple(
-                _changed(self.run.path / name) for name in ("run.json", "audit.json", "evaluation.json")
-            )
+            files = tuple(_changed(self.run.path / name) for name in READ)
             if files != self._read:
                 # A view reads each file once.
                 self._view, self._read = RunView(self.run), files

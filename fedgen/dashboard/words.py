@@ -22,6 +22,7 @@ from fedgen.run.events import (
     NotPreviewed,
     PhaseBegun,
     Previewed,
+    QuestionAsked,
     RoundDone,
     SiteAnswered,
     StageBegun,
@@ -93,6 +94,9 @@ def sentence(event: Event) -> str:
             return f"{site} came late and takes part from round {round} on"
         case Waiting(reason=reason) | LinkLost(reason=reason):
             return _capital(reason)
+        case QuestionAsked(sites=sites, kept=kept):
+            before = f"; {_listed(kept)} answered before" if kept else ""
+            return f"The sites in the model are asked about the release: {_listed(sites)}{before}"
         case Assessed(site=site):
             return f"{site} has audited and evaluated the release"
         case NotAssessed(site=site, reason=reason):

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from fedgen.evidence.downstream.cells import MINIMUM_PATIENTS
 from fedgen.evidence.noised.block import NoisedRow
 from fedgen.run.evidence_files import Audited, AuditNumbers, Evaluated, EvaluationNumbers
-from fedgen.run.row import CANARIES, SYNTHETIC, Finding, Row, Verdict
+from fedgen.run.row import CANARIES, SYNTHETIC, WITHHELD, Finding, Row, Verdict
 
-WITHHELD = "Too few patients: the numbers stay at the site."
 UNPAID = "Nothing of this leaves the site, because the study pays for noised sums alone (evidence.privacy)."
 #: A count behind a word, such as the patients of a class.
 _COUNT = re.compile(r" \(\d+\)")

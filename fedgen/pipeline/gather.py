@@ -27,7 +27,7 @@ from fedgen.protocol.receipt import (
     within,
 )
 from fedgen.run.directory import RunDirectory
-from fedgen.run.events import Assessed, NotAssessed, RoundDone
+from fedgen.run.events import Assessed, NotAssessed, QuestionAsked, RoundDone
 from fedgen.run.evidence_files import AuditNumbers, EvaluationNumbers, SiteAnswer
 from fedgen.run.summary import Parts, RunSummary, SiteEntry, update_summary
 from fedgen.study.study import Study
@@ -70,6 +70,9 @@ def assess(here: Setting, measured: Measured = unseen) -> None:
         or kept[site].evaluation is None
         or (site in here.keys and not _receipt_file(run, site).exists())
     ]
+    run.event(
+        QuestionAsked(question=question, sites=tuple(members), kept=tuple(sorted(set(members) - set(wanted))))
+    )
     why = dict.fromkeys(wanted, NOT_CONNECTED)
     exchange = here.assessors(task, measured) if wanted else None
     for site, answer in _answers(exchange, task, why, here.deadline) if exchange else ():

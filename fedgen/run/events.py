@@ -217,6 +217,21 @@ class LinkLost(_Event):
     reason: str
 
 
+class QuestionAsked(_Event):
+    """The sites in the model are asked to audit and evaluate the release.
+
+    Attributes:
+        question: its sha256.
+        sites: in the model.
+        kept: of them, those whose answer to it is here from before.
+    """
+
+    event: Literal["question"] = "question"
+    question: str
+    sites: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+
+
 class Assessed(_Event):
     """A site's numbers about the release have come."""
 
@@ -273,6 +288,7 @@ Event = (
     | Joined
     | Waiting
     | LinkLost
+    | QuestionAsked
     | Assessed
     | NotAssessed
     | Aborted

@@ -28,6 +28,8 @@ SYNTHETIC = "synthetic_"
 MOST_VALUES = 32
 #: The count of records that sites made up to audit a training: they add up over sites, and nobody is behind them.
 CANARIES = "canaries"
+#: The note of a row whose numbers a site has kept.
+WITHHELD = "Too few patients: the numbers stay at the site."
 Pool = Literal["none", "mean", "sum", "same"]
 
 

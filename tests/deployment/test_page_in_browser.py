@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,24 +12,32 @@ from typing import Any
 
 import pytest
 import uvicorn
+from PIL import Image
 
 from fedgen.dashboard.access import OneProcess
 from fedgen.dashboard.addresses import ROOT
 from fedgen.dashboard.door import Door, Doorway
 from fedgen.dashboard.live_page import LivePage
 from fedgen.dashboard.local import OwnRun
+from fedgen.run.atomic import write_atomic
 from fedgen.run.directory import RunDirectory
 from fedgen.run.events import (
     Asked,
     AskedSite,
+    Assessed,
     Dropout,
     PhaseBegun,
+    Previewed,
+    QuestionAsked,
     RoundDone,
     RoundLoss,
     SiteAnswered,
     StageBegun,
     Traffic,
 )
+from fedgen.run.evidence_files import AuditNumbers, Claim, SiteAnswer
+from fedgen.run.preview_file import preview_path
+from fedgen.run.row import Finding, Row, Value, Verdict
 from fedgen.run.summary import RunSummary, update_summary
 from fedgen.study.load import load_study
 from fedgen.study.show import dump_study
@@ -163,6 +172,65 @@ def test_it_follows_filters_and_comes_back_after_the_server(browser: Any, run: R
         keys.keyring().passes.clear()
         page.wait_for_selector("#enter")
     page.context.close()
+
+
+def drawn(run: RunDirectory, round: int) -> None:
+    """A picture of the training, of another height after another round."""
+    picture = io.BytesIO()
+    Image.new("L", (80, 20 + round)).save(picture, "PNG")
+    write_atomic(preview_path(run, round), picture.getvalue())
+    run.event(Previewed(round=round, images=8, seconds=0.1))
+
+
+def said_of_the_release(run: RunDirectory, site: str) -> None:
+    value = Value(name="AUC", value=0.51, low=0.4, high=0.6)
+    finding = Finding(verdict=Verdict.PASS, sentence="Nothing was found.")
+    rows = tuple(
+        Row(
+            id=f"attack-{number}",
+            title=f"Attack {number}",
+            group="audit",
+            values=(value,),
+            findings=(finding,),
+        )
+        for number in range(3)
+    )
+    audit = AuditNumbers(n={}, rows=rows, limits=(), seed=1, alpha=0.05, claim=Claim(epsilon=1.0, delta=1e-3))
+    answer = SiteAnswer(site=site, question="a" * 64, audit=audit, evaluation=None)
+    answer.write(run, f"assessments/{site}.json")
+    run.event(Assessed(site=site))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pictures_of_the_training_and_rows_of_the_sites_come_by_themselves(
+    browser: Any, run: RunDirectory, width: int, scheme: str
+) -> None:
+    keys = OneProcess()
+    with served(run, keys, 0) as port:
+        page, said = opened(browser, width, scheme, f"http://{ADDRESS}:{port}{ROOT}#{keys.issue('read')}")
+        for round in (1, 2):
+            drawn(run, round)
+            page.wait_for_selector(f"#samples img[src$='?{round}']")
+            # It is there, it is the new one, and it fits.
+            page.wait_for_function(
+                f"document.querySelector('#samples img').naturalHeight === {20 + round}", timeout=10_000
+            )
+        assert "after round 2 of 6, not of the release" in page.text_content("#samples")
+        run.all_events([StageBegun(stage="assess"), QuestionAsked(question="a" * 64, sites=SITES)])
+        page.wait_for_selector("#phase:has-text('Waiting for Ashford, Brookside, Cedarhill')")
+        said_of_the_release(run, "Brookside")
+        page.wait_for_selector("#evidence:has-text('Attack 2')")
+        assert page.locator("#evidence .state.pass").count() == 1
+        assert page.locator("#evidence .state.busy").count() == 2
+        assert "its policy keeps its evaluation" in page.text_content("#evidence")
+        said_of_the_release(run, "Ashford")
+        page.wait_for_selector("#phase:has-text('Waiting for Cedarhill')")
+        assert page.locator("#evidence table").nth(1).locator("thead th").count() == 3
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.locator("[style]").count() == 0
+        assert said == []
+        page.context.close()
 
 
 def test_the_keyboard_alone_reaches_the_question(browser: Any, run: RunDirectory) -> None:

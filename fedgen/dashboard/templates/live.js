@@ -33,11 +33,15 @@
     // A question that somebody has open stays, as long as it is still asked.
     const asked = place.querySelector("details[open] > summary"), again = made.querySelector("summary");
     if (asked && again && asked.textContent === again.textContent) return;
-    const old = place.querySelector(".scroll, .log"), left = old ? old.scrollLeft : 0, top = old ? old.scrollTop : 0;
-    const focused = place.contains(document.activeElement) && document.activeElement.matches(".scroll, .log");
+    // Whoever has scrolled a table aside, or stands in it by the keyboard, finds it as it was.
+    const kept = [...place.querySelectorAll(".scroll, .log")].map((old) => [old.scrollLeft, old.scrollTop, old === document.activeElement]);
     place.replaceChildren(...made.childNodes);
-    const now = place.querySelector(".scroll, .log");
-    if (now) { now.scrollLeft = left; now.scrollTop = top; if (focused) now.focus({ preventScroll: true }); }
+    place.querySelectorAll(".scroll, .log").forEach((now, index) => {
+      const [left, top, focused] = kept[index] || [0, 0, false];
+      now.scrollLeft = left;
+      now.scrollTop = top;
+      if (focused) now.focus({ preventScroll: true });
+    });
     if (id === "log") filter();
     if (id === "now") document.title = `${place.querySelector("h1").textContent} \u2013 ${name}`;
   };

@@ -41,6 +41,7 @@ VALUES = {
     "stage": "train", "round": 3, "losses": {}, "epsilon": None, "sites": ("a",), "seconds": 1.0, "done": 1,
     "total": 10, "site": "a", "reason": "because", "code": 5, "line": 7, "attempt": 1, "phase": "mask",
     "bytes": {"to_sites": 1, "from_sites": 2}, "images": 8,
+    "question": "ab",
 }  # fmt: skip
 
 

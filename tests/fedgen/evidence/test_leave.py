@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from fedgen.data.site_data import LabelledImages, SiteData
 from fedgen.evidence.assess import assess_audit, assess_evaluation
-from fedgen.evidence.leave import WITHHELD, leave, leaving_audit, leaving_evaluation
+from fedgen.evidence.leave import leave, leaving_audit, leaving_evaluation
 from fedgen.evidence.measure import AuditedModel
 from fedgen.run.evidence_files import Evaluated
-from fedgen.run.row import Finding, Row, SitePart, Value, Verdict
+from fedgen.run.row import WITHHELD, Finding, Row, SitePart, Value, Verdict
 from fedgen.study.study import Study
 
 SCORE = Value(name="score", value=0.7, low=0.6, high=0.8, pool="mean", weight="test_patients")

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from fedgen.errors import DataError, FederationError, PrivacyRefusedError
-from fedgen.evidence.leave import WITHHELD
 from fedgen.evidence.verdict import overall
 from fedgen.pipeline import assessment
 from fedgen.pipeline.assessment import Assessor, assess
@@ -20,7 +19,7 @@ from fedgen.protocol.messages import Assess
 from fedgen.protocol.wire import encode_answer
 from fedgen.recipe import Recipe
 from fedgen.run.evidence_files import AuditNumbers, Claim, EvaluationNumbers
-from fedgen.run.row import Finding, Row, Verdict
+from fedgen.run.row import WITHHELD, Finding, Row, Verdict
 from fedgen.study.show import study_hash
 from fedgen.training.outbox import Outbox, RoundResult
 from fedgen.training.vector import vector_sha256
