@@ -70,17 +70,19 @@ def assess(here: Setting, measured: Measured = unseen) -> None:
         or kept[site].evaluation is None
         or (site in here.keys and not _receipt_file(run, site).exists())
     ]
-    run.event(
-        QuestionAsked(question=question, sites=tuple(members), kept=tuple(sorted(set(members) - set(wanted))))
-    )
+    run.event(QuestionAsked(question=question, sites=tuple(members), kept=tuple(sorted(kept))))
     why = dict.fromkeys(wanted, NOT_CONNECTED)
     exchange = here.assessors(task, measured) if wanted else None
+    told: set[str] = set()
     for site, answer in _answers(exchange, task, why, here.deadline) if exchange else ():
         reason = _unusable(site, answer, question, work.study) or _unsigned(
             site, answer, task, here.keys.get(site), trained[site]
         )
         if reason is not None:
             why[site] = reason
+            if not _may_be_asked_again(answer):
+                run.event(NotAssessed(site=site, reason=reason))
+                told.add(site)
         elif isinstance(answer, Assessment):
             kept[site] = SiteAnswer(
                 site=site,
@@ -93,8 +95,8 @@ def assess(here: Setting, measured: Measured = unseen) -> None:
             why.pop(site, None)
             run.event(Assessed(site=site))
             measured(site, "has answered")
-    for site, reason in why.items():
-        run.event(NotAssessed(site=site, reason=reason))
+    for site in sorted(why.keys() - told):
+        run.event(NotAssessed(site=site, reason=why[site]))
     audits = {site: answer.audit for site, answer in kept.items() if answer.audit is not None}
     evaluations = {site: answer.evaluation for site, answer in kept.items() if answer.evaluation is not None}
     paid = joined_privately(work.recipe, task, audits, evaluations)
@@ -121,7 +123,7 @@ def _answers(
             tries = {site: count - (site in here) for site, count in tries.items()}
             again = set()
             for site, answer in exchange.stream(dict.fromkeys(here, task), left):
-                if isinstance(answer, Refusal) and answer.code is ExitCode.FEDERATION and tries.get(site):
+                if _may_be_asked_again(answer) and tries.get(site):
                     again.add(site)
                 yield site, answer
             tries = {site: count for site, count in tries.items() if site not in here or site in again}
@@ -130,6 +132,11 @@ def _answers(
             time.sleep(POLL_SECONDS)
         else:
             return
+
+
+def _may_be_asked_again(answer: Answer) -> bool:
+    """Whether it was the way to the site that failed, and not the site that said no."""
+    return isinstance(answer, Refusal) and answer.code is ExitCode.FEDERATION
 
 
 def _file(run: RunDirectory, site: str) -> str:

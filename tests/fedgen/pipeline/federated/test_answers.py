@@ -15,6 +15,8 @@ from fedgen.pipeline.runner import run_again
 from fedgen.pipeline.setting import Setting
 from fedgen.pipeline.stages import ASSESS
 from fedgen.protocol.messages import Answer, Assessment, Refusal
+from fedgen.run.events import Assessed, NotAssessed, QuestionAsked
+from fedgen.run_view import RunView
 
 NAMES = ("east", "north")
 
@@ -173,6 +175,33 @@ def test_only_a_lost_connection_is_tried_again(federation, harmless, code, lost,
         [] if lost < asked else [{"site": "north", "reason": "it refused: the connection to it was lost"}]
     )
     assert it.json("audit.json")["absent"] == absent
+    assert len(it.run.read_events(NotAssessed)) == len(absent)
+
+
+def test_who_has_answered_and_who_has_said_no_is_known_at_once(federation, harmless) -> None:
+    """A page that follows the journal must not wait for the slowest to say what the others said."""
+    it = federation()
+    known: list[tuple[tuple[str, ...], list[str]]] = []
+
+    def spoil(answer: Answer) -> Answer:
+        if not isinstance(answer, Assessment):
+            return answer
+        if answer.site == "east":
+            return Refusal(site="east", code=ExitCode.REFUSED, reason="PolicyRefusedError")
+        (asked,) = it.run.read_events(QuestionAsked)
+        known.append((asked.sites, [event.site for event in it.run.read_events(NotAssessed)]))
+        return answer
+
+    it.exchange.spoil = spoil
+    it.go()
+    assert known == [(NAMES, ["east"])]
+    assert [event.site for event in it.run.read_events(NotAssessed)] == ["east"]
+    assert [event.site for event in it.run.read_events(Assessed)] == ["north"]
+    it.exchange.spoil = lambda answer: answer
+    run_again(it.here, ASSESS)
+    # What is here from before is said, and is an answer to this very question.
+    assert it.run.read_events(QuestionAsked)[-1].kept == ("north",)
+    assert RunView(it.run).answers["north"].question == it.run.read_events(QuestionAsked)[-1].question
 
 
 def test_a_site_asked_again_completes_the_run(federation, harmless) -> None:
