@@ -13,6 +13,7 @@ from fedgen.api.open_run import Run
 from fedgen.api.study_given import StudySource
 from fedgen.api.study_given import study as study_of
 from fedgen.errors import StudyError
+from fedgen.federation.simulation.engine_ahead import engine_ahead
 from fedgen.study.study import Study
 
 if TYPE_CHECKING:
@@ -61,9 +62,16 @@ def simulate(
     for sentence in loud(settled):
         warnings.warn(sentence, ProtectionWarning, stacklevel=2)
     require_trackers(track)
-    run = begin(settled, folders(data), Path(out), None if pretrained is None else Path(pretrained))
-    run.go_on(accept_useless=accept_useless, progress=progress, track=track)
+    given = folders(data)
+    with engine_ahead(virtual_sites(settled, given)):
+        run = begin(settled, given, Path(out), None if pretrained is None else Path(pretrained))
+        run.go_on(accept_useless=accept_useless, progress=progress, track=track)
     return run
+
+
+def virtual_sites(study: Study, data: Sequence[Path]) -> int | None:
+    """How many sites a simulation will have; None where their images are to say."""
+    return None if data or study.data.phantom is None else study.data.phantom.sites
 
 
 def folders(data: Folders | None) -> list[Path]:

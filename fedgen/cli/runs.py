@@ -6,6 +6,7 @@ mistake in it not for torch, MONAI, Opacus and Flower.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,8 +73,9 @@ def simulate(
     from rich.console import Console
 
     from fedgen.api.loud import loud
-    from fedgen.api.simulate import begin, require_folder, require_trackers, unfinished_run
+    from fedgen.api.simulate import begin, require_folder, require_trackers, unfinished_run, virtual_sites
     from fedgen.api.study_given import study as study_of
+    from fedgen.federation.simulation.engine_ahead import engine_ahead
 
     speak_as(NEW_RUN)
     study = study_of(file, overrides or (), patients=patients or (), phantom=not data)
@@ -85,28 +87,30 @@ def simulate(
     console = Console()
     known = known_patients(study, patients, phantom=not data)
     accepted = agreed(console, study, known, yes)
-    made = unfinished_run(study, out, pretrained) if resume else begin(study, folders, out, pretrained)
-    if resume and folders and tuple(folder.absolute() for folder in folders) != made.data:
-        given = " ".join(f"--data {folder}" for folder in folders)
-        raise StudyError(
-            f"--resume goes on with the data {made.path} was started with, not with {given}: leave --data away."
-        )
-    speak_as(SIMULATE)
-    console.print(f"{study.study.name}  ->  {made.path}", highlight=False, soft_wrap=True)
-    for sentence in (*loud(study), *advice(file, overrides or (), study, known)):
-        console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
+    # A run that is gone on with may have no training before it.
+    with nullcontext() if resume else engine_ahead(virtual_sites(study, folders)):
+        made = unfinished_run(study, out, pretrained) if resume else begin(study, folders, out, pretrained)
+        if resume and folders and tuple(folder.absolute() for folder in folders) != made.data:
+            given = " ".join(f"--data {folder}" for folder in folders)
+            raise StudyError(
+                f"--resume goes on with the data {made.path} was started with, not with {given}: leave --data away."
+            )
+        speak_as(SIMULATE)
+        console.print(f"{study.study.name}  ->  {made.path}", highlight=False, soft_wrap=True)
+        for sentence in (*loud(study), *advice(file, overrides or (), study, known)):
+            console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
 
-    def stages() -> None:
-        made.go_on(accept_useless=accepted, track=track or ())
-        print_result(console, made.view)
+        def stages() -> None:
+            made.go_on(accept_useless=accepted, track=track or ())
+            print_result(console, made.view)
 
-    if page:
-        from fedgen.cli.with_page import run_with_page
+        if page:
+            from fedgen.cli.with_page import run_with_page
 
-        tracked = [part for each in track or () for part in ("--track", each)]
-        run_with_page(made, console, page_port, stages, tracked)
-    else:
-        stages()
+            tracked = [part for each in track or () for part in ("--track", each)]
+            run_with_page(made, console, page_port, stages, tracked)
+        else:
+            stages()
 
 
 def print_result(console: Console, view: RunView) -> None:

@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from fedgen.errors import FederationError
+from fedgen.federation.simulation.ray_processes import COLD
 from fedgen.run.hints import hints
 from fedgen_privacy.secagg import Advertisement, Identity, Keyholder, MaskedVector, Parameters, Roster
 
@@ -49,7 +50,8 @@ class Keyholders:
 
 def start_keyholders(*arguments: Any) -> Any:
     """Start the process; arguments as of `Keyholders`. It ends with Ray or when the handle is dropped."""
-    actor = ray.remote(num_cpus=0)(Keyholders).options(name=NAME, namespace=NAMESPACE)
+    # It needs a tenth of what a worker does, and must not take the place of one that has imported that.
+    actor = ray.remote(num_cpus=0)(Keyholders).options(name=NAME, namespace=NAMESPACE, runtime_env=COLD)
     return actor.remote(*arguments)
 
 

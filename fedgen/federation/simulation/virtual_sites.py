@@ -22,6 +22,7 @@ from fedgen.federation.coordinator.secure import SecureAggregator
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.federation.exchange.flower import FlowerExchange, client_app, server_app
 from fedgen.federation.simulation.engine import Context, ray_engine, run_simulation
+from fedgen.federation.simulation.engine_ahead import workers_for
 from fedgen.federation.simulation.keyholders import RemoteKeyholder, start_keyholders
 from fedgen.federation.simulation.own_words import in_its_own_words, noting_failure
 from fedgen.federation.site.site import Site
@@ -36,13 +37,6 @@ from fedgen.study.study import Study
 T = TypeVar("T")
 
 CONNECT_DEADLINE = 120.0
-
-#: glibc otherwise maps and faults the per-record gradients anew in every step.
-ALLOCATOR = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-}
 
 # Sites this worker process has already loaded: Ray keeps its workers warm, so each loads a site once.
 _loaded: dict[Path, Site] = {}
@@ -110,7 +104,7 @@ def reach_virtual_sites(
         if site.enrolled is not None or not (folder / "site.safetensors").exists():
             write_site(folder / "site.safetensors", site.part(Part.TRAIN))
     cores = os.cpu_count() or 1
-    parallel = min(cores, len(sites))
+    parallel = workers_for(len(sites))
     virtual = VirtualSites(
         study,
         tuple(run.site(s.site).absolute() for s in sites),
@@ -129,17 +123,15 @@ def reach_virtual_sites(
         except BaseException as error:
             failed.append(error)
 
-    for name, value in ALLOCATOR.items():
-        os.environ.setdefault(name, value)
     folders = {site.site: run.site(site.site).absolute() for site in sites}
-    with _quiet_flower(stop), ray_engine(cores), stopping(stop):
+    with _quiet_flower(stop), ray_engine(parallel), stopping(stop):
         keyholders = _hold_keys(recipe, folders)
         run_simulation(
             server_app=server_app(inside, len(sites), CONNECT_DEADLINE, stop),
             client_app=client_app(virtual),
             num_supernodes=len(sites),
             backend_config={
-                "client_resources": {"num_cpus": virtual.threads, "num_gpus": 1 / parallel if gpu else 0.0},
+                "client_resources": {"num_cpus": 1, "num_gpus": 1 / parallel if gpu else 0.0},
             },
         )
         del keyholders

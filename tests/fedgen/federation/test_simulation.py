@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from fedgen.errors import FederationError
-from fedgen.federation.simulation import engine
+from fedgen.federation.simulation import engine, ray_processes
 from fedgen.federation.simulation.virtual_sites import _quiet_flower
 from fedgen.run.signals import STOP_SIGNALS
 
@@ -38,8 +38,8 @@ def ray_calls(monkeypatch):
         calls.append("init")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-    monkeypatch.setattr(engine.ray, "init", init)
-    monkeypatch.setattr(engine.ray, "shutdown", lambda: calls.append("shutdown"))
+    monkeypatch.setattr(ray_processes.ray, "init", init)
+    monkeypatch.setattr(ray_processes.ray, "shutdown", lambda: calls.append("shutdown"))
     return calls
 
 
@@ -61,7 +61,7 @@ def test_a_machine_too_busy_for_ray_is_told_so(handlers, monkeypatch) -> None:
     def init(**options):
         raise Exception("The current node timed out during startup.\nMore.")
 
-    monkeypatch.setattr(engine.ray, "init", init)
+    monkeypatch.setattr(ray_processes.ray, "init", init)
     with (
         pytest.raises(FederationError, match=r"timed out during startup\.\): this machine is too busy"),
         engine.ray_engine(2),
