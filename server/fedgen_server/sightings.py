@@ -67,7 +67,8 @@ class Sightings:
         """A signed request of a site has come: its clock and its version, the latter as it says."""
         found = _AGENT.match(agent)
         ahead = (datetime.fromisoformat(its_time) - now).total_seconds()
-        said = _Said(at=now, clock=round(ahead, 1), fedgen=None if found is None else found[1])
+        # Plus nothing, so that a clock which is right is not shown as minus nothing.
+        said = _Said(at=now, clock=round(ahead, 1) + 0.0, fedgen=None if found is None else found[1])
         with self._lock:
             self._said[site] = said
             if self._due is None:

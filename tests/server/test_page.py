@@ -129,6 +129,8 @@ def test_what_is_noticed_of_a_site(tmp_path: Path) -> None:
     assert (found["north"].connected, found["north"].clock, found["north"].fedgen) == (True, 12.3, "0.1.0")
     assert (found["south"].connected, found["south"].clock, found["south"].fedgen) == (False, 0.0, None)
     assert (found["new"].connected, found["new"].last_seen, found["new"].clock) == (False, None, None)
+    seen.note("south", (NOW - timedelta(milliseconds=10)).isoformat(), "fedgen-client/0.1.0", NOW)
+    assert str(seen.all()["south"].clock) == "0.0"
     assert found["north"].said == NOW.isoformat() and found["new"].said is None
 
 
