@@ -14,6 +14,7 @@ from fedgen.api.study_given import StudySource
 from fedgen.api.study_given import study as study_of
 from fedgen.errors import StudyError
 from fedgen.federation.simulation.engine_ahead import engine_ahead
+from fedgen.run.preview_file import require_percent
 from fedgen.study.study import Study
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def simulate(
     accept_useless: bool = False,
     progress: Progress = True,
     track: Sequence[str] = (),
+    previews: float | None = None,
 ) -> Run:
     """Run a whole study on this machine: virtual sites train, then synthesis, audit, evaluation, report.
 
@@ -50,9 +52,10 @@ def simulate(
         accept_useless: whether it is wanted although nothing useful is to be expected of it.
         progress: True for a bar, False for nothing, or a function that is told each moment.
         track: trackers that are told of it, such as `tensorboard` or `mlflow:http://localhost:5000`.
+        previews: percent of the rounds' time that pictures of the model in training may take, 0 for none; 5 where None.
 
     Raises:
-        StudyError: the study is wrong, or not to be had here; or there is no such tracker.
+        StudyError: the study is wrong, or not to be had here; there is no such tracker, or previews is no percentage.
         DataError: the images cannot be used, or the disk is full.
         PrivacyRefusedError: nothing useful is to be expected, or a budget is spent.
         FederationError: the sites could not be reached.
@@ -62,10 +65,11 @@ def simulate(
     for sentence in loud(settled):
         warnings.warn(sentence, ProtectionWarning, stacklevel=2)
     require_trackers(track)
+    require_percent(previews)
     given = folders(data)
     with engine_ahead(virtual_sites(settled, given)):
         run = begin(settled, given, Path(out), None if pretrained is None else Path(pretrained))
-        run.go_on(accept_useless=accept_useless, progress=progress, track=track)
+        run.go_on(accept_useless=accept_useless, progress=progress, track=track, previews=previews)
     return run
 
 

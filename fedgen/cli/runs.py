@@ -15,6 +15,7 @@ import typer
 from fedgen.cli.agreed import Yes, advice, agreed, known_patients
 from fedgen.cli.hints import NEW_RUN, SIMULATE
 from fedgen.cli.patients import Patients
+from fedgen.cli.preview_option import Previews
 from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
 
@@ -68,6 +69,7 @@ def simulate(
     patients: Patients = None,
     yes: Yes = False,
     track: Track = None,
+    previews: Previews = None,
 ) -> None:
     """Run a whole study on this machine: virtual sites train, then synthesis, audit, evaluation, report."""
     from rich.console import Console
@@ -101,7 +103,7 @@ def simulate(
             console.print(sentence, style="bold yellow", highlight=False, soft_wrap=True)
 
         def stages() -> None:
-            made.go_on(accept_useless=accepted, track=track or ())
+            made.go_on(accept_useless=accepted, track=track or (), previews=previews)
             print_result(console, made.view)
 
         if page:
