@@ -7,11 +7,13 @@ Nothing in a template has a `style` attribute or an inline script: the pages' Co
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from fedgen.report import numbers
 
@@ -49,6 +51,7 @@ def environment(package: str = "fedgen.dashboard") -> Environment:
         "bytes": size,
         "ago": ago,
     }
+    made.filters["code"] = code
     made.globals |= {"interval": numbers.interval, "look": _version()}
     made.tests |= {"absent": numbers.absent}
     return made
@@ -85,6 +88,15 @@ def ago(moment: str | None, now: datetime | None = None) -> str:
             whole = int(minutes / (60 if unit == "h" else 24 * 60))
             return f"{whole}{numbers.THIN}{unit} ago"
     return f"{int(minutes)}{numbers.THIN}min ago"
+
+
+def code(text: str) -> Markup:
+    """A sentence of ours with what is to be typed in it, which stands between backticks.
+
+    >>> code("run `fedgen-client deny <x>` & wait")
+    Markup('run <code>fedgen-client deny &lt;x&gt;</code> &amp; wait')
+    """
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
 @cache

@@ -21,7 +21,7 @@ def site_doorway() -> Doorway:
         secret=True,
         session=SESSION,
         brand="fedgen at this hospital",
-        lead="Paste the token that the command page printed, the last part of its link. The one to decide and "
-        "the one to look are different.",
+        lead="This page opens with a link that `fedgen-client page` printed. Use it, or paste its last part, behind "
+        "the #. The one to decide and the one to look are different.",
         wrong="This is not a token of this page: copy the whole of it.",
     )

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from functools import cache
 
 from jinja2 import Environment
-from markupsafe import Markup, escape
 
 from fedgen.dashboard.page_look import environment
-from fedgen.report.numbers import DASH, THIN
-
-_UNITS = ("bytes", "kB", "MB", "GB")
+from fedgen.report.numbers import DASH
 
 
 @cache
 def templates() -> Environment:
     """Jinja with the filters that numbers of this page need."""
     made = environment("fedgen_client.site_page")
-    made.filters |= {"plain": plain, "up": up, "down": down, "minute": minute, "size": size, "code": code}
+    made.filters |= {"plain": plain, "up": up, "down": down, "minute": minute}
     return made
-
-
-def code(text: str) -> Markup:
-    """A sentence of ours with what is to be typed in it, which stands between backticks.
-
-    >>> code("run `fedgen-client deny <x>` & wait")
-    Markup('run <code>fedgen-client deny &lt;x&gt;</code> &amp; wait')
-    """
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
 def plain(value: float | None) -> str:
@@ -66,15 +53,3 @@ def minute(time: str) -> str:
     '2026-01-02 03:04'
     """
     return time.replace("T", " ")[:16]
-
-
-def size(number: int) -> str:
-    """Bytes as a person reads them.
-
-    >>> size(812), size(254271), size(1073492)
-    ('812\\u202fbytes', '254\\u202fkB', '1.07\\u202fMB')
-    """
-    value, unit = float(number), 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.3g}{THIN}{_UNITS[unit]}"
