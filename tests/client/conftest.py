@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from fedgen.protocol.manifest import SignedManifest
 from fedgen.study.study import Study
 from fedgen_client.enrol import join
 from fedgen_client.folder import SiteFolder
@@ -169,3 +170,13 @@ def on_prior(secure_study: Callable[..., Study], tmp_path: Path) -> Callable[...
         return secure_study(model=model), path
 
     return build
+
+
+@pytest.fixture
+def visit(with_data: SiteFolder, offered: SignedManifest) -> Any:
+    """The page of a site to which a study is offered; nobody has entered."""
+    from fedgen_client.studies import Studies
+    from tests.client.page_visit import Visit
+
+    assert Studies(with_data).keep(offered)
+    return Visit(with_data)
