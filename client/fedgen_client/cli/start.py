@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,10 +15,10 @@ from fedgen.run.lock import held
 from fedgen.run.memory import return_large_buffers
 from fedgen.run.signals import finishing
 from fedgen_client.cli.options import DEFAULT_FOLDER, Folder, site
-from fedgen_client.coordinator import pinned_ca
-from fedgen_client.folder import SiteFolder
-from fedgen_client.offers import Offers
-from fedgen_client.trust import pinned
+
+if TYPE_CHECKING:
+    from fedgen_client.folder import SiteFolder
+    from fedgen_client.offers import Offers
 
 #: Seconds between two questions whether a study is over, with --once.
 OVER_SECONDS = 3.0
@@ -33,7 +33,10 @@ def start(
 ) -> None:
     """Take part in approved studies until stopped: run it as a service, or in a terminal of its own."""
     from fedgen.flower.fleet import Fleet
+    from fedgen_client.coordinator import pinned_ca
+    from fedgen_client.offers import Offers
     from fedgen_client.supervisor import Supervisor
+    from fedgen_client.trust import pinned
 
     return_large_buffers()
     own = site(folder)

@@ -21,8 +21,6 @@ from fedgen_client.cli.options import (
 from fedgen_client.cli.told_studies import StudiesTold
 from fedgen_client.consent import choose_cohort
 from fedgen_client.consent import deny as record_denial
-from fedgen_client.deciding import consider, take_part
-from fedgen_client.offers import fetch
 from fedgen_client.plain import printable
 from fedgen_client.site_facts import study_facts
 from fedgen_client.site_file import SiteFile
@@ -33,6 +31,8 @@ from fedgen_client.studies import OfferedStudy, Studies
 @tells(StudiesTold)
 def studies(as_json: AsJson = False, folder: Folder = DEFAULT_FOLDER) -> None:
     """List the studies that the coordinator offers to this site, and what was decided of each."""
+    from fedgen_client.offers import fetch
+
     place = site(folder)
     site_file = place.load_site_file()
     known = Studies(place)
@@ -66,6 +66,9 @@ def approve(
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Show in words what a study would do and cost, ask, and record the approval of this very study."""
+    from fedgen_client.deciding import consider, take_part
+    from fedgen_client.offers import fetch
+
     place = site(folder)
     site_file = place.load_site_file()
     known = Studies(place)

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from fedgen.api.study_given import study as study_of
 from fedgen.cli.agreed import Yes, advice, agreed, known_patients
 from fedgen.cli.patients import Patients
 from fedgen.cli.preview_option import Previews
@@ -21,9 +19,13 @@ from fedgen.cli.runs import Pretrained, Track
 from fedgen.errors import StudyError
 from fedgen.run.hints import speak_as
 from fedgen_server.cli.options import DEFAULT_FOLDER, Folder
-from fedgen_server.folder import Federation
 from fedgen_server.hints import CONDUCTING
-from fedgen_server.studies import StudyEntry
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fedgen_server.folder import Federation
+    from fedgen_server.studies import StudyEntry
 
 Run = Annotated[
     str | None,
@@ -40,6 +42,8 @@ WAIT = 3600.0
 
 def start(folder: Folder = DEFAULT_FOLDER) -> None:
     """Serve the sites until stopped: run it as a service, or in a terminal of its own."""
+    from fedgen_server.folder import Federation
+
     federation = Federation.open(folder)
     config = federation.config
     typer.echo(
@@ -69,6 +73,11 @@ def run(
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Sign a study, offer it to the sites, and train it to its report once they have approved."""
+    from rich.console import Console
+
+    from fedgen.api.study_given import study as study_of
+    from fedgen_server.folder import Federation
+
     federation = Federation.open(folder)
     study = study_of(file, overrides or (), patients=patients or ())
     names = None if sites is None else [name.strip() for name in sites.split(",") if name.strip()]
@@ -99,6 +108,10 @@ def resume(
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Go on with a run that was stopped or killed, from its last finished round."""
+    from rich.console import Console
+
+    from fedgen_server.folder import Federation
+
     federation = Federation.open(folder)
     entry = find_run(federation, run)
     console = Console()
@@ -109,11 +122,11 @@ def resume(
 
 def stop(run: Run = None, folder: Folder = DEFAULT_FOLDER) -> None:
     """Stop a run cleanly; `resume` goes on with it."""
-    federation = Federation.open(folder)
-    entry = find_run(federation, run)
-
     from fedgen.run.directory import RunDirectory
     from fedgen_server.conduct_lock import stop_conductor
+    from fedgen_server.folder import Federation
+
+    entry = find_run(Federation.open(folder), run)
 
     if stop_conductor(RunDirectory(Path(entry.run))):
         typer.echo(
