@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedgen.pipeline.setting import Setting
-from fedgen.pipeline.stages import REPORT, Stage, stages_of
+from fedgen.pipeline.stages import Stage, stages_of
 from fedgen.pipeline.watch import SILENT, Watcher, guarded, timed
 from fedgen.pipeline.workspace import Workspace
 from fedgen.report.page import write_report
@@ -43,20 +43,6 @@ def run_again(here: Setting, stage: Stage, watcher: Watcher = SILENT) -> None:
                 _run(here, later, watcher)
         finished = complete(here.work) and (run.path / "report.html").exists()
         update_summary(run, RunSummary(status="done" if finished else "running"))
-
-
-def rewrite_report(work: Workspace, watcher: Watcher = SILENT) -> None:
-    """Write a run's report anew, as the run stands; one with the products of every stage is done.
-
-    Raises:
-        FedgenError: the report could not be written; the run's status stays what it was.
-    """
-    if complete(work):
-        # Before it is written, or the report would say that the run is not finished.
-        update_summary(work.run, RunSummary(status="done"))
-    watcher.stage(REPORT.name)
-    with timed(work, REPORT.name):
-        write_report(work.run)
 
 
 def complete(work: Workspace) -> bool:

@@ -11,11 +11,12 @@ import pytest
 
 from fedgen.errors import DataError, FederationError
 from fedgen.federation.coordinator.aggregation import PlainAggregator
-from fedgen.pipeline.runner import rewrite_report, run_stages
+from fedgen.pipeline.runner import complete, run_stages
 from fedgen.pipeline.setting import Setting
 from fedgen.pipeline.simulation import unfinished
 from fedgen.pipeline.stages import RELEASE, STAGES
 from fedgen.pipeline.watch import guarded, timed
+from fedgen.report.report_again import report_again
 from fedgen.run.summary import RunSummary, update_summary
 from fedgen.study.show import dump_study
 from fedgen_privacy.accounting import epsilon_prv
@@ -231,11 +232,13 @@ def test_nothing_to_resume(tmp_path, tiny_study) -> None:
 def test_a_report_written_anew_says_how_the_run_stands(simulation, watcher) -> None:
     here = simulation()
     run_stages(here, watcher.watcher)
-    rewrite_report(here.work)
+    assert complete(here.work)
+    report_again(here.work.run)
     assert here.work.run.read_json("run.json")["status"] == "done"
     assert "This run is not finished" not in (here.work.run.path / "report.html").read_text(encoding="utf-8")
     (here.work.run.path / "evaluation.json").unlink()
     update_summary(here.work.run, RunSummary(status="failed"))
-    rewrite_report(here.work)
+    assert not complete(here.work)
+    report_again(here.work.run)
     assert here.work.run.read_json("run.json")["status"] == "failed"
     assert "This run is not finished" in (here.work.run.path / "report.html").read_text(encoding="utf-8")
