@@ -13,15 +13,7 @@ setup(
         "fedgen.presets": "configs",
     },
     package_data={
-        **{top: ["py.typed"] for top in ROOTS},
-        "fedgen": [
-            "py.typed",
-            "dashboard/templates/*",
-            "dashboard/templates/live/*",
-            "reading/templates/*",
-            "report/templates/*",
-        ],
+        **{top: ["py.typed", "**/templates/**/*"] for top in ROOTS},
         "fedgen.presets": ["*.yaml"],
-        "fedgen_client": ["py.typed", "site_page/templates/*"],
     },
 )
