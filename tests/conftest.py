@@ -19,6 +19,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedgen.data.site_data import Part, SiteData
 from fedgen.families.registry import specs
+from fedgen.federation.simulation import engine_ahead
 from fedgen.mechanisms import plan
 from fedgen.run.hints import Hints, speak_as
 from fedgen.selftest.tasks import CLASSES, IMAGES, first_task
@@ -34,6 +35,12 @@ hypothesis.settings.load_profile("patient")
 
 #: Folders whose tests start programs and wait for them. They come first: one that began last would hold one core alone.
 FIRST = ("deployment", "extension", "real_data", "fedgen/cli", "fedgen/pipeline")
+
+
+@pytest.fixture(autouse=True)
+def no_engine_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is called in this process and refused would start Ray for nobody."""
+    monkeypatch.setattr(engine_ahead, "_keep", lambda *arguments: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

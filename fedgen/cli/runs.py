@@ -87,10 +87,10 @@ def simulate(
 
     require_trackers(track or ())
     console = Console()
-    known = known_patients(study, patients, phantom=not data)
-    accepted = agreed(console, study, known, yes)
     # A run that is gone on with may have no training before it.
     with nullcontext() if resume else engine_ahead(virtual_sites(study, folders)):
+        known = known_patients(study, patients, phantom=not data)
+        accepted = agreed(console, study, known, yes)
         made = unfinished_run(study, out, pretrained) if resume else begin(study, folders, out, pretrained)
         if resume and folders and tuple(folder.absolute() for folder in folders) != made.data:
             given = " ".join(f"--data {folder}" for folder in folders)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 
 from fedgen.errors import FederationError
 
+_PROCESSES = "fedgen.federation.simulation.ray_processes"
 #: Where nobody knows yet how many sites there are. Too few is made good later; each too many takes a torch in memory.
 _GUESS = 4
 
@@ -27,20 +30,19 @@ def engine_ahead(sites: int | None) -> Iterator[None]:
     Args:
         sites: how many there are; None where nobody knows yet.
     """
-    workers = workers_for(_GUESS if sites is None else sites)
-    # It must not hold up the end of a program that was told to stop: Ray's own watchdog ends what it leaves.
-    threading.Thread(target=_keep, args=(workers,), name="engine ahead", daemon=True).start()
+    workers, given_up = workers_for(_GUESS if sites is None else sites), threading.Event()
+    # It must not hold up the end of a program that was told to stop.
+    threading.Thread(target=_keep, args=(workers, given_up), name="engine ahead", daemon=True).start()
     try:
         yield
     finally:
-        from fedgen.federation.simulation.ray_processes import stop_unused_ray
+        given_up.set()
+        if _PROCESSES in sys.modules:
+            import_module(_PROCESSES).stop_unused_ray()
 
-        stop_unused_ray()
 
-
-def _keep(workers: int) -> None:
+def _keep(workers: int, given_up: threading.Event) -> None:
+    # Ray takes half a second to import, which is not waited for either.
+    processes = import_module(_PROCESSES)
     with contextlib.suppress(FederationError):
-        # Ray takes half a second to import, which is not waited for either.
-        from fedgen.federation.simulation.ray_processes import keep_ray_ahead
-
-        keep_ray_ahead(workers)
+        processes.keep_ray_ahead(workers, given_up)

@@ -65,22 +65,28 @@ def start_ray(workers: int) -> None:
         _start(workers)
 
 
-def keep_ray_ahead(workers: int) -> None:
+def keep_ray_ahead(workers: int, given_up: threading.Event) -> None:
     """Start Ray for whoever will need it, and stay until it is stopped.
 
     The system ends Ray's processes with the thread that started them.
+
+    Args:
+        workers: as of `start_ray`.
+        given_up: set, it is not started, or stopped as soon as it is there if nobody has used it.
 
     Raises:
         FederationError: as of `start_ray`.
     """
     global _unused
     with _lock:
-        if ray.is_initialized():
+        if ray.is_initialized() or given_up.is_set():
             return
         _stopped.clear()
         atexit.register(_stop_at_the_end)
         _start(workers)
         _unused = True
+        if given_up.is_set():
+            _stop()
     _stopped.wait()
 
 
@@ -91,7 +97,7 @@ def stop_ray() -> None:
 
 
 def stop_unused_ray() -> None:
-    """Stop it where it was started ahead and nobody has used it; one that is still starting ends with the program."""
+    """Stop it where it was started ahead and nobody has used it; does not wait for one that is still starting."""
     if _lock.acquire(blocking=False):
         try:
             if _unused:
