@@ -42,7 +42,7 @@ class Display:
         self._made: TaskID | None = None
         self._tenth = -1
         self._stage = ""
-        self._whose = ""
+        self._said: set[str] = set()
 
     def __enter__(self) -> Display:
         self._progress.start()
@@ -71,6 +71,7 @@ class Display:
     def _on_stage(self, stage: str) -> None:
         self._finish()
         self._stage = stage
+        self._said.clear()
         title = TITLES.get(stage, stage)
         if self._console.is_terminal:
             self._task = self._progress.add_task(title, total=None, note="")
@@ -113,10 +114,10 @@ class Display:
         if self._task is not None and self._console.is_terminal:
             done = self._progress.tasks[self._task].completed + 1
             self._progress.update(self._task, completed=done, note=f"{whose}: {title}")
-        elif whose != self._whose:
+        elif whose not in self._said:
             # In a file a line a site, not one a row.
+            self._said.add(whose)
             self.say(whose)
-        self._whose = whose
 
 
 def describe(report: RoundReport) -> str:

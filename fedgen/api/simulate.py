@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,15 +68,20 @@ def simulate(
     require_trackers(track)
     require_percent(previews)
     given = folders(data)
-    with engine_ahead(virtual_sites(settled, given)):
+    with made_ready(settled, given):
         run = begin(settled, given, Path(out), None if pretrained is None else Path(pretrained))
         run.go_on(accept_useless=accept_useless, progress=progress, track=track, previews=previews)
     return run
 
 
-def virtual_sites(study: Study, data: Sequence[Path]) -> int | None:
-    """How many sites a simulation will have; None where their images are to say."""
-    return None if data or study.data.phantom is None else study.data.phantom.sites
+def made_ready(study: Study, data: Sequence[Path]) -> AbstractContextManager[None]:
+    """The engine of the virtual sites is started beside what the block does, which is `begin` and `Run.go_on`.
+
+    Args:
+        study, data: as of `begin`.
+    """
+    # Other images are to say of how many sites they are.
+    return engine_ahead(None if data or study.data.phantom is None else study.data.phantom.sites)
 
 
 def folders(data: Folders | None) -> list[Path]:

@@ -75,9 +75,8 @@ def simulate(
     from rich.console import Console
 
     from fedgen.api.loud import loud
-    from fedgen.api.simulate import begin, require_folder, require_trackers, unfinished_run, virtual_sites
+    from fedgen.api.simulate import begin, made_ready, require_folder, require_trackers, unfinished_run
     from fedgen.api.study_given import study as study_of
-    from fedgen.federation.simulation.engine_ahead import engine_ahead
 
     speak_as(NEW_RUN)
     study = study_of(file, overrides or (), patients=patients or (), phantom=not data)
@@ -88,7 +87,7 @@ def simulate(
     require_trackers(track or ())
     console = Console()
     # A run that is gone on with may have no training before it.
-    with nullcontext() if resume else engine_ahead(virtual_sites(study, folders)):
+    with nullcontext() if resume else made_ready(study, folders):
         known = known_patients(study, patients, phantom=not data)
         accepted = agreed(console, study, known, yes)
         made = unfinished_run(study, out, pretrained) if resume else begin(study, folders, out, pretrained)

@@ -16,22 +16,32 @@ T = TypeVar("T")
 KEPT = 40
 
 _known: dict[Hashable, Any] = {}
+_busy: dict[Hashable, Lock] = {}
 _changing = Lock()
 #: Of tensors that are still held by somebody, by which of them it is: what was asked to (version, answer).
 _of_tensors: Any = WeakIdKeyDictionary()
 
 
 def once(key: Hashable, compute: Callable[[], T]) -> T:
-    """What `compute` gave for an equal key before; threads that ask at the same time may each compute."""
+    """What `compute` gave for an equal key before; who asks while another computes it waits for that.
+
+    Args:
+        key: names the answer.
+        compute: gives it, without asking `once` for another.
+    """
     with _changing:
-        if key in _known:
-            known: T = _known[key]
-            return known
-    found = compute()
-    with _changing:
-        while len(_known) >= KEPT:
-            _known.pop(next(iter(_known)))
-        _known[key] = found
+        busy = _busy.setdefault(key, Lock())
+    with busy:
+        with _changing:
+            if key in _known:
+                known: T = _known[key]
+                return known
+        found = compute()
+        with _changing:
+            while len(_known) >= KEPT:
+                _known.pop(next(iter(_known)))
+            _known[key] = found
+            _busy.pop(key, None)
     return found
 
 

@@ -18,11 +18,11 @@ from fedgen.data.withdrawals import found_in
 from fedgen.errors import DataError, StudyError
 from fedgen.evidence.assess import assess_audit, assess_evaluation
 from fedgen.evidence.assess_translation import assess_translation
+from fedgen.evidence.at_once import Telling
 from fedgen.evidence.audit.neighbours import nearest_neighbours
 from fedgen.evidence.side_by_side import side_by_side
 from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.federation.exchange.contract import Exchange
-from fedgen.federation.exchange.direct import DirectExchange
 from fedgen.federation.simulation.virtual_sites import reach_virtual_sites, virtual_aggregator
 from fedgen.federation.site.site import Site
 from fedgen.federation.terms.provision import identity
@@ -32,6 +32,7 @@ from fedgen.pipeline.pretrained_start import given_start, origin_of, refuse_same
 from fedgen.pipeline.released import read_card
 from fedgen.pipeline.setting import Pooled, Setting
 from fedgen.pipeline.site_numbers import released
+from fedgen.pipeline.sites_at_once import SitesAtOnce
 from fedgen.pipeline.watch import Measured, unseen
 from fedgen.pipeline.workspace import Workspace
 from fedgen.planning.useless import refuse_useless
@@ -204,20 +205,20 @@ class Simulation(Setting):
         return reach_virtual_sites(self.work.recipe, self.sites, self.work.run, main)
 
     def assessors(self, task: Question, measured: Measured = unseen) -> Exchange:
-        """In this process, one site after the other; each answers from its own data, as a hospital does."""
+        """In this process, as many sites at once as there are cores; each answers from its own data alone."""
         recipe, run = self.work.recipe, self.work.run
-        virtual = []
+        virtual, telling = [], Telling()
         for data in self.sites:
             folder = run.site(data.site)
             if recipe.mechanism.evidence is None and asked_before(folder) not in (None, task.sha256):
                 # A hospital answers one question a study. Nothing has left these sites, so a release that was drawn
                 # anew may be assessed anew.
                 shutil.rmtree(folder / "assessment")
-            told = partial(measured, data.site)
+            told = telling.through(partial(measured, data.site))
             leaves, own = frozenset({AUDIT, EVALUATION, RECEIPT}), identity(folder, data.site)
             assessor = Assessor(recipe, data, folder, leaves, progress=told, identity=own)
             virtual.append(Site(recipe, data, folder, assessor=assessor))
-        return DirectExchange(virtual)
+        return SitesAtOnce(virtual, telling)
 
     @property
     def keys(self) -> Mapping[str, bytes]:

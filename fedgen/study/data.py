@@ -132,7 +132,7 @@ class Phantom(Section):
     csf, gray, white): DICOM slices, or NIfTI volumes (`label-lesion_mask`, `dseg`) where image_size has three sides.
     """
 
-    sites: int = Field(4, ge=1, le=16, description="number of virtual hospitals")
+    sites: int = Field(4, ge=1, le=64, description="number of virtual hospitals")
     patients: int = Field(40, ge=4, description="patients per hospital")
 
 

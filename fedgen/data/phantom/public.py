@@ -11,7 +11,7 @@ from fedgen.data.phantom.anatomy import SEGMENTS, Slice, cut
 from fedgen.data.phantom.patient import draw_patient
 from fedgen.data.phantom.scanner import CONTRASTS, Scanner, scan
 from fedgen.data.phantom.series import MODALITY, RESCALE_SLOPE, STORED_MAX
-from fedgen.data.phantom.write import CLASSES, HOSPITALS
+from fedgen.data.phantom.write import CLASSES, FIRST_PUBLIC
 from fedgen.data.pixels import centre, fitted_size, resize_mask
 from fedgen.data.public_images import prepared_images
 from fedgen.errors import StudyError
@@ -82,7 +82,7 @@ def public_phantoms(
         )
     images: list[Pixels] = []
     for first in range(0, asked.patients, A_SCANNER):
-        rng = np.random.default_rng([asked.seed, len(HOSPITALS) + first // A_SCANNER])
+        rng = np.random.default_rng([asked.seed, FIRST_PUBLIC + first // A_SCANNER])
         scanner = _scanner(rng)
         for number in range(first, min(first + A_SCANNER, asked.patients)):
             patient = draw_patient("public", number, CLASSES[number % 2], rng)

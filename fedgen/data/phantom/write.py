@@ -31,11 +31,14 @@ PHANTOM_VERSION = 3
 CLASSES = ("none", "lesion")
 #: Rows and columns of a slice, and slices, rows and columns of a volume, before anything is resampled.
 SLICE, VOLUME = (96, 96), (24, 48, 48)
-#: Whose patients a phantom has; the number of a site is its place here.
-HOSPITALS = (
+_TOWNS = (
     "Ashford", "Brookside", "Cedarhill", "Dunmore", "Eastvale", "Fairmount", "Glenwood", "Harborview",
     "Inverness", "Juniper", "Kingsley", "Lakeside", "Mapleton", "Northgate", "Oakridge", "Pinecrest",
 )  # fmt: skip
+#: Whose patients a phantom has; the number of a site is its place here.
+HOSPITALS = tuple(f"{town}{part}" for part in ("", "-North", "-South", "-West") for town in _TOWNS)
+#: Numbers of the seeds of sites, after one for each town; those that follow are of public scanners.
+FIRST_PUBLIC, LATER = len(_TOWNS), 1_000_000
 
 
 def phantom_sites(phantom: Phantom) -> tuple[str, ...]:
@@ -135,7 +138,7 @@ def _check_marker(folder: Path, marker: dict[str, object]) -> None:
 def _cohort(site: str, patients: int, seed: int) -> Cohort:
     number = HOSPITALS.index(site)
     # A site's own, so that it is the same whichever others are written.
-    rng = np.random.default_rng([seed, number])
+    rng = np.random.default_rng([seed, number if number < FIRST_PUBLIC else LATER + number])
     scanner = Scanner.of_site(number, rng)
     labels = rng.permutation([CLASSES[i % 2] for i in range(patients)])
     return Cohort(site, scanner, tuple(str(label) for label in labels), rng)

@@ -21,13 +21,13 @@ class DirectExchange:
     """Calls each site in turn."""
 
     def __init__(self, sites: Sequence[NamedSite]) -> None:
-        self._sites = {site.name: site for site in sites}
+        self.by_name = {site.name: site for site in sites}
 
     def sites(self) -> Sequence[str]:
         """All of them."""
-        return sorted(self._sites)
+        return sorted(self.by_name)
 
     def stream(self, tasks: Mapping[str, Task], deadline: float) -> Iterator[tuple[str, Answer]]:
         """Ask one after the other."""
         for name, task in tasks.items():
-            yield name, self._sites[name].answer(task)
+            yield name, self.by_name[name].answer(task)

@@ -43,8 +43,10 @@ def output(terminal: bool) -> str:
         watcher.stage("synthesize")
         watcher.images(3, 8)
         watcher.stage("assess")
+        # Sites work at the same time, and each is said once.
         for title in ("Copy detection", "Fidelity"):
-            watcher.measured("north", title)
+            for site in ("north", "east"):
+                watcher.measured(site, title)
         watcher.stage("report")
     return file.getvalue()
 
@@ -59,6 +61,7 @@ def test_a_file_gets_a_line_a_round() -> None:
         "Sampling",
         "Auditing and evaluating",
         "  north",
+        "  east",
         "Writing the report",
     ]
 
@@ -73,7 +76,7 @@ def test_a_terminal_gets_bars() -> None:
         "epsilon <= 3.01",
         "went on without east",
         "8/8",
-        "north: Fidelity",
+        "east: Fidelity",
         "Writing the report",
     ):
         assert words in text, words

@@ -10,10 +10,11 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from fedgen.data.phantom.anatomy import TISSUES, Head, cut
 from fedgen.data.phantom.scanner import Scanner, scan
-from fedgen.data.phantom.write import phantom_sites, write_phantom, write_phantom_site
+from fedgen.data.phantom.write import _cohort, phantom_sites, write_phantom, write_phantom_site
 from fedgen.errors import DataError, StudyError
 from fedgen.study.data import Phantom
 
@@ -88,6 +89,16 @@ def test_one_site_alone_is_the_site_of_the_whole(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no site 'Cedarhill': take one of Ashford, Brookside"):
         write_phantom_site(tmp_path / "none", SMALL, "Cedarhill", 3)
     assert not (tmp_path / "none").exists()
+
+
+def test_there_are_sixty_four_hospitals_and_no_two_are_alike(tmp_path: Path) -> None:
+    many = Phantom(sites=64, patients=4)
+    names = phantom_sites(many)
+    assert len(set(names)) == 64 and names[:2] == phantom_sites(SMALL)
+    first, last = (_cohort(name, 4, 3) for name in (names[0], names[-1]))
+    assert first.scanner != last.scanner
+    with pytest.raises(ValidationError, match="less than or equal to 64"):
+        Phantom(sites=65, patients=4)
 
 
 def test_an_existing_phantom_stays_and_anything_else_is_refused(tmp_path: Path) -> None:

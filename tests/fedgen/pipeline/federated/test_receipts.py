@@ -155,7 +155,7 @@ def test_a_policy_that_forbids_one_has_none_and_the_release_says_so(
 def test_withdrawals_are_told_by_count_and_round(federation: Any, harmless: None, opened: None) -> None:
     """Two rounds are trained; before the second somebody is gone, and so it is signed, carried and verified."""
     it = federation(training={"rounds": 2}, release={"largest_epsilon": None})
-    site = it.exchange._exchange._sites["north"]
+    site = it.exchange._exchange.by_name["north"]
     real = site._rounds.result
     left = replace(it.data["north"].only(it.data["north"].patients != 0), enrolled=12)
 
