@@ -54,6 +54,8 @@ def idle(processes: Processes, folder: Path, sites: int, seconds: float) -> dict
         waits = str(CONNECT_SECONDS + seconds)
         processes.start(SITES, [sys.executable, waiting_sites.__file__, str(own), waits])
         processes.until(lambda: len(link.connected()) == sites, CONNECT_SECONDS, f"{sites} sites")
+        # A site writes it down once it has been told that it is connected.
+        processes.until(lambda: _noted(own) == sites, CONNECT_SECONDS, f"notes of {sites} sites")
         # All come at once, and some are told to come again: that is not waiting.
         at_start = _lost(own)
         found = _watch(link, server, sites, seconds, processes)
@@ -81,14 +83,25 @@ def _watch(link: Link, server: int, sites: int, seconds: float, processes: Proce
     }
 
 
+def _noted(own: Path) -> int:
+    """Sites that have written down that they are connected."""
+    return sum("connected" in _events(path) for path in own.iterdir() if path.is_dir())
+
+
 def _lost(own: Path) -> int:
     """Connections beyond each site's first, and sites that ended, by what the sites wrote into their own logs."""
     lost = 0
     for path in own.iterdir():
         if path.is_dir():
-            lines = [json.loads(line) for line in SiteFolder(path).log.read_text().splitlines()]
-            events = [line.get("event") for line in lines]
+            events = _events(path)
             if "connected" not in events:
                 raise ProcessError(f"{path.name} never connected")
             lost += events.count("connected") - 1 + events.count("unreachable")
     return lost
+
+
+def _events(path: Path) -> list[str]:
+    log = SiteFolder(path).log
+    # The last line may be half written.
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [json.loads(line)["event"] for line in lines if line.endswith("}")]
