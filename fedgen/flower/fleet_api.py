@@ -46,8 +46,10 @@ def _activate_node(request: ActivateNodeRequest, state: LinkState) -> Any:
     # A site that was killed still counts as connected for a minute, and Flower connects nobody twice. Were the site to
     # disconnect itself first, whoever waits for its reply could look in between, and be told that it is gone.
     node_id = state.get_node_id_by_public_key(request.public_key)
-    if node_id is not None:
-        state.deactivate_node(node_id)
+    if node_id is None:
+        # Flower would say that it cannot be connected now, as of one that is; whoever was removed is never taken back.
+        raise HTTPException(401, "not a member")
+    state.deactivate_node(node_id)
     return fleet_handlers.activate_node(request, state)
 
 

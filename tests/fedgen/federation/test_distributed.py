@@ -201,7 +201,7 @@ def test_without_noise_the_step_is_the_central_one(distributed, hospitals, monke
     ParameterLayout.of(networks).load(networks, Recipe.of(study).initial_checkpoint().model)
     (objective,) = objectives_of(family)
     total = 0
-    for site in exchange._exchange._sites.values():
+    for site in exchange._exchange.by_name.values():
         cohort = site._rounds._here.cohort
         records = cohort.records(torch.arange(cohort.n_patients), SecretRandom())
         batch = records, fixed(objective, cohort.n_patients, 2, 1, None)
