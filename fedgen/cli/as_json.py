@@ -12,30 +12,31 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from fedgen.schema.section import Section
+if TYPE_CHECKING:
+    from fedgen.schema.section import Section
 
 C = TypeVar("C", bound=Callable[..., Any])
-S = TypeVar("S", bound=Section)
+S = TypeVar("S", bound="Section")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 #: Where a command keeps what it tells.
 _TELLS = "__fedgen_tells__"
 
 
-def tells(model: type[Section], option: str = "") -> Callable[[C], C]:
+def tells(model: type[Section] | str, option: str = "") -> Callable[[C], C]:
     """Mark a command with the form of what it prints with `--json`; its fields have descriptions.
 
     Args:
-        model: the form.
+        model: the form, or `module:Name` of it, where `--help` should not wait for forms to be made.
         option: with which it prints this form instead, such as `--phi`; empty for the form without.
     """
 
     def mark(command: C) -> C:
-        setattr(command, _TELLS, {option: model, **forms_of(command)})
+        setattr(command, _TELLS, {option: model, **getattr(command, _TELLS, {})})
         return command
 
     return mark
@@ -43,8 +44,16 @@ def tells(model: type[Section], option: str = "") -> Callable[[C], C]:
 
 def forms_of(command: Callable[..., Any]) -> dict[str, type[Section]]:
     """The forms that a command prints with `--json`, by the option that asks for each; none where it has not said."""
-    found: dict[str, type[Section]] = getattr(command, _TELLS, {})
-    return found
+    found: dict[str, type[Section] | str] = getattr(command, _TELLS, {})
+    return {option: _form(model) for option, model in found.items()}
+
+
+def _form(model: type[Section] | str) -> type[Section]:
+    if not isinstance(model, str):
+        return model
+    module, _, name = model.partition(":")
+    form: type[Section] = getattr(import_module(module), name)
+    return form
 
 
 def told_by(command: Callable[..., Any]) -> type[Section] | None:

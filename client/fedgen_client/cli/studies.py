@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,26 +18,27 @@ from fedgen_client.cli.options import (
     site,
     somebody_is_there,
 )
-from fedgen_client.cli.told_studies import StudiesTold
-from fedgen_client.consent import choose_cohort
-from fedgen_client.consent import deny as record_denial
-from fedgen_client.plain import printable
-from fedgen_client.site_facts import study_facts
-from fedgen_client.site_file import SiteFile
-from fedgen_client.standing import decided, standing
-from fedgen_client.studies import OfferedStudy, Studies
+
+if TYPE_CHECKING:
+    from fedgen_client.site_file import SiteFile
+    from fedgen_client.studies import OfferedStudy
 
 
-@tells(StudiesTold)
+@tells("fedgen_client.cli.told_studies:StudiesTold")
 def studies(as_json: AsJson = False, folder: Folder = DEFAULT_FOLDER) -> None:
     """List the studies that the coordinator offers to this site, and what was decided of each."""
     from fedgen_client.offers import fetch
+    from fedgen_client.plain import printable
+    from fedgen_client.studies import Studies
 
     place = site(folder)
     site_file = place.load_site_file()
     known = Studies(place)
     error = fetch(place, known)
     if as_json:
+        from fedgen_client.cli.told_studies import StudiesTold
+        from fedgen_client.site_facts import study_facts
+
         told = tuple(study_facts(site_file, offered) for offered in known.all())
         print_told(StudiesTold(studies=told, out_of_date=None if error is None else str(error)))
     for offered in () if as_json else known.all():
@@ -66,8 +67,10 @@ def approve(
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Show in words what a study would do and cost, ask, and record the approval of this very study."""
+    from fedgen_client.consent import choose_cohort
     from fedgen_client.deciding import consider, take_part
     from fedgen_client.offers import fetch
+    from fedgen_client.studies import Studies
 
     place = site(folder)
     site_file = place.load_site_file()
@@ -94,6 +97,9 @@ def deny(
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Deny a study; an approval that was given ends, also of a study that is running."""
+    from fedgen_client.consent import deny as record_denial
+    from fedgen_client.studies import Studies
+
     place = site(folder)
     offered = Studies(place).find(study)
     record_denial(place, offered, reason)
@@ -122,6 +128,8 @@ def _line(offered: OfferedStudy) -> str:
 
 
 def _state(site_file: SiteFile, offered: OfferedStudy) -> str:
+    from fedgen_client.standing import decided, standing
+
     found = standing(site_file, offered)
     if found.state == "forbidden":
         return found.why
