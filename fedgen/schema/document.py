@@ -74,8 +74,7 @@ def read_document(text: str, source: str, form: Form[Any]) -> Document:
         StudyError: not YAML, empty, or not a mapping; the sentence names the line.
     """
     try:
-        _refuse_tricks(text, source)
-        node = yaml.compose(text, Loader=Loader)
+        node = _composed(text, source)
     except yaml.MarkedYAMLError as error:
         raise StudyError(_not_yaml(error, source)) from None
     except yaml.reader.ReaderError as error:
@@ -132,8 +131,7 @@ def read_value(text: str) -> Any:
     """
     reader = _Reader("value")
     try:
-        _refuse_tricks(text, "value")
-        node = yaml.compose(text, Loader=Loader)
+        node = _composed(text, "value")
     except (yaml.YAMLError, StudyError):
         raise StudyError("is not valid YAML") from None
     value = None if node is None else reader.value(node, ())
@@ -142,17 +140,40 @@ def read_value(text: str) -> Any:
     return value
 
 
-def _refuse_tricks(text: str, source: str) -> None:
-    """No aliases, which can grow without end, and no nesting deeper than any study needs."""
-    depth = 0
-    for event in yaml.parse(text, Loader=Loader):
+class _Guarded(Loader):
+    """Refuses aliases, which can grow without end, and nesting deeper than any study needs, as they are read."""
+
+    def __init__(self, text: str, source: str) -> None:
+        super().__init__(text)
+        self._source, self._depth = source, 0
+
+    def get_event(self) -> Any:
+        event = super().get_event()
         line = event.start_mark.line + 1 if event.start_mark is not None else 1
-        where = f"{source}, line {line}"
+        where = f"{self._source}, line {line}"
         if isinstance(event, yaml.AliasEvent):
             raise StudyError(f"{where}: aliases (*{event.anchor}) are not allowed, write it out.")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
+        opened, closed = (
+            isinstance(event, kind) for kind in (yaml.CollectionStartEvent, yaml.CollectionEndEvent)
+        )
+        self._depth += opened - closed
+        if self._depth > _DEEPEST:
             raise StudyError(f"{where}: lists or mappings are nested more than {_DEEPEST} deep.")
+        return event
+
+
+def _composed(text: str, source: str) -> Node | None:
+    """The nodes of a text, as `yaml.compose` gives them.
+
+    Raises:
+        StudyError: an alias, or nesting that is too deep.
+        yaml.YAMLError: not YAML.
+    """
+    loader = _Guarded(text, source)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
 
 
 class _Reader:
