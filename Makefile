@@ -68,7 +68,7 @@ images: dist
 sbom: install .venv-sbom/.installed
 	$(BIN)/python tools/packages/sbom.py --tools .venv-sbom/bin/python --out dist
 
-# The bill's tools bring a validator of JSON that Ray would import, for two seconds in each of its processes.
+# The bill's tools bring a validator of JSON whose grammar each of Ray's processes would compile at its import.
 .venv-sbom/.installed: Makefile
 	test -x .venv-sbom/bin/python || $(PYTHON) -m venv .venv-sbom
 	.venv-sbom/bin/python -m pip install --quiet --disable-pip-version-check "cyclonedx-bom==7.5.0" "pip-licenses==5.5.5"

@@ -10,14 +10,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from fedgen.evidence.assess import Progress
+from fedgen.evidence.telling import AbandonedError, Telling
 from fedgen.evidence.workers import workers
 
 A = TypeVar("A")
 E = TypeVar("E")
-
-
-class _GivenUpError(Exception):
-    """The other half failed, or nobody waits any more."""
 
 
 def side_by_side(
@@ -31,14 +28,8 @@ def side_by_side(
         audit, evaluation: told where to report their rows.
         progress: told each row, one at a time, of both in turn.
     """
-    over, telling = threading.Event(), threading.Lock()
-
-    def told(title: str) -> None:
-        if over.is_set():
-            raise _GivenUpError
-        with telling:
-            progress(title)
-
+    telling = Telling()
+    over, told = telling.over, telling.through(progress)
     with workers() as pool:
         audited = pool.submit(_ending(audit, over), told)
         try:
@@ -47,7 +38,7 @@ def side_by_side(
         except BaseException as error:
             over.set()
             failed = audited.exception()
-            if failed is None or failed is error or isinstance(failed, _GivenUpError):
+            if failed is None or failed is error or isinstance(failed, AbandonedError):
                 raise
             raise failed from None
 

@@ -18,9 +18,9 @@ from fedgen.data.withdrawals import found_in
 from fedgen.errors import DataError, StudyError
 from fedgen.evidence.assess import assess_audit, assess_evaluation
 from fedgen.evidence.assess_translation import assess_translation
-from fedgen.evidence.at_once import Telling
 from fedgen.evidence.audit.neighbours import nearest_neighbours
 from fedgen.evidence.side_by_side import side_by_side
+from fedgen.evidence.telling import Telling
 from fedgen.federation.coordinator.aggregation import Aggregator
 from fedgen.federation.exchange.contract import Exchange
 from fedgen.federation.simulation.virtual_sites import reach_virtual_sites, virtual_aggregator

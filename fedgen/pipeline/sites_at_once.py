@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from fedgen.evidence.at_once import Telling, at_once
+from fedgen.evidence.at_once import at_once
+from fedgen.evidence.telling import Telling
 from fedgen.federation.exchange.direct import DirectExchange, NamedSite
 from fedgen.protocol.messages import Answer, Task
 

@@ -2,7 +2,7 @@
 
 Private names of Ray: `Node.start_monitor`, `start_log_monitor` and `start_api_server`, which start an autoscaler for a
 cluster that never grows, a reader of logs that nobody is shown, and a server of jobs that nobody submits, each a
-Python program that imports Ray: eight seconds of a processor. And the variable by which a worker finds its setup hook:
+Python program that imports Ray. And the variable by which a worker finds its setup hook:
 said to `ray.init` as an option, the hook would be set up by another of Ray's programs for each worker anew, and no
 worker would be started before it is asked for.
 """
@@ -36,7 +36,7 @@ from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR  # isor
 #: For a process that is to import only what it is asked for.
 COLD = {"env_vars": {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: "os.getpid"}}
 _WARM = "fedgen.federation.simulation.warm_worker.load"
-_UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
+_NOBODY_USES = ("start_monitor", "start_log_monitor", "start_api_server")
 #: Seconds that the end of a program waits for a start to be done, to undo it.
 _PATIENCE = 15.0
 #: Bytes, and more than any system's record of a signal's handler has.
@@ -57,12 +57,21 @@ def start_ray(workers: int) -> None:
     """Start Ray, or take the one that was started ahead with as many workers.
 
     Raises:
-        FederationError: it did not start, which it gives half a minute.
+        FederationError: it did not start, which it gives half a minute; or another runs in this program, which may be
+            of a cluster, or is still held by a run that was interrupted.
     """
     global _unused
     with _lock:
+        if ray.is_initialized() and not _unused:
+            raise FederationError(
+                "Ray runs in this program already, for something else or for a run that was interrupted: go on with "
+                "this run in a program of its own."
+            )
+        if ray.is_initialized() and ray.cluster_resources().get("CPU") != workers:
+            _stop()
+        if not ray.is_initialized():
+            _start(workers)
         _unused = False
-        _start(workers)
 
 
 def keep_ray_ahead(workers: int, given_up: threading.Event) -> None:
@@ -82,6 +91,7 @@ def keep_ray_ahead(workers: int, given_up: threading.Event) -> None:
         if ray.is_initialized() or given_up.is_set():
             return
         _stopped.clear()
+        atexit.unregister(_stop_at_the_end)
         atexit.register(_stop_at_the_end)
         _start(workers)
         _unused = True
@@ -107,6 +117,8 @@ def stop_unused_ray() -> None:
 
 
 def _stop() -> None:
+    global _unused
+    _unused = False
     mine = psutil.Process().children(recursive=True)
     before = {each for each in mine if each.name() in ("raylet", "gcs_server")}
     below = [each for one in before for each in one.children(recursive=True)]
@@ -125,10 +137,6 @@ def _stop_at_the_end() -> None:
 
 
 def _start(workers: int) -> None:
-    if ray.is_initialized():
-        if ray.cluster_resources().get("CPU") == workers:
-            return
-        _stop()
     for name, value in _ALLOCATOR.items():
         os.environ.setdefault(name, value)
     try:
@@ -159,8 +167,8 @@ def _told(name: str, value: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_what_nobody_uses() -> Iterator[None]:
-    kept = {name: getattr(Node, name) for name in _UNUSED}
-    for name in _UNUSED:
+    kept = {name: getattr(Node, name) for name in _NOBODY_USES}
+    for name in _NOBODY_USES:
         setattr(Node, name, lambda *arguments, **options: None)
     try:
         yield

@@ -8,7 +8,8 @@ import pytest
 
 from fedgen.errors import DataError
 from fedgen.evidence.assess import silent
-from fedgen.evidence.at_once import AbandonedError, Telling, at_once
+from fedgen.evidence.at_once import at_once
+from fedgen.evidence.telling import AbandonedError, Telling
 
 DEADLINE = 30.0
 

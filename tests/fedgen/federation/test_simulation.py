@@ -69,6 +69,13 @@ def test_a_machine_too_busy_for_ray_is_told_so(handlers, monkeypatch) -> None:
         pytest.fail("there is no Ray")
 
 
+def test_a_ray_that_is_not_ours_is_neither_used_nor_stopped(handlers, ray_calls, monkeypatch) -> None:
+    monkeypatch.setattr(ray_processes.ray, "is_initialized", lambda: True)
+    with pytest.raises(FederationError, match="runs in this program already"), engine.ray_engine(2):
+        pytest.fail("it is somebody else's")
+    assert ray_calls == []
+
+
 def test_flower_is_quiet_but_for_errors_until_the_run_is_stopped(caplog) -> None:
     logger, stop = logging.getLogger("flwr"), threading.Event()
     level, filters = logger.level, list(logger.filters)

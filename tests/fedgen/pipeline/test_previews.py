@@ -148,7 +148,7 @@ def test_what_is_no_error_of_ours_says_no_more_than_its_kind_and_a_full_disk_not
     here: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*given: Any) -> None:
-        raise OSError(28, "No space left", "/home/somebody/images")
+        raise OSError(28, "No space left", "images of somebody")
 
     monkeypatch.setattr(module, "write_atomic", full)
     Previews(here.work, 100).after(state_after(here, 10), 1.0)
