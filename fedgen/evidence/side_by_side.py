@@ -9,8 +9,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from fedgen.evidence.abandoned import AbandonedError
 from fedgen.evidence.assess import Progress
-from fedgen.evidence.telling import AbandonedError, Telling
+from fedgen.evidence.telling import Telling
 from fedgen.evidence.workers import workers
 
 A = TypeVar("A")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from fedgen.evidence.abandoned import AbandonedError
 from fedgen.evidence.assess import Progress
-
-
-class AbandonedError(BaseException):
-    """Nobody waits any more. No failure of the work, and so no `Exception`, which a site would write down."""
 
 
 class Telling:

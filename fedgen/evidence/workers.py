@@ -8,12 +8,18 @@ started, and what comes out does not depend on how many there are.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
+
+from fedgen.evidence.abandoned import end_if_abandoned
+
+T = TypeVar("T")
 
 
 def cores() -> int:
@@ -21,6 +27,19 @@ def cores() -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return min(allowed, int(asked)) if asked.isdecimal() and int(asked) > 0 else allowed
+
+
+class Workers(ThreadPoolExecutor):
+    """Threads that do nothing more for work that was abandoned."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """As of the executor; the future of what was abandoned has an AbandonedError."""
+
+        def unless_abandoned() -> T:
+            end_if_abandoned()
+            return fn(*args, **kwargs)
+
+        return super().submit(copy_context().run, unless_abandoned)
 
 
 @contextmanager
@@ -31,9 +50,7 @@ def workers() -> Iterator[ThreadPoolExecutor]:
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(
-        cores(), thread_name_prefix="judge", initializer=torch.set_num_threads, initargs=(1,)
-    )
+    pool = Workers(cores(), thread_name_prefix="judge", initializer=torch.set_num_threads, initargs=(1,))
     try:
         # Threads of the algebra wait longer for each other than such small matrices take. The limit is the process's,
         # so it is set here, once for all of the pool.

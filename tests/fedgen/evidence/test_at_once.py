@@ -7,9 +7,11 @@ import threading
 import pytest
 
 from fedgen.errors import DataError
+from fedgen.evidence.abandoned import AbandonedError
 from fedgen.evidence.assess import silent
 from fedgen.evidence.at_once import at_once
-from fedgen.evidence.telling import AbandonedError, Telling
+from fedgen.evidence.telling import Telling
+from fedgen.evidence.workers import workers
 
 DEADLINE = 30.0
 
@@ -96,6 +98,31 @@ def test_whoever_no_longer_reads_ends_the_work() -> None:
     assert begun.wait(DEADLINE)
     found.close()
     assert ended.is_set()
+
+
+def test_what_was_given_to_workers_is_not_begun_any_more() -> None:
+    """Networks are trained between two reports, for longer than somebody who pressed Ctrl-C wants to wait."""
+    telling, begun, go_on, done = Telling(), threading.Event(), threading.Event(), []
+
+    def network(number: int) -> None:
+        begun.set()
+        assert go_on.wait(DEADLINE)
+        done.append(number)
+
+    def site() -> None:
+        with workers() as pool:
+            for each in [pool.submit(network, number) for number in range(50)]:
+                each.result()
+
+    def fail() -> None:
+        assert begun.wait(DEADLINE)
+        telling.over.set()
+        go_on.set()
+        raise DataError("scores are not finite")
+
+    with pytest.raises(DataError, match="not finite"):
+        list(at_once({"a": site, "b": fail}, telling))
+    assert len(done) <= 2
 
 
 def test_what_is_abandoned_is_no_failure_of_the_work() -> None:
